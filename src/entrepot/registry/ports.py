@@ -1,0 +1,172 @@
+"""What the registry needs from the world outside: a place for blobs.
+
+A blob travels through the port in five steps, which the use case in `registry/uploads.py` drives::
+
+    start_upload ──► append … append ──► seal ──► publish
+                          │                │
+                          └── cancel_upload ┘
+
+Nothing is visible under its digest before `publish`; nothing is acknowledged before `publish` returned.
+Implementations are interchangeable: tests/contracts/test_blob_store.py is their definition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+    from pathlib import Path
+
+    from entrepot.oci.digest import Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBlob:
+    """A complete blob as the store holds it; what the row of a blob remembers to notice later damage."""
+
+    #: The store's own name of the bytes, as the metadata keeps it.
+    key: str
+    size: int
+    #: Filled by stores on a file system: both change when somebody else touches the file.
+    inode: int | None = None
+    mtime_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadProgress:
+    """How far an upload has come, and what is known of its bytes.
+
+    The caller keeps the last progress of a session where every worker finds it, and hands it back as `known`. It counts
+    only while `offset` is still the length of the upload, so a stale one costs a second read, never a wrong blob.
+    """
+
+    #: Bytes stored so far, which is where the next ones go.
+    offset: int
+    #: Digest of exactly these bytes in the session's algorithm; None when no single process hashed them all.
+    hashed: Digest | None
+
+
+class BlobStore(Protocol):
+    """Complete blobs by key, and the uploads that become blobs.
+
+    Every method may raise, besides what it names itself:
+        InsufficientStorage: The device or its quota is full. The upload at hand is cancelled and its space freed.
+        Unavailable: The storage failed (an I/O error, no more file descriptors). Nothing was acknowledged.
+
+    Every method may be cancelled at any moment: no descriptor and no lock stays behind.
+    """
+
+    async def stat(self, key: str) -> StoredBlob:
+        """Describe a blob without reading it.
+
+        Raises:
+            BlobUnknown: No complete blob has this key. An upload still in progress does not count.
+        """
+        ...
+
+    def stream(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Read `length` bytes from `start` (to the end when None) in pieces, without holding the blob in memory.
+
+        Close the generator (`aclose`) when leaving it early: that closes the file at once.
+
+        Raises:
+            BlobUnknown: No complete blob has this key.
+            Unavailable: The blob ends before the last byte asked for; raised where the missing byte would have come.
+        """
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove a blob for good; the removal is durable on return. Idempotent.
+
+        Whether anything still needs the blob is for the caller to know.
+        """
+        ...
+
+    def keys(self) -> AsyncIterator[StoredBlob]:
+        """Walk all complete blobs, in no promised order, passing over whatever is not a blob."""
+        ...
+
+    async def start_upload(self, upload_id: str) -> None:
+        """Open an empty upload.
+
+        Raises:
+            BlobUploadInvalid: The id is in use, or is none (1 to 64 of A-Z, a-z, 0-9, "-", "_").
+        """
+        ...
+
+    async def upload_size(self, upload_id: str) -> int:
+        """Say how many bytes of an upload are stored.
+
+        Raises:
+            BlobUploadUnknown: There is no such upload.
+        """
+        ...
+
+    async def append(
+        self,
+        upload_id: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        offset: int,
+        algorithm: str,
+        known: UploadProgress | None = None,
+    ) -> UploadProgress:
+        """Add bytes at the end of an upload, hashing them on the way.
+
+        When `chunks` raises or the task is cancelled, the bytes received so far stay and the upload can be resumed.
+        They need not survive a power cut: that begins with `seal`.
+
+        Args:
+            upload_id: The upload to add to.
+            chunks: The bytes, in any piece size.
+            offset: Where the caller believes the upload ends.
+            algorithm: The session's digest algorithm, one of `entrepot.oci.digest.ALGORITHMS`.
+            known: The last progress recorded for the session, by whatever process.
+
+        Raises:
+            BlobUploadUnknown: There is no such upload, or it was cancelled meanwhile.
+            UploadRangeInvalid: The upload does not end at `offset`, or another append is at work on it.
+        """
+        ...
+
+    async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> int:
+        """Verify an upload's bytes against a digest and make them durable; return their number.
+
+        The bytes are read again only when neither this process nor `known` can say their digest in the expected
+        digest's algorithm, and then once.
+
+        Raises:
+            BlobUploadUnknown: There is no such upload.
+            UploadRangeInvalid: An append is at work on it.
+            DigestInvalid: The bytes have another digest. The upload stays as it is.
+        """
+        ...
+
+    async def publish(self, upload_id: str, digest: Digest) -> StoredBlob:
+        """Make a sealed upload visible as the blob of this digest, durably, replacing an older copy in one step.
+
+        Called in the process that sealed it.
+
+        Raises:
+            BlobUploadUnknown: There is no such upload.
+            BlobUploadInvalid: It was not sealed with this digest, or was changed since.
+        """
+        ...
+
+    async def cancel_upload(self, upload_id: str) -> None:
+        """Drop an upload and free its space. Idempotent; an append at work on it ends with BlobUploadUnknown."""
+        ...
+
+    async def uploads(self) -> list[tuple[str, int]]:
+        """List every upload: its id and when it was last written to, in microseconds since the epoch."""
+        ...
+
+
+class LocalFiles(Protocol):
+    """A blob store whose blobs are whole local files that the server may send by itself."""
+
+    def path(self, key: str) -> Path:
+        """Say where the bytes of a key are, without looking whether they are there."""
+        ...
