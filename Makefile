@@ -1,0 +1,57 @@
+# Everything a person runs. Each target does its own set-up on a fresh Debian or Ubuntu machine, and nothing when all is there.
+
+SHELL = /bin/sh
+PY = .venv/bin/python
+# Without a configuration file: loopback and ./data. With one: what the file says, unless you say more here.
+ifeq ($(CONFIG),)
+LISTEN ?= 127.0.0.1:5000
+DATA ?= ./data
+endif
+
+.DEFAULT_GOAL = help
+.PHONY: help serve check test test-full bench format lock coverage shape clean packages-serve packages-test packages-bench
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+serve: packages-serve .venv/ready-serve ## start the registry; LISTEN=127.0.0.1:5000 DATA=./data CONFIG=config.yml WORKERS=2
+	@exec .venv/bin/entrepot serve $(CONFIG) $(if $(LISTEN),--listen '$(LISTEN)') $(if $(DATA),--data '$(DATA)') $(if $(WORKERS),--workers $(WORKERS))
+
+check: packages-serve .venv/ready-test ## static checks: format, lint, types, import contracts, our own rules
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-timings
+	$(PY) -m tools.lint
+
+test: packages-serve packages-test .venv/ready-test ## all tests but the long forms, at most 25 minutes; ARGS="tests/http -k tags" for some
+	$(PY) -m pytest $(ARGS)
+
+test-full: packages-serve packages-test packages-bench .venv/ready-test ## every test, the long forms too
+	$(PY) -m pytest -m "" $(ARGS)
+
+bench: packages-serve packages-bench .venv/ready-test ## measure beside the peers; SCENARIO=pull-manifest for one
+	$(PY) -m benchmarks $(SCENARIO)
+
+format: .venv/ready-test ## put the code into its form
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+coverage: packages-serve .venv/ready-test ## line and branch coverage of the fast tests
+	$(PY) -m coverage run -m pytest tests/unit tests/contracts tests/http $(ARGS)
+	$(PY) -m coverage report
+
+shape: .venv/ready-test ## lengths of functions and files, longest first
+	$(PY) -m tools.shape src
+
+lock: .venv/ready-test ## pin the dependencies of pyproject.toml anew; UPGRADE=1 takes the newest
+	tools/lock.sh $(if $(UPGRADE),--upgrade)
+
+clean: ## remove everything the targets made, but no data
+	rm -rf .venv .tools .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+packages-serve packages-test packages-bench: packages-%:
+	@tools/packages.sh $*
+
+.venv/ready-%: pyproject.toml requirements/uv.txt requirements/constraints.txt requirements/constraints-dev.txt tools/environment.sh
+	@tools/environment.sh $*
