@@ -1,0 +1,141 @@
+"""From the path as sent to a route, by hand.
+
+Routing looks at `raw_path`: the server's decoded `path` has lost the difference between `/` and `%2f`. Repository
+names contain slashes and may contain words such as `blobs`, so a path is read from its end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from entrepot.oci.errors import NameInvalid
+from entrepot.web.http import Request
+from entrepot.web.responses import Response
+
+if TYPE_CHECKING:
+    from entrepot.web.services import Services
+
+Handler = Callable[[Request, "Services"], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One kind of resource: its label in logs and metrics, and who answers which method."""
+
+    label: str
+    handlers: Mapping[str, Handler]
+    allow: bytes = field(init=False)  #: value of the Allow header
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "allow", ", ".join(sorted(self.handlers)).encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryRoutes:
+    """The routes below `/v2/<name>/`."""
+
+    manifests: Route
+    blobs: Route
+    uploads: Route
+    upload: Route
+    tags: Route
+    referrers: Route
+
+
+class PathUnknown(Exception):  # noqa: N818 - rendered as 404
+    """No resource has this path."""
+
+
+class Router:
+    """Finds the route of a request; `fixed` are the paths without a repository name."""
+
+    __slots__ = ("_fixed", "_prefix", "_references", "_repository")
+
+    def __init__(self, fixed: Mapping[str, Route], repository: RepositoryRoutes, prefix: str = "") -> None:
+        self._fixed = dict(fixed)
+        self._repository = repository
+        self._prefix = prefix.rstrip("/")
+        self._references = {
+            "manifests": repository.manifests,
+            "blobs": repository.blobs,
+            "referrers": repository.referrers,
+        }
+
+    def route(self, request: Request) -> Route:
+        """Return the route of a request; note its label and the parameters of its path on the request.
+
+        Raises:
+            NameInvalid: The path is encoded in a way that two programs could read differently.
+            PathUnknown: Nothing has this path.
+        """
+        path = self._own_path(plain_path(request.raw_path))
+        route = self._fixed.get(path) or self._repository_route(request, path)
+        request.route = route.label
+        return route
+
+    def _own_path(self, path: str) -> str:
+        if not self._prefix:
+            return path
+        if path.startswith(self._prefix + "/"):
+            return path[len(self._prefix) :]
+        raise PathUnknown
+
+    def _repository_route(self, request: Request, path: str) -> Route:
+        if not path.startswith("/v2/"):
+            raise PathUnknown
+        rest, _, last = path[4:].rpartition("/")
+        name, _, word = rest.rpartition("/")
+        if name and word in self._references and not (word == "blobs" and last == "uploads"):
+            request.name, request.target = name, last
+            return self._references[word]
+        if name and word == "tags" and last == "list":
+            request.name = name
+            return self._repository.tags
+        return self._upload_route(request, path[4:])
+
+    def _upload_route(self, request: Request, path: str) -> Route:
+        # Without a trailing slash the collection is still meant: no digest or tag is spelt "uploads".
+        if path.endswith("/blobs/uploads"):
+            path += "/"
+        name, word, upload = path.rpartition("/blobs/uploads/")
+        if not word or not name or "/" in upload:
+            raise PathUnknown
+        request.name, request.target = name, upload
+        return self._repository.upload if upload else self._repository.uploads
+
+
+def plain_path(raw_path: bytes) -> str:
+    r"""Return the path as text.
+
+    Characters that need no encoding may be encoded (some clients write `sha256%3A…`). Anything else that is encoded,
+    above all `/`, `%`, `\` and control characters, is refused, and so are `.` and `..` as parts of a path: a proxy
+    in front might have read them differently when it decided to let the request through.
+
+    Raises:
+        NameInvalid: The path holds such a character or part.
+    """
+    try:
+        path = str(raw_path, "ascii")
+    except UnicodeDecodeError:
+        raise NameInvalid("The path holds bytes outside ASCII; repository names are plain ASCII.") from None
+    if "%" in path:
+        path = _ENCODED.sub(_decode, path)
+    if _REFUSED.search(path):
+        raise NameInvalid("The path holds a part '.' or '..', a control character or a backslash.")
+    return path
+
+
+_ENCODED = re.compile("%(.{0,2})", re.DOTALL)
+_REFUSED = re.compile(r"[\x00-\x20\\\x7f]|/\.\.?(?:/|\Z)")
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:+@")
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+
+def _decode(match: re.Match[str]) -> str:
+    digits = match[1]
+    if len(digits) == 2 and _HEX.issuperset(digits) and chr(int(digits, 16)) in _PLAIN:  # noqa: PLR2004 - %XX
+        return chr(int(digits, 16))
+    raise NameInvalid(f"The path holds the encoded character %{digits}, which no name, tag or digest contains.")
