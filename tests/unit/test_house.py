@@ -1,0 +1,64 @@
+"""The rules of the house hold for the house itself."""
+
+import re
+import socket
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.support.tools import find_tool
+from tests.unit.conftest import NetworkInUnitTest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCKS = ("constraints.txt", "constraints-dev.txt", "uv.txt")
+
+
+def read_pins(name: str) -> dict[str, tuple[str, int]]:
+    """Read version and number of hashes of every package a lock file pins."""
+    pins: dict[str, tuple[str, int]] = {}
+    text = (ROOT / "requirements" / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in text.splitlines():
+        package, version = re.split("==|[ ;]", line, maxsplit=2)[:2]
+        pins[package] = (version, line.count("--hash=sha256:"))
+    return pins
+
+
+def test_a_unit_test_cannot_open_a_network_connection() -> None:
+    """Reaching for a network address in a unit test raises before a packet leaves."""
+    with socket.socket() as reaching, pytest.raises(NetworkInUnitTest):
+        reaching.connect(("127.0.0.1", 9))
+
+
+def test_a_missing_tool_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test whose program is not installed fails with the Debian package that brings it."""
+    monkeypatch.setattr("tests.support.tools.SEARCH_PATH", "/nonexistent")
+    with pytest.raises(pytest.fail.Exception, match="Debian package apache2-utils"):
+        find_tool("htpasswd")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_pin_has_hashes_and_no_address(name: str) -> None:
+    """A pinned package can come from any mirror and be nothing but what was pinned."""
+    text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert all(hashes > 0 for _, hashes in read_pins(name).values())
+
+
+def test_every_dependency_is_pinned() -> None:
+    """Whatever pyproject.toml asks for stands in the lock files; `make lock` writes them."""
+    product = names(PROJECT["project"]["dependencies"]) | names(PROJECT["dependency-groups"]["build"])
+    assert product <= set(read_pins("constraints.txt"))
+    assert product | names(PROJECT["dependency-groups"]["dev"]) <= set(read_pins("constraints-dev.txt"))
+
+
+def test_tests_run_on_the_versions_that_are_served() -> None:
+    """Both lock files pin the same version of a package."""
+    served, tested = read_pins("constraints.txt"), read_pins("constraints-dev.txt")
+    assert {name: pin[0] for name, pin in served.items()} == {name: tested[name][0] for name in served}
+
+
+def names(requirements: list[str]) -> set[str]:
+    """Take the normalised package names out of requirement lines."""
+    return {re.split(r"[<>=\[; ]", line, maxsplit=1)[0].lower().replace("_", "-") for line in requirements}
