@@ -1,0 +1,36 @@
+"""What can go wrong between the registry and its database, one class per fact.
+
+No driver's exception leaves this package: executors translate at their edge.
+"""
+
+
+class DatabaseError(Exception):
+    """The database refused a statement."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be used just now: closed, locked for too long, unreachable or unreadable."""
+
+
+class DatabaseFull(DatabaseError):
+    """The disk below the database is full; nothing of the transaction was kept."""
+
+
+class ConstraintViolated(DatabaseError):
+    """A row breaks a unique, foreign key, not null or check rule of the schema."""
+
+
+class AwaitInsideTransaction(DatabaseError):
+    """A write transaction awaited something other than the database (a blob, the network, a timer)."""
+
+
+class SchemaTooNew(DatabaseError):
+    """The database was upgraded past what this program can use."""
+
+
+class UnsafeFileSystem(DatabaseError):
+    """The folder lies on a file system on which SQLite's locks and shared memory cannot be trusted."""
+
+
+class AnotherHost(DatabaseError):
+    """The folder is in use by another host."""

@@ -1,0 +1,176 @@
+"""Statements: built with SQLAlchemy Core, compiled once per dialect, run by the plain drivers.
+
+A module keeps its statements as constants:
+
+    FIND_TAG = Query(select(tags.c.manifest_id).where(tags.c.name == bindparam("name")), "find tag")
+
+Statements that need the dialect's own insert are given as a function:
+
+    PUT = Query(lambda d: d.insert(settings).values(key=bindparam("key")).on_conflict_do_nothing(), "put")
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from sqlalchemy import BindParameter, ColumnElement, Executable, String, Table, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.engine.interfaces import Dialect as SqlDialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import Boolean, NullType
+
+
+class ListType(NullType):
+    """Marks the parameter of `in_list`: a list, which SQLite receives as JSON."""
+
+    cache_ok = True
+
+
+class InList(ColumnElement[bool]):
+    """`column` is one of the values in the list parameter `name`; see `in_list`."""
+
+    inherit_cache = False
+
+    def __init__(self, column: ColumnElement[Any], name: str) -> None:
+        self.type = Boolean()
+        self.column = column
+        self.parameter: BindParameter[Any] = bindparam(name, type_=ListType())
+
+
+def in_list(column: ColumnElement[Any], name: str) -> InList:
+    """Build `column IN (the list given as parameter name)`, one statement text for any length."""
+    return InList(column, name)
+
+
+@compiles(InList, "sqlite")
+def _in_json(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
+    column, parameter = compiler.process(element.column, **kw), compiler.process(element.parameter, **kw)
+    return f"{column} IN (SELECT value FROM json_each({parameter}))"  # noqa: S608 - both are compiled expressions
+
+
+@compiles(InList, "postgresql")
+def _any_of_array(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
+    column, parameter = compiler.process(element.column, **kw), compiler.process(element.parameter, **kw)
+    array = "TEXT[]" if isinstance(element.column.type, String) else "BIGINT[]"
+    return f"{column} = ANY (CAST({parameter} AS {array}))"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a statement's builder may ask about the database it is built for."""
+
+    name: str
+    compiler: SqlDialect = field(repr=False)
+    insert: Callable[[Table], Any] = field(repr=False)
+
+
+class _SqliteDialect(SQLiteDialect):
+    """SQLAlchemy's dialect without the `= 1` it hangs on boolean expressions, which would hide them from indexes."""
+
+    supports_native_boolean = True
+    supports_statement_cache = True
+
+
+# `insert` is `Any` and not a union: both inserts have on_conflict_do_update, but no common class with it.
+SQLITE: Final = Dialect("sqlite", cast("SqlDialect", _SqliteDialect(paramstyle="named")), sqlite.insert)
+POSTGRESQL: Final = Dialect("postgresql", PGDialect(paramstyle="numeric_dollar"), postgresql.insert)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """One statement as one driver takes it."""
+
+    name: str
+    text: str
+    #: Every bind name in the order of the text, the builder's constants included.
+    order: tuple[str, ...]
+    #: Values that the builder wrote into the statement.
+    constants: Mapping[str, object]
+    #: The names the caller must give.
+    wanted: frozenset[str]
+    #: Those of them that are lists.
+    lists: frozenset[str]
+    plain: bool
+
+    def named(self, parameters: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the values by name, lists as JSON (for SQLite)."""
+        if self.plain and len(parameters) == len(self.wanted):
+            return parameters
+        self._check(parameters)
+        encoded = {name: json.dumps(_as_list(parameters[name])) for name in self.lists}
+        return {**self.constants, **parameters, **encoded}
+
+    def positional(self, parameters: Mapping[str, object]) -> list[object]:
+        """Return the values in the order of the text, lists as lists (for PostgreSQL)."""
+        self._check(parameters)
+        values = {**self.constants, **parameters, **{name: _as_list(parameters[name]) for name in self.lists}}
+        return [values[name] for name in self.order]
+
+    def _check(self, parameters: Mapping[str, object]) -> None:
+        if parameters.keys() != self.wanted:
+            missing, surplus = sorted(self.wanted - parameters.keys()), sorted(parameters.keys() - self.wanted)
+            raise TypeError(f"query {self.name or self.text!r}: missing parameters {missing}, surplus {surplus}")
+
+
+def _as_list(value: object) -> list[object]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise TypeError(f"a list parameter got {type(value).__name__}")
+    return list(value)
+
+
+class Query:
+    """A statement, the same for both databases."""
+
+    __slots__ = ("_build", "_compiled", "name")
+
+    def __init__(self, build: Callable[[Dialect], Executable] | Executable, name: str = "") -> None:
+        self.name = name
+        self._build = build
+        self._compiled: dict[str, Compiled] = {}
+
+    def __repr__(self) -> str:
+        return f"Query({self.name!r})"
+
+    def compiled(self, dialect: Dialect) -> Compiled:
+        """Return the statement for a dialect; compiled at the first call, then remembered."""
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            found = self._compiled[dialect.name] = self._compile(dialect)
+        return found
+
+    def _compile(self, dialect: Dialect) -> Compiled:
+        build: Any = self._build
+        statement = build if isinstance(build, ClauseElement) else build(dialect)
+        compiled = statement.compile(dialect=dialect.compiler, compile_kwargs={"render_postcompile": True})
+        return _from_compiler(self.name, compiled)
+
+
+class RawQuery(Query):
+    """A statement given as text without parameters, for migrations and pragmas."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str, name: str = "") -> None:
+        super().__init__(_no_builder, name)
+        self._text = text
+
+    def _compile(self, dialect: Dialect) -> Compiled:  # noqa: ARG002 - the text is the same for both
+        none: frozenset[str] = frozenset()
+        return Compiled(self.name, self._text, (), {}, none, none, plain=True)
+
+
+def _no_builder(dialect: Dialect) -> Executable:
+    raise NotImplementedError(dialect.name)
+
+
+def _from_compiler(name: str, compiled: Any) -> Compiled:
+    wanted = frozenset(text for bind, text in compiled.bind_names.items() if bind.required)
+    lists = frozenset(text for bind, text in compiled.bind_names.items() if isinstance(bind.type, ListType))
+    constants = {text: value for text, value in compiled.construct_params(_check=False).items() if text not in wanted}
+    order = tuple(compiled.positiontup or ())
+    return Compiled(name, str(compiled), order, constants, wanted, lists, plain=not constants and not lists)

@@ -1,0 +1,121 @@
+"""Connections to SQLite: every pragma in one place, and the driver's errors in our words."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from entrepot.metadata.errors import ConstraintViolated, DatabaseError, DatabaseFull, DatabaseUnavailable
+
+#: Strict tables came with this version, RETURNING shortly before.
+OLDEST_SQLITE: Final = (3, 37, 0)
+#: A reader never waits for a writer in WAL mode; this is for the moments of recovery and for foreign tools.
+PATIENCE_MS: Final = 5000
+#: Statements that the driver keeps prepared per connection, more than the project has.
+PREPARED: Final = 512
+#: Pages after which a commit moves the log into the database file (16 MiB).
+CHECKPOINT_PAGES: Final = 4096
+#: To what the log file is cut after such a move.
+WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
+CACHE_KIB: Final = 16 * 1024
+
+
+class Durability(StrEnum):
+    """When a commit counts as done."""
+
+    #: Every commit is on the disk when it is answered: the truth.
+    FULL = "FULL"
+    #: The last commits may be lost with the power, never the database's consistency: work in progress.
+    NORMAL = "NORMAL"
+
+
+def connect_writer(path: Path, durability: Durability) -> sqlite3.Connection:
+    """Open the connection of the writer thread, and create the database when there is none.
+
+    Raises:
+        DatabaseUnavailable: The file cannot be opened, or SQLite is too old.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        wanted = ".".join(map(str, OLDEST_SQLITE))
+        raise DatabaseUnavailable(f"SQLite {sqlite3.sqlite_version} is too old: Entrepot needs {wanted} or newer")
+    with translated(path):
+        connection = _connect(path, "rwc")
+        for pragma in (
+            "journal_mode = WAL",
+            f"synchronous = {durability.value}",
+            "foreign_keys = ON",
+            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+            f"journal_size_limit = {WAL_LIMIT_BYTES}",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open a connection that cannot write and whose every statement sees the last commit.
+
+    Raises:
+        DatabaseUnavailable: The file cannot be opened.
+    """
+    with translated(path):
+        connection = _connect(path, "ro")
+        connection.execute("PRAGMA query_only = ON").close()
+    return connection
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=PREPARED,
+    )
+    connection.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}").close()
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}").close()
+    return connection
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what the driver raises into the errors of this package."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+
+
+def translate(error: sqlite3.Error, path: Path) -> DatabaseError:
+    """Say in our words what the driver said about the database at `path`."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
+    message = f"{path.name}: {error}"
+    if code in _FULL or code & 0xFF in _FULL:
+        return DatabaseFull(f"{message}; free some space on the disk that holds {path.parent}")
+    if code & 0xFF == sqlite3.SQLITE_CONSTRAINT:
+        return ConstraintViolated(message)
+    if code & 0xFF in _DAMAGED:
+        return DatabaseUnavailable(f"{message}; restore {path} from a backup or rebuild it from the blob folder")
+    if code & 0xFF in _UNAVAILABLE:
+        return DatabaseUnavailable(f"{message} ({getattr(error, 'sqlite_errorname', 'unknown')})")
+    return DatabaseError(message)
+
+
+# The shared memory file is the one thing SQLite lengthens outside of its own full-disk check.
+_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_UNAVAILABLE: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_AUTH,
+    }
+)

@@ -1,0 +1,35 @@
+"""The tables of work in progress: upload sessions and leases.
+
+They may be lost without harm to what was acknowledged, so they are written with less syncing and are built anew,
+empty, when their shape changes.
+"""
+
+from typing import Final
+
+from sqlalchemy import Index, MetaData
+
+from entrepot.metadata.columns import NAMES, key, keyed, number, words
+
+#: Raise it with every change below: a database of another number is emptied and built again.
+WORK_VERSION: Final = 1
+
+work_metadata: Final = MetaData(naming_convention=NAMES)
+
+#: An upload's offset is the length of its file. `hashed_digest` is the digest of its first `hashed_offset` bytes.
+upload_sessions: Final = keyed(
+    "upload_sessions",
+    work_metadata,
+    key("id"),
+    words("repository"),
+    words("principal"),
+    words("state"),
+    words("algorithm"),
+    number("hashed_offset", default=0),
+    words("hashed_digest", null=True),
+    number("started_at"),
+    number("updated_at"),
+    Index(None, "updated_at"),
+)
+
+#: Who does a job that only one process may do at a time.
+leases: Final = keyed("leases", work_metadata, key("name"), words("holder"), number("expires_at"))
