@@ -12,14 +12,12 @@ Implementations are interchangeable: tests/contracts/test_blob_store.py is their
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
-    from pathlib import Path
-
-    from entrepot.oci.digest import Digest
+from entrepot.oci.digest import Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,266 @@
+"""Blobs: their bytes' whereabouts and state, and which repositories hold them.
+
+A blob is `live`, then `marked` by the collector, then `deleting`; every step is a compare-and-set, so that a push that
+meets `marked` wins the blob back and one that meets `deleting` waits until the row is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, func, select, update
+
+from entrepot.metadata import clock
+from entrepot.metadata.database import Reader, Row, Transaction
+from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.tables import (
+    blobs,
+    manifest_blobs,
+    manifests,
+    project_blobs,
+    repositories,
+    repository_blobs,
+)
+
+LIVE = "live"
+MARKED = "marked"
+DELETING = "deleting"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRow:
+    """A blob as the database knows it."""
+
+    id: int
+    digest: str
+    size: int
+    storage_key: str
+    state: str
+    review_after: int | None
+
+
+_COLUMNS = (
+    blobs.c.id,
+    blobs.c.digest,
+    blobs.c.size,
+    blobs.c.storage_key,
+    blobs.c.state,
+    blobs.c.review_after,
+)
+_HELD = (
+    select(*_COLUMNS)
+    .select_from(repositories)
+    .join(repository_blobs, repository_blobs.c.repository_id == repositories.c.id)
+    .join(blobs, blobs.c.id == repository_blobs.c.blob_id)
+)
+_FIND = Query(select(*_COLUMNS).where(blobs.c.digest == bindparam("digest")), "blobs.find")
+_FIND_IN = Query(
+    _HELD.where(
+        repositories.c.name == bindparam("repository"),
+        blobs.c.digest == bindparam("digest"),
+        blobs.c.state != DELETING,
+    ),
+    "blobs.find_in",
+)
+_HELD_OF = Query(
+    select(*_COLUMNS)
+    .select_from(blobs)
+    .join(repository_blobs, repository_blobs.c.blob_id == blobs.c.id)
+    .where(
+        repository_blobs.c.repository_id == bindparam("repository_id"),
+        in_list(blobs.c.digest, "digests"),
+        blobs.c.state != DELETING,
+    )
+    .with_for_update(of=blobs),
+    "blobs.held_of",
+)
+_HOLDERS = Query(
+    select(repositories.c.name)
+    .select_from(blobs)
+    .join(repository_blobs, repository_blobs.c.blob_id == blobs.c.id)
+    .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
+    .where(blobs.c.digest == bindparam("digest"), blobs.c.state != DELETING)
+    .limit(bindparam("limit")),
+    "blobs.holders",
+)
+_PUT = Query(
+    lambda d: (
+        (
+            insert := d.insert(blobs).values(
+                digest=bindparam("digest"),
+                size=bindparam("size"),
+                storage_key=bindparam("storage_key"),
+                state=LIVE,
+                generation=1,
+                created_at=bindparam("now"),
+                review_after=bindparam("review_after"),
+                inode=bindparam("inode"),
+                mtime_ns=bindparam("mtime_ns"),
+                verified_at=bindparam("verified_at"),
+            )
+        )
+        .on_conflict_do_update(
+            index_elements=[blobs.c.digest],
+            set_={
+                "state": LIVE,
+                "size": insert.excluded.size,
+                "storage_key": insert.excluded.storage_key,
+                "generation": blobs.c.generation + 1,
+                "review_after": insert.excluded.review_after,
+                "inode": insert.excluded.inode,
+                "mtime_ns": insert.excluded.mtime_ns,
+                "verified_at": insert.excluded.verified_at,
+            },
+            where=blobs.c.state != DELETING,
+        )
+        .returning(blobs.c.id)
+    ),
+    "blobs.put",
+)
+_KEEP = Query(
+    update(blobs)
+    .where(in_list(blobs.c.id, "ids"), blobs.c.state != DELETING)
+    .values(state=LIVE, review_after=bindparam("after")),
+    "blobs.keep",
+)
+_LINK = Query(
+    lambda d: (
+        d.insert(repository_blobs)
+        .values(
+            repository_id=bindparam("repository_id"), blob_id=bindparam("blob_id"), created_at=bindparam("created_at")
+        )
+        .on_conflict_do_nothing()
+    ),
+    "blobs.link",
+)
+_UNLINK = Query(
+    delete(repository_blobs).where(
+        repository_blobs.c.repository_id == bindparam("repository_id"),
+        repository_blobs.c.blob_id == bindparam("blob_id"),
+    ),
+    "blobs.unlink",
+)
+_REFERENCES_IN = Query(
+    select(func.count())
+    .select_from(manifest_blobs)
+    .join(manifests, manifests.c.id == manifest_blobs.c.manifest_id)
+    .where(manifests.c.repository_id == bindparam("repository_id"), manifest_blobs.c.blob_id == bindparam("blob_id")),
+    "blobs.references_in",
+)
+_CHARGE = Query(
+    lambda d: (
+        d.insert(project_blobs)
+        .values(project_id=bindparam("project_id"), blob_id=bindparam("blob_id"), references=1)
+        .on_conflict_do_update(
+            index_elements=[project_blobs.c.project_id, project_blobs.c.blob_id],
+            set_={"references": project_blobs.c.references + 1},
+        )
+    ),
+    "blobs.charge",
+)
+_DISCHARGE = Query(
+    update(project_blobs)
+    .where(project_blobs.c.project_id == bindparam("project"), in_list(project_blobs.c.blob_id, "ids"))
+    .values(references=project_blobs.c.references - 1),
+    "blobs.discharge",
+)
+_DROP_UNCHARGED = Query(
+    delete(project_blobs).where(
+        project_blobs.c.project_id == bindparam("project"),
+        in_list(project_blobs.c.blob_id, "ids"),
+        project_blobs.c.references <= 0,
+    ),
+    "blobs.drop_uncharged",
+)
+
+
+def _record(row: Row) -> BlobRow:
+    return BlobRow(*row)
+
+
+async def find(reader: Reader, digest: str) -> BlobRow | None:
+    """Return a blob in whatever state, held by whomever."""
+    row = await reader.one(_FIND, digest=digest)
+    return None if row is None else _record(row)
+
+
+async def find_in(reader: Reader, repository: str, digest: str) -> BlobRow | None:
+    """Return a blob that the repository of this exact name holds."""
+    row = await reader.one(_FIND_IN, repository=repository, digest=digest)
+    return None if row is None else _record(row)
+
+
+async def held(tx: Reader, repository_id: int, digests: Sequence[str]) -> dict[str, BlobRow]:
+    """Return those of `digests` that a repository holds, locked until the transaction ends."""
+    if not digests:
+        return {}
+    rows = await tx.all(_HELD_OF, repository_id=repository_id, digests=list(digests))
+    return {row[1]: _record(row) for row in rows}
+
+
+async def holders(reader: Reader, digest: str, limit: int) -> list[str]:
+    """Return names of up to `limit` repositories that hold a blob."""
+    return [row[0] for row in await reader.all(_HOLDERS, digest=digest, limit=limit)]
+
+
+async def put(
+    tx: Transaction,
+    digest: str,
+    *,
+    size: int,
+    storage_key: str,
+    review_after: int | None,
+    inode: int | None = None,
+    mtime_ns: int | None = None,
+    verified: bool = True,
+) -> int | None:
+    """Make a blob known and live; return its id, or None while the collector is deleting it."""
+    now = clock.now()
+    row = await tx.one(
+        _PUT,
+        digest=digest,
+        size=size,
+        storage_key=storage_key,
+        now=now,
+        review_after=review_after,
+        inode=inode,
+        mtime_ns=mtime_ns,
+        verified_at=now if verified else None,
+    )
+    return None if row is None else row[0]
+
+
+async def keep(tx: Transaction, ids: Sequence[int], *, review_after: int | None) -> int:
+    """Win blobs back from the collector and set when they may be looked at again; return how many could be kept."""
+    return await tx.execute(_KEEP, ids=list(ids), after=review_after) if ids else 0
+
+
+async def link(tx: Transaction, repository_id: int, blob_id: int) -> bool:
+    """Let a repository hold a blob; False when it did already."""
+    return await tx.execute(_LINK, repository_id=repository_id, blob_id=blob_id, created_at=clock.now()) == 1
+
+
+async def unlink(tx: Transaction, repository_id: int, blob_id: int) -> bool:
+    """Take a blob out of a repository; False when it was not there."""
+    return await tx.execute(_UNLINK, repository_id=repository_id, blob_id=blob_id) == 1
+
+
+async def references_in(reader: Reader, repository_id: int, blob_id: int) -> int:
+    """Count the references to a blob by manifests of one repository."""
+    row = await reader.one(_REFERENCES_IN, repository_id=repository_id, blob_id=blob_id)
+    return 0 if row is None else int(row[0])
+
+
+async def charge(tx: Transaction, project_id: int, blob_ids: Sequence[int]) -> None:
+    """Count one more manifest of a project that refers to each of these blobs."""
+    rows: list[Mapping[str, object]] = [{"project_id": project_id, "blob_id": blob_id} for blob_id in blob_ids]
+    if rows:
+        await tx.many(_CHARGE, rows)
+
+
+async def discharge(tx: Transaction, project_id: int, blob_ids: Sequence[int]) -> None:
+    """Take back one `charge` for each of these blobs."""
+    if blob_ids:
+        await tx.execute(_DISCHARGE, project=project_id, ids=list(blob_ids))
+        await tx.execute(_DROP_UNCHARGED, project=project_id, ids=list(blob_ids))

@@ -1,0 +1,334 @@
+"""Manifests: exact bytes by digest, and per repository their type, references, children and subject."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, func, select, update
+
+from entrepot.metadata import clock
+from entrepot.metadata.database import Reader, Row, Transaction
+from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.tables import (
+    manifest_blobs,
+    manifest_children,
+    manifest_contents,
+    manifests,
+    repositories,
+    tags,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """A manifest of a repository, without its bytes."""
+
+    id: int
+    repository_id: int
+    digest: str
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrerRow:
+    """What a list of referrers says of one manifest."""
+
+    digest: str
+    media_type: str
+    size: int
+    artifact_type: str | None
+    annotations: dict[str, str]
+
+
+_M = manifests.c
+_COLUMNS = (_M.id, _M.repository_id, _M.digest, _M.media_type, _M.size)
+_BY_TAG = Query(
+    select(*_COLUMNS)
+    .select_from(repositories)
+    .join(tags, tags.c.repository_id == repositories.c.id)
+    .join(manifests, _M.id == tags.c.manifest_id)
+    .where(repositories.c.name == bindparam("repository"), tags.c.name == bindparam("tag")),
+    "manifests.by_tag",
+)
+_BY_DIGEST = Query(
+    select(*_COLUMNS)
+    .select_from(repositories)
+    .join(manifests, _M.repository_id == repositories.c.id)
+    .where(repositories.c.name == bindparam("repository"), _M.digest == bindparam("digest")),
+    "manifests.by_digest",
+)
+_LOCKED = Query(
+    select(*_COLUMNS)
+    .where(_M.repository_id == bindparam("repository_id"), _M.digest == bindparam("digest"))
+    .with_for_update(),
+    "manifests.locked",
+)
+_CONTENT = Query(
+    select(manifest_contents.c.content).where(manifest_contents.c.digest == bindparam("digest")), "manifests.content"
+)
+_PRESENT = Query(
+    select(_M.digest, _M.id)
+    .where(_M.repository_id == bindparam("repository_id"), in_list(_M.digest, "digests"))
+    .with_for_update(),
+    "manifests.present",
+)
+_ADD = Query(
+    lambda d: (
+        d.insert(manifests)
+        .values(
+            repository_id=bindparam("repository_id"),
+            digest=bindparam("digest"),
+            media_type=bindparam("media_type"),
+            artifact_type=bindparam("artifact_type"),
+            size=bindparam("size"),
+            subject=bindparam("subject"),
+            annotations=bindparam("annotations"),
+            created_at=bindparam("created_at"),
+        )
+        .on_conflict_do_nothing()
+        .returning(_M.id)
+    ),
+    "manifests.add",
+)
+_ADD_CONTENT = Query(
+    lambda d: (
+        d.insert(manifest_contents)
+        .values(digest=bindparam("digest"), content=bindparam("content"))
+        .on_conflict_do_nothing()
+    ),
+    "manifests.add_content",
+)
+_ADD_BLOB = Query(
+    lambda d: d.insert(manifest_blobs).values(
+        manifest_id=bindparam("manifest_id"),
+        position=bindparam("position"),
+        blob_id=bindparam("blob_id"),
+        role=bindparam("role"),
+    ),
+    "manifests.add_blob",
+)
+_ADD_CHILD = Query(
+    lambda d: d.insert(manifest_children).values(
+        parent_id=bindparam("parent_id"),
+        position=bindparam("position"),
+        digest=bindparam("digest"),
+        child_id=bindparam("child_id"),
+    ),
+    "manifests.add_child",
+)
+_CONNECT_PARENTS = Query(
+    update(manifest_children)
+    .where(
+        manifest_children.c.digest == bindparam("child_digest"),
+        manifest_children.c.child_id.is_(None),
+        manifest_children.c.parent_id.in_(select(_M.id).where(_M.repository_id == bindparam("repository"))),
+    )
+    .values(child_id=bindparam("child")),
+    "manifests.connect_parents",
+)
+_PARENTS = Query(
+    select(func.count()).select_from(manifest_children).where(manifest_children.c.child_id == bindparam("manifest_id")),
+    "manifests.parents",
+)
+_BLOB_IDS = Query(
+    select(manifest_blobs.c.blob_id).where(manifest_blobs.c.manifest_id == bindparam("manifest_id")).distinct(),
+    "manifests.blob_ids",
+)
+_CHILD_IDS = Query(
+    select(manifest_children.c.child_id)
+    .where(manifest_children.c.parent_id == bindparam("manifest_id"), manifest_children.c.child_id.is_not(None))
+    .distinct(),
+    "manifests.child_ids",
+)
+_REFERRER_IDS = Query(
+    select(_M.id).where(_M.repository_id == bindparam("repository_id"), _M.subject == bindparam("digest")),
+    "manifests.referrer_ids",
+)
+_DROP_BLOBS = Query(
+    delete(manifest_blobs).where(manifest_blobs.c.manifest_id == bindparam("manifest_id")), "manifests.drop_blobs"
+)
+_DROP_CHILDREN = Query(
+    delete(manifest_children).where(manifest_children.c.parent_id == bindparam("manifest_id")),
+    "manifests.drop_children",
+)
+_REMOVE = Query(delete(manifests).where(_M.id == bindparam("manifest_id")), "manifests.remove")
+_REMOVE_CONTENT = Query(
+    delete(manifest_contents).where(
+        manifest_contents.c.digest == bindparam("digest"),
+        ~select(1).where(_M.digest == manifest_contents.c.digest).exists(),
+    ),
+    "manifests.remove_content",
+)
+_REFERRER_COLUMNS = (_M.digest, _M.media_type, _M.size, _M.artifact_type, _M.annotations)
+_REFERRERS = (
+    select(*_REFERRER_COLUMNS)
+    .select_from(repositories)
+    .join(manifests, _M.repository_id == repositories.c.id)
+    .where(
+        repositories.c.name == bindparam("repository"),
+        _M.subject == bindparam("subject"),
+        _M.digest > bindparam("last"),
+    )
+    .order_by(_M.digest)
+    .limit(bindparam("limit"))
+)
+_ALL_REFERRERS = Query(_REFERRERS, "manifests.referrers")
+_REFERRERS_OF_TYPE = Query(
+    _REFERRERS.where(_M.artifact_type == bindparam("artifact_type")), "manifests.referrers_of_type"
+)
+_CHILD_DESCRIPTIONS = Query(
+    select(*_REFERRER_COLUMNS)
+    .where(_M.repository_id == bindparam("repository_id"), in_list(_M.digest, "digests"))
+    .order_by(_M.digest),
+    "manifests.described",
+)
+
+
+def _record(row: Row | None) -> ManifestRow | None:
+    return None if row is None else ManifestRow(*row)
+
+
+def _referrer(row: Row) -> ReferrerRow:
+    return ReferrerRow(row[0], row[1], row[2], row[3], json.loads(row[4]) if row[4] else {})
+
+
+async def by_tag(reader: Reader, repository: str, tag: str) -> ManifestRow | None:
+    """Return the manifest a tag points at, in the repository of this exact name."""
+    return _record(await reader.one(_BY_TAG, repository=repository, tag=tag))
+
+
+async def by_digest(reader: Reader, repository: str, digest: str) -> ManifestRow | None:
+    """Return a manifest of the repository of this exact name."""
+    return _record(await reader.one(_BY_DIGEST, repository=repository, digest=digest))
+
+
+async def locked(tx: Transaction, repository_id: int, digest: str) -> ManifestRow | None:
+    """Return a manifest of a repository, locked until the transaction ends."""
+    return _record(await tx.one(_LOCKED, repository_id=repository_id, digest=digest))
+
+
+async def content(reader: Reader, digest: str) -> bytes | None:
+    """Return the exact bytes of a manifest."""
+    row = await reader.one(_CONTENT, digest=digest)
+    return None if row is None else bytes(row[0])
+
+
+async def present(tx: Reader, repository_id: int, digests: Sequence[str]) -> dict[str, int]:
+    """Return the row ids of those of `digests` that are manifests of a repository."""
+    if not digests:
+        return {}
+    rows = await tx.all(_PRESENT, repository_id=repository_id, digests=list(digests))
+    return {row[0]: row[1] for row in rows}
+
+
+async def add(
+    tx: Transaction,
+    repository_id: int,
+    *,
+    digest: str,
+    media_type: str,
+    artifact_type: str | None,
+    raw: bytes,
+    subject: str | None,
+    annotations: Mapping[str, str],
+) -> int | None:
+    """Add a manifest with its bytes; return its row id, or None when the repository has it already."""
+    row = await tx.one(
+        _ADD,
+        repository_id=repository_id,
+        digest=digest,
+        media_type=media_type,
+        artifact_type=artifact_type,
+        size=len(raw),
+        subject=subject,
+        annotations=json.dumps(dict(annotations)) if annotations else None,
+        created_at=clock.now(),
+    )
+    if row is None:
+        return None
+    await tx.execute(_ADD_CONTENT, digest=digest, content=raw)
+    return int(row[0])
+
+
+async def refer(
+    tx: Transaction,
+    manifest_id: int,
+    *,
+    blobs: Sequence[tuple[int, str]],
+    children: Sequence[tuple[str, int | None]],
+) -> None:
+    """Record what a manifest refers to: blobs as (row id, role), manifests as (digest, row id or None if missing)."""
+    if blobs:
+        await tx.many(
+            _ADD_BLOB,
+            [
+                {"manifest_id": manifest_id, "position": position, "blob_id": blob_id, "role": role}
+                for position, (blob_id, role) in enumerate(blobs)
+            ],
+        )
+    if children:
+        await tx.many(
+            _ADD_CHILD,
+            [
+                {"parent_id": manifest_id, "position": position, "digest": digest, "child_id": child_id}
+                for position, (digest, child_id) in enumerate(children)
+            ],
+        )
+
+
+async def connect_parents(tx: Transaction, repository_id: int, digest: str, manifest_id: int) -> None:
+    """Join a manifest to the indexes of its repository that were pushed before it."""
+    await tx.execute(_CONNECT_PARENTS, repository=repository_id, child_digest=digest, child=manifest_id)
+
+
+async def parents(reader: Reader, manifest_id: int) -> int:
+    """Count the indexes that list a manifest."""
+    row = await reader.one(_PARENTS, manifest_id=manifest_id)
+    return 0 if row is None else int(row[0])
+
+
+async def blob_ids(reader: Reader, manifest_id: int) -> list[int]:
+    """Return the row ids of the blobs a manifest refers to, each once."""
+    return [row[0] for row in await reader.all(_BLOB_IDS, manifest_id=manifest_id)]
+
+
+async def dependants(reader: Reader, manifest: ManifestRow) -> list[int]:
+    """Return the row ids of a manifest's children and referrers."""
+    children = await reader.all(_CHILD_IDS, manifest_id=manifest.id)
+    referrers = await reader.all(_REFERRER_IDS, repository_id=manifest.repository_id, digest=manifest.digest)
+    return [row[0] for row in (*children, *referrers)]
+
+
+async def remove(tx: Transaction, manifest: ManifestRow) -> None:
+    """Remove a manifest that no tag and no index points at, and its bytes when no repository has it any more."""
+    await tx.execute(_DROP_BLOBS, manifest_id=manifest.id)
+    await tx.execute(_DROP_CHILDREN, manifest_id=manifest.id)
+    await tx.execute(_REMOVE, manifest_id=manifest.id)
+    await tx.execute(_REMOVE_CONTENT, digest=manifest.digest)
+
+
+async def referrers(
+    reader: Reader, repository: str, subject: str, *, artifact_type: str | None, limit: int, last: str
+) -> list[ReferrerRow]:
+    """Return up to `limit` manifests whose subject is `subject`, ordered by digest after `last`."""
+    if artifact_type is None:
+        rows = await reader.all(_ALL_REFERRERS, repository=repository, subject=subject, limit=limit, last=last)
+    else:
+        rows = await reader.all(
+            _REFERRERS_OF_TYPE,
+            repository=repository,
+            subject=subject,
+            limit=limit,
+            last=last,
+            artifact_type=artifact_type,
+        )
+    return [_referrer(row) for row in rows]
+
+
+async def described(reader: Reader, repository_id: int, digests: Sequence[str]) -> list[ReferrerRow]:
+    """Return those of `digests` that are manifests of a repository, as a list of referrers would show them."""
+    rows = await reader.all(_CHILD_DESCRIPTIONS, repository_id=repository_id, digests=list(digests))
+    return [_referrer(row) for row in rows]

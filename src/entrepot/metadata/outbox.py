@@ -1,0 +1,69 @@
+"""The outbox: work that must follow a transaction, written in that transaction and done afterwards, in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, func, select
+
+from entrepot.metadata import clock
+from entrepot.metadata.database import Reader, Transaction
+from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.tables import outbox
+
+#: Topics, each with the keys of its payload beside `repository`.
+MANIFEST_PUT = "manifest.put"  #: digest, tags
+MANIFEST_DELETED = "manifest.deleted"  #: digest, tags
+TAG_DELETED = "tag.deleted"  #: tag
+BLOB_LINKED = "blob.linked"  #: digest
+BLOB_UNLINKED = "blob.unlinked"  #: digest
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """One thing to do."""
+
+    id: int
+    topic: str
+    payload: dict[str, object]
+    created_at: int
+
+
+_ADD = Query(
+    lambda d: d.insert(outbox).values(
+        topic=bindparam("topic"), payload=bindparam("payload"), created_at=bindparam("created_at")
+    ),
+    "outbox.add",
+)
+_NEXT = Query(
+    select(outbox.c.id, outbox.c.topic, outbox.c.payload, outbox.c.created_at)
+    .order_by(outbox.c.id)
+    .limit(bindparam("limit")),
+    "outbox.next",
+)
+_DONE = Query(delete(outbox).where(in_list(outbox.c.id, "ids")), "outbox.done")
+_BACKLOG = Query(select(func.count(), func.min(outbox.c.created_at)).select_from(outbox), "outbox.backlog")
+
+
+async def add(tx: Transaction, topic: str, **payload: object) -> None:
+    """Leave something to do once this transaction is committed."""
+    await tx.execute(_ADD, topic=topic, payload=json.dumps(payload), created_at=clock.now())
+
+
+async def oldest(reader: Reader, limit: int) -> list[OutboxEntry]:
+    """Return up to `limit` entries, oldest first."""
+    rows = await reader.all(_NEXT, limit=limit)
+    return [OutboxEntry(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
+
+
+async def done(tx: Transaction, ids: Sequence[int]) -> None:
+    """Remove entries that have been dealt with."""
+    await tx.execute(_DONE, ids=list(ids))
+
+
+async def backlog(reader: Reader) -> tuple[int, int | None]:
+    """Return the number of waiting entries and the time of the oldest."""
+    row = await reader.one(_BACKLOG)
+    return (0, None) if row is None else (row[0], row[1])

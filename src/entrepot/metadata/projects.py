@@ -1,0 +1,75 @@
+"""Projects: the first part of a repository name, owner of members and policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, select, update
+
+from entrepot.metadata import clock
+from entrepot.metadata.database import Reader, Row, Transaction
+from entrepot.metadata.query import Query
+from entrepot.metadata.tables import projects
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRecord:
+    """One project."""
+
+    id: int
+    name: str
+    public: bool
+
+
+_COLUMNS = (projects.c.id, projects.c.name, projects.c.public)
+_FIND = Query(select(*_COLUMNS).where(projects.c.name == bindparam("name")), "projects.find")
+_LIST = Query(
+    select(*_COLUMNS).where(projects.c.name > bindparam("last")).order_by(projects.c.name).limit(bindparam("limit")),
+    "projects.list",
+)
+_PUBLIC = Query(select(projects.c.name).where(projects.c.public == 1), "projects.public")
+_SET_PUBLIC = Query(
+    update(projects).where(projects.c.name == bindparam("project")).values(public=bindparam("is_public")),
+    "projects.set_public",
+)
+_CREATE = Query(
+    lambda d: (
+        d.insert(projects)
+        .values(name=bindparam("name"), public=bindparam("public"), created_at=bindparam("created_at"))
+        .on_conflict_do_nothing()
+    ),
+    "projects.create",
+)
+
+
+def _record(row: Row) -> ProjectRecord:
+    return ProjectRecord(row[0], row[1], bool(row[2]))
+
+
+async def find(reader: Reader, name: str) -> ProjectRecord | None:
+    """Return the project of this name, if there is one."""
+    row = await reader.one(_FIND, name=name)
+    return None if row is None else _record(row)
+
+
+async def page(reader: Reader, *, limit: int, last: str = "") -> list[ProjectRecord]:
+    """Return up to `limit` projects after `last`, in bytewise order of their names."""
+    return [_record(row) for row in await reader.all(_LIST, last=last, limit=limit)]
+
+
+async def public_names(reader: Reader) -> list[str]:
+    """Return the names of all public projects."""
+    return [row[0] for row in await reader.all(_PUBLIC)]
+
+
+async def ensure(tx: Transaction, name: str, *, public: bool = False) -> ProjectRecord:
+    """Return the project of this name, created if it is missing."""
+    await tx.execute(_CREATE, name=name, public=int(public), created_at=clock.now())
+    found = await find(tx, name)
+    assert found is not None
+    return found
+
+
+async def set_public(tx: Transaction, name: str, *, public: bool) -> bool:
+    """Make a project public or private; False when there is no such project."""
+    return await tx.execute(_SET_PUBLIC, project=name, is_public=int(public)) == 1

@@ -1,0 +1,105 @@
+"""Upload sessions, in the work database: rows about files that are still being received."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, func, select, update
+
+from entrepot.metadata import clock
+from entrepot.metadata.database import Reader, Transaction
+from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.work_tables import upload_sessions
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One open upload.
+
+    `hashed_digest` is the digest, in `algorithm`, of the first `hashed_offset` bytes; None when no process hashed them
+    all, so that they are read once when the upload is completed.
+    """
+
+    id: str
+    repository: str
+    principal: str
+    algorithm: str
+    hashed_offset: int
+    hashed_digest: str | None
+    started_at: int
+
+
+_S = upload_sessions.c
+_ADD = Query(
+    lambda d: d.insert(upload_sessions).values(
+        id=bindparam("id"),
+        repository=bindparam("repository"),
+        principal=bindparam("principal"),
+        state="open",
+        algorithm=bindparam("algorithm"),
+        hashed_offset=0,
+        hashed_digest=None,
+        started_at=bindparam("now"),
+        updated_at=bindparam("now"),
+    ),
+    "sessions.add",
+)
+_FIND = Query(
+    select(_S.id, _S.repository, _S.principal, _S.algorithm, _S.hashed_offset, _S.hashed_digest, _S.started_at).where(
+        _S.id == bindparam("id")
+    ),
+    "sessions.find",
+)
+_PROGRESS = Query(
+    update(upload_sessions)
+    .where(_S.id == bindparam("session"))
+    .values(hashed_offset=bindparam("hashed"), hashed_digest=bindparam("digest"), updated_at=bindparam("at")),
+    "sessions.progress",
+)
+_REMOVE = Query(delete(upload_sessions).where(in_list(_S.id, "ids")), "sessions.remove")
+_IDLE = Query(
+    select(_S.id).where(_S.updated_at < bindparam("before")).order_by(_S.updated_at).limit(bindparam("limit")),
+    "sessions.idle",
+)
+_KNOWN = Query(select(_S.id).where(in_list(_S.id, "ids")), "sessions.known")
+_COUNT = Query(select(func.count()).select_from(upload_sessions), "sessions.count")
+
+
+async def add(tx: Transaction, session_id: str, *, repository: str, principal: str, algorithm: str) -> None:
+    """Open an upload session."""
+    await tx.execute(
+        _ADD, id=session_id, repository=repository, principal=principal, algorithm=algorithm, now=clock.now()
+    )
+
+
+async def find(reader: Reader, session_id: str) -> SessionRow | None:
+    """Return an open session."""
+    row = await reader.one(_FIND, id=session_id)
+    return None if row is None else SessionRow(*row)
+
+
+async def progress(tx: Transaction, session_id: str, *, hashed_offset: int, hashed_digest: str | None) -> None:
+    """Note how far a session's bytes have been received and hashed."""
+    await tx.execute(_PROGRESS, session=session_id, hashed=hashed_offset, digest=hashed_digest, at=clock.now())
+
+
+async def remove(tx: Transaction, ids: Sequence[str]) -> None:
+    """Close sessions."""
+    await tx.execute(_REMOVE, ids=list(ids))
+
+
+async def idle(reader: Reader, *, before: int, limit: int) -> list[str]:
+    """Return ids of sessions that received nothing since `before`, in microseconds since the epoch."""
+    return [row[0] for row in await reader.all(_IDLE, before=before, limit=limit)]
+
+
+async def known(reader: Reader, ids: Sequence[str]) -> set[str]:
+    """Return those of `ids` that are open sessions."""
+    return {row[0] for row in await reader.all(_KNOWN, ids=list(ids))}
+
+
+async def count(reader: Reader) -> int:
+    """Return the number of open sessions."""
+    row = await reader.one(_COUNT)
+    return 0 if row is None else int(row[0])

@@ -1,0 +1,121 @@
+"""Tags: movable names for manifests, and where each pointed before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, delete, select
+
+from entrepot.metadata import clock
+from entrepot.metadata.database import Reader, Transaction
+from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.tables import manifests, repositories, tag_history, tags
+
+SET = "set"
+DELETED = "deleted"
+
+_LIST = Query(
+    select(tags.c.name)
+    .join(repositories, repositories.c.id == tags.c.repository_id)
+    .where(repositories.c.name == bindparam("repository"), tags.c.name > bindparam("last"))
+    .order_by(tags.c.name)
+    .limit(bindparam("limit")),
+    "tags.list",
+)
+_CURRENT = Query(
+    select(tags.c.name, tags.c.manifest_id, manifests.c.digest)
+    .join(manifests, manifests.c.id == tags.c.manifest_id)
+    .where(tags.c.repository_id == bindparam("repository_id"), in_list(tags.c.name, "names"))
+    .with_for_update(of=tags),
+    "tags.current",
+)
+_OF_MANIFEST = Query(
+    select(tags.c.name).where(tags.c.manifest_id == bindparam("manifest_id")).order_by(tags.c.name),
+    "tags.of_manifest",
+)
+_PUT = Query(
+    lambda d: (
+        insert := d.insert(tags).values(
+            repository_id=bindparam("repository_id"),
+            name=bindparam("name"),
+            manifest_id=bindparam("manifest_id"),
+            created_at=bindparam("now"),
+            updated_at=bindparam("now"),
+        )
+    ).on_conflict_do_update(
+        index_elements=[tags.c.repository_id, tags.c.name],
+        set_={"manifest_id": insert.excluded.manifest_id, "updated_at": insert.excluded.updated_at},
+    ),
+    "tags.put",
+)
+_REMOVE = Query(
+    delete(tags).where(tags.c.repository_id == bindparam("repository_id"), in_list(tags.c.name, "names")),
+    "tags.remove",
+)
+_REMEMBER = Query(
+    lambda d: d.insert(tag_history).values(
+        repository_id=bindparam("repository_id"),
+        name=bindparam("name"),
+        digest=bindparam("digest"),
+        action=bindparam("action"),
+        actor=bindparam("actor"),
+        at=bindparam("at"),
+    ),
+    "tags.remember",
+)
+_HISTORY = Query(
+    select(tag_history.c.name, tag_history.c.digest, tag_history.c.action, tag_history.c.actor, tag_history.c.at)
+    .where(tag_history.c.repository_id == bindparam("repository_id"), tag_history.c.name == bindparam("name"))
+    .order_by(tag_history.c.id),
+    "tags.history",
+)
+
+
+async def page(reader: Reader, repository: str, *, limit: int, last: str) -> list[str]:
+    """Return up to `limit` tags after `last`, in bytewise order, of the repository of this exact name."""
+    return [row[0] for row in await reader.all(_LIST, repository=repository, limit=limit, last=last)]
+
+
+async def current(tx: Reader, repository_id: int, names: Sequence[str]) -> dict[str, str]:
+    """Return the digest that each of `names` points at now, locked until the transaction ends."""
+    rows = await tx.all(_CURRENT, repository_id=repository_id, names=list(names))
+    return {row[0]: row[2] for row in rows}
+
+
+async def of_manifest(reader: Reader, manifest_id: int) -> list[str]:
+    """Return the tags that point at a manifest."""
+    return [row[0] for row in await reader.all(_OF_MANIFEST, manifest_id=manifest_id)]
+
+
+async def put(tx: Transaction, repository_id: int, names: Sequence[str], manifest_id: int) -> None:
+    """Point tags at a manifest."""
+    at = clock.now()
+    await tx.many(
+        _PUT,
+        [{"repository_id": repository_id, "name": name, "manifest_id": manifest_id, "now": at} for name in names],
+    )
+
+
+async def remove(tx: Transaction, repository_id: int, names: Sequence[str]) -> None:
+    """Remove tags; what they pointed at stays."""
+    await tx.execute(_REMOVE, repository_id=repository_id, names=list(names))
+
+
+async def remember(
+    tx: Transaction, repository_id: int, names: Sequence[str], *, digest: str, action: str, actor: str
+) -> None:
+    """Write to the history that these tags now point at `digest`, or did until they were deleted."""
+    at = clock.now()
+    await tx.many(
+        _REMEMBER,
+        [
+            {"repository_id": repository_id, "name": name, "digest": digest, "action": action, "actor": actor, "at": at}
+            for name in names
+        ],
+    )
+
+
+async def history(reader: Reader, repository_id: int, name: str) -> list[tuple[str, str, str, str, int]]:
+    """Return (tag, digest, action, actor, time in microseconds) rows, oldest first."""
+    rows = await reader.all(_HISTORY, repository_id=repository_id, name=name)
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]

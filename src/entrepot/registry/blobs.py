@@ -1,0 +1,135 @@
+"""Blobs of repositories: find, mount, delete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from entrepot.metadata import blobs as rows
+from entrepot.metadata import clock, events, outbox, repositories, review
+from entrepot.metadata.database import Database, Transaction
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import BlobInUse, BlobUnknown
+from entrepot.oci.reference import RepositoryName
+from entrepot.registry.lookup import Lookup
+from entrepot.registry.model import Actor, BlobRecord
+from entrepot.registry.projects import require_project
+from entrepot.registry.settings import RegistrySettings
+
+#: Repositories looked at when a blob is to be mounted from wherever the caller may read it.
+_HOLDERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """The blobs that repositories hold."""
+
+    metadata: Database
+    lookup: Lookup
+    settings: RegistrySettings
+
+    async def get(self, name: RepositoryName, digest: Digest) -> BlobRecord:
+        """Find a blob of a repository.
+
+        Raises:
+            BlobUnknown: The repository does not hold this blob.
+        """
+        return _record(digest, await self._find(name, digest))
+
+    async def stat(self, name: RepositoryName, digest: Digest) -> BlobRecord:
+        """Find a blob for somebody who will rely on it: one that is queued for collection gets a new grace.
+
+        Raises:
+            BlobUnknown: The repository does not hold this blob.
+        """
+        row = await self._find(name, digest)
+        if self._wants_renewal(row):
+            await self._renew(row, digest)
+        return _record(digest, row)
+
+    async def mount(
+        self, name: RepositoryName, digest: Digest, source: RepositoryName, *, actor: Actor
+    ) -> BlobRecord | None:
+        """Make a blob of `source` a blob of `name` too; None when `source` does not hold it.
+
+        Raises:
+            NameUnknown: The project does not exist and the actor may not create it.
+            Unsupported: The registry is read-only.
+        """
+        self.settings.require_writable()
+        await self.lookup.prepare(name)
+        row = await self.lookup.find(source, partial(self._held, digest=digest))
+        if row is None:
+            return None
+        mounted = await self.metadata.write(partial(self._mount, name, row, actor), name="mount blob")
+        return _record(digest, row) if mounted else None
+
+    async def find_anywhere(self, digest: Digest) -> list[RepositoryName]:
+        """Return names of some repositories that hold a blob, for a mount that names no source."""
+        return [RepositoryName.parse(name) for name in await rows.holders(self.metadata, str(digest), _HOLDERS)]
+
+    async def delete(self, name: RepositoryName, digest: Digest, *, actor: Actor) -> None:
+        """Take a blob out of a repository.
+
+        Raises:
+            BlobInUse: A manifest of the repository refers to it.
+            BlobUnknown: The repository does not hold it.
+            Unsupported: Deleting is switched off, or the registry is read-only.
+        """
+        self.settings.require_deletes()
+        await self.lookup.prepare(name)
+        await self.metadata.write(partial(self._delete, name, digest, actor), name="delete blob")
+
+    async def _held(self, stored_name: str, *, digest: Digest) -> rows.BlobRow | None:
+        return await rows.find_in(self.metadata, stored_name, str(digest))
+
+    async def _find(self, name: RepositoryName, digest: Digest) -> rows.BlobRow:
+        row = await rows.find_in(self.metadata, name, str(digest))
+        if row is None:
+            row = await self.lookup.find(name, partial(self._held, digest=digest))
+        if row is None:
+            raise BlobUnknown(detail={"digest": str(digest)})
+        return row
+
+    def _wants_renewal(self, row: rows.BlobRow) -> bool:
+        """A second HEAD soon after the first need not write again: half of the grace is left."""
+        grace = self.settings.grace_seconds
+        return row.review_after is not None and row.review_after < clock.after(grace / 2)
+
+    async def _renew(self, row: rows.BlobRow, digest: Digest) -> None:
+        until = clock.after(self.settings.grace_seconds)
+
+        async def keep(tx: Transaction) -> int:
+            return await rows.keep(tx, [row.id], review_after=until)
+
+        if await self.metadata.write(keep, name="renew grace") == 0:
+            raise BlobUnknown(detail={"digest": str(digest)})
+
+    async def _mount(self, name: RepositoryName, row: rows.BlobRow, actor: Actor, tx: Transaction) -> bool:
+        await require_project(tx, name, actor)
+        until = clock.after(self.settings.grace_seconds)
+        if await rows.keep(tx, [row.id], review_after=None if row.review_after is None else until) == 0:
+            return False
+        target = await repositories.ensure(tx, name)
+        if await rows.link(tx, target.id, row.id):
+            await outbox.add(tx, outbox.BLOB_LINKED, repository=target.name, digest=row.digest)
+            await events.add(tx, events.MOUNT, repository=target.name, actor=actor.name, digest=row.digest)
+        return True
+
+    async def _delete(self, name: RepositoryName, digest: Digest, actor: Actor, tx: Transaction) -> None:
+        repository = await repositories.find(tx, name)
+        held = {} if repository is None else await rows.held(tx, repository.id, [str(digest)])
+        if repository is None or not held:
+            raise BlobUnknown(detail={"digest": str(digest)})
+        row = held[str(digest)]
+        if (references := await rows.references_in(tx, repository.id, row.id)) > 0:
+            raise BlobInUse(references)
+        await rows.unlink(tx, repository.id, row.id)
+        after = clock.after(self.settings.grace_seconds)
+        await review.add(tx, review.BLOB, [row.id], after=after, reason="blob deleted")
+        await outbox.add(tx, outbox.BLOB_UNLINKED, repository=repository.name, digest=row.digest)
+        await events.add(tx, events.DELETE, repository=repository.name, actor=actor.name, digest=row.digest)
+
+
+def _record(digest: Digest, row: rows.BlobRow) -> BlobRecord:
+    return BlobRecord(digest, row.size, row.storage_key)

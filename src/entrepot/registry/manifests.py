@@ -1,0 +1,136 @@
+"""Manifests of repositories: get, push, delete.
+
+A push is decided here, in one transaction (`push.Push`); the bytes are checked before it begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from entrepot.metadata import manifests as rows
+from entrepot.metadata.database import Database
+from entrepot.oci import manifest as oci_manifest
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import DigestInvalid, ManifestTooLarge, ManifestUnknown, TagInvalid
+from entrepot.oci.reference import Reference, RepositoryName, Tag
+from entrepot.registry.content_cache import ContentCache
+from entrepot.registry.lookup import Lookup
+from entrepot.registry.model import Actor, PutResult, StoredManifest
+from entrepot.registry.push import Push
+from entrepot.registry.removal import Removal
+from entrepot.registry.settings import RegistrySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """The manifests of repositories."""
+
+    metadata: Database
+    lookup: Lookup
+    settings: RegistrySettings
+    cache: ContentCache
+
+    async def get(self, name: RepositoryName, reference: Reference, *, content: bool) -> StoredManifest:
+        """Find a manifest by tag or digest, with its bytes when `content` is set.
+
+        Raises:
+            ManifestUnknown: The repository has no such tag or manifest.
+        """
+        row = await self._row(name, reference)
+        if row is None:
+            row = await self.lookup.find(name, partial(self._row, reference=reference))
+        if row is None:
+            raise ManifestUnknown(detail={"name": name, "reference": str(reference)})
+        raw = await self._content(row.digest) if content else None
+        return StoredManifest(Digest.parse(row.digest), row.media_type, row.size, raw)
+
+    async def put(
+        self,
+        name: RepositoryName,
+        reference: Reference,
+        media_type: str | None,
+        body: bytes,
+        *,
+        tags: Sequence[Tag] = (),
+        actor: Actor,
+    ) -> PutResult:
+        """Store a manifest and point tags at it, all or nothing.
+
+        Args:
+            name: The repository; it is created with its project where it is missing.
+            reference: The tag to set, or the digest that the bytes must have.
+            media_type: The Content-Type, if there was one.
+            body: The exact bytes.
+            tags: More tags to set (end-7b of the distribution specification).
+            actor: Who pushes.
+
+        Raises:
+            DigestInvalid: The bytes have another digest than `reference`.
+            ManifestBlobUnknown: A blob or manifest that it refers to is not in the repository.
+            ManifestInvalid: The bytes are no manifest that can be stored.
+            ManifestTooLarge: There are too many bytes.
+            NameUnknown: The project does not exist and the actor may not create it.
+            TagInvalid: There are too many tags.
+            Unsupported: The registry is read-only.
+        """
+        self.settings.require_writable()
+        wanted = self._tags(reference, tags)
+        manifest = self._parse(reference, media_type, body)
+        await self.lookup.prepare(name)
+        push = Push(name=name, manifest=manifest, tags=wanted, actor=actor, sparse=self.settings.sparse_indexes)
+        await self.metadata.write(push.run, name="push manifest")
+        self.cache.put(str(manifest.digest), body)
+        subject = None if manifest.subject is None else manifest.subject.digest
+        return PutResult(digest=manifest.digest, subject=subject, tags=wanted)
+
+    async def delete(self, name: RepositoryName, reference: Reference, *, actor: Actor) -> None:
+        """Delete a tag (what it points at stays), or a manifest with all tags that point at it.
+
+        Raises:
+            Denied: An index of the repository still lists the manifest.
+            ManifestUnknown: There is no such tag or manifest.
+            Unsupported: Deleting is switched off, or the registry is read-only.
+        """
+        self.settings.require_deletes()
+        await self.lookup.prepare(name)
+        removal = Removal(name=name, actor=actor, grace_seconds=self.settings.grace_seconds)
+        if isinstance(reference, Digest):
+            await self.metadata.write(partial(removal.delete_manifest, reference), name="delete manifest")
+        else:
+            await self.metadata.write(partial(removal.delete_tag, reference), name="delete tag")
+
+    async def _row(self, stored_name: str, reference: Reference) -> rows.ManifestRow | None:
+        if isinstance(reference, Digest):
+            return await rows.by_digest(self.metadata, stored_name, str(reference))
+        return await rows.by_tag(self.metadata, stored_name, reference)
+
+    async def _content(self, digest: str) -> bytes:
+        content = self.cache.get(digest)
+        if content is None:
+            content = await rows.content(self.metadata, digest)
+            if content is None:
+                raise ManifestUnknown(detail={"digest": digest})
+            self.cache.put(digest, content)
+        return content
+
+    def _tags(self, reference: Reference, tags: Sequence[Tag]) -> tuple[str, ...]:
+        if len(tags) > self.settings.max_tags_per_push:
+            raise TagInvalid(f"At most {self.settings.max_tags_per_push} tags can be set by one push.")
+        first = () if isinstance(reference, Digest) else (reference,)
+        return tuple(dict.fromkeys((*first, *tags)))
+
+    def _parse(self, reference: Reference, media_type: str | None, body: bytes) -> oci_manifest.Manifest:
+        if len(body) > self.settings.max_manifest_bytes:
+            raise ManifestTooLarge(
+                f"The manifest has {len(body)} bytes; at most {self.settings.max_manifest_bytes} are accepted."
+            )
+        algorithm = reference.algorithm if isinstance(reference, Digest) else "sha256"
+        manifest = oci_manifest.parse(body, media_type, algorithm=algorithm)
+        if isinstance(reference, Digest) and manifest.digest != reference:
+            raise DigestInvalid(
+                "The manifest's bytes do not have the digest in the URL.",
+                detail={"expected": str(reference), "received": str(manifest.digest)},
+            )
+        return manifest

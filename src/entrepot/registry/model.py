@@ -1,0 +1,68 @@
+"""The values that the registry's services hand out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from entrepot.oci.digest import Digest
+from entrepot.oci.reference import RepositoryName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who does something, as far as the registry must remember it."""
+
+    name: str  #: written to tag history and events
+    may_create_project: bool = False  #: a push to a project that does not exist creates it
+
+
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """A manifest of a repository; `content` holds the exact bytes when they were asked for."""
+
+    digest: Digest
+    media_type: str
+    size: int
+    content: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRecord:
+    """A blob that a repository holds, and the key under which the blob store has its bytes."""
+
+    digest: Digest
+    size: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutResult:
+    """What a manifest push did."""
+
+    digest: Digest
+    subject: Digest | None
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSession:
+    """An open upload; `offset` is the number of bytes received so far."""
+
+    id: str
+    repository: RepositoryName
+    offset: int
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list in bytewise order; `last` is the item to continue after, when more follow."""
+
+    items: list[str]
+    last: str | None
+
+
+def cut_page(rows: list[str], limit: int) -> Page:
+    """Make a page of `limit` items from a query that asked for one more than that."""
+    items = rows[:limit]
+    return Page(items, items[-1] if len(rows) > limit and items else None)

@@ -1,0 +1,153 @@
+"""The push transaction: a manifest becomes visible with everything it needs, or not at all.
+
+In order: the repository exists; what the manifest refers to is there and is won back from the collector; the manifest
+and its references are written; tags move; what must follow goes into the outbox. The seam for what later features
+decide about a push (quota, immutability, policy) is `_check`, between the second step and the third.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from entrepot.metadata import blobs, events, manifests, outbox, repositories
+from entrepot.metadata import tags as tag_rows
+from entrepot.metadata.database import Transaction
+from entrepot.oci.descriptor import Descriptor
+from entrepot.oci.errors import ManifestBlobUnknown, ManifestInvalid
+from entrepot.oci.manifest import Manifest
+from entrepot.oci.reference import RepositoryName
+from entrepot.registry.model import Actor
+from entrepot.registry.projects import require_project
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a manifest refers to, as far as the repository has it."""
+
+    blobs: dict[str, blobs.BlobRow]
+    manifests: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """One push of a parsed manifest, to be run in a write transaction."""
+
+    name: RepositoryName
+    manifest: Manifest
+    tags: tuple[str, ...]
+    actor: Actor
+    sparse: bool
+
+    async def run(self, tx: Transaction) -> None:
+        """Do it.
+
+        Raises:
+            ManifestBlobUnknown: Something that the manifest needs is not in the repository.
+            ManifestInvalid: The repository knows these bytes under another media type, or a size is wrong.
+            NameUnknown: The project does not exist and the actor may not create it.
+        """
+        repository = await self._repository(tx)
+        manifest_id = await self._store(tx, repository)
+        await self._move_tags(tx, repository, manifest_id)
+        digest = str(self.manifest.digest)
+        await outbox.add(tx, outbox.MANIFEST_PUT, repository=repository.name, digest=digest, tags=self.tags)
+        tag = self.tags[0] if self.tags else None
+        await events.add(tx, events.PUSH, repository=repository.name, actor=self.actor.name, digest=digest, tag=tag)
+
+    async def _repository(self, tx: Transaction) -> repositories.RepositoryRecord:
+        found = await repositories.find(tx, self.name)
+        if found is not None:
+            return found
+        await require_project(tx, self.name, self.actor)
+        return await repositories.ensure(tx, self.name)
+
+    async def _store(self, tx: Transaction, repository: repositories.RepositoryRecord) -> int:
+        """Return the row id of the manifest, which is written unless the repository has it."""
+        found = await self._find_content(tx, repository.id)
+        self._check(found)
+        known = await manifests.locked(tx, repository.id, str(self.manifest.digest))
+        if known is not None:
+            self._check_type(known)
+            return known.id
+        return await self._insert(tx, repository, found)
+
+    async def _insert(self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found) -> int:
+        manifest = self.manifest
+        digest = str(manifest.digest)
+        manifest_id = await manifests.add(
+            tx,
+            repository.id,
+            digest=digest,
+            media_type=manifest.media_type,
+            artifact_type=manifest.referrer_artifact_type,
+            raw=manifest.raw,
+            subject=None if manifest.subject is None else str(manifest.subject.digest),
+            annotations=manifest.annotations,
+        )
+        if manifest_id is None:  # somebody else committed it since we looked
+            known = await manifests.locked(tx, repository.id, digest)
+            assert known is not None
+            self._check_type(known)
+            return known.id
+        await self._refer(tx, manifest_id, found)
+        await manifests.connect_parents(tx, repository.id, digest, manifest_id)
+        await blobs.charge(tx, repository.project_id, sorted({row.id for row in found.blobs.values()}))
+        return manifest_id
+
+    async def _refer(self, tx: Transaction, manifest_id: int, found: _Found) -> None:
+        blob_rows = [
+            (found.blobs[str(blob.digest)].id, role)
+            for role, blob in self._all_blobs()
+            if str(blob.digest) in found.blobs
+        ]
+        children = [
+            (str(entry.digest), found.manifests.get(str(entry.digest)))
+            for entry in self.manifest.manifests
+            if str(entry.digest) not in found.blobs
+        ]
+        await manifests.refer(tx, manifest_id, blobs=blob_rows, children=children)
+
+    def _all_blobs(self) -> list[tuple[str, Descriptor]]:
+        """Every blob the manifest may refer to, with its role."""
+        manifest = self.manifest
+        config = [] if manifest.config is None else [("config", manifest.config)]
+        layers = [("layer", blob) for blob in (*manifest.layers, *manifest.blobs)]
+        children = set(manifest.children)
+        return [*config, *layers, *(("layer", entry) for entry in manifest.manifests if entry not in children)]
+
+    async def _find_content(self, tx: Transaction, repository_id: int) -> _Found:
+        wanted = sorted({str(blob.digest) for _, blob in self._all_blobs()})
+        blob_rows = await blobs.held(tx, repository_id, wanted)
+        await blobs.keep(tx, [row.id for row in blob_rows.values()], review_after=None)
+        listed = sorted({str(entry.digest) for entry in self.manifest.manifests} - blob_rows.keys())
+        return _Found(blob_rows, await manifests.present(tx, repository_id, listed))
+
+    def _check(self, found: _Found) -> None:
+        """Refuse the manifest unless everything it needs is there."""
+        missing = [blob for blob in self.manifest.required_blobs if str(blob.digest) not in found.blobs]
+        missing = [entry for entry in missing if str(entry.digest) not in found.manifests]
+        if not self.sparse:
+            missing += [entry for entry in self.manifest.children if str(entry.digest) not in found.manifests]
+        if missing:
+            raise ManifestBlobUnknown(detail=[{"digest": str(entry.digest)} for entry in missing])
+        for _, blob in self._all_blobs():
+            row = found.blobs.get(str(blob.digest))
+            if row is not None and row.size != blob.size:
+                raise ManifestInvalid(
+                    f"The manifest says that {blob.digest} has {blob.size} bytes, but it has {row.size}."
+                )
+
+    def _check_type(self, known: manifests.ManifestRow) -> None:
+        if known.media_type != self.manifest.media_type:
+            raise ManifestInvalid(
+                f"The repository has this digest as {known.media_type}; it cannot become {self.manifest.media_type}."
+            )
+
+    async def _move_tags(self, tx: Transaction, repository: repositories.RepositoryRecord, manifest_id: int) -> None:
+        if not self.tags:
+            return
+        digest = str(self.manifest.digest)
+        before = await tag_rows.current(tx, repository.id, self.tags)
+        moved = [tag for tag in self.tags if before.get(tag) != digest]
+        await tag_rows.put(tx, repository.id, self.tags, manifest_id)
+        await tag_rows.remember(tx, repository.id, moved, digest=digest, action=tag_rows.SET, actor=self.actor.name)

@@ -1,0 +1,85 @@
+"""Referrers: the manifests whose subject is a given manifest.
+
+Entries of an index that a client kept under the fallback tag (distribution specification, "Referrers Tag Schema") are
+folded into the first page, so that nothing attached before this registry had the list is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from entrepot.metadata import manifests as rows
+from entrepot.metadata.database import Database
+from entrepot.oci import manifest as oci_manifest
+from entrepot.oci.descriptor import Descriptor
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import ManifestInvalid
+from entrepot.oci.reference import RepositoryName
+from entrepot.oci.referrers import fallback_tag
+from entrepot.registry.lookup import Lookup
+
+
+@dataclass(frozen=True, slots=True)
+class Referrers:
+    """The referrers of manifests, whether or not those exist."""
+
+    metadata: Database
+    lookup: Lookup
+
+    async def list(
+        self,
+        name: RepositoryName,
+        digest: Digest,
+        *,
+        artifact_type: str | None = None,
+        limit: int,
+        last: str = "",
+    ) -> tuple[Sequence[Descriptor], str | None]:
+        """Return up to `limit` referrers after `last`, and what to continue after when more follow."""
+        question = partial(self._page, digest=digest, artifact_type=artifact_type, limit=limit + 1, last=last)
+        found = await self.lookup.find(name, question) or []
+        following = str(found[limit - 1].digest) if len(found) > limit else None
+        folded = [] if last else await self._fallback(name, digest, artifact_type)
+        known = {descriptor.digest for descriptor in found}
+        return [*found[:limit], *(entry for entry in folded if entry.digest not in known)], following
+
+    async def _page(
+        self, stored_name: str, *, digest: Digest, artifact_type: str | None, limit: int, last: str
+    ) -> Sequence[Descriptor] | None:
+        """Return None rather than nothing, so that the other spelling of the name is asked."""
+        found = await rows.referrers(
+            self.metadata, stored_name, str(digest), artifact_type=artifact_type, limit=limit, last=last
+        )
+        return [_descriptor(row) for row in found] or None
+
+    async def _fallback(self, name: RepositoryName, digest: Digest, artifact_type: str | None) -> Sequence[Descriptor]:
+        """Return the entries of the fallback tag's index that the list of referrers does not find by subject."""
+        tag = fallback_tag(digest)
+        row = await self.lookup.find(name, partial(rows.by_tag, self.metadata, tag=tag))
+        content = None if row is None else await rows.content(self.metadata, row.digest)
+        if row is None or content is None:
+            return []
+        try:
+            index = oci_manifest.parse(content, row.media_type)
+        except ManifestInvalid:
+            return []
+        stored = await self._described(row.repository_id, index.manifests)
+        entries = [stored.get(entry.digest, entry) for entry in index.manifests]
+        return [entry for entry in entries if artifact_type in (None, entry.artifact_type)]
+
+    async def _described(self, repository_id: int, entries: tuple[Descriptor, ...]) -> dict[Digest, Descriptor]:
+        """Clients wrote less into the index than the manifests themselves say, so those are asked."""
+        found = await rows.described(self.metadata, repository_id, [str(entry.digest) for entry in entries])
+        return {descriptor.digest: descriptor for descriptor in map(_descriptor, found)}
+
+
+def _descriptor(row: rows.ReferrerRow) -> Descriptor:
+    return Descriptor(
+        media_type=row.media_type,
+        digest=Digest.parse(row.digest),
+        size=row.size,
+        annotations=row.annotations,
+        artifact_type=row.artifact_type,
+    )

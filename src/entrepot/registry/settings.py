@@ -1,0 +1,40 @@
+"""What an operator decided about the registry's behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from entrepot.oci.errors import Unsupported
+
+MIB = 1024 * 1024
+HOUR = 3600.0
+
+
+def _writable() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """Limits and switches of the registry's services."""
+
+    delete_enabled: bool = True  #: `storage.delete.enabled`
+    read_only: Callable[[], bool] = _writable  #: asked at every write, so that it can be switched at run time
+    sparse_indexes: bool = False  #: accept an index some of whose manifests are missing
+    max_manifest_bytes: int = 4 * MIB  #: larger ones are refused; 4 MiB is the least the specification asks for
+    max_manifest_references: int = 10_000  #: descriptors in one manifest
+    max_tags_per_push: int = 100  #: `?tag=` parameters of one push
+    grace_seconds: float = HOUR  #: how long a blob nobody refers to is kept
+    deleting_wait_seconds: float = 10.0  #: how long a push waits for a collector that is deleting the same blob
+
+    def require_writable(self) -> None:
+        """Raise Unsupported while the registry is read-only, as registry:2 does."""
+        if self.read_only():
+            raise Unsupported("The registry is read-only for maintenance; pulls go on. Push again later.")
+
+    def require_deletes(self) -> None:
+        """Raise Unsupported unless deleting is allowed."""
+        self.require_writable()
+        if not self.delete_enabled:
+            raise Unsupported("Deleting is switched off; an administrator can set storage.delete.enabled: true.")

@@ -1,0 +1,221 @@
+"""Uploads: bytes on their way to becoming a blob.
+
+A session belongs to one repository and one principal. Its offset is the length of its file in the blob store; its row
+(in the work database) remembers how far which digest is known, so that any worker may complete it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+
+from entrepot.metadata import blobs, clock, outbox, repositories, review, sessions
+from entrepot.metadata.database import Database, Transaction
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import BlobUnknown, BlobUploadUnknown, Unavailable, UploadRangeInvalid
+from entrepot.oci.reference import RepositoryName
+from entrepot.registry.lookup import Lookup
+from entrepot.registry.model import Actor, BlobRecord, UploadSession
+from entrepot.registry.ports import BlobStore, StoredBlob, UploadProgress
+from entrepot.registry.projects import require_project
+from entrepot.registry.settings import RegistrySettings
+
+#: Seconds between looks at a blob that the collector is deleting.
+_DELETING_POLL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Uploads:
+    """The upload sessions of all repositories."""
+
+    metadata: Database
+    work: Database
+    store: BlobStore
+    lookup: Lookup
+    settings: RegistrySettings
+
+    async def start(
+        self, name: RepositoryName, *, principal: str, actor: Actor, algorithm: str = "sha256"
+    ) -> UploadSession:
+        """Open a session; `principal` is the only one who may use it.
+
+        Raises:
+            NameUnknown: The project does not exist and the actor may not create it.
+            Unsupported: The registry is read-only.
+        """
+        self.settings.require_writable()
+        await require_project(self.metadata, name, actor)
+        session_id = secrets.token_urlsafe(24)
+        await self.store.start_upload(session_id)
+        add = partial(sessions.add, session_id=session_id, repository=name, principal=principal, algorithm=algorithm)
+        await self.work.write(add, name="start upload")
+        return UploadSession(id=session_id, repository=name, offset=0, algorithm=algorithm)
+
+    async def status(self, name: RepositoryName, session_id: str, *, principal: str) -> UploadSession:
+        """Return an open session.
+
+        Raises:
+            BlobUploadUnknown: There is none of this id, repository and principal.
+        """
+        row = await self._row(name, session_id, principal)
+        offset = await self.store.upload_size(session_id)
+        return UploadSession(id=session_id, repository=name, offset=offset, algorithm=row.algorithm)
+
+    async def append(
+        self,
+        name: RepositoryName,
+        session_id: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        principal: str,
+        start: int | None = None,
+    ) -> UploadSession:
+        """Add bytes to a session; `start` is where the client believes they go.
+
+        Raises:
+            BlobUploadUnknown: There is no such session for this principal.
+            InsufficientStorage: The disk is full; the session is cancelled.
+            Unsupported: The registry is read-only.
+            UploadRangeInvalid: The session stands elsewhere than at `start`, or is being appended to by somebody else.
+        """
+        self.settings.require_writable()
+        row = await self._row(name, session_id, principal)
+        progress = await self._append(row, chunks, start)
+        return UploadSession(id=session_id, repository=name, offset=progress.offset, algorithm=row.algorithm)
+
+    async def complete(
+        self,
+        name: RepositoryName,
+        session_id: str,
+        digest: Digest,
+        chunks: AsyncIterator[bytes] | None = None,
+        *,
+        principal: str,
+        actor: Actor,
+        start: int | None = None,
+    ) -> BlobRecord:
+        """Make the session's bytes, with `chunks` as the last of them, a blob of the repository.
+
+        Raises:
+            BlobUploadUnknown: There is no such session for this principal.
+            DigestInvalid: The bytes have another digest; the session stays open.
+            InsufficientStorage: The disk is full; the session is cancelled.
+            Unavailable: The collector is deleting an old copy and does not come to an end.
+            Unsupported: The registry is read-only.
+            UploadRangeInvalid: The session stands elsewhere than at `start`.
+        """
+        self.settings.require_writable()
+        row = await self._row(name, session_id, principal)
+        if chunks is not None or start is not None:
+            progress = await self._append(row, _nothing() if chunks is None else chunks, start)
+        else:
+            progress = _known(row)
+        size = await self.store.seal(session_id, digest, known=progress)
+        record = await self._commit(name, session_id, digest, size, actor)
+        await self._forget(session_id)
+        return record
+
+    async def cancel(self, name: RepositoryName, session_id: str, *, principal: str) -> None:
+        """End a session and free its space.
+
+        Raises:
+            BlobUploadUnknown: There is no such session for this principal.
+        """
+        await self._row(name, session_id, principal)
+        await self._forget(session_id)
+
+    async def _row(self, name: RepositoryName, session_id: str, principal: str) -> sessions.SessionRow:
+        """A session of somebody else, or of another repository, does not exist for the caller."""
+        row = await sessions.find(self.work, session_id)
+        if row is None or row.repository != name or row.principal != principal:
+            raise BlobUploadUnknown(detail={"id": session_id[:64]})
+        return row
+
+    async def _append(
+        self, row: sessions.SessionRow, chunks: AsyncIterator[bytes], start: int | None
+    ) -> UploadProgress:
+        offset = await self.store.upload_size(row.id)
+        if start is not None and start != offset:
+            raise UploadRangeInvalid(offset)
+        progress = await self.store.append(row.id, chunks, offset=offset, algorithm=row.algorithm, known=_known(row))
+        digest = None if progress.hashed is None else str(progress.hashed)
+        note = partial(sessions.progress, session_id=row.id, hashed_offset=progress.offset, hashed_digest=digest)
+        await self.work.write(note, name="append to upload")
+        return progress
+
+    async def _commit(
+        self, name: RepositoryName, session_id: str, digest: Digest, size: int, actor: Actor
+    ) -> BlobRecord:
+        """Publish the sealed bytes and write their row, in whichever order the blob's present state asks for."""
+        await self.lookup.prepare(name)
+        deadline = asyncio.get_running_loop().time() + self.settings.deleting_wait_seconds
+        while True:
+            stored = await self._place(session_id, digest, size)
+            if stored is not None:
+                link = partial(self._link, name, digest, stored, actor)
+                if await self.metadata.write(link, name="commit blob"):
+                    return BlobRecord(digest, size, stored.key)
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unavailable(5, "An old copy of this blob is being deleted; push it again in a moment.")
+            await asyncio.sleep(_DELETING_POLL)
+
+    async def _place(self, session_id: str, digest: Digest, size: int) -> StoredBlob | None:
+        """Return where the bytes are; None while the collector is deleting an old copy.
+
+        A copy that is already there and whole is used; one that is missing or has another size is replaced.
+        """
+        row = await blobs.find(self.metadata, str(digest))
+        if row is None:
+            return await self.store.publish(session_id, digest)
+        if row.state == blobs.DELETING:
+            return None
+        try:
+            stored = await self.store.stat(row.storage_key)
+        except BlobUnknown:
+            stored = None
+        if stored is not None and stored.size == size:
+            return stored
+        return await self.store.publish(session_id, digest)
+
+    async def _link(
+        self, name: RepositoryName, digest: Digest, stored: StoredBlob, actor: Actor, tx: Transaction
+    ) -> bool:
+        await require_project(tx, name, actor)
+        known = await blobs.find(tx, str(digest))
+        queued = known is None or known.review_after is not None
+        until = clock.after(self.settings.grace_seconds) if queued else None
+        blob_id = await blobs.put(
+            tx,
+            str(digest),
+            size=stored.size,
+            storage_key=stored.key,
+            review_after=until,
+            inode=stored.inode,
+            mtime_ns=stored.mtime_ns,
+        )
+        if blob_id is None:
+            return False
+        repository = await repositories.ensure(tx, name)
+        if await blobs.link(tx, repository.id, blob_id):
+            await outbox.add(tx, outbox.BLOB_LINKED, repository=repository.name, digest=str(digest))
+        if until is not None:
+            await review.add(tx, review.BLOB, [blob_id], after=until, reason="blob committed")
+        return True
+
+    async def _forget(self, session_id: str) -> None:
+        await self.store.cancel_upload(session_id)
+        await self.work.write(lambda tx: sessions.remove(tx, [session_id]), name="end upload")
+
+
+def _known(row: sessions.SessionRow) -> UploadProgress:
+    hashed = None if row.hashed_digest is None else Digest.parse(row.hashed_digest)
+    return UploadProgress(offset=row.hashed_offset, hashed=hashed)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    nothing: tuple[bytes, ...] = ()
+    for chunk in nothing:
+        yield chunk
