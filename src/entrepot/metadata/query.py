@@ -12,11 +12,11 @@ Statements that need the dialect's own insert are given as a function:
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from sqlalchemy import BindParameter, ColumnElement, Executable, String, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.ext.compiler import compiles
@@ -76,9 +76,13 @@ class _SqliteDialect(SQLiteDialect):
     supports_statement_cache = True
 
 
+# SQLAlchemy leaves its dialects' constructors untyped.
+_PostgresqlDialect: Final[Callable[..., SqlDialect]] = PGDialect_asyncpg
+
 # `insert` is `Any` and not a union: both inserts have on_conflict_do_update, but no common class with it.
-SQLITE: Final = Dialect("sqlite", cast("SqlDialect", _SqliteDialect(paramstyle="named")), sqlite.insert)
-POSTGRESQL: Final = Dialect("postgresql", PGDialect(paramstyle="numeric_dollar"), postgresql.insert)
+SQLITE: Final = Dialect("sqlite", _SqliteDialect(paramstyle="named"), sqlite.insert)
+# This flavour writes the type beside each parameter, so that the server need not guess it.
+POSTGRESQL: Final = Dialect("postgresql", _PostgresqlDialect(paramstyle="numeric_dollar"), postgresql.insert)
 
 
 @dataclass(frozen=True, slots=True)
