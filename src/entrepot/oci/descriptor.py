@@ -68,8 +68,7 @@ def refuse_lookalikes(fields: Mapping[str, object], known: Mapping[str, str], wh
     for key in fields:
         name = known.get(key.casefold(), key)
         if name != key:
-            message = f"{where}: write {name!r} instead of {key!a}"
-            raise ManifestInvalid(message)
+            raise ManifestInvalid(f"{where}: write {name!r} instead of {key!a}")
 
 
 #: The fields of a descriptor that this registry or its clients give a meaning.
@@ -83,8 +82,7 @@ def expect_object(value: object, where: str) -> dict[str, object]:
         ManifestInvalid: It is something else.
     """
     if not isinstance(value, dict):
-        message = f"{where} must be an object"
-        raise ManifestInvalid(message)
+        raise ManifestInvalid(f"{where} must be an object")
     return value
 
 
@@ -97,8 +95,7 @@ def expect_list(value: object, where: str) -> list[object]:
     if value is None:
         return []
     if not isinstance(value, list):
-        message = f"{where} must be an array"
-        raise ManifestInvalid(message)
+        raise ManifestInvalid(f"{where} must be an array")
     return value
 
 
@@ -113,8 +110,7 @@ def parse_annotations(value: object, where: str) -> dict[str, str]:
     annotations: dict[str, str] = {}
     for key, text in expect_object(value, where).items():
         if not isinstance(text, str):
-            message = f"{where}: the value of {key[:100]!a} must be a string"
-            raise ManifestInvalid(message)
+            raise ManifestInvalid(f"{where}: the value of {key[:100]!a} must be a string")
         annotations[key] = text
     return annotations
 
@@ -130,35 +126,30 @@ def parse_artifact_type(value: object, where: str) -> str | None:
 
 def _media_type(value: object, where: str) -> str:
     if not isinstance(value, str) or not media_types.is_well_formed(value):
-        message = f"{where} must be a media type such as {media_types.OCI_LAYER_GZIP}"
-        raise ManifestInvalid(message)
+        raise ManifestInvalid(f"{where} must be a media type such as {media_types.OCI_LAYER_GZIP}")
     return value
 
 
 def _digest(value: object, where: str) -> Digest:
     if not isinstance(value, str):
-        message = f"{where}.digest must be a string"
-        raise ManifestInvalid(message)
+        raise ManifestInvalid(f"{where}.digest must be a string")
     try:
         return Digest.parse(value)
     except DigestInvalid as error:
-        message = f"{where}.digest: {error.message}"
-        raise ManifestInvalid(message) from None
+        raise ManifestInvalid(f"{where}.digest: {error.message}") from None
 
 
 def _size(value: object, where: str) -> int:
     # A JSON true is a bool, which Python counts among the integers.
     if type(value) is not int or not 0 <= value <= MAX_SIZE:
-        message = f"{where}.size must be a whole number from 0 to {MAX_SIZE}"
-        raise ManifestInvalid(message)
+        raise ManifestInvalid(f"{where}.size must be a whole number from 0 to {MAX_SIZE}")
     return value
 
 
 def _urls(value: object, where: str) -> tuple[str, ...]:
     urls = tuple(url for url in expect_list(value, where) if isinstance(url, str))
     if len(urls) != len(expect_list(value, where)):
-        message = f"{where} must be an array of strings"
-        raise ManifestInvalid(message)
+        raise ManifestInvalid(f"{where} must be an array of strings")
     return urls
 
 
@@ -166,12 +157,10 @@ def _data(value: object, digest: Digest, size: int, where: str) -> bytes | None:
     if value is None:
         return None
     if size > MAX_DATA_SIZE:
-        message = f"{where} may hold at most {MAX_DATA_SIZE} bytes; push the content as a blob instead"
-        raise ManifestInvalid(message)
+        raise ManifestInvalid(f"{where} may hold at most {MAX_DATA_SIZE} bytes; push the content as a blob instead")
     data = _decode(value, where)
     if len(data) != size or Digest.of(data, digest.algorithm) != digest:
-        message = f"{where} does not match the descriptor's size and digest"
-        raise ManifestInvalid(message)
+        raise ManifestInvalid(f"{where} does not match the descriptor's size and digest")
     return data
 
 
@@ -179,5 +168,4 @@ def _decode(value: object, where: str) -> bytes:
     try:
         return base64.b64decode(value if isinstance(value, str) else "!", validate=True)
     except (binascii.Error, ValueError):
-        message = f"{where} must be a base64 string"
-        raise ManifestInvalid(message) from None
+        raise ManifestInvalid(f"{where} must be a base64 string") from None

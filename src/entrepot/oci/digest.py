@@ -100,5 +100,6 @@ def new_hasher(algorithm: str = CANONICAL) -> Hasher:
     try:
         return _MAKERS[algorithm]()
     except KeyError:
-        message = f"unsupported digest algorithm {algorithm[:_SHOWN]!a}: use one of {', '.join(ALGORITHMS)}"
-        raise DigestInvalid(message) from None
+        raise DigestInvalid(
+            f"unsupported digest algorithm {algorithm[:_SHOWN]!a}: use one of {', '.join(ALGORITHMS)}"
+        ) from None

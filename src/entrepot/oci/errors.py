@@ -33,12 +33,9 @@ one table from class or code to status; nothing here knows HTTP.
 """
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-if TYPE_CHECKING:
-    from entrepot.oci.scope import Scope
-
-# The classes below are named after the specification's error codes, which do not end in "Error".
+from entrepot.oci.scope import Scope
 
 
 class ErrorCode(StrEnum):
@@ -213,7 +210,7 @@ class Unauthorized(RegistryError):
         message: str | None = None,
         *,
         detail: object = None,
-        scopes: "tuple[Scope, ...]" = (),
+        scopes: tuple[Scope, ...] = (),
         error: str | None = None,
     ) -> None:
         """Keep what the challenge is made of."""

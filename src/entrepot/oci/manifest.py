@@ -56,6 +56,15 @@ _FOREIGN_FIELDS = {
     media_types.OCI_ARTIFACT: ("manifests", "layers", "config", "fsLayers"),
 }
 
+#: What makes a body one of this type. Go programs write an empty list of manifests as null, so null is taken for one.
+_REQUIRED_FIELD = {
+    media_types.OCI_MANIFEST: "config",
+    media_types.DOCKER_MANIFEST: "config",
+    media_types.OCI_INDEX: "manifests",
+    media_types.DOCKER_MANIFEST_LIST: "manifests",
+    media_types.OCI_ARTIFACT: "mediaType",
+}
+
 _SCHEMA1_REFUSED = (
     "Docker image manifest version 2, schema 1 is not supported: it cannot be verified by digest and has been "
     "withdrawn by Docker. Push the image again with Docker 1.10 or newer, or convert it with "
@@ -97,8 +106,7 @@ class Manifest:
         """
         config = () if self.config is None else (self.config,)
         loose = tuple(entry for entry in self.manifests if not _is_manifest(entry))
-        candidates = (*config, *self.layers, *self.blobs, *loose)
-        return tuple(blob for blob in candidates if not media_types.is_nondistributable(blob.media_type))
+        return config + tuple(blob for blob in (*self.layers, *self.blobs, *loose) if _is_distributable(blob))
 
     @property
     def referrer_artifact_type(self) -> str | None:
@@ -123,10 +131,9 @@ def parse(raw: bytes, content_type: str | None, *, algorithm: str = CANONICAL) -
     media_type = _media_type(body, content_type)
     _check_shape(body, media_type)
     read = _Reader(body)
-    is_index = media_types.is_index(media_type)
     return Manifest(
         media_type=media_type,
-        kind="index" if is_index else "image",
+        kind="index" if media_types.is_index(media_type) else "image",
         digest=Digest.of(raw, algorithm),
         raw=raw,
         config=read.one("config"),
@@ -141,6 +148,10 @@ def parse(raw: bytes, content_type: str | None, *, algorithm: str = CANONICAL) -
 
 def _is_manifest(entry: Descriptor) -> bool:
     return entry.media_type in media_types.MANIFEST_TYPES or entry.media_type in media_types.SCHEMA1_TYPES
+
+
+def _is_distributable(blob: Descriptor) -> bool:
+    return not media_types.is_nondistributable(blob.media_type)
 
 
 class _Reader:
@@ -158,8 +169,7 @@ class _Reader:
         values = expect_list(self._body.get(name), name)
         self._left -= len(values)
         if self._left < 0:
-            message = f"more than {MAX_DESCRIPTORS} descriptors in one manifest"
-            raise ManifestInvalid(message)
+            raise ManifestInvalid(f"more than {MAX_DESCRIPTORS} descriptors in one manifest")
         return tuple(parse_descriptor(value, f"{name}[{position}]") for position, value in enumerate(values))
 
 
@@ -167,8 +177,7 @@ def _body(raw: bytes) -> dict[str, object]:
     try:
         value = loads(raw)
     except JsonInvalid as error:
-        message = f"the manifest is {error}" if str(error).startswith("not") else f"the manifest's JSON: {error}"
-        raise ManifestInvalid(message) from None
+        raise ManifestInvalid(f"the manifest cannot be read: {error}") from None
     body = expect_object(value, "the manifest")
     refuse_lookalikes(body, _FIELDS, "the manifest")
     return body
@@ -184,11 +193,9 @@ def _media_type(body: Mapping[str, object], content_type: str | None) -> str:
         raise ManifestInvalid(_SCHEMA1_REFUSED)
     if media_type not in media_types.MANIFEST_TYPES:
         known = ", ".join(sorted(media_types.MANIFEST_TYPES))
-        message = f"{media_type[:100]!a} is not a manifest type; use one of {known}"
-        raise ManifestInvalid(message)
+        raise ManifestInvalid(f"{media_type[:100]!a} is not a manifest type; use one of {known}")
     if declared and declared != media_type:
-        message = f"the body's mediaType {declared[:100]!a} differs from the Content-Type {media_type}"
-        raise ManifestInvalid(message)
+        raise ManifestInvalid(f"the body's mediaType {declared[:100]!a} differs from the Content-Type {media_type}")
     return media_type
 
 
@@ -202,15 +209,14 @@ def _check_shape(body: Mapping[str, object], media_type: str) -> None:
     """Refuse a body that another reader could take for another type of manifest."""
     for name in _FOREIGN_FIELDS[media_type]:
         if name in body:
-            message = f"a manifest of type {media_type} must not have {name!r}"
-            raise ManifestInvalid(message)
-    if media_type == media_types.OCI_ARTIFACT:
-        return
-    version = body.get("schemaVersion")
+            raise ManifestInvalid(f"a manifest of type {media_type} must not have {name!r}")
+    if media_type != media_types.OCI_ARTIFACT:
+        _check_version(body.get("schemaVersion"))
+    required = _REQUIRED_FIELD[media_type]
+    if required not in body or (required == "config" and body["config"] is None):
+        raise ManifestInvalid(f"a manifest of type {media_type} needs {required!r}")
+
+
+def _check_version(version: object) -> None:
     if type(version) is not int or version != SCHEMA_VERSION:
-        message = f"schemaVersion must be {SCHEMA_VERSION}"
-        raise ManifestInvalid(message)
-    required = "manifests" if media_types.is_index(media_type) else "config"
-    if required not in body:
-        message = f"a manifest of type {media_type} needs {required!r}"
-        raise ManifestInvalid(message)
+        raise ManifestInvalid(f"schemaVersion must be {SCHEMA_VERSION}")

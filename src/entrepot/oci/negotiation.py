@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from entrepot.oci.digest import Digest
 from entrepot.oci.media_type import essence
 
 _REFUSED = re.compile(r";[ \t]*[qQ]=0(?:\.0{0,3})?[ \t]*(?:;|$)")
+
+#: Longer headers are read each time, so that what is remembered stays small.
+_MAX_REMEMBERED = 4096
 
 
 def accepts(accept: Sequence[str], media_type: str) -> bool:
@@ -15,6 +19,15 @@ def accepts(accept: Sequence[str], media_type: str) -> bool:
     The most specific range that fits decides, so a type can be excluded with ``q=0``. A client that says nothing takes
     everything.
     """
+    if not accept:
+        return True
+    decide = _accepts if sum(map(len, accept)) <= _MAX_REMEMBERED else _accepts.__wrapped__
+    return decide(tuple(accept), media_type)
+
+
+# Clients of one kind send the same headers with each request; reading them takes longer than finding the manifest.
+@lru_cache(maxsize=256)
+def _accepts(accept: tuple[str, ...], media_type: str) -> bool:
     wanted = dict(_ranges(accept))
     if not wanted:
         return True

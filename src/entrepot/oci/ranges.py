@@ -1,4 +1,4 @@
-"""Byte ranges of blobs (RFC 9110 section 14), and of upload chunks (distribution specification, "Pushing in chunks")."""
+"""Byte ranges: of blobs (RFC 9110 section 14) and of upload chunks (distribution specification, end-5)."""
 
 import re
 from dataclasses import dataclass

@@ -53,11 +53,10 @@ class Tag(str):
             TagInvalid: Not of the specification's form.
         """
         if _TAG.fullmatch(text) is None:
-            message = (
+            raise TagInvalid(
                 f"invalid tag {text[:_SHOWN]!a}: use 1 to 128 letters, digits, '_', '.' and '-', "
                 "beginning with a letter, a digit or '_'"
             )
-            raise TagInvalid(message)
         return Tag(text)
 
 
@@ -82,12 +81,10 @@ def sort_key(name: str) -> str:
 @lru_cache(maxsize=16_384)
 def _parse_name(text: str) -> RepositoryName:
     if len(text) > MAX_NAME_LENGTH:
-        message = f"invalid repository name: {len(text)} characters, at most {MAX_NAME_LENGTH} are allowed"
-        raise NameInvalid(message)
+        raise NameInvalid(f"invalid repository name: {len(text)} characters, at most {MAX_NAME_LENGTH} are allowed")
     if _NAME.fullmatch(text) is None:
-        message = (
+        raise NameInvalid(
             f"invalid repository name {text[:_SHOWN]!a}: use parts of lower-case letters and digits, "
             "joined inside by '.', '_', '__' or '-' and separated by '/'"
         )
-        raise NameInvalid(message)
     return RepositoryName(text)

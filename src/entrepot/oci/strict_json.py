@@ -13,9 +13,6 @@ from typing import Never
 
 MAX_DEPTH = 64
 
-# The closing quote is optional, so that an unterminated string is passed over once, not once for each quote in it.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-
 # An escaped surrogate, which may or may not be half of a pair.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -38,37 +35,54 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
     if raw.startswith(BOM_UTF8):
         raise JsonInvalid("begins with a byte order mark")
     if _depth(raw) > max_depth:
-        message = f"nested more than {max_depth} levels deep"
-        raise JsonInvalid(message)
-    try:
-        value = json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
-        if _SURROGATE.search(raw):
-            # Writing the value out as UTF-8 is the quickest way to find half a pair in it.
-            json.dumps(value, ensure_ascii=False).encode()
-    except JsonInvalid:
-        raise
-    except UnicodeError:
-        raise JsonInvalid("not valid UTF-8") from None
-    except ValueError as error:
-        message = f"not valid JSON: {error}"
-        raise JsonInvalid(message) from None
+        raise JsonInvalid(f"nested more than {max_depth} levels deep")
+    value = _parse(raw)
+    if _SURROGATE.search(raw):
+        _refuse_half_pairs(value)
     return value
 
 
+def _parse(raw: bytes) -> object:
+    try:
+        return json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except JsonInvalid:
+        raise
+    except UnicodeDecodeError as error:
+        raise JsonInvalid(f"not valid UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise JsonInvalid(f"not valid JSON: {error}") from None
+    except ValueError:
+        # Python refuses to read an integer of more than 4,300 digits, because that takes quadratic time.
+        raise JsonInvalid("a number has too many digits") from None
+
+
+def _refuse_half_pairs(value: object) -> None:
+    """Refuse text that UTF-8, and so a database, cannot hold; writing it out is the quickest way to find it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise JsonInvalid("half of a surrogate pair in a string") from None
+
+
 def _depth(raw: bytes) -> int:
-    """Give the deepest nesting, at least; more than the real one only for bytes that are no JSON at all."""
+    """Give the deepest nesting, at least up to the first syntax error, beyond which no parser goes."""
     openings = raw.count(b"[") + raw.count(b"{")
     if openings <= 1:
         return openings
-    steps = _STRING.sub(b"", raw).translate(_STEPS, _NO_BRACKETS)
+    steps = _outside_strings(raw).translate(_STEPS, _NO_BRACKETS)
     return max(accumulate(memoryview(steps).cast("b")), default=0)
+
+
+def _outside_strings(raw: bytes) -> bytes:
+    """Drop all strings; a regular expression took ten times as long."""
+    without_escapes = raw.replace(rb"\\", b"").replace(rb"\"", b"")
+    return b"".join(without_escapes.split(b'"')[::2])
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        message = f"the key {_repeated(pairs)} appears twice in one object"
-        raise JsonInvalid(message)
+        raise JsonInvalid(f"the key {_repeated(pairs)} appears twice in one object")
     return members
 
 
@@ -78,5 +92,4 @@ def _repeated(pairs: list[tuple[str, object]]) -> str:
 
 
 def _refuse_constant(name: str) -> Never:
-    message = f"{name} is not JSON"
-    raise JsonInvalid(message)
+    raise JsonInvalid(f"{name} is not JSON")

@@ -59,5 +59,4 @@ def advance(state: UploadState, event: UploadEvent) -> UploadState:
         return following
     if state is UploadState.COMPLETED:
         raise BlobUploadInvalid("the upload is completed already; start a new one for other content")
-    message = f"the upload was ended before ({state.value}); start a new one"
-    raise BlobUploadUnknown(message)
+    raise BlobUploadUnknown(f"the upload was ended before ({state.value}); start a new one")
