@@ -1,0 +1,154 @@
+"""JSON Web Tokens, read with suspicion (RFC 7515, RFC 7519; Docker token specification, "JWT").
+
+The header is looked at before any key is: it may name a key, never bring one along (CVE-2025-24976), and the
+algorithms are those the verifier knows, never those the token wishes for.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import warnings
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from joserfc import jws
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from entrepot.access.errors import TokenRefused
+from entrepot.oci import strict_json
+from entrepot.oci.scope import Scope
+
+PublicKey = ECKey | OKPKey | RSAKey
+Claims = Mapping[str, object]
+
+#: Longer ones are not looked at; the HTTP layer's limit on headers lies in the same region.
+MAX_TOKEN_LENGTH = 64 * 1024
+#: Header fields that bring a key or the way to one, or that change what the signature covers.
+_REFUSED_FIELDS = frozenset({"jwk", "jku", "x5u", "crit", "b64", "zip", "enc"})
+_MAX_SCOPES = 1_000
+
+
+class _Registry(jws.JWSRegistry):
+    """The library's rules with room for certificate chains in the header."""
+
+    max_header_length = MAX_TOKEN_LENGTH
+    max_payload_length = MAX_TOKEN_LENGTH
+    max_signature_length = 2 * 1024
+
+
+def read_header(token: str) -> dict[str, object]:
+    """Read a token's header, which nobody has vouched for yet.
+
+    Raises:
+        TokenRefused: Not a signed token, or one whose header tries to bring its own key.
+    """
+    if len(token) > MAX_TOKEN_LENGTH or token.count(".") != 2 or not token.isascii():  # noqa: PLR2004 - header.payload.signature
+        raise TokenRefused("the token is malformed")
+    header = _read_object(token.partition(".")[0])
+    refused = _REFUSED_FIELDS.intersection(header)
+    if refused:
+        raise TokenRefused(f"the token's header has {', '.join(sorted(refused))}, which this registry does not accept")
+    return header
+
+
+def verified_claims(token: str, key: PublicKey, algorithms: Collection[str]) -> dict[str, object]:
+    """Check the signature and return the claims.
+
+    Raises:
+        TokenRefused: Signed with another key, or by an algorithm that is not one of `algorithms`.
+    """
+    registry = _Registry(algorithms=list(algorithms), strict_check_header=False)
+    try:
+        with warnings.catch_warnings():
+            # The library warns of the name EdDSA, which RFC 9864 splits in two; the signature is as good as ever.
+            warnings.simplefilter("ignore", SecurityWarning)
+            content = jws.deserialize_compact(token, key, algorithms=list(algorithms), registry=registry)
+    except (JoseError, ValueError, TypeError) as error:
+        raise TokenRefused("the token's signature is not valid") from error
+    return _as_object(content.payload or b"")
+
+
+def check_lifetime(claims: Claims, *, now: float, leeway: float, grace: float = 0) -> float:
+    """Return the time of expiry, if the token may be used now.
+
+    Raises:
+        TokenRefused: Expired by more than leeway and grace, or not valid yet.
+    """
+    expires = number(claims, "exp")
+    if now >= expires + leeway + grace:
+        raise TokenRefused("the token has expired")
+    for name in ("nbf", "iat"):
+        if name in claims and now < number(claims, name) - leeway:
+            raise TokenRefused("the token is not valid yet; do the clocks agree?")
+    return expires
+
+
+def number(claims: Claims, name: str) -> float:
+    """Return a claim that is a time.
+
+    Raises:
+        TokenRefused: It is missing or no number.
+    """
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TokenRefused(f"the token's claim {name} is missing or no number")
+    return float(value)
+
+
+def text(claims: Claims, name: str) -> str:
+    """Return a claim that is text; empty when it is missing.
+
+    Raises:
+        TokenRefused: It is something else.
+    """
+    value = claims.get(name, "")
+    if not isinstance(value, str):
+        raise TokenRefused(f"the token's claim {name} is no text")
+    return value
+
+
+def has_audience(claims: Claims, service: str) -> bool:
+    """Tell whether a token is meant for `service`: the claim is one name or a list of names."""
+    audience = claims.get("aud")
+    return audience == service or (isinstance(audience, list) and service in audience)
+
+
+def scopes_of(claims: Claims) -> tuple[Scope, ...]:
+    """Return what the claim `access` allows: a list of type, name and actions.
+
+    Raises:
+        TokenRefused: The claim has another shape.
+    """
+    access = claims.get("access") or []
+    if not isinstance(access, list) or len(access) > _MAX_SCOPES:
+        raise TokenRefused("the token's claim access is not a list of scopes")
+    return tuple(_scope(entry) for entry in access)
+
+
+def _scope(entry: Any) -> Scope:
+    match entry:
+        case {"type": str(kind), "name": str(name), "actions": [*actions]} if all(isinstance(a, str) for a in actions):
+            return Scope(kind, name, tuple(actions))
+        case {"type": str(kind), "name": str(name), "actions": None}:
+            return Scope(kind, name, ())
+    raise TokenRefused("the token's claim access is not a list of scopes")
+
+
+def _read_object(segment: str) -> dict[str, object]:
+    try:
+        raw = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except (binascii.Error, ValueError):
+        raise TokenRefused("the token is malformed") from None
+    return _as_object(raw)
+
+
+def _as_object(raw: bytes) -> dict[str, object]:
+    try:
+        value = strict_json.loads(raw, max_depth=16)
+    except strict_json.JsonInvalid:
+        raise TokenRefused("the token is malformed") from None
+    if not isinstance(value, dict):
+        raise TokenRefused("the token is malformed")
+    return value

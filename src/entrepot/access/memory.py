@@ -1,0 +1,51 @@
+"""A bounded memory with an end to every entry, for answers that are dear to find and safe to keep a while."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Memory(Generic[K, V]):
+    """A map that forgets each entry after `seconds`, and the least recently used one when it outgrows `limit`."""
+
+    def __init__(self, *, limit: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._clock = clock
+        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Count the entries, those included whose time is over and that nobody asked for since."""
+        return len(self._entries)
+
+    def find(self, key: K) -> V | None:
+        """Return what was put under `key`, unless its time is over."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if self._clock() >= entry[0]:
+            del self._entries[key]
+            return None
+        self._entries.move_to_end(key)
+        return entry[1]
+
+    def put(self, key: K, value: V, *, seconds: float | None = None) -> None:
+        """Keep `value` under `key`, for `seconds` when the usual time is not meant."""
+        self._entries[key] = (self._clock() + (self._seconds if seconds is None else seconds), value)
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+    def forget(self, key: K) -> None:
+        """Drop one entry, if it is there."""
+        self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        """Drop all entries."""
+        self._entries.clear()

@@ -1,0 +1,80 @@
+"""Refresh tokens: what a client keeps in place of the password (Docker token specification, "OAuth2").
+
+A token is random; the database has its hash only. It carries the epoch of its account in clear, covered by the hash,
+so that a changed password or a disabled account ends it whatever else happens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from entrepot.access.errors import CredentialsRefused
+from entrepot.access.model import Principal, PrincipalKind
+from entrepot.metadata import clock, principals, refresh_tokens
+from entrepot.metadata.database import Database, Transaction
+
+LIFETIME = 30 * 24 * 3600
+#: An account's tokens beyond this many go, oldest first: each `docker login` makes one.
+_KEEP = 200
+_PREFIX = "ert"
+
+
+class RefreshTokens:
+    """Issues and redeems refresh tokens of local accounts."""
+
+    def __init__(self, database: Database, *, lifetime: float = LIFETIME) -> None:
+        self._database = database
+        self._lifetime = lifetime
+
+    async def issue(self, principal: Principal, service: str) -> str | None:
+        """Make a token for the account; None for who has none.
+
+        Raises:
+            CredentialsRefused: The account was disabled or changed since it signed in.
+        """
+        if principal.id is None:
+            return None
+        account = principal.id
+        token = f"{_PREFIX}_{principal.epoch}_{secrets.token_urlsafe(32)}"
+
+        async def add(tx: Transaction) -> None:
+            await self._current(tx, account, principal.epoch)
+            await refresh_tokens.add(
+                tx,
+                _hash(token),
+                principal_id=account,
+                subject=principal.name,
+                service=service,
+                expires_at=clock.after(self._lifetime),
+                keep=_KEEP,
+            )
+
+        await self._database.write(add, name="refresh token issue")
+        return token
+
+    async def redeem(self, token: str, service: str) -> Principal:
+        """Return the account that a token speaks for.
+
+        Raises:
+            CredentialsRefused: Unknown, expired, made for another service, or its account was disabled or changed.
+        """
+        record = await refresh_tokens.find(self._database, _hash(token))
+        if record is None or record.service != service:
+            raise CredentialsRefused("the refresh token is not valid; sign in again")
+        return await self._current(self._database, record.principal_id, _epoch(token))
+
+    async def _current(self, reader: Database | Transaction, account: int, epoch: int) -> Principal:
+        found = await principals.find_by_id(reader, account)
+        if found is None or found.disabled or found.epoch != epoch:
+            raise CredentialsRefused("the account was disabled or changed; sign in again")
+        return Principal(kind=PrincipalKind.USER, name=found.name, id=found.id, epoch=found.epoch)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def _epoch(token: str) -> int:
+    """Read the epoch from a token whose hash is known, so that it has the form we gave it."""
+    return int(token.split("_", 2)[1])

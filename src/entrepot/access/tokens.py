@@ -1,0 +1,199 @@
+"""Our own tokens: what they may say, how they are signed, and how they are believed (field map 3.2)."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from joserfc import jwt
+
+from entrepot.access.authorizer import Authorizer
+from entrepot.access.errors import SetupError, TokenRefused
+from entrepot.access.jwt import (
+    check_lifetime,
+    has_audience,
+    read_header,
+    scopes_of,
+    text,
+    verified_claims,
+)
+from entrepot.access.keys import ALGORITHM, SigningKeys
+from entrepot.access.memory import Memory
+from entrepot.access.model import (
+    ANY_ACTION,
+    CATALOG_NAME,
+    REGISTRY_TYPE,
+    REPOSITORY_ACTIONS,
+    REPOSITORY_TYPE,
+    Action,
+    Principal,
+    PrincipalKind,
+)
+from entrepot.access.policy import Policy
+from entrepot.oci.errors import NameInvalid
+from entrepot.oci.reference import RepositoryName
+from entrepot.oci.scope import Scope
+
+#: `service` in our challenges and `aud` in our tokens.
+SERVICE = "entrepot"
+ISSUER = "entrepot"
+LIFETIME = 300
+#: The token specification's least: clients that are told less assume this much.
+SHORTEST_LIFETIME = 60
+#: Two workers' clocks are one clock; this covers a step of it.
+_LEEWAY = 5.0
+_HEADER_FIELDS = frozenset({"alg", "kid", "typ"})
+#: Our claim that ties a token to an account: kind, id and epoch.
+_ACCOUNT = "entrepot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedToken:
+    """A token as the endpoint hands it out."""
+
+    text: str = field(repr=False)
+    expires_in: int  #: seconds
+    issued_at: int  #: seconds since the epoch
+    scopes: tuple[Scope, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """Whom a token speaks for, and until when (seconds since the epoch, leeway included)."""
+
+    principal: Principal
+    expires: float
+
+
+class TokenService:
+    """Issues tokens that say what a principal asked for, as far as it has the right."""
+
+    def __init__(
+        self,
+        keys: SigningKeys,
+        authorizer: Authorizer,
+        *,
+        service: str = SERVICE,
+        lifetime: int = LIFETIME,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if lifetime < SHORTEST_LIFETIME:
+            raise SetupError(f"tokens must live at least {SHORTEST_LIFETIME} seconds, not {lifetime}")
+        self.service = service
+        self._keys = keys
+        self._authorizer = authorizer
+        self._lifetime = lifetime
+        self._clock = clock
+
+    async def issue(self, principal: Principal, scopes: Iterable[Scope]) -> IssuedToken:
+        """Sign a token for the part of `scopes` that the principal may have; less is no error."""
+        granted = tuple([kept for scope in scopes if (kept := await self._granted(principal, scope)) is not None])
+        now = int(self._clock())
+        claims: dict[str, object] = {
+            "iss": ISSUER,
+            "sub": principal.name,
+            "aud": self.service,
+            "exp": now + self._lifetime,
+            "nbf": now,
+            "iat": now,
+            "jti": secrets.token_urlsafe(16),
+            "access": [{"type": s.type, "name": s.name, "actions": list(s.actions)} for s in granted],
+            _ACCOUNT: {"kind": principal.kind.value, "id": principal.id, "epoch": principal.epoch},
+        }
+        header = {"alg": ALGORITHM, "kid": self._keys.key_id}
+        signed = jwt.encode(header, claims, self._keys.current, algorithms=[ALGORITHM])
+        return IssuedToken(text=signed, expires_in=self._lifetime, issued_at=now, scopes=granted)
+
+    async def _granted(self, principal: Principal, scope: Scope) -> Scope | None:
+        if scope.type == REGISTRY_TYPE and scope.name == CATALOG_NAME and ANY_ACTION in scope.actions:
+            allowed = (await self._authorizer.allows(principal, Action.CATALOG, None)).allowed
+            return Scope(scope.type, scope.name, (ANY_ACTION,)) if allowed else None
+        if scope.type != REPOSITORY_TYPE:
+            return None
+        try:
+            name = RepositoryName.parse(scope.name)
+        except NameInvalid:
+            return None
+        wanted = [a for a in REPOSITORY_ACTIONS if a in scope.actions or ANY_ACTION in scope.actions]
+        allows = self._authorizer.allows
+        actions = tuple([str(a) for a in wanted if (await allows(principal, a, name)).allowed])
+        return Scope(scope.type, scope.name, actions) if actions else None
+
+
+class TokenChecker(Protocol):
+    """Decides from the token alone whether it is to be believed."""
+
+    def check(self, token: str, *, grace: float = 0) -> VerifiedToken:
+        """Return whom the token speaks for.
+
+        Raises:
+            TokenRefused: The token is not valid.
+        """
+        ...
+
+
+class OwnTokenChecker:
+    """Believes what our keys signed for this service."""
+
+    def __init__(self, keys: SigningKeys, *, service: str = SERVICE, clock: Callable[[], float] = time.time) -> None:
+        self._keys = keys
+        self._service = service
+        self._clock = clock
+
+    def check(self, token: str, *, grace: float = 0) -> VerifiedToken:
+        """See `TokenChecker`. Our own header has three fields: what has more is not ours."""
+        header = read_header(token)
+        key = self._keys.trusted.get(str(header.get("kid", "")))
+        if key is None or header.get("alg") != ALGORITHM or not _HEADER_FIELDS.issuperset(header):
+            raise TokenRefused("the token was not made by this registry")
+        claims = verified_claims(token, key, [ALGORITHM])
+        if claims.get("iss") != ISSUER or not has_audience(claims, self._service):
+            raise TokenRefused("the token is meant for another service")
+        expires = check_lifetime(claims, now=self._clock(), leeway=_LEEWAY, grace=grace)
+        return VerifiedToken(_account(claims).with_scopes(scopes_of(claims)), expires + _LEEWAY)
+
+
+def _account(claims: dict[str, object]) -> Principal:
+    match claims.get(_ACCOUNT):
+        case {"kind": str(kind), "id": int() | None as number, "epoch": int(epoch)}:
+            return Principal(kind=PrincipalKind(kind), name=text(claims, "sub"), id=number, epoch=epoch)
+    raise TokenRefused("the token does not say whose it is")
+
+
+class RememberedTokens:
+    """A `TokenVerifier` that checks each token once, and the standing of its account every time.
+
+    Checking costs 0.2 ms, remembering 2 µs. Tokens are remembered by their hash, so that memory holds no credential.
+    """
+
+    def __init__(
+        self,
+        checker: TokenChecker,
+        policy: Policy,
+        *,
+        limit: int = 10_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._checker = checker
+        self._policy = policy
+        self._clock = clock
+        self._known: Memory[bytes, VerifiedToken] = Memory(limit=limit, seconds=3600, clock=clock)
+
+    async def verify(self, token: str, *, grace: float = 0) -> Principal:
+        """See `TokenVerifier`.
+
+        Raises:
+            TokenRefused: Not valid, or the account was disabled or changed since it was issued.
+        """
+        digest = hashlib.sha256(token.encode(errors="replace")).digest()
+        known = self._known.find(digest)
+        if known is None:
+            known = self._checker.check(token, grace=grace)
+            self._known.put(digest, known, seconds=known.expires - self._clock())
+        if not await self._policy.is_current(known.principal):
+            raise TokenRefused
+        return known.principal

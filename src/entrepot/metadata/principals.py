@@ -1,0 +1,107 @@
+"""Accounts: whom the registry knows by name, with the hash of their secret and the epoch of their credentials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import bindparam, select, update
+
+from entrepot.metadata import clock, refresh_tokens
+from entrepot.metadata.database import Reader, Row, Transaction
+from entrepot.metadata.query import Query
+from entrepot.metadata.tables import principals
+
+#: The kind of a person's account.
+USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalRecord:
+    """One account. A credential that was verified at an earlier epoch no longer counts."""
+
+    id: int
+    kind: str
+    name: str
+    secret: str | None = field(repr=False)
+    epoch: int
+    disabled: bool
+
+
+_COLUMNS = (
+    principals.c.id,
+    principals.c.kind,
+    principals.c.name,
+    principals.c.secret,
+    principals.c.epoch,
+    principals.c.disabled,
+)
+_FIND = Query(
+    select(*_COLUMNS).where(principals.c.kind == bindparam("kind"), principals.c.name == bindparam("name")),
+    "principals.find",
+)
+_FIND_BY_ID = Query(select(*_COLUMNS).where(principals.c.id == bindparam("id")), "principals.find_by_id")
+_CREATE = Query(
+    lambda d: (
+        d.insert(principals)
+        .values(
+            kind=bindparam("kind"),
+            name=bindparam("name"),
+            secret=bindparam("secret"),
+            epoch=bindparam("epoch"),
+            disabled=bindparam("disabled"),
+            created_at=bindparam("created_at"),
+            updated_at=bindparam("updated_at"),
+        )
+        .on_conflict_do_nothing()
+    ),
+    "principals.create",
+)
+_SET_SECRET = Query(
+    update(principals)
+    .where(principals.c.id == bindparam("principal"))
+    .values(secret=bindparam("new_secret"), epoch=principals.c.epoch + 1, updated_at=bindparam("at")),
+    "principals.set_secret",
+)
+_SET_DISABLED = Query(
+    update(principals)
+    .where(principals.c.id == bindparam("principal"))
+    .values(disabled=bindparam("is_disabled"), epoch=principals.c.epoch + 1, updated_at=bindparam("at")),
+    "principals.set_disabled",
+)
+
+
+def _record(row: Row) -> PrincipalRecord:
+    return PrincipalRecord(row[0], row[1], row[2], row[3], row[4], bool(row[5]))
+
+
+async def find(reader: Reader, kind: str, name: str) -> PrincipalRecord | None:
+    """Return the account of this kind and name, if there is one."""
+    row = await reader.one(_FIND, kind=kind, name=name)
+    return None if row is None else _record(row)
+
+
+async def find_by_id(reader: Reader, principal_id: int) -> PrincipalRecord | None:
+    """Return the account with this id, if there is one."""
+    row = await reader.one(_FIND_BY_ID, id=principal_id)
+    return None if row is None else _record(row)
+
+
+async def create(tx: Transaction, kind: str, name: str, *, secret: str | None) -> bool:
+    """Add an account; False when one of this kind and name exists, which is then left as it is."""
+    at = clock.now()
+    added = await tx.execute(
+        _CREATE, kind=kind, name=name, secret=secret, epoch=0, disabled=0, created_at=at, updated_at=at
+    )
+    return added == 1
+
+
+async def set_secret(tx: Transaction, principal_id: int, secret: str) -> None:
+    """Give an account a new secret, and end everything that the old one opened."""
+    await tx.execute(_SET_SECRET, principal=principal_id, new_secret=secret, at=clock.now())
+    await refresh_tokens.remove_of(tx, principal_id)
+
+
+async def set_disabled(tx: Transaction, principal_id: int, *, disabled: bool) -> None:
+    """Close or reopen an account, and end everything that was open."""
+    await tx.execute(_SET_DISABLED, principal=principal_id, is_disabled=int(disabled), at=clock.now())
+    await refresh_tokens.remove_of(tx, principal_id)
