@@ -1,0 +1,45 @@
+"""Everything that can be said of a configuration before a start, the files and folders it names included."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrepot.config.errors import ConfigInvalid
+from entrepot.config.files import inspect_files
+from entrepot.config.loading import Loaded, load
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The verdict on a configuration. `serve` refuses to start, and `config check` exits with 1, if it is not ok."""
+
+    #: None when there is no configuration to speak of.
+    loaded: Loaded | None
+    warnings: list[str]
+    problems: list[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the registry may start."""
+        return not self.problems
+
+
+def check(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    data: Path | None = None,
+    listen: str | None = None,
+    workers: int | None = None,
+) -> Report:
+    """Load a configuration, with `load`'s rules, and look at what it names. Changes nothing and opens no port."""
+    try:
+        loaded = load(path, environ, data=data, listen=listen, workers=workers)
+    except ConfigInvalid as error:
+        return Report(loaded=None, warnings=list(error.warnings), problems=list(error.problems))
+    found = inspect_files(loaded.config)
+    return Report(
+        loaded=loaded,
+        warnings=[*loaded.warnings, *found.warnings],
+        problems=[*loaded.problems, *found.problems],
+    )

@@ -1,0 +1,98 @@
+"""`auth`: who may do what, as registry:2 knows it; and `access`, our own accounts and tokens."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from entrepot.config.section import Choice, Section
+from entrepot.config.values import Duration, Flag, Text, as_plain_text
+
+Algorithm = Annotated[Literal["ES256", "EdDSA"], BeforeValidator(as_plain_text)]
+
+
+class Silly(Section):
+    """A make-believe sign-in for developing registry:2 itself."""
+
+    is_map: ClassVar[bool] = True
+
+    realm: Text = ""
+    """Realm of the challenge."""
+    service: Text = ""
+    """Service of the challenge."""
+
+
+class Htpasswd(Section):
+    """Names and bcrypt passwords in a file made by `htpasswd -B`."""
+
+    is_map: ClassVar[bool] = True
+
+    realm: Text = Field(min_length=1)
+    """Realm of the challenge."""
+    path: Text = Field(min_length=1)
+    """The file. It is read again when it changes; entries that are not bcrypt do not count."""
+
+
+class TokenAuth(Section):
+    """Tokens that somebody else issues and this registry verifies."""
+
+    is_map: ClassVar[bool] = True
+
+    realm: Text = ""
+    """URL where clients get tokens. Required, unless `autoredirect` is on."""
+    service: Text = Field(min_length=1)
+    """Name of this registry: the audience of its tokens."""
+    issuer: Text = Field(min_length=1)
+    """Issuer that the tokens must have."""
+    rootcertbundle: Text = ""
+    """PEM file with the certificates, or public keys, that tokens may be signed with. This or `jwks` is required."""
+    jwks: Text = ""
+    """JSON Web Key Set file with the public keys that tokens may be signed with."""
+    signingalgorithms: tuple[Text, ...] = ()
+    """Signature algorithms to accept. Empty: every asymmetric one that we know."""
+    autoredirect: Flag = False
+    """Makes the realm out of the request's Host and `autoredirectpath`."""
+    autoredirectpath: Text = "/auth/token"
+    """Path of that realm."""
+
+
+class NoAuth(Section):
+    """No sign-in: an open registry."""
+
+    is_map: ClassVar[bool] = True
+
+
+class Auth(Choice):
+    """At most one way to sign in. In a configuration file, none means an open registry, as in registry:2."""
+
+    noun: ClassVar[str] = "auth type"
+
+    htpasswd: Htpasswd | None = None
+    """Names and bcrypt passwords in a file."""
+    token: TokenAuth | None = None
+    """Tokens that somebody else issues."""
+    silly: Silly | None = None
+    """A make-believe sign-in. Stops the start."""
+    none: NoAuth | None = None
+    """No sign-in: an open registry."""
+
+
+class IssuedTokens(Section):
+    """Tokens that this registry issues at `/token`. Its keys are made at the first start."""
+
+    issuer: Text = Field(default="entrepot", min_length=1)
+    """Issuer of the tokens."""
+    service: Text = Field(default="entrepot", min_length=1)
+    """Service named in the challenge, and audience of the tokens."""
+    expiration: Duration = Field(default=300.0, ge=60)
+    """Life of a token, at least 60s. An upload authorised when it was opened may finish after that."""
+    refreshexpiration: Duration = Field(default=30 * 24 * 3600.0, ge=60)
+    """Life of a refresh token, which is what `docker login` keeps."""
+    algorithm: Algorithm = "ES256"
+    """Algorithm of the signing key."""
+
+
+class Access(Section):
+    """Accounts and tokens of this registry (our own section)."""
+
+    token: IssuedTokens = IssuedTokens()
+    """Tokens that this registry issues."""

@@ -1,0 +1,115 @@
+"""The root of the configuration."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field, PrivateAttr
+
+from entrepot.config.schema.auth import Access, Auth
+from entrepot.config.schema.content import Catalog, Policy, Tags, Validation
+from entrepot.config.schema.health import Health
+from entrepot.config.schema.http import Http
+from entrepot.config.schema.log import Level, Log
+from entrepot.config.schema.notifications import Notifications
+from entrepot.config.schema.others import Compatibility, Middleware, Proxy, Reporting
+from entrepot.config.schema.redis import Redis
+from entrepot.config.schema.storage import Storage
+from entrepot.config.section import Section
+from entrepot.config.values import Count, Text
+
+
+class Source(StrEnum):
+    """Where a configuration comes from, which decides what silence means."""
+
+    #: A registry:2 file was given: exactly what it says counts, and a file without `auth` is an open registry.
+    FILE = "file"
+    #: No file: our own defaults, an admin account and everything private.
+    DEFAULTS = "defaults"
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    version: Text
+    """Version of the format: always `0.1`. No variable can change it."""
+    log: Log = Log()
+    """What is logged, and in which form."""
+    loglevel: Level | None = None
+    """Old place of `log.level`."""
+    storage: Storage
+    """Where the bytes are, and what may be done to them."""
+    auth: Auth = Auth()
+    """Who may do what."""
+    middleware: Middleware = Middleware()
+    """Parts that registry:2 wraps around itself."""
+    http: Http = Http()
+    """Where the registry listens and how it answers."""
+    notifications: Notifications = Notifications()
+    """Whom registry:2 tells about pushes, pulls and deletes."""
+    redis: Redis = Redis()
+    """A Redis server."""
+    health: Health = Health()
+    """Checks whose failure takes the registry out of rotation."""
+    catalog: Catalog = Catalog()
+    """The list of repositories."""
+    tags: Tags = Tags()
+    """The list of tags."""
+    proxy: Proxy = Proxy()
+    """A pull-through cache of another registry."""
+    validation: Validation = Validation()
+    """What may be pushed."""
+    policy: Policy = Policy()
+    """What the registry may hold."""
+    reporting: Reporting = Reporting()
+    """Error reports of registry:2."""
+    compatibility: Compatibility = Compatibility()
+    """Old features of registry:2."""
+    access: Access = Access()
+    """Accounts and tokens of this registry. Our own section."""
+    workers: Count = Field(default=0, ge=0, le=1024)
+    """Web processes; 0 chooses by the number of processors. Our own key."""
+
+    _source: Source = PrivateAttr(default=Source.DEFAULTS)
+    _path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def source(self) -> Source:
+        """Whether a file was given."""
+        return self._source
+
+    @property
+    def path(self) -> Path | None:
+        """The file, if one was given."""
+        return self._path
+
+    @property
+    def level(self) -> Level:
+        """The level to log at, wherever it was set."""
+        return self.log.level or self.loglevel or "info"
+
+    @property
+    def open_registry(self) -> bool:
+        """Whether everybody may do everything, as in a registry:2 whose file has no `auth`."""
+        return self.auth.type == "none" or (self.auth.type == "" and self.source is Source.FILE)
+
+    @property
+    def data(self) -> Path:
+        """The folder that holds the blobs.
+
+        Raises:
+            ValueError: The storage is no folder. `load` reports it, so a start never gets that far.
+        """
+        if self.storage.filesystem is None:
+            raise ValueError("the storage is not a folder")
+        return Path(self.storage.filesystem.rootdirectory)
+
+    @property
+    def state(self) -> Path:
+        """The folder of the databases, within the data folder."""
+        return self.data / "entrepot"
+
+    @property
+    def sparse_indexes(self) -> bool:
+        """Whether an index may be pushed without its images."""
+        indexes = self.validation.manifests.indexes
+        return indexes.sparse or indexes.platforms == "none"

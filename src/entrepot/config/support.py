@@ -1,0 +1,250 @@
+"""What this version cannot do with a configuration that is otherwise right.
+
+Where ignoring a section would be unsafe (bytes in the wrong place, lost events, an access rule that does not hold),
+it stops the start. Where it only loses comfort, it warns. `RULES` is the whole list; the reference page shows it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from entrepot.config.schema import Config
+
+
+class Severity(StrEnum):
+    """What happens when a rule applies."""
+
+    STOPS = "stops the start"
+    WARNS = "warns"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A use of the configuration that this version does not support."""
+
+    #: The key, for the reference page.
+    key: str
+    severity: Severity
+    #: Says when it applies, for the reference page.
+    when: str
+    #: What to tell the operator, who sees it after the key.
+    message: str
+    #: The keys to which it applies in a configuration.
+    find: Callable[[Config], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """What the rules say of one configuration."""
+
+    warnings: list[str]
+    problems: list[str]
+
+
+def review(config: Config) -> Review:
+    """Hold the configuration against every rule."""
+    found: dict[Severity, list[str]] = {severity: [] for severity in Severity}
+    for rule in RULES:
+        found[rule.severity].extend(f"{key}: {rule.message}" for key in rule.find(config))
+    return Review(warnings=found[Severity.WARNS], problems=found[Severity.STOPS])
+
+
+def _when(key: str, applies: Callable[[Config], object]) -> Callable[[Config], Iterable[str]]:
+    return lambda config: [key] if applies(config) else []
+
+
+def _stops(key: str, when: str, message: str, applies: Callable[[Config], object]) -> Rule:
+    return Rule(key=key, severity=Severity.STOPS, when=when, message=message, find=_when(key, applies))
+
+
+def _warns(key: str, when: str, message: str, applies: Callable[[Config], object]) -> Rule:
+    return Rule(key=key, severity=Severity.WARNS, when=when, message=message, find=_when(key, applies))
+
+
+def _driver(name: str, message: str) -> Rule:
+    return _stops(f"storage.{name}", "chosen", message, lambda config: config.storage.type == name)
+
+
+def _active_endpoints(config: Config) -> Iterator[str]:
+    for index, endpoint in enumerate(config.notifications.endpoints):
+        if not endpoint.disabled:
+            yield f"notifications.endpoints[{index}]"
+
+
+def _active_middleware(config: Config) -> Iterator[str]:
+    for place in ("registry", "repository", "storage"):
+        for index, entry in enumerate(getattr(config.middleware, place)):
+            if not entry.disabled:
+                yield f"middleware.{place}[{index}]"
+
+
+def _active_hooks(config: Config) -> Iterator[str]:
+    for index, hook in enumerate(config.log.hooks):
+        if not hook.disabled:
+            yield f"log.hooks[{index}]"
+
+
+def _wants_letsencrypt(config: Config) -> bool:
+    tls = config.http.tls
+    wanted = tls.letsencrypt.cachefile or tls.letsencrypt.hosts or tls.letsencrypt.email
+    return bool(wanted) and not tls.certificate
+
+
+def _clear_passwords(config: Config) -> bool:
+    return not (config.http.tls.enabled or config.http.address.is_local or config.open_registry)
+
+
+_TO_COME = "is still to come in a later version"
+
+RULES: tuple[Rule, ...] = (
+    _driver("s3", f"{_TO_COME}; use storage.filesystem until then"),
+    _driver("azure", f"{_TO_COME}; use storage.filesystem until then"),
+    _driver("gcs", f"{_TO_COME}; use storage.filesystem until then"),
+    _driver("swift", "is not supported; use storage.filesystem, or storage.s3 through Swift's S3 interface later"),
+    _driver("oss", "is not supported; use storage.filesystem, or storage.s3 through the S3 interface of OSS later"),
+    _driver("inmemory", "is not offered, since several processes serve the registry; use filesystem on a tmpfs"),
+    _stops(
+        "storage",
+        "there is no driver",
+        "no storage configuration provided; name a driver, such as filesystem: {rootdirectory: /var/lib/registry}",
+        lambda config: config.storage.type == "",
+    ),
+    _stops(
+        "auth.silly",
+        "chosen",
+        "lets in everybody who sends any Authorization header and is not offered; use auth.htpasswd, or auth.none for "
+        "an open registry",
+        lambda config: config.auth.silly is not None,
+    ),
+    _stops(
+        "auth.token.rootcertbundle",
+        "neither it nor `jwks` is set",
+        "without it, or jwks, no token can be verified; give a PEM file of the issuer's certificates",
+        lambda config: config.auth.token and not (config.auth.token.rootcertbundle or config.auth.token.jwks),
+    ),
+    _stops(
+        "auth.token.realm",
+        "not set, and `autoredirect` is off",
+        "is required, or clients do not learn where to get a token",
+        lambda config: config.auth.token and not (config.auth.token.realm or config.auth.token.autoredirect),
+    ),
+    _stops(
+        "proxy.remoteurl",
+        "set",
+        f"the pull-through cache {_TO_COME}; without it this would be a registry that knows none of the images",
+        lambda config: config.proxy.remoteurl,
+    ),
+    Rule(
+        key="notifications.endpoints",
+        severity=Severity.STOPS,
+        when="one is not `disabled`",
+        message=f"sending events {_TO_COME}, and they would be lost; set 'disabled: true' to do without",
+        find=_active_endpoints,
+    ),
+    Rule(
+        key="middleware",
+        severity=Severity.STOPS,
+        when="an entry is not `disabled`",
+        message="middleware can change who gets what from where, and this one is not known here; set 'disabled: true' "
+        "to do without",
+        find=_active_middleware,
+    ),
+    _stops(
+        "policy.repository.classes",
+        "not empty",
+        f"{_TO_COME}; without it every kind of content would be allowed, so remove it if that is wanted",
+        lambda config: config.policy.repository.classes,
+    ),
+    _stops(
+        "http.tls.letsencrypt",
+        "set, and `certificate` is not",
+        f"{_TO_COME}, and the registry would talk in clear; give http.tls.certificate and http.tls.key",
+        _wants_letsencrypt,
+    ),
+    _stops(
+        "http.tls.clientauth",
+        "`require-any-client-cert` or `verify-client-cert-if-given`",
+        "the server can only require certificates that it verifies; use require-and-verify-client-cert",
+        lambda config: config.http.tls.clientauth in {"require-any-client-cert", "verify-client-cert-if-given"},
+    ),
+    _stops(
+        "http.tls.clientcas",
+        "empty, and `clientauth` is `require-and-verify-client-cert`",
+        "is empty, so no certificate of a client could be verified; name the authorities' PEM files",
+        lambda config: config.http.tls.clientauth == "require-and-verify-client-cert" and not config.http.tls.clientcas,
+    ),
+    _warns(
+        "http.tls.clientauth",
+        "`request-client-cert`",
+        "request-client-cert checks nothing, so clients are not asked for certificates",
+        lambda config: config.http.tls.clientauth == "request-client-cert",
+    ),
+    _warns(
+        "http.tls.minimumtls",
+        "`tls1.0` or `tls1.1`",
+        "versions below tls1.2 are insecure and not offered; tls1.2 is the lowest now",
+        lambda config: config.http.tls.minimumtls in {"tls1.0", "tls1.1"},
+    ),
+    _warns(
+        "http.tls.ciphersuites",
+        "not empty",
+        "the server cannot restrict cipher suites: it offers its own list of secure ones; a TLS proxy can do more",
+        lambda config: config.http.tls.ciphersuites,
+    ),
+    _warns(
+        "http.h2c",
+        "enabled",
+        "HTTP/2 in clear is not supported; clients get HTTP/1.1",
+        lambda config: config.http.h2c.enabled,
+    ),
+    _warns(
+        "http.tls",
+        "off, `addr` is reachable from elsewhere, and there are passwords",
+        "is not set, so passwords cross the network in clear unless a proxy in front encrypts",
+        _clear_passwords,
+    ),
+    _warns(
+        "auth",
+        "absent from a file, or `none`",
+        "there is none, so everybody who reaches this registry may pull, push and, if enabled, delete",
+        lambda config: config.open_registry,
+    ),
+    _warns(
+        "storage.cache.blobdescriptor",
+        "`redis` or unknown",
+        "is not needed and ignored: blob descriptors are in the database",
+        lambda config: config.storage.cache.kind not in {"", "inmemory"},
+    ),
+    _warns(
+        "redis",
+        "a server is named",
+        "is not used by this version and ignored",
+        lambda config: config.redis.given,
+    ),
+    Rule(
+        key="log.hooks",
+        severity=Severity.WARNS,
+        when="one is not `disabled`",
+        message="mails about log messages are not supported and ignored",
+        find=_active_hooks,
+    ),
+    _warns("loglevel", "set", "is deprecated; use log.level", lambda config: config.loglevel is not None),
+    _warns(
+        "reporting",
+        "Bugsnag or New Relic is set up",
+        "is not supported and ignored",
+        lambda config: config.reporting.given,
+    ),
+    _warns(
+        "compatibility.schema1",
+        "`enabled`",
+        "is ignored: manifests of schema 1 are refused, since their signatures and layers cannot be checked",
+        lambda config: config.compatibility.schema1.enabled,
+    ),
+    _warns(
+        "http.draintimeout",
+        "above 0s and below 1s",
+        "is less than a second, so running requests are cut off when the registry stops",
+        lambda config: 0 < config.http.draintimeout < 1,
+    ),
+)
