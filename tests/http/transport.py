@@ -18,7 +18,7 @@ Body = bytes | Iterable[bytes] | AsyncIterable[bytes]
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
-class Leave(Exception):  # noqa: N818 - it is an event, not an error
+class Leave(Exception):
     """Raised by a body's iterator: the client closes the connection instead of sending more."""
 
 

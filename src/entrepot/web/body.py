@@ -18,11 +18,11 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 
-class ClientGone(Exception):  # noqa: N818 - it says what happened; nobody is left to tell an error
+class ClientGone(Exception):
     """The client closed the connection before the exchange was complete."""
 
 
-class BodyTooLarge(Exception):  # noqa: N818 - callers turn it into the error that fits what they read
+class BodyTooLarge(Exception):
     """The body is longer than the caller takes."""
 
     def __init__(self, limit: int) -> None:

@@ -27,6 +27,7 @@ class Request:
         "_query",
         "_receive",
         "_request_body",
+        "allow",
         "bytes_out",
         "client",
         "extra_headers",
@@ -54,6 +55,7 @@ class Request:
         self.client = client_host(scope)  #: address of the client, behind trusted proxies the one they name
         self.user = ""  #: name of the principal, once known
         self.route = "unknown"  #: the route's label in logs and metrics
+        self.allow = b""  #: the methods that the route has, as the Allow header lists them
         self.name = ""  #: repository name as written in the path
         self.target = ""  #: tag, digest or upload id as written in the path
         self.extra_headers: tuple[Header, ...] = ()  #: headers for whatever answer this request gets

@@ -156,7 +156,7 @@ class StreamResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-class LengthMismatch(Exception):  # noqa: N818 - it says what happened
+class LengthMismatch(Exception):
     """A stream had another number of bytes than its head announced; the transfer must not end cleanly."""
 
     def __init__(self, announced: int, sent: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from entrepot.oci.errors import NameInvalid
+from entrepot.oci.errors import NameInvalid, Unsupported
 from entrepot.web.http import Request
 from entrepot.web.responses import Response
 
@@ -45,8 +45,12 @@ class RepositoryRoutes:
     referrers: Route
 
 
-class PathUnknown(Exception):  # noqa: N818 - rendered as 404
+class PathUnknown(Exception):
     """No resource has this path."""
+
+
+class MethodUnknown(Unsupported):
+    """This resource does not have that method; the Allow header lists those it has."""
 
 
 class Router:
@@ -74,6 +78,7 @@ class Router:
         path = self._own_path(plain_path(request.raw_path))
         route = self._fixed.get(path) or self._repository_route(request, path)
         request.route = route.label
+        request.allow = route.allow
         return route
 
     def _own_path(self, path: str) -> str:

@@ -1,0 +1,111 @@
+"""The ASGI application, put together from its services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from entrepot.web import health
+from entrepot.web.body import Receive
+from entrepot.web.distribution import base, blobs, catalog, extensions, manifests, referrers, tags, uploads
+from entrepot.web.distribution.namespace import echo_namespace
+from entrepot.web.http import Header, Request, Scope
+from entrepot.web.middleware import Endpoint
+from entrepot.web.middleware.access_log import with_access_log
+from entrepot.web.middleware.errors import with_errors
+from entrepot.web.middleware.limits import with_limits
+from entrepot.web.middleware.metrics import with_metrics
+from entrepot.web.middleware.request_id import with_request_id
+from entrepot.web.responses import Send
+from entrepot.web.router import MethodUnknown, RepositoryRoutes, Route, Router
+from entrepot.web.services import Services
+from entrepot.web.settings import WebSettings
+
+_API_VERSION: Header = (b"docker-distribution-api-version", b"registry/2.0")
+_NO_SNIFFING: Header = (b"x-content-type-options", b"nosniff")
+
+#: Labels are registry:2's handler names where it has one, so that its dashboards go on working.
+_BASE = Route("base", {"GET": base.get_base, "HEAD": base.get_base})
+_FIXED = {
+    "/": Route("root", {"GET": health.root, "HEAD": health.root}),
+    "/healthz": Route("healthz", {"GET": health.alive, "HEAD": health.alive}),
+    "/readyz": Route("readyz", {"GET": health.ready, "HEAD": health.ready}),
+    "/v2": _BASE,
+    "/v2/": _BASE,
+    "/v2/_catalog": Route("catalog", {"GET": catalog.list_repositories, "HEAD": catalog.list_repositories}),
+    "/v2/_oci/ext/discover": Route("extensions", {"GET": extensions.discover, "HEAD": extensions.discover}),
+}
+_REPOSITORY = RepositoryRoutes(
+    manifests=Route(
+        "manifest",
+        {
+            "GET": manifests.get_manifest,
+            "HEAD": manifests.head_manifest,
+            "PUT": manifests.put_manifest,
+            "DELETE": manifests.delete_manifest,
+        },
+    ),
+    blobs=Route("blob", {"GET": blobs.get_blob, "HEAD": blobs.head_blob, "DELETE": blobs.delete_blob}),
+    uploads=Route("blob_upload", {"POST": uploads.start_upload}),
+    upload=Route(
+        "blob_upload_chunk",
+        {
+            "GET": uploads.get_upload,
+            "HEAD": uploads.get_upload,
+            "PATCH": uploads.append_upload,
+            "PUT": uploads.complete_upload,
+            "DELETE": uploads.cancel_upload,
+        },
+    ),
+    tags=Route("tags", {"GET": tags.list_tags, "HEAD": tags.list_tags}),
+    referrers=Route("referrers", {"GET": referrers.list_referrers, "HEAD": referrers.list_referrers}),
+)
+
+
+class Application:
+    """Answers HTTP requests by the ASGI protocol; `more_routes` are those of other parts of the web layer."""
+
+    def __init__(self, services: Services, more_routes: Mapping[str, Route] | None = None) -> None:
+        settings = services.settings
+        self._services = services
+        self._router = Router({**_FIXED, **(more_routes or {})}, _REPOSITORY, settings.prefix)
+        self._api_path = (settings.prefix.rstrip("/") + "/v2").encode()
+        self._headers = _headers(settings)
+        self._api_headers = (_API_VERSION, *self._headers)
+        self._endpoint = self._surround(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise NotImplementedError(f"this application does not speak {scope['type']}")
+        request = Request(scope, receive, self._services.settings.limits.body)
+        request.client = self._services.proxies.client(request)
+        request.extra_headers = self._api_headers if request.raw_path.startswith(self._api_path) else self._headers
+        await self._endpoint(request, send)
+
+    def _surround(self, settings: WebSettings) -> Endpoint:
+        endpoint = with_limits(self._dispatch, settings.limits)
+        endpoint = with_errors(endpoint, self._services)
+        endpoint = with_metrics(endpoint, self._services.metrics)
+        endpoint = with_access_log(endpoint, self._services.access_log)
+        return with_request_id(endpoint, believe_proxy=bool(settings.trusted_proxies))
+
+    async def _dispatch(self, request: Request, send: Send) -> None:
+        route = self._router.route(request)
+        handler = route.handlers.get(request.method)
+        if handler is None:
+            raise MethodUnknown
+        if b"ns=" in request.scope["query_string"]:
+            echo_namespace(request)
+        self._services.metrics.enter(request.route)
+        try:
+            response = await handler(request, self._services)
+            await response.send(request, send)
+        finally:
+            self._services.metrics.leave(request.route)
+
+
+def _headers(settings: WebSettings) -> tuple[Header, ...]:
+    """Return the headers of every answer: those of the configuration, and ours where it has none of that name."""
+    configured = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in settings.headers]
+    names = {name for name, _ in configured}
+    return (*configured, *(header for header in (_NO_SNIFFING,) if header[0] not in names))

@@ -1,0 +1,68 @@
+"""Who is asking, and may they: the first thing every handler does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from entrepot.access.model import ACTIONS_BY_METHOD, Action, Principal, scope_for
+from entrepot.oci.errors import Unauthorized
+from entrepot.oci.reference import RepositoryName
+from entrepot.registry.model import Actor
+from entrepot.web.http import Request
+from entrepot.web.services import Services
+
+#: What an upload session needs whatever the method: reading or ending it is part of the push that opened it.
+_UPLOAD_ACTIONS = (Action.PULL, Action.PUSH)
+
+
+async def identify(request: Request, services: Services, *, grace: float = 0) -> Principal:
+    """Return who is asking, and note the name for the access log."""
+    principal = await services.authenticator.authenticate(request.header(b"authorization"), request.client, grace=grace)
+    request.user = principal.name
+    return principal
+
+
+async def authorise(request: Request, services: Services) -> tuple[RepositoryName, Principal]:
+    """Return the repository that the path names, once the caller may do what the method does.
+
+    Raises:
+        NameInvalid: The path's name is none.
+        Unauthorized: The caller may not; the challenge names the scope that is needed.
+    """
+    name = RepositoryName.parse(request.name)
+    return name, await _authorise(request, services, name, ACTIONS_BY_METHOD[request.method])
+
+
+async def authorise_upload(request: Request, services: Services) -> tuple[RepositoryName, Principal]:
+    """Return the repository of an upload session, once the caller may go on with it.
+
+    An upload may outlast the token it was opened with, so a token that has expired since still counts here. The
+    session itself belongs to one principal; somebody else's is unknown to the caller.
+    """
+    name = RepositoryName.parse(request.name)
+    grace = services.settings.upload_grace_seconds
+    return name, await _authorise(request, services, name, _UPLOAD_ACTIONS, grace=grace)
+
+
+async def authorise_catalog(request: Request, services: Services) -> Principal:
+    """Return the caller, once they may list repositories."""
+    return await _authorise(request, services, None, (Action.CATALOG,))
+
+
+async def actor(principal: Principal, name: RepositoryName, services: Services) -> Actor:
+    """Return what the registry needs to know of a principal who pushes to a repository."""
+    decision = await services.authorizer.allows(principal, Action.CREATE_PROJECT, name)
+    return Actor(name=principal.name, may_create_project=decision.allowed)
+
+
+async def _authorise(
+    request: Request, services: Services, name: RepositoryName | None, actions: Sequence[Action], *, grace: float = 0
+) -> Principal:
+    try:
+        principal = await identify(request, services, grace=grace)
+    except Unauthorized as refused:
+        # Clients take the scope of the next token from the challenge, also when it was the old one that was refused.
+        refused.scopes = refused.scopes or (scope_for(name, actions),)
+        raise
+    await services.authorizer.require(principal, actions, name)
+    return principal

@@ -1,0 +1,46 @@
+"""One line of the access log for each request, when its exchange is over."""
+
+from __future__ import annotations
+
+import time
+
+from entrepot.telemetry.access_log import AccessLog
+from entrepot.web.http import Request
+from entrepot.web.middleware import Endpoint
+from entrepot.web.responses import Send
+
+_PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0"}
+
+
+def with_access_log(inner: Endpoint, log: AccessLog) -> Endpoint:
+    """Write each request to the log."""
+
+    async def logged(request: Request, send: Send) -> None:
+        started = time.perf_counter()
+        try:
+            await inner(request, send)
+        finally:
+            _write(log, request, time.perf_counter() - started)
+
+    return logged
+
+
+def _write(log: AccessLog, request: Request, seconds: float) -> None:
+    query = request.scope["query_string"]
+    target = request.raw_path + b"?" + query if query else request.raw_path
+    log.write(
+        client=request.client,
+        user=request.user,
+        method=request.method,
+        target=str(target, "latin-1"),
+        protocol=_PROTOCOLS.get(request.scope.get("http_version", "1.1"), "HTTP/1.1"),
+        status=request.status,
+        bytes_out=request.bytes_out,
+        bytes_in=request.bytes_in,
+        seconds=seconds,
+        referer=request.header(b"referer") or "",
+        user_agent=request.header(b"user-agent") or "",
+        request_id=request.id,
+        route=request.route,
+        host=request.header(b"host") or "",
+    )

@@ -1,0 +1,45 @@
+"""The edge where errors end: answered in OCI form while that is possible, and logged once when unexpected."""
+
+from __future__ import annotations
+
+import logging
+
+from entrepot.oci.errors import RegistryError
+from entrepot.web.body import ClientGone
+from entrepot.web.distribution.errors import render_error
+from entrepot.web.http import Request
+from entrepot.web.middleware import Endpoint
+from entrepot.web.responses import Send
+from entrepot.web.services import Services
+
+_LOGGER = logging.getLogger(__name__)
+_SERVER_ERROR = 500
+#: What the log says about a request whose client left before it was answered (a status of nginx).
+CLIENT_GONE = 499
+
+
+def with_errors(inner: Endpoint, services: Services) -> Endpoint:
+    """Answer errors; after the head of an answer is out, let the server break the transfer instead."""
+
+    async def guarded(request: Request, send: Send) -> None:
+        try:
+            await inner(request, send)
+        except ClientGone:
+            request.status = request.status or CLIENT_GONE
+        except Exception as error:
+            if request.started:
+                _LOGGER.exception("request %s: the answer was broken off", request.id)
+                raise
+            answer = render_error(error, request, services)
+            if answer.status >= _SERVER_ERROR:
+                _log(request, error)
+            await answer.send(request, send)
+
+    return guarded
+
+
+def _log(request: Request, error: Exception) -> None:
+    if isinstance(error, RegistryError):
+        _LOGGER.warning("request %s: %s", request.id, error.message)
+    else:
+        _LOGGER.error("request %s failed: %s %s", request.id, request.method, request.raw_path, exc_info=error)

@@ -1,0 +1,54 @@
+"""Limits of single requests, and of how many are served at once.
+
+The server has limits of its own, but answers bare; these are lower, and say what is wrong in OCI form.
+"""
+
+from __future__ import annotations
+
+from entrepot.oci.errors import HeaderTooLarge, Unavailable, UriTooLong
+from entrepot.web.http import Request
+from entrepot.web.middleware import Endpoint
+from entrepot.web.responses import Send
+from entrepot.web.settings import RequestLimits
+
+#: Whoever watches the process must get an answer when it is busy, too.
+_ALWAYS_SERVED = frozenset({b"/healthz", b"/readyz"})
+_RETRY_SECONDS = 1
+
+
+def with_limits(inner: Endpoint, limits: RequestLimits) -> Endpoint:
+    """Refuse requests that are too large (414, 431) or too many (503)."""
+    running = 0
+
+    async def limited(request: Request, send: Send) -> None:
+        nonlocal running
+        check_size(request, limits)
+        if running >= limits.concurrent and request.raw_path not in _ALWAYS_SERVED:
+            raise Unavailable(_RETRY_SECONDS, f"All {limits.concurrent} places are taken; try again in a moment.")
+        running += 1
+        try:
+            await inner(request, send)
+        finally:
+            running -= 1
+
+    return limited
+
+
+def check_size(request: Request, limits: RequestLimits) -> None:
+    """Raise when the request's address or headers are larger than anything a client needs.
+
+    Raises:
+        UriTooLong: Path and query are too long.
+        HeaderTooLarge: There are too many headers, or too many bytes of them.
+    """
+    length = len(request.raw_path) + len(request.scope["query_string"])
+    if length > limits.uri_bytes:
+        raise UriTooLong(f"Path and query have {length} bytes; at most {limits.uri_bytes} are accepted.")
+    headers = request.scope["headers"]
+    if len(headers) > limits.headers:
+        raise HeaderTooLarge(f"There are {len(headers)} headers; at most {limits.headers} are accepted.")
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+    if size > limits.header_bytes:
+        raise HeaderTooLarge(f"The headers have {size} bytes; at most {limits.header_bytes} are accepted.")

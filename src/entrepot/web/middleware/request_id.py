@@ -1,0 +1,33 @@
+"""A name for each request, in the log and in the answer, so that a user's complaint finds its log entries."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+
+from entrepot.web.http import Request
+from entrepot.web.middleware import Endpoint
+from entrepot.web.responses import Send
+
+_GIVEN = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+def with_request_id(inner: Endpoint, *, believe_proxy: bool) -> Endpoint:
+    """Name each request in its answer.
+
+    Args:
+        inner: What answers.
+        believe_proxy: Take the name that a proxy in front has given in `X-Request-Id`.
+    """
+    # Unique without asking the system for random bytes on every request: one random part per process, and a count.
+    process = secrets.token_hex(6)
+    numbers = itertools.count(1)
+
+    async def named(request: Request, send: Send) -> None:
+        given = request.header(b"x-request-id") if believe_proxy else None
+        request.id = given if given and _GIVEN.fullmatch(given) else f"{process}-{next(numbers):x}"
+        request.add_header(b"x-request-id", request.id.encode())
+        await inner(request, send)
+
+    return named

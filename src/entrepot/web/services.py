@@ -1,0 +1,39 @@
+"""What handlers work with, put together by `bootstrap`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from entrepot.access.authenticator import Authenticator
+from entrepot.access.authorizer import Authorizer
+from entrepot.registry.ports import BlobStore, LocalFiles
+from entrepot.registry.service import Registry
+from entrepot.telemetry.access_log import AccessLog
+from entrepot.telemetry.metrics import RequestMetrics
+from entrepot.web.proxies import Proxies
+from entrepot.web.settings import WebSettings
+
+#: Says what keeps the registry from serving, by the name of the check; nothing when it is ready.
+Readiness = Callable[[], Awaitable[Mapping[str, str]]]
+
+
+async def always_ready() -> Mapping[str, str]:
+    """Say that nothing keeps the registry from serving."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that answers requests; one per worker."""
+
+    registry: Registry
+    store: BlobStore
+    files: LocalFiles | None  #: set when blobs are whole local files, which the server may send by itself
+    authenticator: Authenticator
+    authorizer: Authorizer
+    settings: WebSettings
+    proxies: Proxies
+    metrics: RequestMetrics
+    access_log: AccessLog
+    readiness: Readiness = always_ready
