@@ -19,8 +19,9 @@ The same tree in registry:2.8 and registry:3; on an object store the same texts 
     ├── uploads/<id>                                        our open uploads
     └── …                                                   what else is ours; registry:2 never looks here
 
-A `link` is a file of exactly `<algorithm>:<hex>`. A repository exists when it has `_manifests`; no part of a name begins
-with `_`, so names may nest. registry:2 stores sha512 content under its sha256 and lets the sha512 link hold that digest.
+A `link` is a file of exactly `<algorithm>:<hex>`. A repository exists when it has `_manifests`; no part of a name
+begins with `_`, so names may nest. registry:2 stores sha512 content under its sha256 and lets the sha512 link hold
+that digest.
 
 Every path is a text relative to the root, made of parsed values only (`Digest`, `RepositoryName`, `Tag`, `UploadId`):
 none of them can hold a "..", a leading "/" or a NUL, so no path leaves the root.
@@ -30,8 +31,8 @@ from __future__ import annotations
 
 import re
 
-from entrepot.oci.digest import ALGORITHMS, Digest
-from entrepot.oci.errors import BlobUploadUnknown
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import BlobUploadUnknown, DigestInvalid
 from entrepot.oci.reference import RepositoryName, Tag
 
 BLOBS = "docker/registry/v2/blobs"
@@ -89,11 +90,11 @@ def parse_blob_data(path: str) -> Digest | None:
 
 def blob_at(algorithm: str, shard: str, encoded: str) -> Digest | None:
     """Read a digest from the three folder names of a blob; None when no blob can be there."""
-    if len(encoded) != ALGORITHMS.get(algorithm) or not encoded.startswith(shard):
+    try:
+        digest = Digest.parse(f"{algorithm}:{encoded}")
+    except DigestInvalid:
         return None
-    return (
-        Digest.parse(f"{algorithm}:{encoded}") if encoded.isalnum() and encoded.islower() | encoded.isdigit() else None
-    )
+    return digest if encoded.startswith(shard) else None
 
 
 def repository(name: RepositoryName) -> str:

@@ -90,7 +90,8 @@ class BlobStore(Protocol):
         """Open an empty upload.
 
         Raises:
-            BlobUploadInvalid: The id is in use, or is none (1 to 64 of A-Z, a-z, 0-9, "-", "_").
+            BlobUploadInvalid: The id is in use.
+            BlobUploadUnknown: The id is none (see `registry.layout.UploadId`).
         """
         ...
 

@@ -1,0 +1,110 @@
+"""Blobs as files in registry:2's layout (`registry/layout.py`), durable when published.
+
+The order of disk effects in a push, which tests/faults/test_crash_states.py replays with the power cut at every point::
+
+    write bytes ─► fsync file ─► rename to <hex>/data ─► fsync <hex>/ ─► fsync its parent ─► acknowledged
+    └─ append ─┘   └─ seal ──┘   └────────────────────── publish ──────────────────────┘
+
+Open uploads lie in the same file system as the blobs, so that publishing is a rename. Each request that changes one has
+the lock of its file; several workers, or several servers of one host, share a folder that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+
+from entrepot.adapters.blobs.boot import current_boot
+from entrepot.adapters.blobs.fs import Fs
+from entrepot.adapters.blobs.reading import Streams
+from entrepot.adapters.blobs.threads import Threads
+from entrepot.adapters.blobs.tree import BlobTree
+from entrepot.adapters.blobs.uploads import Uploads
+from entrepot.oci.digest import Digest
+from entrepot.registry.ports import StoredBlob, UploadProgress
+
+
+class FilesystemBlobStore:
+    """The blob store and the local files of one root folder."""
+
+    def __init__(self, root: Path, *, fs: Fs | None = None, boot: str | None = None) -> None:
+        """Open a root folder, making what is missing; blocks, so call it at the start.
+
+        Args:
+            root: registry:2's `rootdirectory`.
+            fs: The disk, unless a test brings another.
+            boot: A name of the machine's current boot, unless a test brings another.
+
+        Raises:
+            OSError: The folder cannot be made or written to.
+        """
+        disk = fs or Fs()
+        place = str(root.absolute())
+        self._threads = Threads()
+        self._tree = BlobTree(disk, place)
+        self._uploads = Uploads(disk, self._threads, self._tree, place)
+        self._streams = Streams(disk, self._threads)
+        self._tree.prepare()
+        self._uploads.prepare(boot or current_boot())
+
+    def close(self) -> None:
+        """Stop the threads when they have done what they are at."""
+        self._threads.close()
+
+    def path(self, key: str) -> Path:
+        """Say where the bytes of a key are."""
+        return Path(self._tree.path(Digest.parse(key)))
+
+    async def stat(self, key: str) -> StoredBlob:
+        """Describe a blob."""
+        return self._tree.stat(Digest.parse(key))
+
+    def stream(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Read a blob in pieces."""
+        return self._streams.read(self._tree.path(Digest.parse(key)), start, length)
+
+    async def delete(self, key: str) -> None:
+        """Remove a blob."""
+        await self._threads.call(self._tree.remove, Digest.parse(key))
+
+    async def keys(self) -> AsyncIterator[StoredBlob]:
+        """Walk all blobs, folder by folder."""
+        for algorithm, shard in await self._threads.call(self._tree.shards):
+            for blob in await self._threads.call(self._tree.in_shard, algorithm, shard):
+                yield blob
+
+    async def start_upload(self, upload_id: str) -> None:
+        """Open an empty upload."""
+        await self._threads.call(self._uploads.create, upload_id)
+
+    async def upload_size(self, upload_id: str) -> int:
+        """Say how many bytes of an upload are stored."""
+        return self._uploads.size(upload_id)
+
+    async def append(
+        self,
+        upload_id: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        offset: int,
+        algorithm: str,
+        known: UploadProgress | None = None,
+    ) -> UploadProgress:
+        """Add bytes at the end of an upload."""
+        return await self._uploads.append(upload_id, chunks, offset, algorithm, known)
+
+    async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> int:
+        """Verify an upload and make it durable."""
+        return await self._uploads.seal(upload_id, expected, known)
+
+    async def publish(self, upload_id: str, digest: Digest) -> StoredBlob:
+        """Make a sealed upload a blob."""
+        return await self._uploads.publish(upload_id, digest)
+
+    async def cancel_upload(self, upload_id: str) -> None:
+        """Drop an upload."""
+        await self._uploads.cancel(upload_id)
+
+    async def uploads(self) -> list[tuple[str, int]]:
+        """List every upload."""
+        return await self._threads.call(self._uploads.all)

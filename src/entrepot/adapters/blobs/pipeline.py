@@ -1,0 +1,79 @@
+"""The way of uploaded bytes: while one batch is hashed and written, each in a thread, the next is received."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+
+from entrepot.adapters.blobs.hashing import LiveHash
+from entrepot.adapters.blobs.threads import Threads, settled
+from entrepot.adapters.blobs.upload_file import UploadFile
+from entrepot.oci.errors import RegistryError
+
+#: Below this, a second thread costs more than it saves.
+_SMALL = 64 << 10
+
+
+class Pipeline:
+    """Writes batches to an upload's file and hashes them, one batch behind the receiver."""
+
+    def __init__(self, threads: Threads, file: UploadFile, live: LiveHash | None) -> None:
+        """Write to `file`, and hash with `live` if there is a hasher that has seen all before."""
+        self._threads = threads
+        self._file = file
+        self._live = live
+        self._running: tuple[Future[None], ...] = ()
+        self._failed = False
+
+    async def run(self, chunks: AsyncIterator[bytes], batch_size: Callable[[], int]) -> None:
+        """Store all chunks; those that came before an abort too, so that the client can go on from there."""
+        batch: list[bytes] = []
+        waiting = 0
+        try:
+            async for chunk in chunks:
+                batch.append(chunk)
+                waiting += len(chunk)
+                if waiting >= batch_size():
+                    await self._settle()
+                    self._start(batch)
+                    batch, waiting = [], 0
+        except BaseException:
+            with suppress(RegistryError):  # what ended the upload says more
+                await self._finish(batch)
+            raise
+        await self._finish(batch)
+
+    async def _finish(self, batch: list[bytes]) -> None:
+        await self._settle()
+        if not self._failed:
+            self._start(batch)
+            await self._settle()
+
+    def _start(self, batch: list[bytes]) -> None:
+        data = b"".join(batch)
+        if not data:
+            return
+        if self._live is None:
+            self._running = (self._threads.disk(self._file.write, data),)
+        elif len(data) <= _SMALL:
+            self._running = (self._threads.disk(self._hash_and_write, self._live, data),)
+        else:
+            hashed = self._threads.hash(self._live.update, data)
+            self._running = (hashed, self._threads.disk(self._file.write, data))
+
+    async def _settle(self) -> None:
+        """Wait for the batch in the threads, and raise what it raised."""
+        running, self._running = self._running, ()
+        if not running:
+            return
+        try:
+            await settled(running)
+        finally:
+            self._failed = self._failed or any(future.exception() for future in running)
+        for future in running:
+            future.result()
+
+    def _hash_and_write(self, live: LiveHash, data: bytes) -> None:
+        live.update(data)
+        self._file.write(data)

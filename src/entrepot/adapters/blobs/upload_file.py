@@ -1,0 +1,130 @@
+"""The file of an open upload, under the lock that keeps a second writer out.
+
+All of it blocks and belongs into a thread; one object serves one request.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from typing import NamedTuple
+
+from entrepot.adapters.blobs.errors import is_full, translated
+from entrepot.adapters.blobs.fs import Fs
+from entrepot.oci.errors import BlobUploadUnknown, UploadRangeInvalid
+
+#: An upload file with this mode bit holds bytes from before the machine last started. A power cut may have changed
+#: them, so what was noted of them then counts no more: only reading tells what they are. `boot.py` sets it.
+OLDER_BOOT = stat.S_ISVTX
+
+#: After so many bytes the kernel is asked to begin writing, which leaves little for the sync at the end.
+_WRITE_BEHIND = 16 << 20
+
+
+class Identity(NamedTuple):
+    """What changes when a file is replaced or written to."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+class UploadFile:
+    """An upload opened for one request: nobody else appends to it, seals it or publishes it meanwhile."""
+
+    def __init__(self, fs: Fs, path: str) -> None:
+        """Touch nothing yet."""
+        self.path = path
+        self.size = 0
+        self.of_older_boot = False
+        self._fs = fs
+        self._file: int | None = None
+        self._handed_over = 0
+
+    @translated(BlobUploadUnknown)
+    def open(self) -> None:
+        """Open and lock the file.
+
+        Raises:
+            BlobUploadUnknown: It is not there, or was published or cancelled while we came.
+            UploadRangeInvalid: Another request is at work on it.
+        """
+        self._file = self._fs.open(self.path, os.O_RDWR)
+        locked = self._fs.lock(self._file)
+        status = self._fs.stat_file(self._file)
+        self.size = self._handed_over = status.st_size
+        self.of_older_boot = bool(status.st_mode & OLDER_BOOT)
+        if not locked:
+            raise UploadRangeInvalid(self.size, "another request is writing to this upload; ask for its status")
+        if self._fs.stat(self.path).st_ino != status.st_ino:
+            raise BlobUploadUnknown
+
+    def close(self) -> None:
+        """Close the file, which unlocks it. Idempotent."""
+        file, self._file = self._file, None
+        if file is not None:
+            self._close(file)
+
+    @translated(BlobUploadUnknown)
+    def write(self, data: bytes) -> None:
+        """Add bytes at the end; drop the upload when the device is full, which frees its space.
+
+        Raises:
+            BlobUploadUnknown: The upload was cancelled meanwhile.
+        """
+        try:
+            self._fs.write(self._open_file, data, self.size)
+        except OSError as error:
+            if is_full(error):
+                self.drop()
+            raise
+        self.size += len(data)
+        self._write_behind()
+        if self._fs.stat_file(self._open_file).st_nlink == 0:
+            raise BlobUploadUnknown
+
+    @translated(BlobUploadUnknown)
+    def read(self, offset: int, length: int) -> bytes:
+        """Read bytes back."""
+        return self._fs.read(self._open_file, length, offset)
+
+    @translated(BlobUploadUnknown)
+    def sync(self) -> None:
+        """Make the bytes durable; drop the upload when that fails, since nobody knows which of them are left."""
+        try:
+            self._fs.sync(self._open_file)
+        except OSError:
+            self.drop()
+            raise
+
+    @translated(BlobUploadUnknown)
+    def identity(self) -> Identity:
+        """Say what the file is now, to notice a change later."""
+        status = self._fs.stat_file(self._open_file)
+        return Identity(status.st_ino, status.st_size, status.st_mtime_ns)
+
+    @translated(BlobUploadUnknown)
+    def clear_mark(self) -> None:
+        """Give a file of an older boot, read again meanwhile, the mode that blobs have."""
+        if self.of_older_boot:
+            self._fs.set_mode(self.path, self._fs.stat_file(self._open_file).st_mode & 0o777)
+
+    def drop(self) -> None:
+        """Remove the file; its space is free once it is closed."""
+        with suppress(OSError):
+            self._fs.unlink(self.path)
+
+    @property
+    def _open_file(self) -> int:
+        assert self._file is not None, "open() comes first"
+        return self._file
+
+    @translated(BlobUploadUnknown)
+    def _close(self, file: int) -> None:
+        self._fs.close(file)
+
+    def _write_behind(self) -> None:
+        if self.size - self._handed_over >= _WRITE_BEHIND:
+            self._fs.start_sync(self._open_file, self._handed_over, self.size - self._handed_over)
+            self._handed_over = self.size
