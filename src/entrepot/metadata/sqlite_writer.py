@@ -88,14 +88,18 @@ class SqliteTransaction:
         named = [compiled.named(row) for row in rows]
         self._guarded(lambda: self._connection.executemany(compiled.text, named), len(named))
 
+    def require_intact(self) -> None:
+        """Raise the failure of a statement, also when the work has caught it: the transaction is lost."""
+        if self.failure is not None:
+            raise self.failure
+
     def _run(self, query: Query, parameters: Mapping[str, object], take: Callable[[sqlite3.Cursor], T]) -> T:
         compiled = query.compiled(SQLITE)
         named = compiled.named(parameters)
         return self._guarded(lambda: take(self._connection.execute(compiled.text, named)), 1)
 
     def _guarded(self, statement: Callable[[], T], count: int) -> T:
-        if self.failure is not None:
-            raise self.failure
+        self.require_intact()
         self._statistics.statements += count
         try:
             return statement()
@@ -208,8 +212,7 @@ class Writer:
         transaction = SqliteTransaction(self._connection, self._path, self._statistics)
         try:
             result = drive(_awaited(job.work, transaction))
-            if transaction.failure is not None:
-                raise transaction.failure
+            transaction.require_intact()
             return result
         finally:
             transaction.failure = DatabaseError(f"transaction {job.name!r} is over")

@@ -1,0 +1,139 @@
+"""Opens the two SQLite files of an embedded registry: the truth and the work in progress.
+
+Every process of a registry opens them for itself. What only one may do at a time (building tables, migrating)
+happens under the start lock.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from entrepot.metadata import schema
+from entrepot.metadata.ballast import Ballast
+from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.ddl import create_statements, drop_statements, run_all
+from entrepot.metadata.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
+from entrepot.metadata.filesystems import require_local
+from entrepot.metadata.host_lease import Host, HostLease, LeaseTimes
+from entrepot.metadata.query import SQLITE, RawQuery
+from entrepot.metadata.sqlite import SqliteDatabase
+from entrepot.metadata.sqlite_connection import Durability
+from entrepot.metadata.sqlite_copy import copy_database, sync_folder
+from entrepot.metadata.work_tables import WORK_VERSION, work_metadata
+
+METADATA_NAME: Final = "metadata.db"
+WORK_NAME: Final = "work.db"
+START_LOCK_NAME: Final = "start.lock"
+
+_WORK_VERSION: Final = RawQuery("PRAGMA user_version", "get the version of the work tables")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """The databases of one process."""
+
+    #: Tables of `tables.py`: every commit is durable.
+    metadata: Database
+    #: Tables of `work_tables.py`: may be lost.
+    work: Database
+    _closing: AsyncExitStack = field(repr=False)
+
+    async def close(self) -> None:
+        """Finish queued writes, close both databases and end this process's part in the host lease."""
+        await self._closing.aclose()
+
+
+async def open_embedded(folder: Path, *, host: Host | None = None, times: LeaseTimes | None = None) -> Stores:
+    """Open the databases in a folder; make the folder and the tables when they are missing, upgrade older ones.
+
+    Args:
+        folder: Where the files are, on a local disk.
+        host: Who asks; this host unless given.
+        times: The lease's times.
+
+    Raises:
+        UnsafeFileSystem: The folder is on a network file system.
+        AnotherHost: Another host uses the folder.
+        SchemaTooNew: A newer program has left this one behind.
+        DatabaseUnavailable: The folder or a file cannot be used.
+        DatabaseFull: No space for the tables.
+    """
+    async with AsyncExitStack() as stack:
+        _make_folder(folder)
+        require_local(folder)
+        lease = await asyncio.to_thread(HostLease.take, folder, host, times)
+        stack.push_async_callback(asyncio.to_thread, lease.release)
+        async with start_lock(folder):
+            metadata = _open_metadata(folder, lease)
+            stack.push_async_callback(metadata.close)
+            await schema.upgrade(metadata, lambda version: _keep_copy(folder, version))
+            work = SqliteDatabase(folder / WORK_NAME, Durability.NORMAL, before_group=lease.require)
+            stack.push_async_callback(work.close)
+            await _prepare_work(work)
+        return Stores(metadata=metadata, work=work, _closing=stack.pop_all())
+    raise AssertionError  # the stack swallows nothing
+
+
+@asynccontextmanager
+async def start_lock(folder: Path) -> AsyncIterator[None]:
+    """Let one process of this host at a time prepare the folder."""
+    descriptor = os.open(folder / START_LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        await asyncio.to_thread(fcntl.flock, descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in reversed(missing):
+            sync_folder(path.parent)
+        (folder / START_LOCK_NAME).touch()
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"cannot write to {folder}: {error.strerror}; give it to the user that runs entrepot (chown), "
+            "or run entrepot as its owner"
+        ) from error
+
+
+def _open_metadata(folder: Path, lease: HostLease) -> SqliteDatabase:
+    ballast = Ballast(folder)
+
+    def before_group() -> None:
+        lease.require()
+        ballast.tend()
+
+    def on_failure(error: DatabaseError) -> None:
+        if isinstance(error, DatabaseFull):
+            ballast.release()
+
+    return SqliteDatabase(folder / METADATA_NAME, Durability.FULL, before_group=before_group, on_failure=on_failure)
+
+
+async def _keep_copy(folder: Path, version: int) -> None:
+    target = folder / f"{METADATA_NAME}.schema-{version}"
+    await asyncio.to_thread(copy_database, folder / METADATA_NAME, target)
+
+
+async def _prepare_work(work: Database) -> None:
+    found = await work.one(_WORK_VERSION)
+    if found == (WORK_VERSION,):
+        return
+    statements = [
+        *drop_statements(work_metadata, SQLITE),
+        *create_statements(work_metadata, SQLITE),
+        f"PRAGMA user_version = {WORK_VERSION}",
+    ]
+
+    async def build(transaction: Transaction) -> None:
+        await run_all(transaction, statements)
+
+    await work.write(build, name="build work tables")

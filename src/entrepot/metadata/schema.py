@@ -1,0 +1,103 @@
+"""Which schema a database has, whether this program may use it, and how it gets the next one."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Executable, column, func, literal_column, select, table
+
+from entrepot.metadata import tables
+from entrepot.metadata.database import Database, Reader, Transaction
+from entrepot.metadata.ddl import run_all
+from entrepot.metadata.errors import SchemaTooNew
+from entrepot.metadata.query import POSTGRESQL, SQLITE, Dialect, Query
+
+#: The schema this program is written for: the number of the last migration.
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """The schema of a database, and the oldest programs that may still use it."""
+
+    version: int
+    min_reader: int
+    min_writer: int
+
+
+def _count_schema_tables(dialect: Dialect) -> Executable:
+    if dialect.name == SQLITE.name:
+        return select(func.count()).select_from(table("sqlite_master")).where(column("name") == "schema")
+    information = table("tables", schema="information_schema")
+    here = column("table_schema") == literal_column("current_schema()")
+    return select(func.count()).select_from(information).where(here, column("table_name") == "schema")
+
+
+_IS_BUILT: Final = Query(_count_schema_tables, "is there a schema table")
+_GET: Final = Query(
+    select(tables.schema.c.version, tables.schema.c.min_reader, tables.schema.c.min_writer), "get the schema version"
+)
+
+
+async def find(reader: Reader) -> Schema | None:
+    """Return the schema of a database, or None when it is empty."""
+    built = await reader.one(_IS_BUILT)
+    row = await reader.one(_GET) if built is not None and built[0] else None
+    return None if row is None else Schema(version=row[0], min_reader=row[1], min_writer=row[2])
+
+
+def check(schema: Schema, version: int = VERSION) -> None:
+    """Refuse a database that programs of `version` must not touch any more.
+
+    Raises:
+        SchemaTooNew: With what to do about it.
+    """
+    needed = max(schema.min_reader, schema.min_writer)
+    if version < needed:
+        raise SchemaTooNew(
+            f"the metadata database has schema {schema.version} and needs a program of schema {needed} or newer, "
+            f"but this one is of schema {version}: start a newer Entrepot, or put back the copy made before the upgrade"
+        )
+
+
+async def upgrade(database: Database, before: Callable[[int], Awaitable[None]] | None = None) -> Schema:
+    """Bring a database to this program's schema, in one transaction; the caller holds the start lock.
+
+    Args:
+        database: What to upgrade; an empty one gets all tables.
+        before: Called with the version found, before an existing schema is changed; it makes the copy.
+
+    Raises:
+        SchemaTooNew: The database has left this program behind.
+    """
+    found = await find(database)
+    if found is not None:
+        check(found)
+    if found is not None and found.version >= VERSION:
+        return found
+    if found is not None and before is not None:
+        await before(found.version)
+    await _migrate(database, VERSION)
+    return Schema(version=VERSION, min_reader=VERSION, min_writer=VERSION) if found is None else await _now(database)
+
+
+async def _migrate(database: Database, to: int) -> None:
+    from entrepot.metadata.migrations import script  # noqa: PLC0415 - Alembic takes 0.2 s, and few starts need it
+
+    dialect = SQLITE if database.dialect == SQLITE.name else POSTGRESQL
+
+    async def work(transaction: Transaction) -> None:
+        # Asked again inside: on PostgreSQL another node may have been faster.
+        found = await find(transaction)
+        after = 0 if found is None else found.version
+        if after < to:
+            await run_all(transaction, script.statements(dialect, after, to))
+
+    await database.write(work, name=f"migrate to schema {to}")
+
+
+async def _now(database: Database) -> Schema:
+    found = await find(database)
+    if found is None:
+        raise SchemaTooNew("the schema table vanished during the upgrade; restore the copy made before it")
+    return found

@@ -1,0 +1,124 @@
+"""A PostgreSQL server for tests: made in a temporary folder, on a free port of the loopback, stopped at the end.
+
+PostgreSQL refuses to run as root, so under root it runs as the user `postgres` of the Debian package.
+"""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = "postgresql-15"
+START_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresServer:
+    """A running server."""
+
+    port: int
+    folder: Path
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the address of one of its databases."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Start a server and stop it in the end.
+
+    Raises:
+        AssertionError: The binaries are not installed, or the server did not come up.
+    """
+    binaries = find_binaries()
+    folder = Path(tempfile.mkdtemp(prefix="entrepot-postgres-"))
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        _give_to_postgres(folder)
+        _make_cluster(binaries, folder)
+        port = free_port()
+        process = _start(binaries, folder, port)
+        _wait_until_ready(binaries, folder, process, port)
+        yield PostgresServer(port=port, folder=folder)
+    finally:
+        if process is not None:
+            _stop(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_binaries() -> Path:
+    """Return the folder of initdb and postgres, the newest version that Debian has installed or what PATH has."""
+    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+    on_path = shutil.which("initdb")
+    candidates += [Path(on_path).resolve().parent] if on_path else []
+    for folder in candidates:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    raise AssertionError(f"these tests need PostgreSQL's initdb and postgres: apt-get install {PACKAGE}")
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _as_postgres() -> list[str]:
+    if os.geteuid() != 0:
+        return []
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]
+
+
+def _give_to_postgres(folder: Path) -> None:
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+
+
+def _make_cluster(binaries: Path, folder: Path) -> None:
+    arguments = ["-D", str(folder / "data"), "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--no-locale"]
+    command = [*_as_postgres(), str(binaries / "initdb"), *arguments]
+    made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=START_SECONDS)
+    assert made.returncode == 0, f"initdb failed: {made.stderr}"
+
+
+def _start(binaries: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": folder,
+        "fsync": "off",
+        "shared_buffers": "32MB",
+    }
+    options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+    command = [*_as_postgres(), str(binaries / "postgres"), "-D", str(folder / "data"), *options]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+
+
+def _wait_until_ready(binaries: Path, folder: Path, process: subprocess.Popen[bytes], port: int) -> None:
+    probe = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    deadline = time.monotonic() + START_SECONDS
+    while subprocess.run(probe, check=False).returncode != 0:
+        log = (folder / "log").read_text(errors="replace")
+        assert process.poll() is None, f"postgres ended: {log}"
+        assert time.monotonic() < deadline, f"postgres was not ready in {START_SECONDS} s: {log}"
+        time.sleep(0.05)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()  # SIGTERM would wait for clients; the tests have closed theirs.
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
