@@ -60,6 +60,13 @@ apt='apt-get -o DPkg::Lock::Timeout=300 -qq'
 $apt update
 packages=$(for choice in $wanted; do known "$choice"; done)
 echo "Installing: $(echo "$packages" | tr '\n' ' ')"
+# Some packages would start a server at once, one of them on the port we use ourselves: not now.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    trap 'rm -f $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod +x $policy
+fi
 # shellcheck disable=SC2086  # one word per package is wanted
 $apt install -y --no-install-recommends $packages >/dev/null
 
