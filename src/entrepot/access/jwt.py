@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from joserfc import jws
+from joserfc import jws, jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
@@ -20,7 +21,7 @@ from entrepot.access.errors import TokenRefused
 from entrepot.oci import strict_json
 from entrepot.oci.scope import Scope
 
-PublicKey = ECKey | OKPKey | RSAKey
+Key = ECKey | OKPKey | RSAKey
 Claims = Mapping[str, object]
 
 #: Longer ones are not looked at; the HTTP layer's limit on headers lies in the same region.
@@ -53,21 +54,35 @@ def read_header(token: str) -> dict[str, object]:
     return header
 
 
-def verified_claims(token: str, key: PublicKey, algorithms: Collection[str]) -> dict[str, object]:
+def verified_claims(token: str, key: Key, algorithms: Collection[str]) -> dict[str, object]:
     """Check the signature and return the claims.
 
     Raises:
         TokenRefused: Signed with another key, or by an algorithm that is not one of `algorithms`.
     """
+    if not algorithms:  # the library would take an empty list for its own default
+        raise TokenRefused("the token's key fits none of the algorithms that this registry accepts")
     registry = _Registry(algorithms=list(algorithms), strict_check_header=False)
     try:
-        with warnings.catch_warnings():
-            # The library warns of the name EdDSA, which RFC 9864 splits in two; the signature is as good as ever.
-            warnings.simplefilter("ignore", SecurityWarning)
+        with quietly():
             content = jws.deserialize_compact(token, key, algorithms=list(algorithms), registry=registry)
     except (JoseError, ValueError, TypeError) as error:
         raise TokenRefused("the token's signature is not valid") from error
     return _as_object(content.payload or b"")
+
+
+def sign(claims: Claims, key: Key, key_id: str, algorithm: str) -> str:
+    """Sign a token."""
+    with quietly():
+        return jwt.encode({"alg": algorithm, "kid": key_id}, dict(claims), key, algorithms=[algorithm])
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep the library from warning of short RSA keys and of the name EdDSA (RFC 9864): the keys are others' choice."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SecurityWarning)
+        yield
 
 
 def check_lifetime(claims: Claims, *, now: float, leeway: float, grace: float = 0) -> float:
@@ -79,9 +94,8 @@ def check_lifetime(claims: Claims, *, now: float, leeway: float, grace: float = 
     expires = number(claims, "exp")
     if now >= expires + leeway + grace:
         raise TokenRefused("the token has expired")
-    for name in ("nbf", "iat"):
-        if name in claims and now < number(claims, name) - leeway:
-            raise TokenRefused("the token is not valid yet; do the clocks agree?")
+    if "nbf" in claims and now < number(claims, "nbf") - leeway:
+        raise TokenRefused("the token is not valid yet; do the clocks agree?")
     return expires
 
 

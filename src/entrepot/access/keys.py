@@ -8,56 +8,74 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, OKPKey
 
 from entrepot.access.errors import SetupError
 from entrepot.access.secret_file import create_once
 
-#: P-256: every client library that looks into a token knows it. A fixed list, never taken from a token.
-ALGORITHM = "ES256"
-_CURVE = "P-256"
-_FILE = "token-signing.json"
+#: The algorithms we sign with, and their keys' curve. A fixed list; what a token's header says is compared to it.
+CURVES = {"ES256": "P-256", "EdDSA": "Ed25519"}
+DEFAULT_ALGORITHM = "ES256"
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A private key and the one algorithm it is used with."""
+
+    key: ECKey | OKPKey = field(repr=False)
+    algorithm: str
+
+    @property
+    def id(self) -> str:
+        """The RFC 7638 thumbprint."""
+        return self.key.thumbprint()
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
     """The key that signs, and by their ids all keys whose signatures are believed."""
 
-    current: ECKey = field(repr=False)
-    trusted: Mapping[str, ECKey] = field(repr=False)
-
-    @property
-    def key_id(self) -> str:
-        """The RFC 7638 thumbprint of the key that signs."""
-        return self.current.thumbprint()
+    current: SigningKey
+    trusted: Mapping[str, SigningKey]
 
 
-def load_or_create(folder: Path) -> SigningKeys:
-    """Read the keys of a data folder's `keys` folder; the first start makes them.
+def load_or_create(folder: Path, algorithm: str = DEFAULT_ALGORITHM) -> SigningKeys:
+    """Read the keys in a folder; the first start makes them.
 
-    Of two processes that start at the same instant one makes the keys, and both use those. The file is a JWK set:
-    the first key signs, all of them are believed, so that a new one can be put in front of the old.
+    Of two processes that start at the same instant one makes the keys, and both use those. There is one file for each
+    algorithm ever used, a JWK set: its first key signs, all of them are believed, so that a new one can be put in
+    front of the old.
 
     Raises:
-        SetupError: The file is readable by others, or is no set of our keys.
+        SetupError: A file is readable by others, or is no set of our keys.
     """
-    path = folder / _FILE
-    create_once(path, _new_keys)
-    if path.stat().st_mode & 0o077:
-        raise SetupError(f"{path} can be read by others; make it private with: chmod 600 {path}")
-    return _parse(path.read_bytes(), path)
+    create_once(_path(folder, algorithm), lambda: _new_keys(algorithm))
+    trusted: dict[str, SigningKey] = {}
+    for name in CURVES:
+        path = _path(folder, name)
+        if path.exists():
+            trusted.update((key.id, key) for key in _load(path, name))
+    current = next(key for key in trusted.values() if key.algorithm == algorithm)
+    return SigningKeys(current, trusted)
 
 
-def _new_keys() -> bytes:
-    key = ECKey.generate_key(_CURVE, private=True)
+def _path(folder: Path, algorithm: str) -> Path:
+    return folder / f"token-signing-{algorithm.lower()}.json"
+
+
+def _new_keys(algorithm: str) -> bytes:
+    key = ECKey.generate_key("P-256") if algorithm == "ES256" else OKPKey.generate_key("Ed25519")
     return json.dumps({"keys": [key.as_dict(private=True)]}).encode() + b"\n"
 
 
-def _parse(raw: bytes, path: Path) -> SigningKeys:
+def _load(path: Path, algorithm: str) -> list[SigningKey]:
+    if path.stat().st_mode & 0o077:
+        raise SetupError(f"{path} can be read by others; make it private with: chmod 600 {path}")
+    kind = ECKey if algorithm == "ES256" else OKPKey
     try:
-        keys = [ECKey.import_key(entry) for entry in json.loads(raw)["keys"]]
+        keys = [kind.import_key(entry) for entry in json.loads(path.read_bytes())["keys"]]
     except (JoseError, KeyError, TypeError, ValueError) as error:
         raise SetupError(f"{path} is damaged; remove it, and the next start makes new keys") from error
-    if not keys or any(not key.is_private or key.curve_name != _CURVE for key in keys):
-        raise SetupError(f"{path} holds no private {_CURVE} keys; remove it, and the next start makes new ones")
-    return SigningKeys(keys[0], {key.thumbprint(): key for key in keys})
+    if not keys or any(not key.is_private or key.get("crv") != CURVES[algorithm] for key in keys):
+        raise SetupError(f"{path} holds no private {CURVES[algorithm]} keys; remove it, and the next start makes some")
+    return [SigningKey(key, algorithm) for key in keys]

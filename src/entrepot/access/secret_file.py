@@ -32,8 +32,9 @@ def create_once(path: Path, content: Callable[[], bytes]) -> bool:
 
 def remove(path: Path) -> None:
     """Remove the file for good, if it is there."""
-    path.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    if path.exists():
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from joserfc import jwt
-
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.errors import SetupError, TokenRefused
 from entrepot.access.jwt import (
@@ -18,10 +16,11 @@ from entrepot.access.jwt import (
     has_audience,
     read_header,
     scopes_of,
+    sign,
     text,
     verified_claims,
 )
-from entrepot.access.keys import ALGORITHM, SigningKeys
+from entrepot.access.keys import SigningKeys
 from entrepot.access.memory import Memory
 from entrepot.access.model import (
     ANY_ACTION,
@@ -77,6 +76,7 @@ class TokenService:
         keys: SigningKeys,
         authorizer: Authorizer,
         *,
+        issuer: str = ISSUER,
         service: str = SERVICE,
         lifetime: int = LIFETIME,
         clock: Callable[[], float] = time.time,
@@ -84,6 +84,7 @@ class TokenService:
         if lifetime < SHORTEST_LIFETIME:
             raise SetupError(f"tokens must live at least {SHORTEST_LIFETIME} seconds, not {lifetime}")
         self.service = service
+        self._issuer = issuer
         self._keys = keys
         self._authorizer = authorizer
         self._lifetime = lifetime
@@ -94,7 +95,7 @@ class TokenService:
         granted = tuple([kept for scope in scopes if (kept := await self._granted(principal, scope)) is not None])
         now = int(self._clock())
         claims: dict[str, object] = {
-            "iss": ISSUER,
+            "iss": self._issuer,
             "sub": principal.name,
             "aud": self.service,
             "exp": now + self._lifetime,
@@ -104,9 +105,10 @@ class TokenService:
             "access": [{"type": s.type, "name": s.name, "actions": list(s.actions)} for s in granted],
             _ACCOUNT: {"kind": principal.kind.value, "id": principal.id, "epoch": principal.epoch},
         }
-        header = {"alg": ALGORITHM, "kid": self._keys.key_id}
-        signed = jwt.encode(header, claims, self._keys.current, algorithms=[ALGORITHM])
-        return IssuedToken(text=signed, expires_in=self._lifetime, issued_at=now, scopes=granted)
+        key = self._keys.current
+        return IssuedToken(
+            text=sign(claims, key.key, key.id, key.algorithm), expires_in=self._lifetime, issued_at=now, scopes=granted
+        )
 
     async def _granted(self, principal: Principal, scope: Scope) -> Scope | None:
         if scope.type == REGISTRY_TYPE and scope.name == CATALOG_NAME and ANY_ACTION in scope.actions:
@@ -139,8 +141,16 @@ class TokenChecker(Protocol):
 class OwnTokenChecker:
     """Believes what our keys signed for this service."""
 
-    def __init__(self, keys: SigningKeys, *, service: str = SERVICE, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        keys: SigningKeys,
+        *,
+        issuer: str = ISSUER,
+        service: str = SERVICE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._keys = keys
+        self._issuer = issuer
         self._service = service
         self._clock = clock
 
@@ -148,10 +158,10 @@ class OwnTokenChecker:
         """See `TokenChecker`. Our own header has three fields: what has more is not ours."""
         header = read_header(token)
         key = self._keys.trusted.get(str(header.get("kid", "")))
-        if key is None or header.get("alg") != ALGORITHM or not _HEADER_FIELDS.issuperset(header):
+        if key is None or header.get("alg") != key.algorithm or not _HEADER_FIELDS.issuperset(header):
             raise TokenRefused("the token was not made by this registry")
-        claims = verified_claims(token, key, [ALGORITHM])
-        if claims.get("iss") != ISSUER or not has_audience(claims, self._service):
+        claims = verified_claims(token, key.key, [key.algorithm])
+        if claims.get("iss") != self._issuer or not has_audience(claims, self._service):
             raise TokenRefused("the token is meant for another service")
         expires = check_lifetime(claims, now=self._clock(), leeway=_LEEWAY, grace=grace)
         return VerifiedToken(_account(claims).with_scopes(scopes_of(claims)), expires + _LEEWAY)

@@ -1,0 +1,30 @@
+"""The grant `registry2-compat`: what registry:2 gives to everybody who gets past its `auth`.
+
+It is a row like any other, to be seen and removed. A start adds it once for each way to sign in, so that a grant which
+was removed stays removed, and takes it back when the configuration asks for another way.
+"""
+
+from __future__ import annotations
+
+from entrepot.access.model import ANY_RESOURCE, Action, Audience
+from entrepot.metadata import grants, settings
+from entrepot.metadata.database import Database, Transaction
+
+ORIGIN = "registry2-compat"
+_ACTIONS = f"{Action.PULL},{Action.PUSH},{Action.DELETE},{Action.CATALOG},{Action.CREATE_PROJECT}"
+
+
+async def ensure_compatibility(database: Database, audience: Audience | None) -> None:
+    """Make the grant fit the configuration: to an audience, or (None) to nobody."""
+    wanted = audience.value if audience is not None else ""
+    if (await settings.find(database, ORIGIN) or "") != wanted:
+        await database.write(lambda tx: _change(tx, wanted), name="registry2-compat")
+
+
+async def _change(tx: Transaction, wanted: str) -> None:
+    if (await settings.find(tx, ORIGIN) or "") == wanted:
+        return
+    await grants.remove_from(tx, ORIGIN)
+    if wanted:
+        await grants.add(tx, audience=wanted, resource=ANY_RESOURCE, actions=_ACTIONS, origin=ORIGIN)
+    await settings.put(tx, ORIGIN, wanted)

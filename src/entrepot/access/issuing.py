@@ -1,0 +1,84 @@
+"""The token endpoint's use cases: who asks is proven by a password or a refresh token, or by nothing for the public."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from entrepot.access.authenticator import PasswordVerifier
+from entrepot.access.credentials import Basic, Bearer, parse_authorization
+from entrepot.access.errors import CredentialsRefused
+from entrepot.access.model import ANONYMOUS, Principal
+from entrepot.access.refresh import RefreshTokens
+from entrepot.access.tokens import IssuedToken, TokenService
+from entrepot.oci.scope import Scope
+
+#: Harbor's name for itself as a service: scripts written for it send that.
+_HARBOR = "harbor-registry"
+
+
+class ServiceUnknown(Exception):
+    """The token was asked for another service than this registry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the endpoint hands out."""
+
+    token: IssuedToken
+    refresh_token: str | None = field(default=None, repr=False)
+
+
+class TokenDesk:
+    """Gives out tokens for this registry."""
+
+    def __init__(self, passwords: PasswordVerifier, tokens: TokenService, refresh: RefreshTokens) -> None:
+        self._passwords = passwords
+        self._tokens = tokens
+        self._refresh = refresh
+
+    async def by_header(
+        self, authorization: str | None, client: str, *, service: str, scopes: Sequence[Scope], offline: bool
+    ) -> Answer:
+        """Answer a GET: with the Basic credentials of the header, or anonymously without one.
+
+        Raises:
+            CredentialsRefused: Wrong name or password, or a token, which cannot ask for more tokens.
+            TooManyRequests: Too many failures.
+            ServiceUnknown: The token is meant for another registry.
+        """
+        self._check_service(service)
+        match parse_authorization(authorization):
+            case None:
+                return await self._answer(ANONYMOUS, scopes)
+            case Bearer():
+                raise CredentialsRefused("a token cannot ask for a token; send name and password")
+            case Basic() as basic:
+                principal = await self._passwords.verify(basic, client)
+        return await self._answer(principal, scopes, offline=offline)
+
+    async def by_password(
+        self, basic: Basic, client: str, *, service: str, scopes: Sequence[Scope], offline: bool
+    ) -> Answer:
+        """Answer a POST with `grant_type=password`; raises what `by_header` does."""
+        self._check_service(service)
+        return await self._answer(await self._passwords.verify(basic, client), scopes, offline=offline)
+
+    async def by_refresh_token(self, token: str, *, service: str, scopes: Sequence[Scope]) -> Answer:
+        """Answer a POST with `grant_type=refresh_token`; the refresh token stays valid.
+
+        Raises:
+            CredentialsRefused: The refresh token is not valid, or its account was disabled or changed.
+            ServiceUnknown: The token is meant for another registry.
+        """
+        self._check_service(service)
+        principal = await self._refresh.redeem(token, self._tokens.service)
+        return Answer(token=await self._tokens.issue(principal, scopes), refresh_token=token)
+
+    async def _answer(self, principal: Principal, scopes: Sequence[Scope], *, offline: bool = False) -> Answer:
+        refresh = await self._refresh.issue(principal, self._tokens.service) if offline else None
+        return Answer(token=await self._tokens.issue(principal, scopes), refresh_token=refresh)
+
+    def _check_service(self, service: str) -> None:
+        if service not in ("", self._tokens.service, _HARBOR):
+            raise ServiceUnknown

@@ -1,0 +1,71 @@
+"""Local accounts: names and Argon2id hashes in the metadata database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from entrepot.access.memory import Memory
+from entrepot.access.model import Principal, PrincipalKind
+from entrepot.access.passwords import StoredPassword
+from entrepot.access.policy import MAX_AGE
+from entrepot.metadata import principals
+from entrepot.metadata.database import Reader
+
+#: 19 MiB, two passes, one lane: 35 ms on a small machine (OWASP's second choice; design.md, section 2).
+_MEMORY_KIB = 19 * 1024
+_PASSES = 2
+_LANES = 1
+_LIMIT = 10_000
+
+
+@cache
+def _hasher() -> PasswordHasher:
+    return PasswordHasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=_LANES)
+
+
+@cache
+def _nobody() -> str:
+    """Hash a password that nobody has, to spend on unknown names the time that known ones take."""
+    return _hasher().hash("nobody")
+
+
+def hash_password(password: str) -> str:
+    """Hash a password for keeping; takes about 35 ms, so call it in a thread."""
+    return _hasher().hash(password)
+
+
+class LocalAccounts:
+    """A `PasswordStore` over the table of principals."""
+
+    def __init__(
+        self, database: Reader, *, max_age: float = MAX_AGE, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database = database
+        self._known: Memory[str, StoredPassword] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
+
+    async def find(self, name: str, *, fresh: bool = False) -> StoredPassword | None:
+        """See `PasswordStore`; a disabled account is found no more than one that never was."""
+        known = None if fresh else self._known.find(name)
+        if known is not None:
+            return known
+        record = await principals.find(self._database, principals.USER, name)
+        if record is None or record.secret is None or record.disabled:
+            self._known.forget(name)
+            return None
+        principal = Principal(kind=PrincipalKind.USER, name=record.name, id=record.id, epoch=record.epoch)
+        stored = StoredPassword(principal, record.secret)
+        self._known.put(name, stored)
+        return stored
+
+    def matches(self, encoded: str | None, password: str) -> bool:
+        """See `PasswordStore`."""
+        try:
+            _hasher().verify(encoded or _nobody(), password)
+        except (VerificationError, InvalidHashError):
+            return False
+        return encoded is not None

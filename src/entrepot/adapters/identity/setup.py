@@ -1,0 +1,160 @@
+"""From the configuration to the parts that decide who may.
+
+`prepare_access` makes what must exist before the first request, once for a start and safely for two starts at the same
+instant; `build_access` builds what each web process needs. Four worlds:
+
+    configuration            who                                 how a client signs in
+    none                     local accounts (`admin`)            our tokens at /token, or Basic
+    auth.htpasswd            the names of a file                 Basic
+    auth.token               whom another service's token names  that service's tokens
+    no auth, or auth.none    everybody                           not at all
+    auth.silly               whoever sends any credentials       anything
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrepot.access.admin import VARIABLE, ensure_admin
+from entrepot.access.authenticator import (
+    Authenticator,
+    CredentialAuthenticator,
+    OpenAuthenticator,
+    SillyAuthenticator,
+)
+from entrepot.access.authorizer import Authorizer
+from entrepot.access.challenge import BasicChallenge, BearerChallenge, Challenge, SillyChallenge
+from entrepot.access.compatibility import ensure_compatibility
+from entrepot.access.errors import SetupError
+from entrepot.access.issuing import TokenDesk
+from entrepot.access.keys import load_or_create
+from entrepot.access.model import Audience
+from entrepot.access.passwords import GuardedPasswords
+from entrepot.access.policy import Policy
+from entrepot.access.refresh import RefreshTokens
+from entrepot.access.throttle import Throttle
+from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
+from entrepot.adapters.identity import htpasswd
+from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
+from entrepot.adapters.identity.foreign_tokens import ForeignTokens
+from entrepot.adapters.identity.trusted_keys import load_trusted_keys
+from entrepot.config.schema.auth import Htpasswd, Silly, TokenAuth
+from entrepot.config.schema.config import Config
+from entrepot.metadata.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What the web layer needs to know who may."""
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+    policy: Policy
+    challenge: Challenge | None  #: None where nobody is ever asked to sign in
+    desk: TokenDesk | None = None  #: the token endpoint; None where another service has it
+
+
+async def prepare_access(config: Config, database: Database, environ: Mapping[str, str]) -> list[str]:
+    """Make the first account, the keys, the file of users and the grants that the configuration asks for.
+
+    Returns:
+        Notices for the operator, each to be printed once: they hold first passwords and belong in no log but the
+        console's.
+
+    Raises:
+        SetupError: A file cannot be used; the message says what to do.
+    """
+    auth = config.auth
+    await ensure_compatibility(database, _audience(config))
+    if auth.htpasswd is not None:
+        return _noticed(htpasswd.ensure_file(Path(auth.htpasswd.path)))
+    if auth.token is not None or auth.silly is not None or config.open_registry:
+        return []
+    load_or_create(_keys_folder(config), config.access.token.algorithm)
+    return _noticed(await ensure_admin(database, config.state, hash_password, environ.get(VARIABLE, "")))
+
+
+def build_access(config: Config, database: Database) -> Access:
+    """Build the parts for one process.
+
+    Raises:
+        SetupError: A file cannot be used; the message says what to do.
+    """
+    policy = Policy(database)
+    auth = config.auth
+    if auth.htpasswd is not None:
+        return _with_htpasswd(auth.htpasswd, policy)
+    if auth.token is not None:
+        return _with_foreign_tokens(auth.token, policy)
+    if auth.silly is not None:
+        return _silly(auth.silly, policy)
+    if config.open_registry:
+        return Access(authenticator=OpenAuthenticator(), authorizer=Authorizer(policy), policy=policy, challenge=None)
+    return _with_accounts(config, database, policy)
+
+
+def _audience(config: Config) -> Audience | None:
+    if config.open_registry:
+        return Audience.ANYONE
+    return Audience.AUTHENTICATED if config.auth.type else None
+
+
+def _noticed(notice: str | None) -> list[str]:
+    return [] if notice is None else [notice]
+
+
+def _keys_folder(config: Config) -> Path:
+    return config.state / "keys"
+
+
+def _with_accounts(config: Config, database: Database, policy: Policy) -> Access:
+    wanted = config.access.token
+    keys = load_or_create(_keys_folder(config), wanted.algorithm)
+    authorizer = Authorizer(policy)
+    passwords = GuardedPasswords(LocalAccounts(database), Throttle())
+    checker = OwnTokenChecker(keys, issuer=wanted.issuer, service=wanted.service)
+    service = TokenService(
+        keys, authorizer, issuer=wanted.issuer, service=wanted.service, lifetime=int(wanted.expiration)
+    )
+    return Access(
+        authenticator=CredentialAuthenticator(passwords=passwords, tokens=RememberedTokens(checker, policy)),
+        authorizer=authorizer,
+        policy=policy,
+        challenge=BearerChallenge(service=wanted.service),
+        desk=TokenDesk(passwords, service, RefreshTokens(database, lifetime=wanted.refreshexpiration)),
+    )
+
+
+def _with_htpasswd(section: Htpasswd, policy: Policy) -> Access:
+    passwords = GuardedPasswords(htpasswd.HtpasswdFile(Path(section.path)), Throttle())
+    return Access(
+        authenticator=CredentialAuthenticator(passwords=passwords),
+        authorizer=Authorizer(policy),
+        policy=policy,
+        challenge=BasicChallenge(section.realm),
+    )
+
+
+def _with_foreign_tokens(section: TokenAuth, policy: Policy) -> Access:
+    if not section.realm and not section.autoredirect:
+        raise SetupError("auth.token.realm is missing: name the URL where clients get their tokens")
+    keys = load_trusted_keys(bundle=section.rootcertbundle, jwks=section.jwks)
+    checker = ForeignTokens(keys, issuer=section.issuer, service=section.service, algorithms=section.signingalgorithms)
+    redirect = section.autoredirectpath if section.autoredirect else None
+    return Access(
+        authenticator=CredentialAuthenticator(tokens=RememberedTokens(checker, policy)),
+        authorizer=Authorizer(policy),
+        policy=policy,
+        challenge=BearerChallenge(realm=section.realm, service=section.service, autoredirect_path=redirect),
+    )
+
+
+def _silly(section: Silly, policy: Policy) -> Access:
+    return Access(
+        authenticator=SillyAuthenticator(),
+        authorizer=Authorizer(policy),
+        policy=policy,
+        challenge=SillyChallenge(section.realm, section.service),
+    )
