@@ -32,12 +32,6 @@ $uv --quiet build --wheel --no-build-isolation --python .venv/bin/python --out-d
 install --no-deps "$context"/wheel/entrepot-*.whl
 rm -rf "$context/wheel" "$context/packages/bin"
 
-if .venv/bin/python -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$python_version')"; then
-    # A container with a read-only root cannot keep what Python compiles, so it is compiled once, here.
-    .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash \
-        -s "$context/packages" -p /usr/lib/entrepot "$context/packages" || true # some packages carry Python 2 files
-fi
-
 if [ -z "${BASE:-}" ]; then
     need mmdebstrap "mmdebstrap (or name a BASE)" >/dev/null
     echo "Making a Debian base"
