@@ -1,0 +1,52 @@
+"""What a person reads when the registry is ready."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import entrepot
+
+if TYPE_CHECKING:
+    from entrepot.serving.house import House
+    from entrepot.serving.settings import Address, ServeSettings
+
+_log = logging.getLogger(__name__)
+
+
+def announce(settings: ServeSettings, house: House) -> None:
+    """Say where the registry listens: as lines for a person, or as a record when the log is for machines."""
+    url = house.address.url(tls=settings.tls is not None)
+    if settings.log.formatter != "text":
+        _log.info("listening on %s", url, extra={"version": entrepot.__version__, "data": str(settings.data)})
+        return
+    lines = [f"Entrepot {entrepot.__version__} is ready.", f"  address  {url}"]
+    if settings.data:
+        lines.append(f"  data     {settings.data}")
+    if settings.debug and house.debug_port:
+        lines.append(f"  debug    http://{settings.debug.host}:{house.debug_port}/debug/health")
+    print("\n".join(lines), flush=True)  # noqa: T201 - meant for the person who started it
+
+
+def await_listener(address: Address, within: float = 5.0) -> None:
+    """Wait until somebody accepts connections: workers say they are ready a moment before that."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline and not _accepts(address):
+        time.sleep(0.005)
+
+
+def _accepts(address: Address) -> bool:
+    family = socket.AF_UNIX if address.unix else socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(address.unix) if address.unix else (_reachable(address.host), address.port))
+        except OSError:
+            return False
+    return True
+
+
+def _reachable(host: str) -> str:
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound

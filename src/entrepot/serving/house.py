@@ -1,0 +1,90 @@
+"""What the supervisor holds while it runs: opened in order, closed in the reverse order."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from entrepot.serving.certificate_watch import CertificateWatch
+from entrepot.serving.certificates import Certificates
+from entrepot.serving.errors import CertificateRefused, StartRefused
+from entrepot.serving.health import Health
+from entrepot.serving.listen import ListenLock
+from entrepot.serving.notices import NoticeBoard
+from entrepot.serving.runtime import RuntimeFolder
+from entrepot.telemetry.instruments import Family, Metrics
+from entrepot.telemetry.snapshots import add_up, collect
+
+if TYPE_CHECKING:
+    from entrepot.serving.settings import ServeSettings
+
+
+class House(ExitStack):
+    """The address, the shared folder, certificates, health and the debug listener.
+
+    Raises:
+        StartRefused: One of them cannot be had; the text says what to do.
+    """
+
+    def __init__(self, settings: ServeSettings) -> None:
+        super().__init__()
+        try:
+            self._open(settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, settings: ServeSettings) -> None:
+        raise_file_limit()
+        self.metrics = Metrics()
+        lock = self.enter_context(closing(ListenLock(settings.address)))
+        self.address = dataclasses.replace(settings.address, port=lock.port)
+        self.certificates = self._certificates(settings)
+        self.watch = CertificateWatch(self.certificates) if self.certificates else None
+        self.runtime = self.enter_context(closing(RuntimeFolder()))
+        self.notices = self.enter_context(closing(NoticeBoard(self.runtime.notices)))
+        self.health = Health(settings.health, self.runtime.health)
+        self.health.start()
+        self.callback(self.health.stop)
+        self.debug_port = self._debug_listener(settings)
+
+    def all_metrics(self) -> list[Family]:
+        """Add up the metrics of all processes, the supervisor's too."""
+        total = {family.name: family for family in collect(self.runtime.metrics)}
+        add_up(total, self.metrics.families())
+        return list(total.values())
+
+    def keep_old_certificate(self) -> None:
+        """Give up the certificate taken over last, because the server could not start with it."""
+        if self.certificates:
+            self.certificates.revert()
+
+    def _certificates(self, settings: ServeSettings) -> Certificates | None:
+        if settings.tls is None:
+            return None
+        try:
+            return self.enter_context(closing(Certificates(settings.tls)))
+        except CertificateRefused as error:
+            raise StartRefused(f"TLS cannot be used (http.tls). {error}") from error
+
+    def _debug_listener(self, settings: ServeSettings) -> int | None:
+        if settings.debug is None:
+            return None
+        from entrepot.serving.debug import DebugListener  # noqa: PLC0415 - only where it is configured
+
+        return self.enter_context(closing(DebugListener(settings.debug, self.health, self._render))).port
+
+    def _render(self, accept: str) -> tuple[bytes, str]:
+        from entrepot.telemetry.exposition import render  # noqa: PLC0415 - at the first scrape, not at the start
+
+        return render(self.all_metrics, accept)
+
+
+def raise_file_limit(wanted: int = 1_048_576) -> None:
+    """Allow as many open files as the system lets us: each connection is one. Children inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    target = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))

@@ -1,0 +1,76 @@
+"""The private folder that the processes of one `serve` share: metrics, notices, health.
+
+It holds nothing of value and no process id. It lies in memory where the system offers that, and goes with the
+supervisor; one left by a supervisor that was killed is removed by the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+_PREFIX: Final = "entrepot-run-"
+_LOCK: Final = "lock"
+
+
+class RuntimeFolder:
+    """Makes the folder; `close` removes it."""
+
+    def __init__(self, parent: Path | None = None) -> None:
+        parent = parent or _parent()
+        _remove_stale(parent)
+        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.metrics.mkdir()
+
+    @property
+    def metrics(self) -> Path:
+        """Where processes leave their metrics."""
+        return self.path / "metrics"
+
+    @property
+    def notices(self) -> Path:
+        """The socket on which children speak to the supervisor."""
+        return self.path / "notices"
+
+    @property
+    def health(self) -> Path:
+        """The file that exists while health checks fail."""
+        return self.path / "unhealthy.json"
+
+    def close(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def _parent() -> Path:
+    """Prefer memory; fall back to the system's folder for temporary files."""
+    memory = Path("/dev/shm")  # noqa: S108 - the folder made below it is private (0700) and has a random name
+    if os.access(memory, os.W_OK | os.X_OK):
+        return memory
+    return Path(tempfile.gettempdir())
+
+
+def _remove_stale(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_uid == os.getuid() and not _is_locked(folder / _LOCK):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_locked(lock: Path) -> bool:
+    descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

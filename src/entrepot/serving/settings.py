@@ -1,0 +1,95 @@
+"""What the supervisor and its children need to know, as plain values that travel to other processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from entrepot.serving.health_checks import HealthSettings
+from entrepot.telemetry.logs import LogSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where to listen: a host and port, or a Unix socket."""
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+    unix: Path | None = None
+    unix_mode: int = 0o660
+
+    def url(self, *, tls: bool) -> str:
+        """Write the address for a person."""
+        if self.unix:
+            return f"unix:{self.unix}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if tls else 'http'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """The section `http.tls`."""
+
+    certificate: Path
+    key: Path
+    client_cas: tuple[Path, ...] = ()
+    minimum: str = "tls1.2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebugSettings:
+    """The section `http.debug`."""
+
+    host: str
+    port: int
+    metrics_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """How the server speaks HTTP."""
+
+    http2: bool = False
+    #: One timer of the server for both: reading a request's headers, and waiting for the next request.
+    header_seconds: float = 10.0
+    #: Connections per worker, idle ones too; beyond it clients hang, so the limit that answers is the application's.
+    connections: int = 8192
+    #: Read buffer of a connection. A small one bounds the memory of many slow clients.
+    buffer_bytes: int = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Where a worker finds what its processes share; travels to it from the supervisor."""
+
+    role: str
+    generation: int
+    folder: Path
+    #: The entry point to run, `module:name`.
+    entry: str
+    config: bytes = field(repr=False)
+    log: LogSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """Everything `entrepot serve` was told, except what only the registry itself needs."""
+
+    address: Address
+    workers: int
+    #: Entry points, `module:name`: async context managers that are given the configuration and a `WorkerRuntime`.
+    web: str
+    jobs: str
+    #: The configuration, pickled: only the workers look inside.
+    config: bytes = field(repr=False)
+    tls: TlsSettings | None = None
+    http: HttpSettings = field(default_factory=HttpSettings)
+    debug: DebugSettings | None = None
+    health: HealthSettings = field(default_factory=HealthSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    drain_seconds: float = 30.0
+    #: Shown to the person who starts it.
+    data: Path | None = None

@@ -1,0 +1,235 @@
+"""The supervisor: the process a person starts, whose children do the work.
+
+It waits on one selector for everything that can happen: a signal, a child's death, a child's notice, a moment that was
+planned. Children die with it (the kernel sees to that), so killing it leaves nothing running.
+
+A certificate is changed by starting a second web server with the new one beside the first (both share the port) and
+letting the first finish what it began. So a new server that cannot start changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import signal
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from entrepot.serving.announcement import announce, await_listener
+from entrepot.serving.children import Child, Role
+from entrepot.serving.process import start
+from entrepot.serving.settings import Surroundings
+from entrepot.serving.signals import SignalPipe
+from entrepot.serving.web_limits import LONGEST_DRAIN_SECONDS
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from entrepot.serving.house import House
+    from entrepot.serving.notices import Notice
+    from entrepot.serving.settings import ServeSettings
+
+_log = logging.getLogger(__name__)
+
+WEB: Final = "web"
+JOB: Final = "job"
+_TICK_SECONDS: Final = 1.0
+#: So often in a row a part may fail to become ready before `serve` gives up and says why.
+_MAX_FAILURES: Final = 5
+#: Between the first answer of a new web server and the end of the old one.
+_HANDOVER_SECONDS: Final = 0.5
+_LAST_SECONDS: Final = 5.0
+
+
+class Supervisor:
+    """Runs the registry until it is stopped or cannot go on."""
+
+    def __init__(self, settings: ServeSettings, house: House) -> None:
+        self._settings = settings
+        self._house = house
+        self._signals = SignalPipe()
+        self._selector = selectors.DefaultSelector()
+        self._children: list[Child] = []
+        self._roles = {WEB: Role(WEB, self._launch_web), JOB: Role(JOB, self._launch_job)}
+        self._restarts = house.metrics.counter("entrepot_process_restarts", "Processes started again.", ("role",))
+        self._announced = False
+        self._stopping = False
+        self._retire_at: float | None = None
+        self._exit_code = 0
+
+    def run(self) -> int:
+        """Start the children and see to them; returns the exit code of `serve`."""
+        self._selector.register(self._signals.socket, selectors.EVENT_READ, self._on_signals)
+        self._selector.register(self._house.notices.socket, selectors.EVENT_READ, self._on_notices)
+        self._start(self._roles[WEB])
+        while self._children or not self._stopping:
+            for key, _ in self._selector.select(self._patience()):
+                key.data()
+            self._on_time()
+        self._signals.close()
+        self._selector.close()
+        return self._exit_code
+
+    # ------------------------------------------------------------------------------------------------- children
+
+    def _launch_web(self, generation: int) -> subprocess.Popen[bytes]:
+        house, settings = self._house, self._settings
+        tls = house.certificates.for_server if house.certificates else None
+        surroundings = self._surroundings(WEB, generation, settings.web)
+        return start("entrepot.serving.web:run_web", house.address, settings.workers, settings.http, tls, surroundings)
+
+    def _launch_job(self, generation: int) -> subprocess.Popen[bytes]:
+        return start("entrepot.serving.job:run_jobs", self._surroundings(JOB, generation, self._settings.jobs))
+
+    def _surroundings(self, role: str, generation: int, entry: str) -> Surroundings:
+        settings = self._settings
+        return Surroundings(
+            role=role,
+            generation=generation,
+            folder=self._house.runtime.path,
+            entry=entry,
+            config=settings.config,
+            log=settings.log,
+        )
+
+    def _start(self, role: Role) -> None:
+        child = role.start()
+        self._children.append(child)
+        self._selector.register(child.pidfd, selectors.EVENT_READ, partial(self._on_death, child))
+
+    def _running(self, role: str) -> list[Child]:
+        """Give the children of a role that are not asked to stop, oldest first."""
+        return [child for child in self._children if child.role == role and child.deadline is None]
+
+    def _on_death(self, child: Child) -> None:
+        self._selector.unregister(child.pidfd)
+        self._children.remove(child)
+        code = child.reap()
+        if self._stopping or child.deadline is not None:
+            return
+        if self._running(child.role):
+            # A new web server beside a working one: the old one goes on with the old certificate.
+            _log.error("the new web server ended, the old one goes on", extra={"exit_code": code})
+            self._house.keep_old_certificate()
+            return
+        self._replace(child, code)
+
+    def _replace(self, child: Child, code: int) -> None:
+        role = self._roles[child.role]
+        if not child.ready:
+            self._count_failure(role, f"The {child.role} process ended with exit code {code} before it was ready.")
+            if self._stopping:
+                return
+        pause = role.ended(child)
+        self._restarts.inc(child.role)
+        extra = {"role": child.role, "exit_code": code, "pause_seconds": pause}
+        _log.error("a process ended and is started again", extra=extra)
+
+    def _count_failure(self, role: Role, why: str) -> None:
+        role.failures += 1
+        allowed = _MAX_FAILURES * (self._settings.workers if role.name == WEB else 1)
+        if role.generations == 1 and not role.was_ready:
+            self._give_up(why)
+        elif role.failures >= allowed:
+            self._give_up(f"{why} This happened {role.failures} times in a row.")
+        else:
+            _log.error("a process cannot start", extra={"role": role.name, "reason": why})
+
+    # --------------------------------------------------------------------------------------------------- notices
+
+    def _on_notices(self) -> None:
+        for notice in self._house.notices.read():
+            if notice.kind == "note":
+                print(notice.text, flush=True)  # noqa: T201 - meant for the person who started it
+            elif notice.kind == "failed":
+                self._count_failure(self._roles[notice.role], notice.text)
+            else:
+                self._on_ready(notice)
+
+    def _on_ready(self, notice: Notice) -> None:
+        role = self._roles[notice.role]
+        role.failures, role.was_ready = 0, True
+        child = next((c for c in self._children if (c.role, c.generation) == (notice.role, notice.generation)), None)
+        if child is None or self._stopping:
+            return
+        child.ready = True
+        if notice.role == WEB:
+            self._on_web_ready()
+
+    def _on_web_ready(self) -> None:
+        if len(self._running(WEB)) > 1:
+            self._retire_at = time.monotonic() + _HANDOVER_SECONDS
+        if not self._announced:
+            await_listener(self._house.address)
+            self._announced = True
+            announce(self._settings, self._house)
+            self._start(self._roles[JOB])
+
+    # ---------------------------------------------------------------------------------------------------- signals
+
+    def _on_signals(self) -> None:
+        for number in self._signals.read():
+            if number == signal.SIGHUP:
+                self._reload()
+            elif self._stopping:
+                self._stop(0)
+            else:
+                _log.info("stopping; requests in flight may finish", extra={"seconds": self._settings.drain_seconds})
+                self._house.health.draining()
+                self._stop(self._settings.drain_seconds)
+
+    def _reload(self) -> None:
+        if not self._house.watch:
+            _log.info("nothing to reload: there is no certificate (http.tls)")
+        elif self._house.watch.reload():
+            self._renew_web()
+
+    def _renew_web(self) -> None:
+        """Start a web server with the new certificate; the old one goes when the new one answers."""
+        if self._stopping or not self._announced:
+            return
+        _log.info("certificate taken over; new connections get it in a moment")
+        for late in self._running(WEB)[1:]:
+            late.stop(LONGEST_DRAIN_SECONDS)
+        self._start(self._roles[WEB])
+
+    def _stop(self, within: float) -> None:
+        self._stopping = True
+        for child in self._children:
+            child.stop(within)
+
+    def _give_up(self, why: str) -> None:
+        print(f"entrepot: {why}", file=sys.stderr, flush=True)  # noqa: T201 - meant for the person who started it
+        self._exit_code = 1
+        self._stop(_LAST_SECONDS)
+
+    # ------------------------------------------------------------------------------------------------------- time
+
+    def _patience(self) -> float:
+        moments = [role.due for role in self._roles.values()] + [child.deadline for child in self._children]
+        moments.append(self._retire_at)
+        nearest = min((moment for moment in moments if moment is not None), default=None)
+        if nearest is None:
+            return _TICK_SECONDS
+        return min(_TICK_SECONDS, max(0.0, nearest - time.monotonic()))
+
+    def _on_time(self) -> None:
+        for child in self._children:
+            if child.kill_if_late():
+                child.deadline = time.monotonic() + _TICK_SECONDS
+        if self._stopping:
+            return
+        for role in self._roles.values():
+            if role.due is not None and role.due <= time.monotonic():
+                self._start(role)
+        if self._retire_at is not None and self._retire_at <= time.monotonic():
+            self._retire_old_web()
+        if self._house.watch and self._house.watch.changed():
+            self._renew_web()
+
+    def _retire_old_web(self) -> None:
+        self._retire_at = None
+        for old in self._running(WEB)[:-1]:
+            old.stop(LONGEST_DRAIN_SECONDS)

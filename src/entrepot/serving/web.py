@@ -1,0 +1,136 @@
+"""The web server: Granian with its workers, and the application's life in each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import multiprocessing
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+from entrepot.serving.process import die_with_parent
+from entrepot.serving.web_limits import LONGEST_DRAIN_SECONDS
+
+if TYPE_CHECKING:
+    from entrepot.serving.certificates import ServerTls
+    from entrepot.serving.settings import Address, HttpSettings, Surroundings
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+#: A worker that cannot start says so and waits: Granian would start the next one at once.
+_FAILURE_PAUSE_SECONDS: Final = 3.0
+
+_log = logging.getLogger(__name__)
+
+
+def run_web(
+    address: Address, workers: int, http: HttpSettings, tls: ServerTls | None, surroundings: Surroundings
+) -> None:
+    """Run Granian until it is told to stop. This is the main function of the web server's process."""
+    from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols  # noqa: PLC0415 - not for the supervisor
+    from granian.http import HTTP1Settings  # noqa: PLC0415 - as above
+    from granian.log import LogLevels  # noqa: PLC0415 - as above
+    from granian.server import Server  # noqa: PLC0415 - as above
+
+    class TlsFromMemory(Server):  # type: ignore[misc,valid-type] # Server is chosen at run time and untyped
+        """Granian, given its certificate as it is in memory; it would follow the link to the file behind it."""
+
+        def build_ssl_context(self, *_: object) -> None:
+            self.ssl_ctx = _ssl_arguments(tls)
+
+    multiprocessing.set_start_method("spawn")
+    server = TlsFromMemory(
+        "entrepot",
+        address=address.host,
+        port=address.port,
+        uds=address.unix,
+        uds_permissions=address.unix_mode if address.unix else None,
+        interface=Interfaces.ASGI,
+        workers=workers,
+        loop=Loops.uvloop,
+        http=HTTPModes.auto if http.http2 else HTTPModes.http1,
+        websockets=False,
+        backpressure=http.connections,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=int(http.header_seconds * 1000), max_buffer_size=http.buffer_bytes
+        ),
+        log_level=LogLevels.warning,
+        log_dictconfig={"handlers": {}, "loggers": {"_granian": {"propagate": True}}},
+        ssl_protocol_min=SSLProtocols(tls.minimum if tls else "tls1.2"),
+        respawn_failed_workers=True,
+        workers_kill_timeout=LONGEST_DRAIN_SECONDS,
+    )
+    _configure_log(surroundings)
+    server.serve(target_loader=functools.partial(load_worker, os.getpid(), surroundings), wrap_loader=False)
+
+
+def _ssl_arguments(tls: ServerTls | None) -> tuple[Any, ...]:
+    """Give what Granian hands to each worker: enabled, certificate, key, password, minimum, CAs, CRLs, verify."""
+    if tls is None:
+        return (False, None, None, None, "tls1.3", None, [], False)
+    pair, authorities = str(tls.pair), str(tls.client_cas) if tls.client_cas else None
+    return (True, pair, pair, None, tls.minimum, authorities, [], authorities is not None)
+
+
+def _configure_log(surroundings: Surroundings) -> None:
+    from entrepot.telemetry import logs  # noqa: PLC0415 - not for the supervisor
+
+    logs.configure(surroundings.log)
+
+
+def load_worker(parent: int, surroundings: Surroundings) -> WebWorker:
+    """Make the application of one worker; called by Granian in the worker's process."""
+    die_with_parent(parent)
+    return WebWorker(surroundings)
+
+
+class WebWorker:
+    """The ASGI application that Granian sees: it opens the real one when the worker starts, closes it at the end."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        from entrepot.serving.worker_runtime import WorkerRuntime  # noqa: PLC0415 - workers only
+
+        self._runtime = WorkerRuntime(surroundings)
+        self._surroundings = surroundings
+        self._stack = AsyncExitStack()
+        self._application: Application | None = None
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request, or live through the worker's start and end."""
+        if self._application is not None and scope["type"] == "http":
+            await self._application(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        if problem := await self._open():
+            # Raising would make the server go on without an application.
+            await send({"type": "lifespan.startup.failed", "message": problem})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        self._runtime.ready()
+        await receive()
+        await self._stack.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _open(self) -> str:
+        from entrepot.serving import entry  # noqa: PLC0415 - workers only
+
+        try:
+            target, config = entry.load(self._surroundings)
+            await self._stack.enter_async_context(self._runtime.publishing())
+            self._application = await self._stack.enter_async_context(target(config, self._runtime))
+        except Exception as error:  # noqa: BLE001 - whatever stops a worker is told to the supervisor
+            _log.debug("worker cannot start", exc_info=True)
+            self._runtime.failed(f"{error}" if str(error) else type(error).__name__)
+            await self._stack.aclose()
+            await asyncio.sleep(_FAILURE_PAUSE_SECONDS)
+            return str(error) or type(error).__name__
+        return ""
