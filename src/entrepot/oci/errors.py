@@ -136,7 +136,7 @@ class ManifestTooLarge(RegistryError):
 class ManifestBlobUnknown(RegistryError):
     """The manifest refers to content that this repository does not have; push that first.
 
-    ``detail`` lists the missing digests as text.
+    ``detail`` is a list of ``{"digest": text}``, one for each that is missing.
     """
 
     code = ErrorCode.MANIFEST_BLOB_UNKNOWN

@@ -16,9 +16,9 @@ MAX_DEPTH = 64
 # An escaped surrogate, which may or may not be half of a pair.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
-#: Brackets become steps of a signed byte, one down or one up, and all other bytes are dropped.
+#: Brackets become steps, one down or one up, when the bytes are read as signed.
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+_NO_STRUCTURE = bytes(set(range(256)) - set(b'[{]}"'))
 
 
 class JsonInvalid(ValueError):
@@ -69,14 +69,15 @@ def _depth(raw: bytes) -> int:
     openings = raw.count(b"[") + raw.count(b"{")
     if openings <= 1:
         return openings
-    steps = _outside_strings(raw).translate(_STEPS, _NO_BRACKETS)
+    steps = _brackets(raw).translate(_STEPS)
     return max(accumulate(memoryview(steps).cast("b")), default=0)
 
 
-def _outside_strings(raw: bytes) -> bytes:
-    """Drop all strings; a regular expression took ten times as long."""
+def _brackets(raw: bytes) -> bytes:
+    """Drop everything but the brackets outside of strings; a regular expression took ten times as long."""
     without_escapes = raw.replace(rb"\\", b"").replace(rb"\"", b"")
-    return b"".join(without_escapes.split(b'"')[::2])
+    structure = without_escapes.translate(None, _NO_STRUCTURE)
+    return b"".join(structure.split(b'"')[::2])
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

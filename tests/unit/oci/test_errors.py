@@ -38,8 +38,8 @@ def test_without_docstrings_the_code_is_the_message() -> None:
 
 def test_message_and_detail_are_kept() -> None:
     """What the raiser says reaches the client."""
-    error = ManifestBlobUnknown("push these first", detail=["sha256:1"])
-    assert (error.message, error.detail) == ("push these first", ["sha256:1"])
+    error = ManifestBlobUnknown("push these first", detail=[{"digest": "sha256:1"}])
+    assert (error.message, error.detail) == ("push these first", [{"digest": "sha256:1"}])
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not RegistryError])

@@ -369,10 +369,10 @@ def test_200_000_levels_in_a_manifest_are_refused_within_50_ms() -> None:
     raw = encode(image())[:-1] + b', "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
     times = []
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.thread_time()
         with pytest.raises(ManifestInvalid, match="levels deep"):
             parse(raw, mt.OCI_MANIFEST)
-        times.append(time.perf_counter() - started)
+        times.append(time.thread_time() - started)
     assert min(times) < 0.05
 
 

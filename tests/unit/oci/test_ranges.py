@@ -116,9 +116,9 @@ def test_any_header_is_a_range_ignored_or_refused(value: str, size: int) -> None
 )
 def test_ten_thousand_parts_cost_no_time(value: str) -> None:
     """A hostile header is passed over in one go."""
-    started = time.perf_counter()
+    started = time.thread_time()
     assert parse_range(value, SIZE) is None
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 0.05
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,10 @@ def test_a_name_longer_than_255_is_refused() -> None:
 @pytest.mark.parametrize("text", ["a-" * 127 + "!", "a__" * 85, "-" * 255, "a" * 254 + "_", "a_" * 10_000_000])
 def test_hostile_names_cost_no_time(text: str) -> None:
     """No name makes the expression backtrack for long."""
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(NameInvalid):
         RepositoryName.parse(text)
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 0.05
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,13 @@ def depth_of(value: object) -> int:
 
 
 def seconds_to_refuse(raw: bytes) -> float:
-    """Take the best of three times, since the machine has other things to do too."""
+    """Take the best of three times of this thread alone, since the machine has other things to do too."""
     times = []
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.thread_time()
         with pytest.raises(JsonInvalid):
             loads(raw)
-        times.append(time.perf_counter() - started)
+        times.append(time.thread_time() - started)
     return min(times)
 
 
@@ -89,9 +89,9 @@ def test_a_flat_document_of_4_mib_is_read_quickly() -> None:
     """The size that clients are promised costs next to nothing."""
     annotations = {f"key{number}": "x" * 10_000 for number in range(390)}
     raw = json.dumps({"annotations": annotations}).encode()
-    started = time.perf_counter()
+    started = time.thread_time()
     assert loads(raw) == {"annotations": annotations}
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 @pytest.mark.parametrize(
