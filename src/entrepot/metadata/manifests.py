@@ -236,6 +236,7 @@ async def add(
     annotations: Mapping[str, str],
 ) -> int | None:
     """Add a manifest with its bytes; return its row id, or None when the repository has it already."""
+    await tx.execute(_ADD_CONTENT, digest=digest, content=raw)
     row = await tx.one(
         _ADD,
         repository_id=repository_id,
@@ -247,10 +248,7 @@ async def add(
         annotations=json.dumps(dict(annotations)) if annotations else None,
         created_at=clock.now(),
     )
-    if row is None:
-        return None
-    await tx.execute(_ADD_CONTENT, digest=digest, content=raw)
-    return int(row[0])
+    return None if row is None else int(row[0])
 
 
 async def refer(

@@ -87,9 +87,11 @@ async def of_manifest(reader: Reader, manifest_id: int) -> list[str]:
     return [row[0] for row in await reader.all(_OF_MANIFEST, manifest_id=manifest_id)]
 
 
-async def put(tx: Transaction, repository_id: int, names: Sequence[str], manifest_id: int) -> None:
-    """Point tags at a manifest."""
-    at = clock.now()
+async def put(
+    tx: Transaction, repository_id: int, names: Sequence[str], manifest_id: int, *, at: int | None = None
+) -> None:
+    """Point tags at a manifest, now or as of `at`."""
+    at = clock.now() if at is None else at
     await tx.many(
         _PUT,
         [{"repository_id": repository_id, "name": name, "manifest_id": manifest_id, "now": at} for name in names],
@@ -102,10 +104,17 @@ async def remove(tx: Transaction, repository_id: int, names: Sequence[str]) -> N
 
 
 async def remember(
-    tx: Transaction, repository_id: int, names: Sequence[str], *, digest: str, action: str, actor: str
+    tx: Transaction,
+    repository_id: int,
+    names: Sequence[str],
+    *,
+    digest: str,
+    action: str,
+    actor: str,
+    at: int | None = None,
 ) -> None:
     """Write to the history that these tags now point at `digest`, or did until they were deleted."""
-    at = clock.now()
+    at = clock.now() if at is None else at
     await tx.many(
         _REMEMBER,
         [

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from entrepot.metadata import blobs, events, manifests, outbox, repositories
 from entrepot.metadata import tags as tag_rows
 from entrepot.metadata.database import Transaction
-from entrepot.oci.descriptor import Descriptor
 from entrepot.oci.errors import ManifestBlobUnknown, ManifestInvalid
 from entrepot.oci.manifest import Manifest
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.model import Actor
 from entrepot.registry.projects import require_project
+from entrepot.registry.references import blob_references
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Push:
     async def _refer(self, tx: Transaction, manifest_id: int, found: _Found) -> None:
         blob_rows = [
             (found.blobs[str(blob.digest)].id, role)
-            for role, blob in self._all_blobs()
+            for role, blob in blob_references(self.manifest)
             if str(blob.digest) in found.blobs
         ]
         children = [
@@ -107,16 +107,8 @@ class Push:
         ]
         await manifests.refer(tx, manifest_id, blobs=blob_rows, children=children)
 
-    def _all_blobs(self) -> list[tuple[str, Descriptor]]:
-        """Every blob the manifest may refer to, with its role."""
-        manifest = self.manifest
-        config = [] if manifest.config is None else [("config", manifest.config)]
-        layers = [("layer", blob) for blob in (*manifest.layers, *manifest.blobs)]
-        children = set(manifest.children)
-        return [*config, *layers, *(("layer", entry) for entry in manifest.manifests if entry not in children)]
-
     async def _find_content(self, tx: Transaction, repository_id: int) -> _Found:
-        wanted = sorted({str(blob.digest) for _, blob in self._all_blobs()})
+        wanted = sorted({str(blob.digest) for _, blob in blob_references(self.manifest)})
         blob_rows = await blobs.held(tx, repository_id, wanted)
         await blobs.keep(tx, [row.id for row in blob_rows.values()], review_after=None)
         listed = sorted({str(entry.digest) for entry in self.manifest.manifests} - blob_rows.keys())
@@ -130,7 +122,7 @@ class Push:
             missing += [entry for entry in self.manifest.children if str(entry.digest) not in found.manifests]
         if missing:
             raise ManifestBlobUnknown(detail=[{"digest": str(entry.digest)} for entry in missing])
-        for _, blob in self._all_blobs():
+        for _, blob in blob_references(self.manifest):
             row = found.blobs.get(str(blob.digest))
             if row is not None and row.size != blob.size:
                 raise ManifestInvalid(

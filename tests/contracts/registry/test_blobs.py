@@ -1,0 +1,204 @@
+"""What a registry does with blobs and uploads, the same over every database."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import bindparam, select, update
+
+from entrepot.metadata import blobs as blob_rows
+from entrepot.metadata.query import Query
+from entrepot.metadata.tables import blobs, project_blobs
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import (
+    BlobInUse,
+    BlobUnknown,
+    BlobUploadUnknown,
+    DigestInvalid,
+    Unavailable,
+    UploadRangeInvalid,
+)
+from entrepot.oci.reference import RepositoryName
+from entrepot.registry.service import Registry
+from tests.contracts.registry.conftest import Kit
+from tests.contracts.registry.images import ALICE, NAME, OWNER, Pusher, image, pieces
+
+LAYER = Digest.of(b"layer")
+_SET_STATE = Query(
+    update(blobs).where(blobs.c.digest == bindparam("which")).values(state=bindparam("becomes")), "test.set_state"
+)
+_USAGE = Query(select(project_blobs.c.references), "test.usage")
+
+
+async def _set_state(kit: Kit, digest: Digest, state: str) -> None:
+    await kit.metadata.write(lambda tx: tx.execute(_SET_STATE, which=str(digest), becomes=state))
+
+
+async def test_an_upload_in_chunks_becomes_a_blob(registry: Registry) -> None:
+    """POST, three PATCHes, PUT without a body."""
+    session = await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    for number, chunk in enumerate((b"one", b"two", b"six")):
+        session = await registry.uploads.append(NAME, session.id, pieces(chunk), principal=OWNER, start=3 * number)
+    assert (await registry.uploads.status(NAME, session.id, principal=OWNER)).offset == 9
+    digest = Digest.of(b"onetwosix")
+    await registry.uploads.complete(NAME, session.id, digest, principal=OWNER, actor=ALICE)
+    assert (await registry.blobs.get(NAME, digest)).size == 9
+    with pytest.raises(BlobUploadUnknown):
+        await registry.uploads.status(NAME, session.id, principal=OWNER)
+
+
+async def test_a_chunk_out_of_order_is_refused_with_the_offset(registry: Registry) -> None:
+    """The session stays usable."""
+    session = await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    await registry.uploads.append(NAME, session.id, pieces(b"12345"), principal=OWNER)
+    with pytest.raises(UploadRangeInvalid) as refused:
+        await registry.uploads.append(NAME, session.id, pieces(b"x"), principal=OWNER, start=9)
+    assert refused.value.offset == 5
+    with pytest.raises(UploadRangeInvalid):
+        await registry.uploads.complete(NAME, session.id, LAYER, pieces(b"x"), principal=OWNER, actor=ALICE, start=0)
+    done = await registry.uploads.complete(NAME, session.id, Digest.of(b"12345"), principal=OWNER, actor=ALICE)
+    assert done.size == 5
+
+
+async def test_a_wrong_digest_leaves_the_session_open(registry: Registry) -> None:
+    """The client may try again with the right one."""
+    session = await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    with pytest.raises(DigestInvalid):
+        await registry.uploads.complete(NAME, session.id, LAYER, pieces(b"other"), principal=OWNER, actor=ALICE)
+    with pytest.raises(BlobUnknown):
+        await registry.blobs.get(NAME, LAYER)
+    await registry.uploads.complete(NAME, session.id, Digest.of(b"other"), principal=OWNER, actor=ALICE)
+
+
+async def test_a_session_belongs_to_its_repository_and_principal(registry: Registry) -> None:
+    """For everybody else it does not exist, whatever they try (CVE-2026-32589)."""
+    session = await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    other = RepositoryName.parse("team/other")
+    for name, principal in ((NAME, "user:mallory"), (other, OWNER)):
+        with pytest.raises(BlobUploadUnknown):
+            await registry.uploads.status(name, session.id, principal=principal)
+        with pytest.raises(BlobUploadUnknown):
+            await registry.uploads.append(name, session.id, pieces(b"x"), principal=principal)
+        with pytest.raises(BlobUploadUnknown):
+            await registry.uploads.complete(name, session.id, LAYER, principal=principal, actor=ALICE)
+        with pytest.raises(BlobUploadUnknown):
+            await registry.uploads.cancel(name, session.id, principal=principal)
+
+
+async def test_a_cancelled_session_is_gone(registry: Registry) -> None:
+    """A second cancel finds nothing."""
+    session = await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    await registry.uploads.cancel(NAME, session.id, principal=OWNER)
+    with pytest.raises(BlobUploadUnknown):
+        await registry.uploads.cancel(NAME, session.id, principal=OWNER)
+
+
+async def test_a_blob_is_visible_only_where_it_was_pushed(pusher: Pusher, registry: Registry) -> None:
+    """Equal bytes are stored once, but each repository has its own right to them (CVE-2024-39897)."""
+    await pusher.blob(b"layer")
+    with pytest.raises(BlobUnknown):
+        await registry.blobs.get(RepositoryName.parse("team/other"), LAYER)
+
+
+async def test_a_mount_makes_a_blob_visible_without_bytes(pusher: Pusher, registry: Registry) -> None:
+    """Mounting something that the source does not hold says so."""
+    await pusher.blob(b"layer")
+    other = RepositoryName.parse("team/other")
+    assert await registry.blobs.mount(other, Digest.of(b"none"), NAME, actor=ALICE) is None
+    mounted = await registry.blobs.mount(other, LAYER, NAME, actor=ALICE)
+    assert mounted is not None
+    assert await registry.blobs.get(other, LAYER) == mounted
+    assert sorted(await registry.blobs.find_anywhere(LAYER)) == [NAME, other]
+
+
+async def test_a_blob_in_use_cannot_be_deleted(pusher: Pusher, registry: Registry) -> None:
+    """Without the manifest it can, and is gone at once."""
+    body = await pusher.image("v1", b"layer")
+    with pytest.raises(BlobInUse) as refused:
+        await registry.blobs.delete(NAME, LAYER, actor=ALICE)
+    assert refused.value.references == 1
+    await registry.manifests.delete(NAME, Digest.of(body), actor=ALICE)
+    await registry.blobs.delete(NAME, LAYER, actor=ALICE)
+    with pytest.raises(BlobUnknown):
+        await registry.blobs.get(NAME, LAYER)
+    with pytest.raises(BlobUnknown):
+        await registry.blobs.delete(NAME, LAYER, actor=ALICE)
+
+
+async def test_a_manifest_wins_a_marked_blob_back(kit: Kit, pusher: Pusher) -> None:
+    """The collector's next step then fails."""
+    await pusher.blob(b"layer")
+    await pusher.blob(b"{}")
+    await _set_state(kit, LAYER, blob_rows.MARKED)
+    await pusher.manifest(image(b"{}", b"layer"), "v1")
+    row = await blob_rows.find(kit.metadata, str(LAYER))
+    assert row is not None
+    assert (row.state, row.review_after) == (blob_rows.LIVE, None)
+
+
+async def test_a_head_renews_the_grace_of_a_queued_blob(kit: Kit, pusher: Pusher, registry: Registry) -> None:
+    """It writes only when half of the grace is over."""
+    await pusher.blob(b"layer")
+    before = kit.metadata.statistics.transactions
+    await registry.blobs.stat(NAME, LAYER)
+    assert kit.metadata.statistics.transactions == before
+    await _set_state(kit, LAYER, blob_rows.MARKED)
+    await kit.metadata.write(lambda tx: blob_rows.keep(tx, [1], review_after=5))
+    await registry.blobs.stat(NAME, LAYER)
+    row = await blob_rows.find(kit.metadata, str(LAYER))
+    assert row is not None
+    assert row.review_after is not None
+    assert row.review_after > 5
+
+
+async def test_a_push_that_meets_a_blob_being_deleted_waits_for_its_end(
+    kit: Kit, pusher: Pusher, registry: Registry
+) -> None:
+    """Meanwhile the blob does not exist; afterwards the push stores it anew."""
+    await pusher.blob(b"layer")
+    await _set_state(kit, LAYER, blob_rows.DELETING)
+    with pytest.raises(BlobUnknown):
+        await registry.blobs.stat(NAME, LAYER)
+    waiting = asyncio.ensure_future(pusher.blob(b"layer"))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    await _set_state(kit, LAYER, blob_rows.LIVE)
+    await waiting
+    assert (await registry.blobs.get(NAME, LAYER)).size == 5
+
+
+async def test_a_push_does_not_wait_for_ever(kit: Kit, impatient_registry: Registry) -> None:
+    """A collector that hangs costs the client a try, not its connection; the session can be completed later."""
+    pusher = Pusher(impatient_registry)
+    await pusher.blob(b"layer")
+    await _set_state(kit, LAYER, blob_rows.DELETING)
+    with pytest.raises(Unavailable):
+        await pusher.blob(b"layer")
+
+
+async def test_a_push_heals_a_blob_whose_file_is_gone(kit: Kit, pusher: Pusher, registry: Registry) -> None:
+    """The bytes that came are used when those that should be there are not."""
+    record = await pusher.blob(b"layer")
+    await kit.store.delete(record.key)
+    await pusher.blob(b"layer")
+    assert (await kit.store.stat((await registry.blobs.get(NAME, LAYER)).key)).size == 5
+
+
+async def test_usage_counts_each_reference_once(kit: Kit, pusher: Pusher, registry: Registry) -> None:
+    """Two images share a layer: two references; deleting one leaves one, deleting both none."""
+    first = await pusher.image("a", b"layer", config=b"[1]")
+    second = await pusher.image("b", b"layer", config=b"[2]")
+    assert sorted(row[0] for row in await kit.metadata.all(_USAGE)) == [1, 1, 2]
+    await registry.manifests.delete(NAME, Digest.of(first), actor=ALICE)
+    assert sorted(row[0] for row in await kit.metadata.all(_USAGE)) == [1, 1]
+    await registry.manifests.delete(NAME, Digest.of(second), actor=ALICE)
+    assert await kit.metadata.all(_USAGE) == []
+
+
+async def test_many_clients_push_the_same_blob_at_once(kit: Kit, registry: Registry) -> None:
+    """32 repositories, one stored copy, every push acknowledged."""
+    names = [RepositoryName.parse(f"team/r{number}") for number in range(32)]
+    await asyncio.gather(*(Pusher(registry, name).blob(b"layer") for name in names))
+    assert len(await registry.blobs.find_anywhere(LAYER)) == 32
+    assert [stored.key async for stored in kit.store.keys()] == [str(LAYER)]

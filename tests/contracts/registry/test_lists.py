@@ -1,0 +1,108 @@
+"""Lists of tags, repositories and referrers, the same over every database."""
+
+from __future__ import annotations
+
+import pytest
+
+from entrepot.oci import media_type as media_types
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import NameUnknown
+from entrepot.oci.reference import RepositoryName
+from entrepot.oci.referrers import fallback_tag
+from entrepot.registry.service import Registry
+from tests.contracts.registry.images import NAME, Pusher, descriptor, entry, image, index
+
+
+async def test_tags_come_in_pages_in_bytewise_order(pusher: Pusher, registry: Registry) -> None:
+    """Upper case sorts before lower case, whatever the database's locale."""
+    await pusher.blob(b"{}")
+    await pusher.manifest(image(b"{}"), None, "b", "B", "a", "_", "10", "9")
+    first = await registry.tags.list(NAME, limit=4)
+    assert (first.items, first.last) == (["10", "9", "B", "_"], "_")
+    rest = await registry.tags.list(NAME, limit=4, last="_")
+    assert (rest.items, rest.last) == (["a", "b"], None)
+    assert (await registry.tags.list(NAME, limit=0)).items == []
+
+
+async def test_tags_of_an_unknown_repository_are_an_error(registry: Registry) -> None:
+    """An empty list would say that it exists."""
+    with pytest.raises(NameUnknown):
+        await registry.tags.list(NAME, limit=10)
+
+
+async def test_the_catalog_is_ordered_by_path_component(registry: Registry) -> None:
+    """A slash sorts before everything else, as registry:2 lists it."""
+    for name in ("a-b/c", "a/z", "a", "ab", "a/b/c"):
+        await Pusher(registry, RepositoryName.parse(name)).image("v1")
+    everything = await registry.catalog.list(limit=10)
+    assert everything.items == ["a", "a/b/c", "a/z", "a-b/c", "ab"]
+    page = await registry.catalog.list(limit=2, last="a/b/c")
+    assert (page.items, page.last) == (["a/z", "a-b/c"], "a-b/c")
+
+
+async def test_the_catalog_shows_only_granted_projects(registry: Registry) -> None:
+    """The filter is part of the query, so that pages are full."""
+    for name in ("one/x", "two/x", "three/x"):
+        await Pusher(registry, RepositoryName.parse(name)).image("v1")
+    assert (await registry.catalog.list(limit=10, projects=["one", "three"])).items == ["one/x", "three/x"]
+    assert (await registry.catalog.list(limit=10, projects=[])).items == []
+
+
+async def test_a_repository_without_manifests_is_not_in_the_catalog(pusher: Pusher, registry: Registry) -> None:
+    """An upload alone makes no repository that anybody could pull from."""
+    await pusher.blob(b"layer")
+    assert (await registry.catalog.list(limit=10)).items == []
+
+
+async def test_referrers_are_found_by_subject_and_type(pusher: Pusher, registry: Registry) -> None:
+    """The subject need not exist; the artifact type falls back to the config's media type."""
+    subject = descriptor(b"not pushed yet", media_types.OCI_MANIFEST)
+    await pusher.blob(b"{}")
+    signature = image(b"{}", subject=subject, artifactType="application/x-signature", annotations={"k": "v"})
+    plain = image(b"{}", subject=subject)
+    await pusher.manifest(signature)
+    await pusher.manifest(plain)
+    digest = Digest.of(b"not pushed yet")
+    found, following = await registry.referrers.list(NAME, digest, limit=10)
+    assert following is None
+    assert {item.artifact_type for item in found} == {
+        "application/x-signature",
+        "application/vnd.oci.image.config.v1+json",
+    }
+    only, _ = await registry.referrers.list(NAME, digest, artifact_type="application/x-signature", limit=10)
+    assert [(item.digest, item.annotations) for item in only] == [(Digest.of(signature), {"k": "v"})]
+
+
+async def test_referrers_come_in_pages(pusher: Pusher, registry: Registry) -> None:
+    """Every referrer is on exactly one page."""
+    subject = descriptor(b"subject", media_types.OCI_MANIFEST)
+    await pusher.blob(b"{}")
+    pushed = [image(b"{}", subject=subject, annotations={"n": str(number)}) for number in range(5)]
+    for body in pushed:
+        await pusher.manifest(body)
+    seen: list[Digest] = []
+    last: str | None = ""
+    while last is not None:
+        page, last = await registry.referrers.list(NAME, Digest.of(b"subject"), limit=2, last=last)
+        seen += [item.digest for item in page]
+    assert sorted(map(str, seen)) == sorted(str(Digest.of(body)) for body in pushed)
+
+
+async def test_entries_of_the_fallback_tag_are_folded_in(pusher: Pusher, registry: Registry) -> None:
+    """What a client attached while there was no list of referrers is listed once, with its real artifact type."""
+    subject = await pusher.image("v1")
+    old = image(b"{}", artifactType="application/x-old")
+    new = image(b"{}", artifactType="application/x-new", subject=entry(subject))
+    await pusher.manifest(old)
+    await pusher.manifest(new)
+    await pusher.manifest(index(entry(old), entry(new)), fallback_tag(Digest.of(subject)))
+    found, _ = await registry.referrers.list(NAME, Digest.of(subject), limit=10)
+    assert {item.artifact_type for item in found} == {"application/x-old", "application/x-new"}
+    assert len(found) == 2
+    only, _ = await registry.referrers.list(NAME, Digest.of(subject), artifact_type="application/x-old", limit=10)
+    assert [item.digest for item in only] == [Digest.of(old)]
+
+
+async def test_an_unknown_repository_has_no_referrers(registry: Registry) -> None:
+    """The list is empty rather than an error, so that clients do not fall back to tags."""
+    assert await registry.referrers.list(NAME, Digest.of(b"x"), limit=10) == ([], None)
