@@ -52,7 +52,7 @@ class Access:
     authenticator: Authenticator
     authorizer: Authorizer
     policy: Policy
-    challenge: Challenge | None  #: None where nobody is ever asked to sign in
+    challenge: Challenge
     desk: TokenDesk | None = None  #: the token endpoint; None where another service has it
 
 
@@ -91,7 +91,7 @@ def build_access(config: Config, database: Database) -> Access:
     if auth.silly is not None:
         return _silly(auth.silly, policy)
     if config.open_registry:
-        return Access(authenticator=OpenAuthenticator(), authorizer=Authorizer(policy), policy=policy, challenge=None)
+        return _open(policy)
     return _with_accounts(config, database, policy)
 
 
@@ -157,4 +157,14 @@ def _silly(section: Silly, policy: Policy) -> Access:
         authorizer=Authorizer(policy),
         policy=policy,
         challenge=SillyChallenge(section.realm, section.service),
+    )
+
+
+def _open(policy: Policy) -> Access:
+    return Access(
+        authenticator=OpenAuthenticator(),
+        authorizer=Authorizer(policy),
+        policy=policy,
+        # Seen only where somebody removed the grant to everybody: HTTP asks for a challenge with every 401.
+        challenge=BasicChallenge("entrepot"),
     )

@@ -1,0 +1,115 @@
+"""The handlers of `/token`, and of `/service/token`, under which Harbor's clients look for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from entrepot.access.credentials import Basic
+from entrepot.access.errors import CredentialsRefused
+from entrepot.access.issuing import Answer, ServiceUnknown, TokenDesk
+from entrepot.oci.errors import ErrorCode
+from entrepot.oci.scope import format_scopes
+from entrepot.web.http import Header, Request
+from entrepot.web.responses import Response, json_response
+from entrepot.web.router import Route
+from entrepot.web.services import Services
+from entrepot.web.token.parameters import MAX_FORM_BYTES, FormInvalid, TokenForm, read_form, read_query
+
+#: Tokens are credentials: nothing between us and the client may keep them (RFC 6749, section 5.1).
+_NO_STORE: Final[Header] = (b"cache-control", b"no-store")
+_BASIC: Final[Header] = (b"www-authenticate", b'Basic realm="entrepot"')
+PATHS: Final = ("/token", "/service/token")
+
+
+def token_routes(desk: TokenDesk) -> Mapping[str, Route]:
+    """Return the routes of the token endpoint."""
+    endpoint = TokenEndpoint(desk)
+    route = Route("token", {"GET": endpoint.get, "POST": endpoint.post})
+    return dict.fromkeys(PATHS, route)
+
+
+class TokenEndpoint:
+    """Reads token requests and writes their answers."""
+
+    def __init__(self, desk: TokenDesk) -> None:
+        self._desk = desk
+
+    async def get(self, request: Request, services: Services) -> Response:  # noqa: ARG002 - a handler's signature
+        """Answer a GET, with Basic credentials or anonymous (token specification, "Requesting a Token")."""
+        wanted = read_query(
+            request.query_values("service"), request.query_values("scope"), request.query("offline_token")
+        )
+        try:
+            answer = await self._desk.by_header(
+                request.header(b"authorization"),
+                request.client,
+                service=wanted.service,
+                scopes=wanted.scopes,
+                offline=wanted.offline,
+            )
+        except CredentialsRefused as refused:
+            return _refused(refused)
+        except ServiceUnknown:
+            return _service_unknown()
+        document = _document(answer)
+        return json_response(HTTPStatus.OK, {"token": answer.token.text, **document}, (_NO_STORE,))
+
+    async def post(self, request: Request, services: Services) -> Response:  # noqa: ARG002 - a handler's signature
+        """Answer a POST of a form (token specification, "OAuth2")."""
+        body = await request.body.read(MAX_FORM_BYTES)
+        try:
+            form = read_form(request.header(b"content-type"), body)
+            answer = await self._by_form(form, request.client)
+        except FormInvalid as invalid:
+            return _bad_request("invalid_request", str(invalid))
+        except CredentialsRefused as refused:
+            return _refused(refused)
+        except ServiceUnknown:
+            return _service_unknown()
+        document = _document(answer) | {"scope": format_scopes(answer.token.scopes)}
+        return json_response(HTTPStatus.OK, document, (_NO_STORE,))
+
+    async def _by_form(self, form: TokenForm, client: str) -> Answer:
+        match form.grant_type:
+            case "password":
+                basic = Basic(form.username, form.password)
+                return await self._desk.by_password(
+                    basic, client, service=form.service, scopes=form.scopes, offline=form.offline
+                )
+            case "refresh_token":
+                return await self._desk.by_refresh_token(form.refresh_token, service=form.service, scopes=form.scopes)
+        raise FormInvalid("grant_type must be password or refresh_token")
+
+
+def _document(answer: Answer) -> dict[str, Any]:
+    issued = datetime.fromtimestamp(answer.token.issued_at, UTC).isoformat().replace("+00:00", "Z")
+    document: dict[str, Any] = {
+        "access_token": answer.token.text,
+        "expires_in": answer.token.expires_in,
+        "issued_at": issued,
+    }
+    if answer.refresh_token is not None:
+        document["refresh_token"] = answer.refresh_token
+    return document
+
+
+def _refused(refused: CredentialsRefused) -> Response:
+    body = {"errors": [{"code": refused.code.value, "message": refused.message}]}
+    return json_response(HTTPStatus.UNAUTHORIZED, body, (_BASIC, _NO_STORE))
+
+
+def _service_unknown() -> Response:
+    return _bad_request("invalid_target", "this endpoint has no tokens for that service; use the one of the challenge")
+
+
+def _bad_request(error: str, message: str) -> Response:
+    """Say it in both languages: OAuth's for token clients, the registry's for the rest."""
+    body = {
+        "error": error,
+        "error_description": message,
+        "errors": [{"code": ErrorCode.UNSUPPORTED.value, "message": message}],
+    }
+    return json_response(HTTPStatus.BAD_REQUEST, body, (_NO_STORE,))
