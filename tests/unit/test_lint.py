@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from tools.lint.__main__ import look_at
+from tools.lint.__main__ import look_at, without_exceptions
 from tools.lint.model import parse
 
 PRODUCT = "src/entrepot/registry/example.py"
@@ -35,6 +35,7 @@ HONEST = [
     (PRODUCT, "say(f'Select {x} or update {y} first')"),
     (PRODUCT, "import hmac\nok = hmac.compare_digest(given_password, password)"),
     (PRODUCT, "if token == '':\n    pass"),
+    (PRODUCT, "query.where(row.c.token_hash == bindparam('token_hash'))"),
     (PRODUCT, "if scope.token_type == TOKEN or kind == Kind.TOKEN:\n    pass"),
     (PRODUCT, "import asyncio\nasync def f():\n    await asyncio.sleep(1)"),
     (PRODUCT, "from http import HTTPStatus\nfrom urllib.parse import quote"),
@@ -59,3 +60,14 @@ def test_a_rule_finds_its_fault(rule: str, path: str, text: str) -> None:
 def test_honest_code_passes(path: str, text: str) -> None:
     """The right way to do the same is not reported."""
     assert rules_broken(path, text) == set()
+
+
+def test_an_exception_covers_its_file_alone() -> None:
+    """An exception silences one rule in one file, and is itself reported once nothing needs it."""
+    findings = [*look_at(parse(PurePosixPath(PRODUCT), "import pickle\neval(text)"))]
+    covered = ("no-code-from-data", PRODUCT)
+    assert without_exceptions(findings, {covered: "reason"}) == []
+    left = without_exceptions(findings, {covered: "reason", ("no-sleep", PRODUCT): "an old reason"})
+    assert [(finding.rule, finding.message) for finding in left] == [
+        ("no-sleep", "needs no exception any more; take it out")
+    ]

@@ -179,8 +179,10 @@ def _names_a_secret(node: ast.expr) -> bool:
 
 
 def _is_plain(node: ast.expr) -> bool:
-    """Say whether a side of a comparison is no secret for sure: a literal, a CONSTANT or an enum member."""
+    """Say whether a side of a comparison is no secret for sure: a literal, a CONSTANT, an enum member, a bound value."""
     match node:
+        case ast.Call(func=ast.Name(id="bindparam")):
+            return True  # the database compares
         case ast.Constant():
             return True
         case ast.Name(id=name) | ast.Attribute(attr=name):
