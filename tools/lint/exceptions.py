@@ -1,4 +1,7 @@
-"""Where a rule is broken on purpose: the rule, the file, and why. An entry that nothing needs any more is a finding itself."""
+"""Where a rule is broken on purpose: the rule, the file, and why.
+
+An entry that nothing needs any more is a finding itself.
+"""
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("no-code-from-data", "src/entrepot/serving/process.py"): "the bytes come from the parent, over a pipe of its own",

@@ -179,7 +179,7 @@ def _names_a_secret(node: ast.expr) -> bool:
 
 
 def _is_plain(node: ast.expr) -> bool:
-    """Say whether a side of a comparison is no secret for sure: a literal, a CONSTANT, an enum member, a bound value."""
+    """Say whether a side of a comparison is no secret for sure: a literal, CONSTANT, enum member or bound value."""
     match node:
         case ast.Call(func=ast.Name(id="bindparam")):
             return True  # the database compares
