@@ -88,7 +88,8 @@ class BlobTree:
 
     def sync_names(self, digest: Digest) -> None:
         """Make a blob's name durable, and its folder's, which another process may have made."""
-        self._fs.sync_folder(f"{self._root}/{layout.blob_folder(digest)}")
+        with suppress(FileNotFoundError):  # deleted again by now, which whoever did it makes durable
+            self._fs.sync_folder(f"{self._root}/{layout.blob_folder(digest)}")
         self._fs.sync_folder(f"{self._root}/{layout.blob_shard(digest)}")
 
     @translated(BlobUnknown)
