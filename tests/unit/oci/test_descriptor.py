@@ -61,7 +61,7 @@ def test_unknown_fields_are_allowed(key: str, value: object) -> None:
         ({"size": 2.0}, "size must be a whole number"),
         ({"size": "2"}, "size must be a whole number"),
         ({"size": None}, "size must be a whole number"),
-        ({"size": MAX_SIZE + 1}, "size must be a whole number"),
+        ({"size": 2**63}, "size must be a whole number"),
         ({"digest": "sha256:bad"}, r"layers\[0\].digest: invalid digest"),
         ({"digest": None}, "digest must be a string"),
         ({"digest": 1}, "digest must be a string"),
