@@ -37,12 +37,12 @@ class TokenForm(TokenRequest):
     refresh_token: str = field(repr=False)
 
 
-def read_query(services: Sequence[str], scopes: Sequence[str], offline_token: str | None) -> TokenRequest:
+def read_query(services: Sequence[str], scopes: Sequence[str], offline: str | None) -> TokenRequest:
     """Read a GET's query; `scope` may come several times, with several scopes each."""
     return TokenRequest(
         service=services[0] if services else "",
         scopes=parse_scopes(" ".join(scopes)),
-        offline=offline_token == "true",
+        offline=offline == "true",
     )
 
 
