@@ -1,0 +1,236 @@
+"""The container image, built as a person builds it and run in the places where registry:2's image runs today."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.containers import ContainerHost, container_host
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE = "localhost/entrepot:test"
+USER = 10001
+PASSWORD = re.compile(r"first password of the account 'admin' is (\S+)")
+#: What a careful person gives to `run`: nothing but a data folder can be written, no capability is left.
+CAREFUL = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges")
+CONFIG = """\
+version: 0.1
+log: {level: info}
+storage:
+  filesystem: {rootdirectory: /var/lib/registry}
+http: {addr: ":5000"}
+auth:
+  htpasswd: {realm: our registry, path: /auth/htpasswd}
+"""
+
+Tool = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerHost]:
+    """Give a host with the image on it."""
+    with container_host(tmp_path_factory.mktemp("host")) as made:
+        # The build script downloads packages, so it runs beside the namespace, which has no way out.
+        built = subprocess.run(
+            [ROOT / "deploy" / "build.sh", IMAGE],
+            env=made.environment,
+            text=True,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert built.returncode == 0, built.stdout
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_containers_left(host: ContainerHost) -> Iterator[None]:
+    """End what a test started."""
+    yield
+    host.run("podman", "rm", "--all", "--force", "--time", "5", "--volumes")
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory, host: ContainerHost, tool: Tool) -> Path:
+    """Give a small image in an OCI layout."""
+    folder = tmp_path_factory.mktemp("picture")
+    (folder / "Containerfile").write_text("FROM scratch\nCOPY hello /\n", encoding="utf-8")
+    (folder / "hello").write_bytes(b"hello " * 10_000)
+    host.run(tool("buildah"), "bud", "--quiet", "--tag", "localhost/hello", folder)
+    host.run("buildah", "push", "localhost/hello", f"oci:{folder / 'layout'}:latest")
+    return folder / "layout"
+
+
+def start(host: ContainerHost, *options: str | Path, command: tuple[str, ...] = ()) -> None:
+    """Start the image under the name `registry`."""
+    host.run("podman", "run", "--detach", "--name", "registry", "--network", "host", *options, IMAGE, *command)
+
+
+def logs(host: ContainerHost) -> str:
+    """Read all that the container has said."""
+    return host.run("podman", "logs", "registry").stdout
+
+
+def push(host: ContainerHost, picture: Path, target: str, *options: str) -> None:
+    """Push the image in the layout."""
+    host.run(
+        "skopeo",
+        "copy",
+        "--dest-tls-verify=false",
+        *options,
+        f"oci:{picture}:latest",
+        f"docker://127.0.0.1:5000/{target}",
+    )
+
+
+def digest_of(host: ContainerHost, source: str, *options: str) -> str:
+    """Ask for the digest of an image."""
+    return host.run("skopeo", "inspect", "--format", "{{.Digest}}", *options, source).stdout.strip()
+
+
+def test_a_first_start_asks_for_a_login_and_prints_the_password_once(host: ContainerHost, picture: Path) -> None:
+    """Without a file everything is private; the generated password is logged at the first start only."""
+    start(host, "--volume", "first:/var/lib/registry", *CAREFUL)
+    host.await_status("/v2/", 401)
+    found = PASSWORD.findall(logs(host))
+    assert len(found) == 1
+    login = ("--dest-creds", f"admin:{found[0]}")
+    push(host, picture, "team/hello:1", *login)
+    pulled = digest_of(
+        host, "docker://127.0.0.1:5000/team/hello:1", "--tls-verify=false", "--creds", f"admin:{found[0]}"
+    )
+    assert pulled == digest_of(host, f"oci:{picture}:latest")
+
+    host.run("podman", "restart", "--time", "30", "registry")
+    host.await_status("/v2/", 200, "--user", f"admin:{found[0]}")
+    assert PASSWORD.findall(logs(host)) == found
+
+
+def test_it_runs_as_nobody_in_particular(host: ContainerHost) -> None:
+    """No process of the container is root's, and what it writes belongs to the same user."""
+    start(host, "--volume", "owner:/var/lib/registry", *CAREFUL)
+    host.await_status("/v2/", 401)
+    users = host.run("podman", "top", "registry", "huser").stdout.split()[1:]
+    assert users
+    assert set(users) == {str(USER)}
+    owners = host.run("podman", "exec", "registry", "find", "/var/lib/registry", "-printf", "%U\\n").stdout.split()
+    assert set(owners) == {str(USER)}
+
+
+def test_a_stop_is_clean(host: ContainerHost) -> None:
+    """`stop` ends all processes by themselves, before anybody has to kill them."""
+    start(host, "--volume", "stop:/var/lib/registry", *CAREFUL)
+    host.await_status("/v2/", 401)
+    host.run("podman", "stop", "--time", "20", "registry")
+    state = json.loads(host.run("podman", "inspect", "registry").stdout)[0]["State"]
+    assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
+
+
+def test_registry2s_default_file_is_there_for_who_wants_it(host: ContainerHost, picture: Path) -> None:
+    """Asked for registry:2's own default configuration, it is as open as registry:2 is without a file, and says so."""
+    start(host, "--volume", "open:/var/lib/registry", command=("/etc/entrepot/registry2-default.yml",))
+    host.await_status("/v2/", 200)
+    push(host, picture, "hello:1")
+    assert digest_of(host, "docker://127.0.0.1:5000/hello:1", "--tls-verify=false") == digest_of(
+        host, f"oci:{picture}:latest"
+    )
+    assert "auth" in logs(host)
+
+
+def test_health_checks_written_for_registry2_still_work(host: ContainerHost) -> None:
+    """The image has the wget that compose files call."""
+    start(host, "--volume", "health:/var/lib/registry", *CAREFUL)
+    host.await_status("/healthz", 200)
+    host.run("podman", "exec", "registry", "wget", "-q", "--spider", "http://127.0.0.1:5000/healthz")
+
+
+@pytest.fixture
+def filled(tmp_path: Path, host: ContainerHost, picture: Path, tool: Tool) -> Path:
+    """Give a folder with `config.yml`, `auth/` and `data/` that root's registry:2 has filled."""
+    (tmp_path / "auth").mkdir()
+    made = host.run(tool("htpasswd"), "-Bbn", "alice", "s3cret").stdout
+    (tmp_path / "auth" / "htpasswd").write_text(made, encoding="utf-8")
+    (tmp_path / "config.yml").write_text(CONFIG, encoding="utf-8")
+    own = CONFIG.replace("/var/lib/registry", str(tmp_path / "data")).replace("/auth/", f"{tmp_path}/auth/")
+    (tmp_path / "own.yml").write_text(own, encoding="utf-8")
+    with host.program(tool("docker-registry"), "serve", tmp_path / "own.yml", log=tmp_path / "registry2.log"):
+        host.await_status("/v2/", 401)
+        push(host, picture, "team/hello:1", "--dest-creds", "alice:s3cret")
+    return tmp_path
+
+
+def mounts(folder: Path) -> tuple[str, ...]:
+    """Mount what a compose file for registry:2 mounts."""
+    return (
+        *("--volume", f"{folder}/data:/var/lib/registry"),
+        *("--volume", f"{folder}/auth:/auth:ro"),
+        *("--volume", f"{folder}/config.yml:/etc/docker/registry/config.yml:ro"),
+    )
+
+
+def assert_takes_over(host: ContainerHost, picture: Path) -> None:
+    """The old image is served to the old login, a new one is taken, and nobody else gets in."""
+    login = ("--creds", "alice:s3cret")
+    host.await_status("/v2/team/hello/manifests/1", 200, "--user", "alice:s3cret", "--head")
+    assert host.status("/v2/") == 401
+    expected = digest_of(host, f"oci:{picture}:latest")
+    assert digest_of(host, "docker://127.0.0.1:5000/team/hello:1", "--tls-verify=false", *login) == expected
+    push(host, picture, "team/hello:2", "--dest-creds", "alice:s3cret")
+    assert digest_of(host, "docker://127.0.0.1:5000/team/hello:2", "--tls-verify=false", *login) == expected
+
+
+def test_a_folder_of_roots_is_refused_with_the_way_out(host: ContainerHost, filled: Path) -> None:
+    """On the folder that registry:2 filled as root it does not start, and names the command that helps."""
+    seen = host.run("podman", "run", "--rm", "--network", "host", *mounts(filled), IMAGE, check=False, timeout=60)
+    assert seen.returncode != 0
+    assert "chown" in seen.stdout
+
+
+def test_it_takes_registry2s_place_after_a_chown(host: ContainerHost, picture: Path, filled: Path) -> None:
+    """With the folder handed over, the same mounts and the same file serve what registry:2 served."""
+    host.run("chown", "-R", f"{USER}:{USER}", filled / "data")
+    start(host, *mounts(filled))
+    assert_takes_over(host, picture)
+
+
+def test_it_takes_registry2s_place_as_root(host: ContainerHost, picture: Path, filled: Path) -> None:
+    """With `user: 0:0` nothing on the folder has to change."""
+    start(host, "--user", "0:0", *mounts(filled))
+    assert_takes_over(host, picture)
+
+
+def test_registry2s_command_is_understood(host: ContainerHost, filled: Path) -> None:
+    """`command: serve FILE`, as people write it for registry:2's image, serves that file."""
+    start(host, "--user", "0:0", *mounts(filled), command=("serve", "/etc/docker/registry/config.yml"))
+    host.await_status("/v2/", 200, "--user", "alice:s3cret")
+
+
+def test_the_compose_file_runs_as_it_stands(host: ContainerHost, picture: Path, tmp_path: Path, tool: Tool) -> None:
+    """Docker Compose starts `deploy/compose.yaml`, calls it healthy, and a push with the printed password arrives."""
+    sock = f"unix://{tmp_path}/docker.sock"
+    daemon = (
+        *(tool("dockerd"), "--host", sock, "--data-root", tmp_path / "docker", "--exec-root", tmp_path / "exec"),
+        *("--pidfile", tmp_path / "docker.pid", "--storage-driver", "overlay2"),
+    )
+    host.run("podman", "save", "--quiet", "--output", tmp_path / "image.tar", IMAGE)
+    compose = ("env", f"DOCKER_HOST={sock}", f"ENTREPOT_IMAGE={IMAGE}", tool("docker-compose"))
+    compose = (*compose, "--file", ROOT / "deploy" / "compose.yaml", "--project-name", "entrepot")
+    with host.program(*daemon, log=tmp_path / "dockerd.log"):
+        docker = (tool("docker"), "--host", sock)
+        await_docker(host, docker)
+        host.run(*docker, "load", "--quiet", "--input", tmp_path / "image.tar")
+        host.run(*compose, "up", "--detach", "--wait", "--wait-timeout", "60")
+        found = PASSWORD.findall(host.run(*compose, "logs").stdout)
+        assert len(found) == 1
+        push(host, picture, "team/hello:1", "--dest-creds", f"admin:{found[0]}")
+        host.run(*compose, "down", "--volumes")
+
+
+def await_docker(host: ContainerHost, docker: tuple[str | Path, ...]) -> None:
+    """Wait until the engine answers."""
+    host.run("sh", "-c", 'for try in $(seq 100); do "$@" && exit; sleep 0.2; done; exit 1', "-", *docker, "version")
