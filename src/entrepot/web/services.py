@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from entrepot.access.authenticator import Authenticator
 from entrepot.access.authorizer import Authorizer
+from entrepot.access.challenge import Challenge
 from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.service import Registry
 from entrepot.telemetry.access_log import AccessLog
@@ -32,6 +33,7 @@ class Services:
     files: LocalFiles | None  #: set when blobs are whole local files, which the server may send by itself
     authenticator: Authenticator
     authorizer: Authorizer
+    challenge: Challenge
     settings: WebSettings
     proxies: Proxies
     metrics: RequestMetrics

@@ -3,31 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
 from entrepot.web.body import BodyLimits
 
 KIB = 1024
-
-
-class ChallengeKind(StrEnum):
-    """How a client is asked to say who it is."""
-
-    NONE = "none"  #: nobody is asked: registry:2 without `auth`
-    BASIC = "basic"
-    BEARER = "bearer"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Challenge:
-    """What goes into `WWW-Authenticate`."""
-
-    kind: ChallengeKind = ChallengeKind.NONE
-    realm: str = ""  #: for Bearer the token service's URL; empty for one of our own under `realm_path`
-    service: str = ""
-    realm_path: str = "/token"  #: path of the token service below our own address
-    always_https: bool = False  #: `auth.token.autoredirect` names an https address whatever the request came by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +32,6 @@ class WebSettings:
     #: `http.trustedproxies`: who may say where a request really came from. None believes everybody about the address
     #: under which we were reached, as registry:2 does, and nobody about the client's.
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] | None = None
-    challenge: Challenge = field(default_factory=Challenge)
     limits: RequestLimits = field(default_factory=RequestLimits)
     catalog_max_entries: int = 1000  #: `catalog.maxentries`
     tags_max: int = 1000  #: `tags.maxtags`

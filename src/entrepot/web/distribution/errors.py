@@ -69,7 +69,7 @@ def render_error(error: Exception, request: Request, services: Services) -> Byte
         status, body = status_of(error), _bodies(error)
     else:
         status, body = _foreign(error)
-    return json_response(status, {"errors": body}, _headers(error, status, request, services))
+    return json_response(status.value, {"errors": body}, _headers(error, status, request, services))
 
 
 def _foreign(error: Exception) -> tuple[HTTPStatus, list[dict[str, Any]]]:

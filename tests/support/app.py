@@ -1,0 +1,171 @@
+"""The whole application over real parts, in one process: SQLite in a folder, blobs in memory or in files."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from entrepot.access.authenticator import Authenticator, CredentialAuthenticator, OpenAuthenticator
+from entrepot.access.authorizer import Authorizer
+from entrepot.access.challenge import BasicChallenge, BearerChallenge
+from entrepot.access.compatibility import ensure_compatibility
+from entrepot.access.keys import load_or_create
+from entrepot.access.model import Audience, Principal, PrincipalKind
+from entrepot.access.passwords import StoredPassword
+from entrepot.access.policy import Policy
+from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
+from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
+from entrepot.adapters.blobs.memory import MemoryBlobStore
+from entrepot.metadata import grants, principals, projects
+from entrepot.metadata.opening import Stores, open_embedded
+from entrepot.oci.errors import Unauthorized
+from entrepot.oci.scope import parse_scopes
+from entrepot.registry.ports import BlobStore
+from entrepot.registry.service import build_registry
+from entrepot.registry.settings import RegistrySettings
+from entrepot.telemetry.access_log import AccessLog
+from entrepot.telemetry.instruments import Metrics
+from entrepot.telemetry.metrics import RequestMetrics
+from entrepot.web.application import Application
+from entrepot.web.proxies import Proxies
+from entrepot.web.services import Services
+from entrepot.web.settings import WebSettings
+from tests.http.transport import AsgiClient
+
+
+@dataclass(kw_only=True)
+class AppOptions:
+    """What a test wants of its registry."""
+
+    files: bool = False  #: blobs in files, sent by the server; else in memory
+    signed_in: bool = False  #: accounts and tokens; else open to everybody, as registry:2 without `auth`
+    registry: dict[str, Any] = field(default_factory=dict)  #: fields of RegistrySettings
+    web: dict[str, Any] = field(default_factory=dict)  #: fields of WebSettings
+    services: dict[str, Any] = field(default_factory=dict)  #: fields of Services
+
+
+@dataclass(kw_only=True)
+class App:
+    """A running registry and its parts."""
+
+    folder: Path
+    stores: Stores
+    store: BlobStore
+    services: Services
+    application: Application
+    tokens: TokenService
+    metrics: Metrics
+    clock: list[float]  #: the time of tokens; a test moves it
+
+    def client(self, **options: Any) -> AsgiClient:
+        """Return a client."""
+        return AsgiClient(self.application, **options)
+
+    async def account(self, name: str, *rights: tuple[str, str]) -> Principal:
+        """Make an account with grants: pairs of resource and actions."""
+        await self.stores.metadata.write(lambda tx: principals.create(tx, principals.USER, name, secret=name))
+        record = await principals.find(self.stores.metadata, principals.USER, name)
+        assert record is not None
+        for resource, actions in rights:
+            await self.stores.metadata.write(
+                lambda tx, resource=resource, actions=actions: grants.add(
+                    tx, principal_id=record.id, resource=resource, actions=actions, origin="test"
+                )
+            )
+        return Principal(kind=PrincipalKind.USER, name=name, id=record.id, epoch=record.epoch)
+
+    async def publish(self, project: str) -> None:
+        """Make a project public."""
+        await self.stores.metadata.write(lambda tx: projects.set_public(tx, project, public=True))
+
+    async def bearer(self, principal: Principal, scopes: str) -> AsgiClient:
+        """Return a client with a token for these scopes."""
+        token = await self.tokens.issue(principal, parse_scopes(scopes))
+        return self.client(headers={"Authorization": f"Bearer {token.text}"})
+
+    def basic(self, name: str) -> AsgiClient:
+        """Return a client that signs in with name and password, which are the same in tests."""
+        encoded = base64.b64encode(f"{name}:{name}".encode()).decode()
+        return self.client(headers={"Authorization": f"Basic {encoded}"})
+
+
+class PlainPasswords:
+    """Accounts whose password is their name: hashing is what tests/unit/access is about, not these tests."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    async def verify(self, basic: Any, client: str) -> Principal:
+        """See `PasswordVerifier`."""
+        record = await principals.find(self._stores.metadata, principals.USER, basic.username)
+        stored = None if record is None else StoredPassword(_principal(record), record.secret or "")
+        if stored is None or stored.encoded != basic.password:
+            raise Unauthorized("The user name or the password is wrong")
+        return stored.principal
+
+
+def _principal(record: principals.PrincipalRecord) -> Principal:
+    return Principal(kind=PrincipalKind.USER, name=record.name, id=record.id, epoch=record.epoch)
+
+
+#: Runs a registry with the options of `AppOptions`.
+Opener = Callable[..., Awaitable[App]]
+
+
+@asynccontextmanager
+async def open_app(folder: Path, options: AppOptions | None = None) -> AsyncIterator[App]:
+    """Run a registry in a folder."""
+    options = options or AppOptions()
+    stores = await open_embedded(folder / "entrepot")
+    store = FilesystemBlobStore(folder) if options.files else MemoryBlobStore()
+    try:
+        yield await _assemble(folder, stores, store, options)
+    finally:
+        if isinstance(store, FilesystemBlobStore):
+            store.close()
+        await stores.close()
+
+
+async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOptions) -> App:
+    await ensure_compatibility(stores.metadata, None if options.signed_in else Audience.ANYONE)
+    policy = Policy(stores.metadata, max_age=0)
+    authorizer = Authorizer(policy)
+    keys = load_or_create(folder / "entrepot")
+    clock = [1_800_000_000.0]
+    tokens = TokenService(keys, authorizer, clock=lambda: clock[0])
+    checker = OwnTokenChecker(keys, clock=lambda: clock[0])
+    verifier = RememberedTokens(checker, policy, clock=lambda: clock[0])
+    authenticator: Authenticator = OpenAuthenticator()
+    if options.signed_in:
+        authenticator = CredentialAuthenticator(passwords=PlainPasswords(stores), tokens=verifier)
+    settings = WebSettings(**options.web)
+    metrics = Metrics()
+    services = Services(
+        registry=build_registry(
+            metadata=stores.metadata, work=stores.work, store=store, settings=RegistrySettings(**options.registry)
+        ),
+        store=store,
+        files=store if isinstance(store, FilesystemBlobStore) else None,
+        authenticator=authenticator,
+        authorizer=authorizer,
+        challenge=BearerChallenge() if options.signed_in else BasicChallenge("Registry Realm"),
+        settings=settings,
+        proxies=Proxies(settings),
+        metrics=RequestMetrics(metrics),
+        access_log=AccessLog(enabled=False),
+    )
+    services = replace(services, **options.services)
+    return App(
+        folder=folder,
+        stores=stores,
+        store=store,
+        services=services,
+        application=Application(services),
+        tokens=tokens,
+        metrics=metrics,
+        clock=clock,
+    )
