@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, exists, select, update
+from sqlalchemy import bindparam, exists, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata import projects as project_rows
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import manifests, projects, repositories
-from entrepot.oci.reference import DEFAULT_PROJECT, RepositoryName, sort_key
+from entrepot.oci.reference import DEFAULT_PROJECT, MAX_NAME_LENGTH, RepositoryName, sort_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,16 @@ _PENDING = Query(
     .limit(bindparam("limit")),
     "repositories.pending",
 )
+_PAGE = Query(
+    select(repositories.c.name)
+    .where(repositories.c.name > bindparam("last"))
+    .order_by(repositories.c.name)
+    .limit(bindparam("limit")),
+    "repositories.page",
+)
+_COUNT_PENDING = Query(
+    select(func.count()).select_from(repositories).where(repositories.c.adopted == 0), "repositories.count_pending"
+)
 _SET_ADOPTED = Query(
     update(repositories).where(repositories.c.id == bindparam("repository_id")).values(adopted=1),
     "repositories.set_adopted",
@@ -79,9 +89,9 @@ def _record(row: Row) -> RepositoryRecord:
 
 
 def other_spelling(name: str) -> str | None:
-    """Return `library/x` for `x` and `x` for `library/x`; None for any other name."""
+    """Return `library/x` for `x` and `x` for `library/x`; None for any other name, and where that would be too long."""
     if "/" not in name:
-        return f"{DEFAULT_PROJECT}/{name}"
+        return f"{DEFAULT_PROJECT}/{name}" if len(DEFAULT_PROJECT) + 1 + len(name) <= MAX_NAME_LENGTH else None
     project, _, rest = name.partition("/")
     return rest if project == DEFAULT_PROJECT and "/" not in rest else None
 
@@ -137,6 +147,17 @@ async def catalog(reader: Reader, *, limit: int, last: str, projects: Collection
 async def pending(reader: Reader, *, limit: int, last: str = "") -> list[str]:
     """Return names of repositories that are still to be adopted, in bytewise order after `last`."""
     return [row[0] for row in await reader.all(_PENDING, last=last, limit=limit)]
+
+
+async def page(reader: Reader, *, limit: int, last: str = "") -> list[str]:
+    """Return names of repositories, whether or not they have manifests, in bytewise order after `last`."""
+    return [row[0] for row in await reader.all(_PAGE, last=last, limit=limit)]
+
+
+async def count_pending(reader: Reader) -> int:
+    """Count the repositories that are still to be adopted."""
+    row = await reader.one(_COUNT_PENDING)
+    return 0 if row is None else int(row[0])
 
 
 async def set_adopted(tx: Transaction, repository_id: int) -> None:

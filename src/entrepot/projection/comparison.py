@@ -1,0 +1,140 @@
+"""Holding registry:2's files against the metadata, both ways."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from entrepot.adoption.report import Problem
+from entrepot.adoption.tree import RepositoryFiles, Tree
+from entrepot.metadata import contents, manifests, repositories
+from entrepot.metadata.contents import RepositoryContents
+from entrepot.metadata.database import Database
+from entrepot.oci.digest import Digest
+from entrepot.oci.reference import RepositoryName, Tag
+from entrepot.projection.files import TreeFiles
+
+_NAMES_A_PAGE = 200
+
+
+class DifferenceKind(StrEnum):
+    """How the tree and the metadata can differ."""
+
+    MISSING = "missing"  #: in the metadata, not in the tree
+    EXTRA = "extra"  #: in the tree, not in the metadata
+    OTHER = "other"  #: a tag that names another manifest in the tree
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that differs: a tag, manifest or blob of a repository, or a whole repository."""
+
+    kind: DifferenceKind
+    what: str
+    repository: str
+    subject: str
+
+
+@dataclass(slots=True)
+class Result:
+    """What a comparison saw."""
+
+    repositories: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Compares one folder with its metadata."""
+
+    metadata: Database
+    tree: Tree
+    files: TreeFiles
+    on_repository: Callable[[str], None] = lambda _name: None
+
+    async def check(self) -> Result:
+        """Compare everything and change nothing."""
+        return await self._run(writing=False)
+
+    async def write(self) -> Result:
+        """Write what the tree lacks or has differently; what only the tree has stays and is reported.
+
+        The result names what differed before.
+        """
+        return await self._run(writing=True)
+
+    async def _run(self, *, writing: bool) -> Result:
+        result = Result()
+        async for name in self._names():
+            wanted = await contents.read(self.metadata, name)
+            found = await asyncio.to_thread(self.tree.read, name)
+            differences = list(await asyncio.to_thread(self._differences, name, wanted, found))
+            if writing:
+                await self._mend(name, wanted, differences)
+            result.repositories += 1
+            result.differences += differences
+            result.problems += found.problems
+            self.on_repository(name)
+        await self._add_unknown(result)
+        return result
+
+    async def _names(self) -> AsyncIterator[RepositoryName]:
+        last = ""
+        while page := await repositories.page(self.metadata, limit=_NAMES_A_PAGE, last=last):
+            for name in page:
+                yield RepositoryName.parse(name)
+            last = page[-1]
+
+    def _differences(
+        self, name: RepositoryName, wanted: RepositoryContents, found: RepositoryFiles
+    ) -> list[Difference]:
+        tags = {str(link.tag): str(link.digest) for link in found.tags}
+        layers = {str(digest) for digest in found.layers}
+        whole = {str(digest) for digest in found.revisions if self.tree.stat_blob(digest) is not None}
+        moved = [tag for tag in wanted.tags.keys() & tags.keys() if wanted.tags[tag] != tags[tag]]
+        return [
+            *(Difference(DifferenceKind.OTHER, "tag", name, tag) for tag in sorted(moved)),
+            *_compare("manifest", name, wanted.manifests, whole),
+            *_compare("blob", name, wanted.blobs.keys(), layers),
+            *_compare("tag", name, wanted.tags.keys(), tags.keys()),
+        ]
+
+    async def _mend(self, name: RepositoryName, wanted: RepositoryContents, differences: list[Difference]) -> None:
+        """Manifests come first, so that no tag names one that is not there."""
+        for difference in sorted(differences, key=lambda difference: difference.what == "tag"):
+            if difference.kind is DifferenceKind.EXTRA:
+                continue
+            if difference.what == "manifest":
+                await self._write_manifest(name, difference.subject)
+            elif difference.what == "blob":
+                stored_as = Digest.parse(wanted.blobs[difference.subject])
+                await asyncio.to_thread(self.files.put_layer, name, Digest.parse(difference.subject), stored_as)
+            else:
+                digest = Digest.parse(wanted.tags[difference.subject])
+                await asyncio.to_thread(self.files.put_tag, name, Tag.parse(difference.subject), digest)
+
+    async def _write_manifest(self, name: RepositoryName, digest: str) -> None:
+        content = await manifests.content(self.metadata, digest)
+        if content is not None:
+            await asyncio.to_thread(self.files.put_manifest, name, Digest.parse(digest), content)
+
+    async def _add_unknown(self, result: Result) -> None:
+        """Report repositories that only the tree has."""
+        walk = self.tree.names()
+        while (name := await asyncio.to_thread(next, walk, None)) is not None:
+            if isinstance(name, Problem):
+                result.problems.append(name)
+            elif await repositories.find_exact(self.metadata, name) is None:
+                result.differences.append(Difference(DifferenceKind.EXTRA, "repository", name, name))
+
+
+def _compare(what: str, name: str, wanted: Collection[str], found: Collection[str]) -> list[Difference]:
+    missing = sorted(set(wanted) - set(found))
+    extra = sorted(set(found) - set(wanted))
+    return [
+        *(Difference(DifferenceKind.MISSING, what, name, subject) for subject in missing),
+        *(Difference(DifferenceKind.EXTRA, what, name, subject) for subject in extra),
+    ]

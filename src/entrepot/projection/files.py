@@ -1,0 +1,85 @@
+"""Writing registry:2's link and manifest files. Blocks on the disk: call it from a thread.
+
+Nothing here is synced: what a power cut takes away, `entrepot layout write` brings back from the metadata.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from entrepot.oci.digest import Digest
+from entrepot.oci.reference import RepositoryName, Tag
+from entrepot.registry import layout
+
+
+class TreeFiles:
+    """The part of a folder that registry:2 reads and we only write."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put_manifest(self, name: RepositoryName, digest: Digest, content: bytes) -> None:
+        """Write a manifest's bytes where registry:2 keeps blobs, then the link that gives them to a repository."""
+        data = self._root / layout.blob_data(digest)
+        if not (data.exists() and data.stat().st_size == len(content)):
+            self._write(data, content)
+        self._link(layout.revision_link(name, digest), digest)
+
+    def put_tag(self, name: RepositoryName, tag: Tag, digest: Digest) -> None:
+        """Let a tag name a manifest; in registry:2's order, the index link first."""
+        self._link(layout.tag_index_link(name, tag, digest), digest)
+        self._link(layout.tag_current_link(name, tag), digest)
+
+    def put_layer(self, name: RepositoryName, digest: Digest, stored_as: Digest) -> None:
+        """Link a blob into a repository, to the digest under which its bytes lie."""
+        self._link(layout.layer_link(name, digest), stored_as)
+
+    def remove_tag(self, name: RepositoryName, tag: Tag) -> None:
+        """Remove a tag with what it named before, as registry:2 does."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._root / layout.tag_folder(name, tag))
+
+    def remove_revision(self, name: RepositoryName, digest: Digest) -> None:
+        """Take a manifest from a repository; its bytes stay until collection."""
+        self._unlink(layout.revision_link(name, digest))
+
+    def remove_layer(self, name: RepositoryName, digest: Digest) -> None:
+        """Take a blob from a repository; its bytes stay until collection."""
+        self._unlink(layout.layer_link(name, digest))
+
+    def _unlink(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            (self._root / path).unlink()
+
+    def _link(self, path: str, digest: Digest) -> None:
+        target = self._root / path
+        content = str(digest).encode()
+        if _read(target) != content:
+            self._write(target, content)
+
+    def _write(self, target: Path, content: bytes) -> None:
+        """Replace a file in one step; registry:2 ignores names ending in .tmp."""
+        temporary = target.with_name(f"{target.name}.{secrets.token_hex(8)}.tmp")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            temporary.replace(target)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
