@@ -97,6 +97,7 @@ def _start(binaries: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
         "port": port,
         "unix_socket_directories": folder,
         "fsync": "off",
+        "deadlock_timeout": "20ms",
         "shared_buffers": "32MB",
     }
     options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]

@@ -108,6 +108,9 @@ class PostgresDatabase:
 
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool = pool
+        self._writes = 0
+        self._closed = False
+        self._idle = asyncio.Event()
         self.statistics = Statistics()
 
     @classmethod
@@ -147,6 +150,25 @@ class PostgresDatabase:
         return [tuple(record) for record in records]
 
     async def write(self, work: Work[T], *, name: str = "") -> T:
+        if self._closed:
+            raise DatabaseUnavailable("PostgreSQL: this process has closed its connections")
+        self._writes += 1
+        try:
+            return await self._persist(work, name)
+        finally:
+            self._writes -= 1
+            if self._writes == 0:
+                self._idle.set()
+
+    async def close(self) -> None:
+        self._closed = True
+        while self._writes:
+            self._idle.clear()
+            await self._idle.wait()
+        with translated():
+            await self._pool.close()
+
+    async def _persist(self, work: Work[T], name: str) -> T:
         for attempt in range(ATTEMPTS):
             try:
                 return await self._attempt(work, name)
@@ -156,10 +178,6 @@ class PostgresDatabase:
                 # Jitter against meeting the same opponent again, not a secret.
                 await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))  # noqa: S311
         raise AssertionError  # the loop returns or raises
-
-    async def close(self) -> None:
-        with translated():
-            await self._pool.close()
 
     async def _attempt(self, work: Work[T], name: str) -> T:
         with translated():
@@ -208,8 +226,9 @@ class _Watched:
             try:
                 waiting_for = resume()
                 if not self._transaction.waiting:
-                    steps.throw(AwaitInsideTransaction(_MESSAGE))
-                    raise AwaitInsideTransaction(_MESSAGE)
+                    self._transaction.failure = AwaitInsideTransaction(_MESSAGE)
+                    steps.throw(self._transaction.failure)
+                    raise self._transaction.failure
             except StopIteration as done:
                 return done.value
             try:
@@ -240,10 +259,9 @@ def translated() -> Iterator[None]:
 
 def _translate(error: asyncpg.PostgresError) -> DatabaseError:
     state = error.sqlstate or ""
-    for prefix, kind in _KINDS.items():
-        if state.startswith(prefix):
-            return kind(f"PostgreSQL: {error} ({state})")
-    return DatabaseError(f"PostgreSQL: {error} ({state})")
+    kind = next((kind for prefix, kind in _KINDS.items() if state.startswith(prefix)), DatabaseError)
+    # Only the message: the detail quotes the row's values, and some are secrets.
+    return kind(f"PostgreSQL: {error.args[0]} ({state})")
 
 
 #: By SQLSTATE or its class; the first that fits.

@@ -38,6 +38,9 @@ _GET: Final = Query(
     select(tables.schema.c.version, tables.schema.c.min_reader, tables.schema.c.min_writer), "get the schema version"
 )
 
+#: Nodes of a cluster share no start lock; this one ends with the transaction. The number is any, but ours.
+_ONE_NODE: Final = Query(select(func.pg_advisory_xact_lock(literal_column("7305808869232001"))), "lock the schema")
+
 
 async def find(reader: Reader) -> Schema | None:
     """Return the schema of a database, or None when it is empty."""
@@ -87,7 +90,9 @@ async def _migrate(database: Database, to: int) -> None:
     dialect = SQLITE if database.dialect == SQLITE.name else POSTGRESQL
 
     async def work(transaction: Transaction) -> None:
-        # Asked again inside: on PostgreSQL another node may have been faster.
+        if dialect is POSTGRESQL:
+            await transaction.one(_ONE_NODE)
+        # Asked again inside: another node may have been faster.
         found = await find(transaction)
         after = 0 if found is None else found.version
         if after < to:

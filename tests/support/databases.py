@@ -1,0 +1,46 @@
+"""Databases for tests: a SQLite file in a temporary folder, a fresh database of a PostgreSQL server."""
+
+import itertools
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+
+from entrepot.metadata.postgres import PostgresDatabase
+from entrepot.metadata.sqlite import SqliteDatabase
+from tests.support.postgres import PostgresServer
+
+_numbers = itertools.count()
+
+
+@asynccontextmanager
+async def sqlite_database(folder: Path, name: str = "test.db") -> AsyncIterator[SqliteDatabase]:
+    """Open an empty SQLite database in a folder."""
+    database = SqliteDatabase(folder / name)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def postgres_database(server: PostgresServer) -> AsyncIterator[PostgresDatabase]:
+    """Open an empty database of a server; it is dropped at the end."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    await _administer(server, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    database = await PostgresDatabase.open(server.url(name))
+    try:
+        yield database
+    finally:
+        await database.close()
+        await _administer(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def _administer(server: PostgresServer, statement: str) -> None:
+    connection = await asyncpg.connect(server.url())
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
