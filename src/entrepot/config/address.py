@@ -51,8 +51,10 @@ def parse_address(text: str) -> Address:
 
 
 def _check_ipv6(host: str) -> str:
-    if not isinstance(ipaddress.ip_address(host), ipaddress.IPv6Address):
-        raise ValueError("has brackets around what is not IPv6")  # noqa: TRY004 - a wrong text, not a wrong type
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        raise ValueError("has brackets around what is not IPv6") from None
     return host
 
 

@@ -141,22 +141,28 @@ def _enter(container: Tree | list[Node], step: str | int, *, make_list: bool) ->
     if isinstance(found, dict | list):
         return found
     if found is not None:
-        raise VariableInvalid("the configuration has a plain value where the variable needs a section or a list")
+        raise _misfit()
     made: Tree | list[Node] = [] if make_list else {}
     _put(container, step, made)
     return made
 
 
 def _get(container: Tree | list[Node], step: str | int) -> Node:
-    if isinstance(container, list):
-        return container[int(step)] if int(step) < len(container) else None
-    return container.get(str(step))
+    if isinstance(container, dict) and isinstance(step, str):
+        return container.get(step)
+    if isinstance(container, list) and isinstance(step, int):
+        return container[step] if step < len(container) else None
+    raise _misfit()
 
 
 def _put(container: Tree | list[Node], step: str | int, value: Node) -> None:
-    if isinstance(container, dict):
-        container[str(step)] = value
-    elif int(step) < len(container):
-        container[int(step)] = value
+    if isinstance(container, dict) and isinstance(step, str):
+        container[step] = value
+    elif isinstance(container, list) and isinstance(step, int):
+        container[step : step + 1] = [value]
     else:
-        container.append(value)
+        raise _misfit()
+
+
+def _misfit() -> VariableInvalid:
+    return VariableInvalid("the configuration has another kind of value on the way to this key")

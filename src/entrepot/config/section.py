@@ -55,7 +55,7 @@ class Choice(Section):
     @classmethod
     def normalize(cls, tree: object) -> object:
         if isinstance(tree, str):
-            return {str(tree): {}}
+            tree = {str(tree): {}}
         if not isinstance(tree, Mapping):
             return tree
         chosen = [name for name in tree if name not in cls.beside]

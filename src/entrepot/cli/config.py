@@ -1,0 +1,86 @@
+"""`entrepot config`: look at a configuration without starting anything."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from entrepot.config import Config, ConfigInvalid, Report, check, load
+from entrepot.config.reference import render_reference
+
+app = typer.Typer(no_args_is_help=True, help="Look at a configuration without starting anything.")
+
+File = Annotated[
+    Path | None,
+    typer.Argument(help="The configuration file; else the one REGISTRY_CONFIGURATION_PATH names; else none."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data, as given to serve.")]
+Listen = Annotated[str | None, typer.Option("--listen", help="Address to listen on, as given to serve.")]
+
+
+@app.command("check")
+def check_command(file: File = None, *, data: Data = None, listen: Listen = None, as_json: AsJson = False) -> None:
+    """Say everything that is wrong or odd about a configuration. Exits with 1 if serve would not start."""
+    report = check(file, os.environ, data=data, listen=listen)
+    typer.echo(_as_json(report) if as_json else _as_text(report))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command("show")
+def show_command(
+    file: File = None,
+    *,
+    data: Data = None,
+    listen: Listen = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show keys that have their default, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the configuration in force: file, variables and command line together, secrets masked."""
+    try:
+        loaded = load(file, os.environ, data=data, listen=listen)
+    except ConfigInvalid as error:
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(1) from None
+    shown = visible(loaded.config, everything=everything)
+    typer.echo(json.dumps(shown, indent=2) if as_json else yaml.safe_dump(shown, sort_keys=False), nl=as_json)
+
+
+@app.command("reference")
+def reference_command() -> None:
+    """Write the reference page of all keys, in Markdown."""
+    typer.echo(render_reference(), nl=False)
+
+
+def visible(config: Config, *, everything: bool) -> dict[str, object]:
+    """A configuration as it may be shown, in the form of the file it could come from."""
+    return config.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=not everything)
+
+
+def _as_json(report: Report) -> str:
+    verdict = {
+        "ok": report.ok,
+        "problems": report.problems,
+        "warnings": report.warnings,
+        "variables": report.loaded.applied if report.loaded else [],
+    }
+    return json.dumps(verdict, indent=2)
+
+
+def _as_text(report: Report) -> str:
+    lines = [f"error: {problem}" for problem in report.problems]
+    lines += [f"warning: {warning}" for warning in report.warnings]
+    if report.loaded and report.loaded.applied:
+        lines.append(f"variables used: {', '.join(report.loaded.applied)}")
+    return "\n".join([*lines, _verdict(report)])
+
+
+def _verdict(report: Report) -> str:
+    if report.loaded is None:
+        return "the configuration cannot be read"
+    path = report.loaded.config.path or "the built-in configuration"
+    return f"{path} is {'ready to serve' if report.ok else 'not ready to serve'}"
