@@ -1,0 +1,100 @@
+"""The projection writes what registry:2 would have written, and comparison finds every difference."""
+
+from __future__ import annotations
+
+import shutil
+
+from entrepot.metadata import outbox
+from entrepot.oci.digest import Digest
+from entrepot.oci.reference import RepositoryName, Tag
+from entrepot.projection.comparison import DifferenceKind
+from entrepot.projection.files import TreeFiles
+from entrepot.projection.projector import Projector
+from entrepot.registry import layout
+from tests.contracts.adoption.conftest import Folder
+from tests.contracts.registry.images import ALICE, NAME, Pusher
+
+
+async def test_a_push_appears_in_registry2s_files(folder: Folder) -> None:
+    """Blob links, manifest bytes, the revision, and the tag with its index."""
+    body = await folder.pusher.image("v1", b"layer")
+    assert await folder.project() == 3
+    digest, root = Digest.of(body), folder.root
+    assert (root / layout.blob_data(digest)).read_bytes() == body
+    expected = str(digest)
+    assert (root / layout.revision_link(NAME, digest)).read_text() == expected
+    assert (root / layout.tag_current_link(NAME, Tag.parse("v1"))).read_text() == expected
+    assert (root / layout.tag_index_link(NAME, Tag.parse("v1"), digest)).read_text() == expected
+    layer = Digest.of(b"layer")
+    assert (root / layout.layer_link(NAME, layer)).read_text() == str(layer)
+    assert await outbox.backlog(folder.stores.metadata) == (0, None)
+
+
+async def test_deletes_appear_too(folder: Folder) -> None:
+    """An untagged manifest keeps its revision; a deleted one loses it; a deleted blob loses its link."""
+    body = await folder.pusher.image("v1", b"layer")
+    registry, digest, root = folder.registry, Digest.of(body), folder.root
+    await registry.manifests.delete(NAME, Tag.parse("v1"), actor=ALICE)
+    await folder.project()
+    assert not (root / layout.tag_folder(NAME, Tag.parse("v1"))).exists()
+    assert (root / layout.revision_link(NAME, digest)).exists()
+    await registry.manifests.delete(NAME, digest, actor=ALICE)
+    await registry.blobs.delete(NAME, Digest.of(b"layer"), actor=ALICE)
+    await folder.project()
+    assert not (root / layout.revision_link(NAME, digest)).exists()
+    assert not (root / layout.layer_link(NAME, Digest.of(b"layer"))).exists()
+
+
+async def test_projecting_an_entry_twice_is_the_same_as_once(folder: Folder) -> None:
+    """A worker that died before it removed its entries does no harm."""
+    await folder.pusher.image("v1", b"layer")
+    await folder.pusher.image("v1", b"other layer")
+    entries = await outbox.oldest(folder.stores.metadata, 100)
+    projector = Projector(folder.stores.metadata, TreeFiles(folder.root))
+    await projector.project(entries)
+    await projector.project(entries[:3])
+    result = await folder.comparison().check()
+    assert result.differences == []
+
+
+async def test_the_comparison_finds_and_mends_what_the_tree_lacks(folder: Folder) -> None:
+    """Every removed file is named; after writing nothing differs any more."""
+    body = await folder.pusher.image("v1", b"layer")
+    await folder.project()
+    assert (await folder.comparison().check()).differences == []
+    shutil.rmtree(folder.root / layout.REPOSITORIES)
+    (folder.root / layout.blob_data(Digest.of(body))).unlink()
+    found = (await folder.comparison().write()).differences
+    assert {(difference.kind, difference.what) for difference in found} == {
+        (DifferenceKind.MISSING, "manifest"),
+        (DifferenceKind.MISSING, "blob"),
+        (DifferenceKind.MISSING, "tag"),
+    }
+    assert (await folder.comparison().check()).differences == []
+
+
+async def test_the_comparison_reports_what_only_the_tree_has(folder: Folder) -> None:
+    """A tag and a repository that somebody else wrote are named and stay."""
+    body = await folder.pusher.image("v1", b"layer")
+    await folder.project()
+    files = TreeFiles(folder.root)
+    files.put_tag(NAME, Tag.parse("foreign"), Digest.of(body))
+    files.put_manifest(RepositoryName.parse("stranger"), Digest.of(body), body)
+    found = (await folder.comparison().write()).differences
+    assert {(difference.what, difference.subject) for difference in found} == {
+        ("tag", "foreign"),
+        ("repository", "stranger"),
+    }
+    assert (folder.root / layout.tag_current_link(NAME, Tag.parse("foreign"))).exists()
+
+
+async def test_a_tag_that_names_something_else_is_put_right(folder: Folder) -> None:
+    """The metadata win over the tree."""
+    body = await folder.pusher.image("v1", b"layer")
+    await Pusher(folder.registry).manifest(body, "v2")
+    other = await folder.pusher.image(None, b"other")
+    await folder.project()
+    TreeFiles(folder.root).put_tag(NAME, Tag.parse("v2"), Digest.of(other))
+    found = (await folder.comparison().write()).differences
+    assert [(difference.kind, difference.subject) for difference in found] == [(DifferenceKind.OTHER, "v2")]
+    assert (folder.root / layout.tag_current_link(NAME, Tag.parse("v2"))).read_text() == str(Digest.of(body))
