@@ -18,19 +18,24 @@ _PATIENCE_SECONDS: Final = 5.0
 
 
 class CertificateWatch:
-    """Asked about once a second."""
+    """Asked about once a second; looks at the files every `look_seconds`, and sooner while they change."""
 
-    def __init__(self, certificates: Certificates) -> None:
+    def __init__(self, certificates: Certificates, look_seconds: float) -> None:
         self._certificates = certificates
+        self._look_seconds = look_seconds
+        self._look_at = time.monotonic() + look_seconds
         self._last: Signature = certificates.seen
         self._bad_since: float | None = None
         self._said = False
 
     def changed(self) -> bool:
         """Take over changed files; true when there is a new pair to serve with."""
+        if not self._look_seconds or time.monotonic() < self._look_at:
+            return False
         now = self._certificates.signature()
         settled, self._last = now == self._last, now
         if now == self._certificates.seen and self._bad_since is None:
+            self._look_at = time.monotonic() + self._look_seconds
             return False
         # Files being written are left alone until they look the same twice.
         return settled and self._load()

@@ -42,7 +42,7 @@ class House(ExitStack):
         lock = self.enter_context(closing(ListenLock(settings.address)))
         self.address = dataclasses.replace(settings.address, port=lock.port)
         self.certificates = self._certificates(settings)
-        self.watch = CertificateWatch(self.certificates) if self.certificates else None
+        self.watch = self._watch(settings)
         self.runtime = self.enter_context(closing(RuntimeFolder()))
         self.notices = self.enter_context(closing(NoticeBoard(self.runtime.notices)))
         self.health = Health(settings.health, self.runtime.health)
@@ -68,6 +68,11 @@ class House(ExitStack):
             return self.enter_context(closing(Certificates(settings.tls)))
         except CertificateRefused as error:
             raise StartRefused(f"TLS cannot be used (http.tls). {error}") from error
+
+    def _watch(self, settings: ServeSettings) -> CertificateWatch | None:
+        if self.certificates is None or settings.tls is None:
+            return None
+        return CertificateWatch(self.certificates, settings.tls.look_seconds)
 
     def _debug_listener(self, settings: ServeSettings) -> int | None:
         if settings.debug is None:

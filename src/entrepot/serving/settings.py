@@ -37,6 +37,8 @@ class TlsSettings:
     key: Path
     client_cas: tuple[Path, ...] = ()
     minimum: str = "tls1.2"
+    #: Time between two looks at the files; 0 never looks.
+    look_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

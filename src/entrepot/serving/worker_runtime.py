@@ -46,6 +46,10 @@ class WorkerRuntime:
         """Have the supervisor show a text to the person who started it."""
         self._send("note", text)
 
+    async def problems(self) -> dict[str, str]:
+        """Say what keeps the registry from serving, as the supervisor sees it."""
+        return self.health.problems()
+
     @contextlib.asynccontextmanager
     async def publishing(self) -> AsyncIterator[None]:
         """Publish metrics twice a second, and a last time at the end."""

@@ -53,10 +53,10 @@ def configure(settings: LogSettings, stream: IO[str] | None = None) -> None:
     """Send this process's log to standard error in the form of the settings."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(EntryFormatter(settings.formatter, settings.fields))
-    logging.basicConfig(handlers=[handler], level=_LEVELS.get(settings.level, logging.INFO), force=True)
-    # The server speaks of each worker at INFO; what a person needs of it the supervisor says.
-    logging.getLogger("_granian").setLevel(logging.WARNING)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    level = _LEVELS.get(settings.level, logging.INFO)
+    # What libraries say below a warning is about themselves; the server, above all, speaks of each worker.
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.getLogger("entrepot").setLevel(level)
     logging.captureWarnings(capture=True)
 
 

@@ -1,0 +1,123 @@
+"""Puts a deployment together: the one place that knows which adapters are used.
+
+`embedded` opens one folder: SQLite for the metadata, files for the blobs. `web` and `jobs` are what the two kinds of
+worker processes run on top of it; the supervisor knows them by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
+from entrepot.adapters.identity.setup import build_access, prepare_access
+from entrepot.config import Config
+from entrepot.jobs.model import Job
+from entrepot.jobs.outbox import Handler, OutboxConsumer
+from entrepot.jobs.upload_purging import UploadPurging
+from entrepot.jobs.worker import JobWorker
+from entrepot.metadata.opening import Stores, open_embedded
+from entrepot.registry.read_only import ReadOnlySwitch
+from entrepot.registry.service import Registry, build_registry
+from entrepot.registry.settings import RegistrySettings
+from entrepot.serving.worker_runtime import WorkerRuntime
+from entrepot.telemetry.instruments import Metrics
+from entrepot.telemetry.metrics import RequestMetrics
+from entrepot.web.application import Application
+from entrepot.web.from_config import web_settings
+from entrepot.web.proxies import Proxies
+from entrepot.web.services import Services
+from entrepot.web.token.endpoint import token_routes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """The parts of a registry in one folder, as one process has them."""
+
+    config: Config
+    stores: Stores
+    store: FilesystemBlobStore
+    read_only: ReadOnlySwitch
+    registry: Registry
+
+
+@contextlib.asynccontextmanager
+async def embedded(config: Config) -> AsyncIterator[Embedded]:
+    """Open a registry in the folder that the configuration names."""
+    async with contextlib.AsyncExitStack() as stack:
+        stores = await open_embedded(config.state)
+        stack.push_async_callback(stores.close)
+        store = stack.enter_context(contextlib.closing(FilesystemBlobStore(config.data)))
+        read_only = ReadOnlySwitch(stores.metadata, configured=config.storage.maintenance.readonly.enabled)
+        await read_only.look()
+        settings = RegistrySettings(
+            delete_enabled=config.storage.delete.enabled, read_only=read_only, sparse_indexes=config.sparse_indexes
+        )
+        registry = build_registry(metadata=stores.metadata, work=stores.work, store=store, settings=settings)
+        yield Embedded(config=config, stores=stores, store=store, read_only=read_only, registry=registry)
+
+
+@contextlib.asynccontextmanager
+async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Application]:
+    """Give the ASGI application of one web worker."""
+    async with embedded(config) as parts, in_background(parts.read_only.watch()):
+        for notice in await prepare_access(config, parts.stores.metadata, os.environ):
+            runtime.note(notice)
+        access = build_access(config, parts.stores.metadata)
+        settings = web_settings(config)
+        services = Services(
+            registry=parts.registry,
+            store=parts.store,
+            files=parts.store,
+            authenticator=access.authenticator,
+            authorizer=access.authorizer,
+            challenge=access.challenge,
+            settings=settings,
+            proxies=Proxies(settings),
+            metrics=RequestMetrics(runtime.metrics),
+            access_log=runtime.access_log,
+            readiness=runtime.problems,
+        )
+        yield Application(services, token_routes(access.desk) if access.desk else {})
+
+
+@contextlib.asynccontextmanager
+async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable[[asyncio.Event], Awaitable[None]]]:
+    """Give the loop of the job worker."""
+    async with embedded(config) as parts, in_background(parts.read_only.watch()):
+        yield JobWorker(parts.stores.work, job_list(parts, runtime.metrics), runtime.metrics).run
+
+
+def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
+    """List the jobs of an embedded registry."""
+    purging = parts.config.storage.maintenance.uploadpurging
+    found = [Job(name="outbox", run=OutboxConsumer(parts.stores.metadata, outbox_handlers(parts), metrics).run)]
+    if purging.enabled:
+        purge = UploadPurging(
+            work=parts.stores.work,
+            store=parts.store,
+            read_only=parts.read_only,
+            age=purging.age,
+            dry_run=purging.dryrun,
+        )
+        found.append(Job(name="upload-purging", run=purge.run, interval=purging.interval))
+    return found
+
+
+def outbox_handlers(parts: Embedded) -> list[Handler]:  # noqa: ARG001 - what handlers are made of
+    """List who is told what transactions left to be done."""
+    return []
+
+
+@contextlib.asynccontextmanager
+async def in_background(work: Awaitable[None]) -> AsyncIterator[None]:
+    """Let something run beside the body, and end it after."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,88 @@
+"""`entrepot serve`: run the registry.
+
+Its arguments are few and read by hand: typer would add a tenth of a second to every start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from entrepot.config import Loaded
+
+_log = logging.getLogger("entrepot.config")
+
+_WEB = "entrepot.bootstrap:web"
+_JOBS = "entrepot.bootstrap:jobs"
+
+
+def serve_command(arguments: Sequence[str]) -> int:
+    """Run the registry until it is stopped; returns the exit code."""
+    options = parser().parse_args(arguments)
+    loaded = _load(options)
+    return 1 if loaded is None else _serve(loaded)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the arguments of `serve`."""
+    result = argparse.ArgumentParser(
+        prog="entrepot serve",
+        description="Run the registry. With a registry:2 config.yml it does what that file says; without one it "
+        "listens on the loopback, keeps its data in ./data, and everything is private.",
+    )
+    result.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="a registry:2 or registry:3 config.yml")
+    result.add_argument("--listen", metavar="HOST:PORT", help="address to listen on, or unix:PATH")
+    result.add_argument("--data", type=Path, metavar="DIR", help="folder for the data")
+    result.add_argument("--workers", type=_positive, metavar="N", help="web processes; default: one per processor")
+    return result
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number above 0")
+    return int(text)
+
+
+def _load(options: argparse.Namespace) -> Loaded | None:
+    from entrepot.config import check  # noqa: PLC0415 - after the arguments are known to be right
+
+    report = check(options.config, os.environ, data=options.data, listen=options.listen, workers=options.workers)
+    if report.ok and report.loaded:
+        _configure_log(report.loaded)
+        for warning in report.warnings:
+            _log.warning(warning)
+        return report.loaded
+    for warning in report.warnings:
+        print(f"entrepot: warning: {warning}", file=sys.stderr)  # noqa: T201 - the log is not set up yet
+    for problem in report.problems:
+        print(f"entrepot: {problem}", file=sys.stderr)  # noqa: T201 - as above
+    return None
+
+
+def _configure_log(loaded: Loaded) -> None:
+    from entrepot.serving.from_config import log_settings  # noqa: PLC0415 - see the module's head
+    from entrepot.telemetry import logs  # noqa: PLC0415 - as above
+
+    logs.configure(log_settings(loaded.config))
+
+
+def _serve(loaded: Loaded) -> int:
+    from entrepot.serving.errors import StartRefused  # noqa: PLC0415 - see the module's head
+    from entrepot.serving.from_config import serve_settings  # noqa: PLC0415 - as above
+    from entrepot.serving.house import House  # noqa: PLC0415 - as above
+    from entrepot.serving.supervisor import Supervisor  # noqa: PLC0415 - as above
+
+    settings = serve_settings(loaded.config, web=_WEB, jobs=_JOBS)
+    try:
+        with House(settings) as house:
+            return Supervisor(settings, house).run()
+    except StartRefused as error:
+        print(f"entrepot: {error}", file=sys.stderr)  # noqa: T201 - meant for the person who started it
+        return 1

@@ -1,0 +1,55 @@
+"""Leases: who may do a job now, and from when on anybody may.
+
+A row says: until `expires_at` nobody but `holder` may do the job `name`. While a job runs, its holder moves the time
+forward; when it is done, the row belongs to nobody and the time is that of the next run. So several replicas share jobs
+without speaking to each other, and a job whose holder died is taken up when the time has come.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import and_, bindparam, or_, select, update
+
+from entrepot.metadata import clock
+from entrepot.metadata.database import Reader, Transaction
+from entrepot.metadata.query import Query
+from entrepot.metadata.work_tables import leases
+
+_L = leases.c
+_ADD = Query(
+    lambda d: (
+        d.insert(leases).values(name=bindparam("name"), holder="", expires_at=bindparam("at")).on_conflict_do_nothing()
+    ),
+    "leases.add",
+)
+_TAKE = Query(
+    update(leases)
+    .where(and_(_L.name == bindparam("lease"), or_(_L.holder == bindparam("me"), _L.expires_at <= bindparam("now"))))
+    .values(holder=bindparam("me"), expires_at=bindparam("until")),
+    "leases.take",
+)
+_RELEASE = Query(
+    update(leases)
+    .where(and_(_L.name == bindparam("lease"), _L.holder == bindparam("me")))
+    .values(holder="", expires_at=bindparam("at")),
+    "leases.release",
+)
+_EXPIRES = Query(select(_L.expires_at).where(_L.name == bindparam("lease")), "leases.expires")
+
+
+async def take(tx: Transaction, name: str, holder: str, *, seconds: float) -> bool:
+    """Take a lease that is free or already ours, for so long; True when it is ours."""
+    now = clock.now()
+    await tx.execute(_ADD, name=name, at=now)
+    until = clock.after(seconds)
+    return await tx.execute(_TAKE, lease=name, me=holder, now=now, until=until) == 1
+
+
+async def release(tx: Transaction, name: str, holder: str, *, again_in: float) -> None:
+    """Give a lease back; nobody may take it before `again_in` seconds have passed."""
+    await tx.execute(_RELEASE, lease=name, me=holder, at=clock.after(again_in))
+
+
+async def expires_at(reader: Reader, name: str) -> int | None:
+    """Say until when a lease is held or not to be taken, in microseconds since the epoch."""
+    row = await reader.one(_EXPIRES, lease=name)
+    return None if row is None else int(row[0])

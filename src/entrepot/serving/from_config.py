@@ -1,0 +1,100 @@
+"""From the configuration to what the supervisor needs."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from entrepot.config.address import parse_address
+from entrepot.serving.health_checks import Check, FileCheck, HealthSettings, HttpCheck, StorageCheck, TcpCheck
+from entrepot.serving.settings import Address, DebugSettings, HttpSettings, ServeSettings, TlsSettings
+from entrepot.telemetry.logs import LogSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from entrepot.config import Config
+    from entrepot.config.schema.health import Health
+    from entrepot.config.schema.http import Http
+
+#: More web processes than this serve nobody better: the disk and the network are the limit then.
+_MOST_WORKERS: Final = 8
+
+
+def serve_settings(config: Config, *, web: str, jobs: str) -> ServeSettings:
+    """Give the settings of `serve` for a configuration; `web` and `jobs` are the entry points of the workers."""
+    debug = config.http.debug.address
+    return ServeSettings(
+        address=_address(config.http),
+        workers=config.workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0))),
+        web=web,
+        jobs=jobs,
+        config=pickle.dumps(config),
+        tls=_tls(config.http),
+        http=HttpSettings(http2=config.http.http2.enabled and config.http.tls.enabled),
+        debug=None if debug is None else DebugSettings(host=debug.host, port=debug.port, metrics_path=_metrics(config)),
+        health=HealthSettings(checks=tuple(_checks(config.health, config.data))),
+        log=log_settings(config),
+        drain_seconds=config.http.drain,
+        data=config.data.absolute(),
+    )
+
+
+def log_settings(config: Config) -> LogSettings:
+    """Give the settings of the log."""
+    log = config.log
+    return LogSettings(
+        level=config.level, formatter=log.formatter, fields=dict(log.fields), access_log=not log.accesslog.disabled
+    )
+
+
+def _address(http: Http) -> Address:
+    address = http.address
+    if address.socket is not None:
+        return Address(unix=address.socket.absolute())
+    return Address(host=address.host or _everywhere(), port=address.port)
+
+
+def _everywhere() -> str:
+    """Give the address for all interfaces; that of IPv6 takes IPv4 connections too."""
+    return "::" if Path("/proc/net/if_inet6").exists() else "0.0.0.0"  # noqa: S104 - asked for by `:5000`
+
+
+def _tls(http: Http) -> TlsSettings | None:
+    if not http.tls.enabled:
+        return None
+    return TlsSettings(
+        certificate=Path(http.tls.certificate),
+        key=Path(http.tls.key),
+        client_cas=tuple(Path(path) for path in http.tls.clientcas),
+        minimum=http.tls.lowest,
+        look_seconds=http.tls.reload,
+    )
+
+
+def _metrics(config: Config) -> str | None:
+    prometheus = config.http.debug.prometheus
+    return prometheus.path if prometheus.enabled else None
+
+
+def _checks(health: Health, data: Path) -> Iterator[Check]:
+    if health.storagedriver.enabled:
+        driver = health.storagedriver
+        probe = StorageCheck(folder=data).probe
+        yield Check(name="storagedriver_filesystem", probe=probe, interval=driver.interval, threshold=driver.threshold)
+    for file in health.file:
+        probe = FileCheck(file=Path(file.file)).probe
+        yield Check(name=file.file, probe=probe, interval=file.interval, threshold=file.threshold)
+    for http in health.http:
+        headers = {
+            name: ", ".join(value.get_secret_value() for value in values) for name, values in http.headers.items()
+        }
+        timeout = http.timeout or http.interval
+        probe = HttpCheck(uri=http.uri, status=http.statuscode, timeout=timeout, headers=headers).probe
+        yield Check(name=http.uri, probe=probe, interval=http.interval, threshold=http.threshold)
+    for tcp in health.tcp:
+        address = parse_address(tcp.addr)
+        probe = TcpCheck(host=address.host, port=address.port, timeout=tcp.timeout or tcp.interval).probe
+        yield Check(name=tcp.addr, probe=probe, interval=tcp.interval, threshold=tcp.threshold)
