@@ -2,6 +2,7 @@
 
 import re
 import tracemalloc
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.http.transport import Answer, AsgiClient
 from tests.support.app import Opener
 
 TAGS = f"/v2/{NAME}/tags/list"
-ABSURD = ["-1", "abc", "1e18", "%2B1", "1.5", "0x10", "", "%20", "١"]
+ABSURD = ["-1", "abc", "1e18", "%2B1", "1.5", "0x10", "", "%20", "%D9%A1"]
 
 
 def next_page(answer: Answer) -> str | None:
@@ -55,7 +56,7 @@ async def test_tags_come_in_bytewise_order(tagged: AsgiClient) -> None:
 async def test_tags_in_pages(tagged: AsgiClient, size: int) -> None:
     """Following the links gives each tag once, and the last page has no link."""
     pages = await all_pages(tagged, f"{TAGS}?n={size}", "tags")
-    assert sum(pages, []) == ["V3", "_x", "latest", "v1", "v10", "v2"]
+    assert list(chain(*pages)) == ["V3", "_x", "latest", "v1", "v10", "v2"]
     assert all(len(page) == size for page in pages[:-1])
 
 
@@ -137,7 +138,7 @@ async def test_the_catalog_is_ordered_by_path_component(filled: AsgiClient) -> N
 async def test_the_catalog_in_pages(filled: AsgiClient, size: int) -> None:
     """Following the links gives each repository once."""
     pages = await all_pages(filled, f"/v2/_catalog?n={size}", "repositories")
-    assert sum(pages, []) == ["a/b", "a/b-c/d", "a-b/x", "b/x", "z"]
+    assert list(chain(*pages)) == ["a/b", "a/b-c/d", "a-b/x", "b/x", "z"]
 
 
 async def test_catalog_limits(filled: AsgiClient) -> None:
