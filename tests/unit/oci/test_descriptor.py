@@ -38,6 +38,7 @@ def test_all_fields_are_read() -> None:
 def test_the_required_fields_are_enough(digest: Digest, size: int) -> None:
     """Optional fields may be missing, null or empty."""
     value = {"mediaType": "a/b", "digest": str(digest), "size": size}
+    assert MAX_SIZE == 9_223_372_036_854_775_807
     plain = Descriptor(media_type="a/b", digest=digest, size=size)
     nothing = {"annotations": None, "artifactType": None, "platform": None, "urls": None, "data": None}
     assert parse_descriptor(value, "x") == plain
