@@ -19,14 +19,14 @@ _log = logging.getLogger(__name__)
 def announce(settings: ServeSettings, house: House) -> None:
     """Say where the registry listens: as lines for a person, or as a record when the log is for machines."""
     url = house.address.url(tls=settings.tls is not None)
+    debug = f"http://{settings.debug.host}:{house.debug_port}/debug/health" if settings.debug else None
     if settings.log.formatter != "text":
-        _log.info("listening on %s", url, extra={"version": entrepot.__version__, "data": str(settings.data)})
+        said = {"version": entrepot.__version__, "data": str(settings.data), **({"debug": debug} if debug else {})}
+        _log.info("listening on %s", url, extra=said)
         return
-    lines = [f"Entrepot {entrepot.__version__} is ready.", f"  address  {url}"]
-    if settings.data:
-        lines.append(f"  data     {settings.data}")
-    if settings.debug and house.debug_port:
-        lines.append(f"  debug    http://{settings.debug.host}:{house.debug_port}/debug/health")
+    lines = [f"Entrepot {entrepot.__version__} is ready.", f"  address  {url}", f"  data     {settings.data}"]
+    if debug:
+        lines.append(f"  debug    {debug}")
     print("\n".join(lines), flush=True)  # noqa: T201 - meant for the person who started it
 
 

@@ -1,0 +1,318 @@
+"""A real `entrepot serve` on a free port in a folder of its own, for tests that need processes.
+
+    with Server(config={...}) as server:
+        requests to server.url, as ("admin", server.admin_password)
+
+It is stopped by its pid and nothing else; when a test fails, `server.logs()` says what it said.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+import yaml
+
+ADMIN_PASSWORD = "password-of-the-admin-in-tests"
+START_SECONDS = 60.0
+
+_READY = re.compile(r"""^\s+address\s+(?P<url>\S+)$|listening on (?P<json>[^"]+)\"""", re.MULTILINE)
+_DEBUG = re.compile(r"""(?:^\s+debug\s+|"debug":")(http://\S+?)/debug/health""", re.MULTILINE)
+
+
+class ServerFailed(AssertionError):
+    """The server ended, or did not become ready; the text holds its output."""
+
+
+class Server:
+    """A running registry.
+
+    Args:
+        config: Sections of a config.yml, laid over a minimal one (`version`, storage in `data`, a free port, a debug
+            listener); None starts without a file, as a person without one would.
+        text: A whole config.yml instead, taken as it is.
+        data: The folder of the data; made in a temporary folder when None, and removed at the end.
+        env: More environment variables; one set to None is taken away.
+        workers: Web processes.
+        arguments: More arguments for `serve`.
+        prefix: Put before the command, such as `["unshare", "--pid", "--fork"]`.
+        listen: The address; a free port of the loopback when None.
+        start: Start at once; else call `start`.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        *,
+        text: str | None = None,
+        data: Path | None = None,
+        env: Mapping[str, str | None] | None = None,
+        workers: int | None = 2,
+        arguments: list[str] | None = None,
+        prefix: list[str] | None = None,
+        listen: str | None = "127.0.0.1:0",
+        start: bool = True,
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="entrepot-server-"))
+        self.data = data or self.folder / "data"
+        self._config = config
+        self._text = text
+        self._env = dict(env or {})
+        self._workers = workers
+        self._arguments = arguments or []
+        self._prefix = prefix or []
+        self._listen = listen
+        self._output: list[str] = []
+        self._reader: threading.Thread | None = None
+        self.process: subprocess.Popen[str] | None = None
+        self.started_in = 0.0  #: seconds from the start to being ready
+        self.url = ""  #: http://127.0.0.1:PORT, https:// or unix:PATH
+        self.debug_url = ""  #: of the debug listener; empty without one
+        if start:
+            try:
+                self.start()
+            except BaseException:
+                self.close()
+                raise
+
+    # ------------------------------------------------------------------------------------------------ life
+
+    def start(self, *, wait: bool = True) -> Self:
+        """Start it (again), on the address it had before; waits until it is ready.
+
+        Raises:
+            ServerFailed: It ended before that.
+        """
+        assert self.process is None, "the server runs already"
+        begun = time.monotonic()
+        self.process = subprocess.Popen(
+            self.command(),
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        mark = len(self._output)
+        self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
+        self._reader.start()
+        if wait:
+            self._wait_until_ready(mark, begun)
+        return self
+
+    def stop(self, *, timeout: float = 40.0) -> int:
+        """Stop it as an operator would (SIGTERM); returns the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(timeout)
+
+    def kill(self) -> None:
+        """Kill the supervisor with -9, and wait until none of its processes is left."""
+        family = self.family()
+        self.signal(signal.SIGKILL)
+        self.wait(10)
+        gone, alive = psutil.wait_procs(family, timeout=10)
+        assert not alive, f"still running after the supervisor was killed: {alive}; {len(gone)} gone"
+
+    def wait(self, timeout: float = 40.0) -> int:
+        """Wait for its end; returns the exit code."""
+        assert self.process is not None, "the server does not run"
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise ServerFailed(f"the server did not end within {timeout} s\n{self.logs()}") from None
+        if self._reader:
+            self._reader.join(5)
+        self.process = None
+        return code
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the supervisor."""
+        assert self.process is not None, "the server does not run"
+        self.process.send_signal(number)
+
+    def close(self) -> None:
+        """Stop it, if it runs, and remove what it made in temporary folders."""
+        if self.process is not None:
+            family = self.family()
+            self.signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            for process in family:  # with a prefix such as unshare, the children are not ours to be signalled by pid
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self.process = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            print(f"--- output of the server\n{self.logs()}\n---")
+        self.close()
+
+    # ------------------------------------------------------------------------------------------- processes
+
+    @property
+    def pid(self) -> int:
+        """Pid of the supervisor."""
+        assert self.process is not None, "the server does not run"
+        return self.process.pid
+
+    def family(self) -> list[psutil.Process]:
+        """List all its processes, the supervisor first."""
+        try:
+            top = psutil.Process(self.pid)
+            return [top, *top.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def web_main(self) -> psutil.Process:
+        """Return the process that holds the web workers."""
+        return next(process for process in self._children() if _workers_of(process))
+
+    def web_workers(self) -> list[psutil.Process]:
+        """List the processes that answer requests."""
+        return _workers_of(self.web_main())
+
+    def job_worker(self) -> psutil.Process:
+        """Return the process that runs jobs."""
+        return next(process for process in self._children() if not process.children())
+
+    def _children(self) -> list[psutil.Process]:
+        children = psutil.Process(self.pid).children()
+        return [process for process in children if any("entrepot.serving" in part for part in process.cmdline())]
+
+    # ---------------------------------------------------------------------------------------------- access
+
+    @property
+    def address(self) -> str:
+        """`127.0.0.1:PORT`, as clients name a registry."""
+        return self.url.partition("://")[2]
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def admin_password(self) -> str:
+        """Password of the account `admin`: what the environment gave, or what the first start made."""
+        file = self.data / "entrepot" / "admin-password"
+        if file.exists():
+            return file.read_text().strip()
+        return self.environment().get("ENTREPOT_ADMIN_PASSWORD", "")
+
+    @property
+    def authorization(self) -> str:
+        """An Authorization header of the admin."""
+        return "Basic " + base64.b64encode(f"admin:{self.admin_password}".encode()).decode()
+
+    def logs(self) -> str:
+        """Return everything it wrote so far, over all starts."""
+        return "".join(self._output)
+
+    def wait_for_log(self, pattern: str, timeout: float = 20.0) -> re.Match[str]:
+        """Wait until its output matches."""
+        deadline = time.monotonic() + timeout
+        while not (found := re.search(pattern, self.logs())):
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"no {pattern!r} within {timeout} s in\n{self.logs()}")
+            time.sleep(0.02)
+        return found
+
+    # --------------------------------------------------------------------------------------------- command
+
+    def command(self) -> list[str]:
+        """Give the command line."""
+        command = [*self._prefix, str(Path(sys.executable).parent / "entrepot"), "serve"]
+        if (file := self._config_file()) is not None:
+            command.append(str(file))
+        elif not self._arguments or "--data" not in self._arguments:
+            command += ["--data", str(self.data)]
+        if self._listen is not None:
+            command += ["--listen", self._listen]
+        if self._workers is not None:
+            command += ["--workers", str(self._workers)]
+        return [*command, *self._arguments]
+
+    def environment(self) -> dict[str, str]:
+        """Give the environment: ours without what would configure a registry, and what the test adds."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "ENTREPOT_"))}
+        wanted = {"ENTREPOT_ADMIN_PASSWORD": ADMIN_PASSWORD, **self._env}
+        return {**kept, **{name: value for name, value in wanted.items() if value is not None}}
+
+    def _config_file(self) -> Path | None:
+        if self._text is None and self._config is None:
+            return None
+        file = self.folder / "config.yml"
+        file.write_text(self._text if self._text is not None else yaml.safe_dump(self._whole_config()))
+        return file
+
+    def _whole_config(self) -> dict[str, Any]:
+        base = {
+            "version": "0.1",
+            "storage": {"filesystem": {"rootdirectory": str(self.data)}},
+            "http": {"debug": {"addr": "127.0.0.1:0", "prometheus": {"enabled": True}}},
+        }
+        # Through JSON: the caller's mappings stay as they are, and YAML writes no aliases.
+        return _merged(base, json.loads(json.dumps(self._config)))
+
+    # --------------------------------------------------------------------------------------------- output
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._output.append(line)
+        process.stdout.close()
+
+    def _wait_until_ready(self, mark: int, begun: float) -> None:
+        assert self.process is not None
+        while not (found := _READY.search("".join(self._output[mark:]))):
+            if self.process.poll() is not None:
+                code = self.wait()
+                raise ServerFailed(f"the server ended with exit code {code} before it was ready\n{self.logs()}")
+            if time.monotonic() - begun > START_SECONDS:
+                raise ServerFailed(f"the server was not ready within {START_SECONDS} s\n{self.logs()}")
+            time.sleep(0.005)
+        self.started_in = time.monotonic() - begun
+        self.url = (found["url"] or found["json"]).replace("[::]", "127.0.0.1")
+        debug = _DEBUG.search("".join(self._output[mark:]))
+        self.debug_url = debug[1] if debug else ""
+        if self._listen and self._listen.endswith(":0"):
+            self._listen = self.address
+
+
+def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _workers_of(process: psutil.Process) -> list[psutil.Process]:
+    """List the spawned workers below a process; multiprocessing's tracker is none."""
+    return [child for child in process.children() if any("spawn_main" in part for part in child.cmdline())]
