@@ -32,13 +32,16 @@ class Progress:
     repository: str = ""
 
 
+OnProgress = Callable[[Progress], None]
+
+
 @dataclass(frozen=True, slots=True)
 class AdoptionRun:
     """Adopts everything in a folder that is not adopted yet."""
 
     intake: Intake
     report: ReportFile
-    on_progress: Callable[[Progress], None] = lambda _progress: None
+    on_progress: OnProgress = lambda _progress: None
 
     async def run(self) -> Progress:
         """Do it, from wherever an earlier run stopped; return the counts of this run."""
