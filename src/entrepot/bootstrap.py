@@ -12,7 +12,9 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
+from entrepot.access.admin import set_password
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
+from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import build_access, prepare_access
 from entrepot.config import Config
 from entrepot.jobs.model import Job
@@ -121,3 +123,12 @@ async def in_background(work: Awaitable[None]) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def change_password(config: Config, name: str, password: str) -> bool:
+    """Change an account's password; False when there is no such account."""
+    stores = await open_embedded(config.state)
+    try:
+        return await set_password(stores.metadata, config.state, hash_password, name, password)
+    finally:
+        await stores.close()

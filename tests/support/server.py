@@ -260,7 +260,8 @@ class Server:
 
     def environment(self) -> dict[str, str]:
         """Give the environment: ours without what would configure a registry, and what the test adds."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "ENTREPOT_"))}
+        foreign = ("REGISTRY_", "ENTREPOT_", "PYTHONDONTWRITEBYTECODE")  # the last would make each start compile anew
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         wanted = {"ENTREPOT_ADMIN_PASSWORD": ADMIN_PASSWORD, **self._env}
         return {**kept, **{name: value for name, value in wanted.items() if value is not None}}
 

@@ -12,7 +12,7 @@ import sys
 def main() -> None:
     """Run the command that the arguments name."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["serve"] and not {"-h", "--help"} & set(arguments):
+    if arguments[:1] == ["serve"]:
         from entrepot.cli.serve import serve_command  # noqa: PLC0415 - keeps typer out of the registry's start
 
         sys.exit(serve_command(arguments[1:]))

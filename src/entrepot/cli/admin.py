@@ -1,0 +1,51 @@
+"""`entrepot admin`: what the account of the administrator needs from the outside."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from typing import Annotated
+
+import typer
+
+from entrepot import bootstrap
+from entrepot.access.admin import NAME
+from entrepot.cli.folder import run
+from entrepot.cli.place import ConfigFile, Data, located
+
+app = typer.Typer(no_args_is_help=True, help="Look after the administrator's account.")
+
+_SHORTEST = 12
+
+FromInput = Annotated[bool, typer.Option("--stdin", help="Read the new password from standard input.")]
+Generate = Annotated[bool, typer.Option("--generate", help="Make a password up and print it.")]
+Account = Annotated[str, typer.Option("--user", help="Another account than the administrator's.")]
+
+
+@app.command("password")
+def password_command(
+    *,
+    config: ConfigFile = None,
+    data: Data = None,
+    stdin: FromInput = False,
+    generate: Generate = False,
+    user: Account = NAME,
+) -> None:
+    """Set a new password. Whoever signed in with the old one is signed out within seconds."""
+    place = located(config, data)
+    password = _new_password(stdin=stdin, generate=generate)
+    if len(password) < _SHORTEST:
+        typer.echo(f"error: a password needs at least {_SHORTEST} characters", err=True)
+        raise typer.Exit(1)
+    if not run(lambda: bootstrap.change_password(place, user, password)):
+        typer.echo(f"error: there is no account {user!r}", err=True)
+        raise typer.Exit(1)
+    typer.echo(password if generate else f"The password of {user} is changed.")
+
+
+def _new_password(*, stdin: bool, generate: bool) -> str:
+    if generate:
+        return secrets.token_urlsafe(18)
+    if stdin:
+        return sys.stdin.readline().rstrip("\n")
+    return str(typer.prompt("New password", hide_input=True, confirmation_prompt=True))

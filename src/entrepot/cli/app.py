@@ -1,0 +1,39 @@
+"""The commands and their help, but for the running of `serve` (see `main`)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import entrepot
+from entrepot.cli import admin, config, layout, project, readonly
+from entrepot.cli.adopt import adopt_command
+from entrepot.cli.serve import serve_command
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Entrepot, a container image registry: a faster drop-in successor of registry:2.",
+)
+
+app.add_typer(project.app, name="project")
+app.add_typer(readonly.app, name="readonly")
+app.add_typer(admin.app, name="admin")
+app.add_typer(config.app, name="config")
+app.add_typer(layout.app, name="layout")
+app.command("adopt")(adopt_command)
+
+
+@app.command("serve", add_help_option=False, context_settings={"ignore_unknown_options": True})
+def serve(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Run the registry: serve [CONFIG] --listen HOST:PORT --data DIR [--workers N]."""
+    raise typer.Exit(serve_command(arguments or []))
+
+
+@app.callback(invoke_without_command=True)
+def root(*, version: Annotated[bool, typer.Option("--version", "-v", help="Print the version.")] = False) -> None:
+    """Print the version, if asked."""
+    if version:
+        typer.echo(f"entrepot {entrepot.__version__}")
+        raise typer.Exit

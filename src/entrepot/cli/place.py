@@ -1,0 +1,61 @@
+"""Which registry a command means: the folder that `serve` was given, by the same options."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from entrepot.cli.folder import opened, run
+from entrepot.config import Config, ConfigInvalid, load
+from entrepot.metadata.opening import METADATA_NAME, Stores
+
+T = TypeVar("T")
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The configuration file that serve was given, if any."),
+]
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="The data folder that serve was given; default ./data.")
+]
+
+
+def with_registry(config: Path | None, data: Path | None, work: Callable[[Stores], Awaitable[T]]) -> T:
+    """Open the databases of the registry that the options name, and do something with them.
+
+    Raises:
+        typer.Exit: There is no registry there; the reason is on standard error.
+    """
+    place = located(config, data)
+
+    async def inside() -> T:
+        async with opened(place.data) as stores:
+            return await work(stores)
+
+    return run(inside)
+
+
+def located(config: Path | None, data: Path | None) -> Config:
+    """Give the configuration of the registry that the options name.
+
+    Raises:
+        typer.Exit: There is no registry there; the reason is on standard error.
+    """
+    try:
+        found = load(config, os.environ, data=data).config
+    except ConfigInvalid as error:
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(1) from None
+    if not (found.state / METADATA_NAME).exists():
+        typer.echo(
+            f"error: there is no registry in {found.data.absolute()} yet. Name its folder with --data DIR, or its "
+            f"configuration file with --config FILE.",
+            err=True,
+        )
+        raise typer.Exit(1)
+    return found
