@@ -2,6 +2,7 @@
 
 import re
 import socket
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -62,3 +63,30 @@ def test_tests_run_on_the_versions_that_are_served() -> None:
 def names(requirements: list[str]) -> set[str]:
     """Take the normalised package names out of requirement lines."""
     return {re.split(r"[<>=\[; ]", line, maxsplit=1)[0].lower().replace("_", "-") for line in requirements}
+
+
+def test_every_target_is_explained_by_help() -> None:
+    """`make help` lists every target that a person may call."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    declared = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert declared
+    for target in declared[1].split():
+        if not target.startswith("packages-"):
+            assert re.search(rf"^{target}:.*## \S", makefile, re.MULTILINE), target
+
+
+def test_the_scripts_are_what_every_shell_understands() -> None:
+    """Set-up runs with the plain shell of a fresh Debian, before anything is installed."""
+    scripts = [*(ROOT / "tools").glob("*.sh"), *(ROOT / "deploy").glob("**/*.sh")]
+    assert scripts
+    for script in scripts:
+        assert script.stat().st_mode & 0o111, f"{script} cannot be run"
+        assert script.read_text(encoding="utf-8").startswith("#!/bin/sh\n"), script
+        subprocess.run(["/bin/sh", "-n", script], check=True)
+
+
+def test_the_lists_of_packages_are_read_as_written() -> None:
+    """Each line of a package list names what must be there and the packages that bring it, and nothing more."""
+    for file in (ROOT / "tools" / "packages").iterdir():
+        lines = file.read_text(encoding="utf-8").splitlines()
+        assert all(len(line.split()) == 2 for line in lines if line and not line.startswith("#")), file
