@@ -119,5 +119,8 @@ class Authorizer:
 
     async def _is_open(self) -> bool:
         """Tell whether anonymous callers were granted anything beside public projects."""
-        from_anyone = await self._policy.grants_for(ANONYMOUS)
-        return any(grant.audience is Audience.ANYONE for grant in from_anyone)
+        for fresh in (False, True):
+            grants = await self._policy.grants_for(ANONYMOUS, fresh=fresh)
+            if any(grant.audience is Audience.ANYONE for grant in grants):
+                return True
+        return False

@@ -48,6 +48,7 @@ _LEEWAY = 5.0
 _HEADER_FIELDS = frozenset({"alg", "kid", "typ"})
 #: Our claim that ties a token to an account: kind, id and epoch.
 _ACCOUNT = "entrepot"
+_KINDS = frozenset(kind.value for kind in PrincipalKind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +170,7 @@ class OwnTokenChecker:
 
 def _account(claims: dict[str, object]) -> Principal:
     match claims.get(_ACCOUNT):
-        case {"kind": str(kind), "id": int() | None as number, "epoch": int(epoch)}:
+        case {"kind": str(kind), "id": int() | None as number, "epoch": int(epoch)} if kind in _KINDS:
             return Principal(kind=PrincipalKind(kind), name=text(claims, "sub"), id=number, epoch=epoch)
     raise TokenRefused("the token does not say whose it is")
 

@@ -1,16 +1,23 @@
 """A real database, and the parts of access built over it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from entrepot.access.authorizer import Authorizer
 from entrepot.access.keys import SigningKeys, load_or_create
+from entrepot.access.model import Principal, PrincipalKind
+from entrepot.access.policy import Policy
+from entrepot.metadata import grants, principals, projects
 from entrepot.metadata.database import Database
 from entrepot.metadata.ddl import create_all
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata
+
+#: Makes an account with grants, pairs of resource and actions.
+AccountMaker = Callable[..., Awaitable[Principal]]
 
 
 @dataclass
@@ -36,6 +43,44 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     await create_all(opened, metadata)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def policy(database: Database, clock: Clock) -> Policy:
+    """Give a policy that remembers for five seconds of the test's clock."""
+    return Policy(database, max_age=5, clock=clock)
+
+
+@pytest.fixture
+def authorizer(policy: Policy) -> Authorizer:
+    """Give an authorizer over that policy."""
+    return Authorizer(policy)
+
+
+@pytest.fixture
+def account(database: Database) -> AccountMaker:
+    """Give a function that makes an account with grants."""
+
+    async def make(name: str, *rights: tuple[str, str], secret: str = "x") -> Principal:
+        await database.write(lambda tx: principals.create(tx, principals.USER, name, secret=secret))
+        record = await principals.find(database, principals.USER, name)
+        assert record is not None
+        for resource, actions in rights:
+            await grant(database, principal_id=record.id, resource=resource, actions=actions)
+        return Principal(kind=PrincipalKind.USER, name=name, id=record.id, epoch=record.epoch)
+
+    return make
+
+
+async def grant(database: Database, **fields: object) -> None:
+    """Add a grant."""
+    await database.write(lambda tx: grants.add(tx, origin="test", **fields))
+
+
+async def make_project(database: Database, name: str, *, public: bool) -> None:
+    """Add a project, or change its visibility."""
+    await database.write(lambda tx: projects.ensure(tx, name))
+    await database.write(lambda tx: projects.set_public(tx, name, public=public))
 
 
 @pytest.fixture(scope="session")
