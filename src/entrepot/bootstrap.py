@@ -16,12 +16,22 @@ from entrepot.access.admin import set_password
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import build_access, prepare_access
+from entrepot.adoption.gate import FolderGate
+from entrepot.adoption.intake import Intake
+from entrepot.adoption.note import leave_note
+from entrepot.adoption.report import ReportFile
+from entrepot.adoption.rights import require_rights
+from entrepot.adoption.state import prepare
+from entrepot.adoption.tree import Tree
 from entrepot.config import Config
+from entrepot.jobs.adoption import FolderAdoption
 from entrepot.jobs.model import Job
 from entrepot.jobs.outbox import Handler, OutboxConsumer
 from entrepot.jobs.upload_purging import UploadPurging
 from entrepot.jobs.worker import JobWorker
 from entrepot.metadata.opening import Stores, open_embedded
+from entrepot.projection.files import TreeFiles
+from entrepot.projection.projector import Projector
 from entrepot.registry.read_only import ReadOnlySwitch
 from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
@@ -44,22 +54,33 @@ class Embedded:
     store: FilesystemBlobStore
     read_only: ReadOnlySwitch
     registry: Registry
+    intake: Intake
 
 
 @contextlib.asynccontextmanager
 async def embedded(config: Config) -> AsyncIterator[Embedded]:
     """Open a registry in the folder that the configuration names."""
+    require_rights(config.data)
     async with contextlib.AsyncExitStack() as stack:
         stores = await open_embedded(config.state)
         stack.push_async_callback(stores.close)
+        leave_note(config.data)
         store = stack.enter_context(contextlib.closing(FilesystemBlobStore(config.data)))
         read_only = ReadOnlySwitch(stores.metadata, configured=config.storage.maintenance.readonly.enabled)
         await read_only.look()
         settings = RegistrySettings(
             delete_enabled=config.storage.delete.enabled, read_only=read_only, sparse_indexes=config.sparse_indexes
         )
-        registry = build_registry(metadata=stores.metadata, work=stores.work, store=store, settings=settings)
-        yield Embedded(config=config, stores=stores, store=store, read_only=read_only, registry=registry)
+        intake = Intake(stores.metadata, Tree(config.data))
+        await prepare(intake.metadata, intake.tree)
+        registry = build_registry(
+            metadata=stores.metadata,
+            work=stores.work,
+            store=store,
+            settings=settings,
+            gate=FolderGate(intake, ReportFile(config.data)),
+        )
+        yield Embedded(config=config, stores=stores, store=store, read_only=read_only, registry=registry, intake=intake)
 
 
 @contextlib.asynccontextmanager
@@ -96,7 +117,11 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
 def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
     """List the jobs of an embedded registry."""
     purging = parts.config.storage.maintenance.uploadpurging
-    found = [Job(name="outbox", run=OutboxConsumer(parts.stores.metadata, outbox_handlers(parts), metrics).run)]
+    adoption = FolderAdoption(parts.intake, ReportFile(parts.config.data), metrics)
+    found = [
+        Job(name="outbox", run=OutboxConsumer(parts.stores.metadata, outbox_handlers(parts), metrics).run),
+        Job(name="adoption", run=adoption.run),
+    ]
     if purging.enabled:
         purge = UploadPurging(
             work=parts.stores.work,
@@ -109,9 +134,9 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
     return found
 
 
-def outbox_handlers(parts: Embedded) -> list[Handler]:  # noqa: ARG001 - what handlers are made of
+def outbox_handlers(parts: Embedded) -> list[Handler]:
     """List who is told what transactions left to be done."""
-    return []
+    return [Projector(parts.stores.metadata, TreeFiles(parts.config.data)).project]
 
 
 @contextlib.asynccontextmanager

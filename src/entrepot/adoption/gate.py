@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from entrepot.adoption import state
 from entrepot.adoption.intake import Adopted, Intake
+from entrepot.adoption.report import ReportFile
 from entrepot.adoption.state import AdoptionState
 from entrepot.metadata import repositories
 from entrepot.oci.errors import Unavailable
@@ -18,16 +18,16 @@ _POLL_SECONDS = 0.1
 class FolderGate:
     """Adopts a repository when the first request names it."""
 
-    def __init__(self, intake: Intake, *, on_adopted: Callable[[Adopted], None], names_seconds: float = 30.0) -> None:
+    def __init__(self, intake: Intake, report: ReportFile, *, names_seconds: float = 30.0) -> None:
         """Guard a folder.
 
         Args:
             intake: Takes repositories in.
-            on_adopted: Told about each repository that was taken in here.
+            report: Where broken things are noted.
             names_seconds: How long a list of all names may be waited for.
         """
         self._intake = intake
-        self._on_adopted = on_adopted
+        self._report = report
         self._names_seconds = names_seconds
         self._complete = False
         self._running: dict[RepositoryName, asyncio.Task[Adopted]] = {}
@@ -65,7 +65,7 @@ class FolderGate:
     async def _adopt(self, name: RepositoryName) -> Adopted:
         try:
             adopted = await self._intake.adopt(name)
-            self._on_adopted(adopted)
+            self._report.append(adopted.problems)
             return adopted
         finally:
             del self._running[name]

@@ -24,6 +24,8 @@ def require_rights(root: Path) -> None:
     Raises:
         FolderNotUsable: They cannot; the message says which commands help.
     """
+    if not root.exists():
+        return  # making it will tell
     for folder in (root, *islice(_folders(root), _SAMPLE)):
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise FolderNotUsable(_advice(root, folder))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adoption.gate import FolderGate
-from entrepot.adoption.intake import Adopted, Intake
+from entrepot.adoption.intake import Intake
 from entrepot.adoption.report import ReportFile
 from entrepot.adoption.run import AdoptionRun
 from entrepot.adoption.state import prepare
@@ -30,13 +30,12 @@ class Folder:
 
     root: Path
     stores: Stores
-    adopted: list[Adopted] = field(default_factory=list)
 
     @property
     def registry(self) -> Registry:
         """The registry over the folder."""
         store = FilesystemBlobStore(self.root)
-        gate = FolderGate(self.intake, on_adopted=self.adopted.append, names_seconds=0.3)
+        gate = FolderGate(self.intake, ReportFile(self.root), names_seconds=0.3)
         return build_registry(
             metadata=self.stores.metadata,
             work=self.stores.work,
