@@ -52,7 +52,7 @@ def from_nanoseconds(nanoseconds: int) -> float:
 
 def format_duration(seconds: float) -> str:
     """The shortest sum of whole units, which `parse_duration` reads back."""
-    left = round(abs(seconds) * NANOSECONDS)
+    left = round(Fraction(abs(seconds)) * NANOSECONDS)  # a float product would round twice, and miss by one
     parts = []
     for unit in _WRITTEN:
         count, left = divmod(left, _UNITS[unit])

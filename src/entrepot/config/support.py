@@ -110,13 +110,6 @@ RULES: tuple[Rule, ...] = (
         lambda config: config.storage.type == "",
     ),
     _stops(
-        "auth.silly",
-        "chosen",
-        "lets in everybody who sends any Authorization header and is not offered; use auth.htpasswd, or auth.none for "
-        "an open registry",
-        lambda config: config.auth.silly is not None,
-    ),
-    _stops(
         "auth.token.rootcertbundle",
         "neither it nor `jwks` is set",
         "without it, or jwks, no token can be verified; give a PEM file of the issuer's certificates",
@@ -208,6 +201,12 @@ RULES: tuple[Rule, ...] = (
         "absent from a file, or `none`",
         "there is none, so everybody who reaches this registry may pull, push and, if enabled, delete",
         lambda config: config.open_registry,
+    ),
+    _warns(
+        "auth.silly",
+        "chosen",
+        "lets in everybody who sends any Authorization header; use auth.htpasswd to check names and passwords",
+        lambda config: config.auth.silly is not None,
     ),
     _warns(
         "storage.cache.blobdescriptor",

@@ -39,7 +39,7 @@ def test_check_says_ready_and_exits_with_0(config: Path) -> None:
 
 def test_check_says_what_is_wrong_and_exits_with_1(config: Path) -> None:
     """Every problem on its line."""
-    result = run("check", config, environ={"REGISTRY_STORAGE": "s3", "REGISTRY_AUTH": "silly"})
+    result = run("check", config, environ={"REGISTRY_STORAGE": "s3", "REGISTRY_PROXY_REMOTEURL": "https://x"})
     assert result.exit_code == 1
     assert result.stdout.count("error: ") == 2
     assert result.stdout.endswith(f"{config} is not ready to serve\n")

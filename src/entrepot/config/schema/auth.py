@@ -15,9 +15,9 @@ class Silly(Section):
 
     is_map: ClassVar[bool] = True
 
-    realm: Text = ""
+    realm: Text = Field(min_length=1)
     """Realm of the challenge."""
-    service: Text = ""
+    service: Text = Field(min_length=1)
     """Service of the challenge."""
 
 
@@ -71,7 +71,7 @@ class Auth(Choice):
     token: TokenAuth | None = None
     """Tokens that somebody else issues."""
     silly: Silly | None = None
-    """A make-believe sign-in. Stops the start."""
+    """A make-believe sign-in: any Authorization header will do. A warning says so."""
     none: NoAuth | None = None
     """No sign-in: an open registry."""
 

@@ -1,6 +1,8 @@
 """`catalog`, `tags`, `validation`, `policy`: what may be listed and pushed."""
 
 import re
+import warnings
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator
@@ -9,17 +11,26 @@ from entrepot.config.section import Section
 from entrepot.config.values import Count, Flag, Text, lowered, refuse
 
 USUAL_PAGE = 1000
+#: Longer ones are refused before any pattern sees them: matching may take time that grows with the square.
+LONGEST_URL = 2048
 
 
 def _or_usual(count: int) -> int:
     return count if count > 0 else USUAL_PAGE
 
 
+def _any_matches(patterns: Iterable[str], text: str) -> bool:
+    return any(re.search(pattern, text) for pattern in patterns)
+
+
 def _check_pattern(pattern: str) -> str:
     try:
-        re.compile(pattern)
-    except re.error:
-        raise refuse("must be a regular expression") from None
+        with warnings.catch_warnings():
+            # Python warns where it reads a pattern otherwise than Go does, such as [[:alpha:]].
+            warnings.simplefilter("error")
+            re.compile(pattern)
+    except (re.error, Warning):
+        raise refuse("must be a regular expression that Go and Python read alike") from None
     return pattern
 
 
@@ -50,6 +61,12 @@ class UrlRules(Section):
     deny: tuple[Pattern, ...] = ()
     """Regular expressions that no URL may match."""
 
+    def permit(self, url: str) -> bool:
+        """Whether a manifest may hold the URL. As in Go, a pattern matches anywhere unless it says otherwise."""
+        if len(url) > LONGEST_URL or not (self.allow or self.deny):
+            return False
+        return _any_matches(self.allow or ("",), url) and not _any_matches(self.deny, url)
+
 
 class Platform(Section):
     """A platform of an image."""
@@ -69,6 +86,13 @@ class IndexRules(Section):
     """Platforms whose images must be there when `platforms` is `list`."""
     sparse: Flag = False
     """`true` allows every image of an index to be missing, like `platforms: none`. Our own key."""
+
+    def require(self, *, architecture: str, os: str) -> bool:
+        """Whether the image for a platform must be there; one without a platform must be, unless none need be."""
+        if self.sparse or self.platforms == "none":
+            return False
+        listed = self.platforms == "list" and self.platformlist and (architecture or os)
+        return not listed or Platform(architecture=architecture, os=os) in self.platformlist
 
 
 class ManifestRules(Section):
@@ -94,6 +118,10 @@ class Validation(Section):
     def active(self) -> bool:
         """Whether the rules for URLs count."""
         return self.enabled or not self.disabled
+
+    def permits_url(self, url: str) -> bool:
+        """Whether a manifest may hold the URL for a layer kept elsewhere."""
+        return not self.active or self.manifests.urls.permit(url)
 
 
 class RepositoryPolicy(Section):
