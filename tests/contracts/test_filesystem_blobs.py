@@ -19,7 +19,7 @@ from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, BlobUploadUnknown, DigestInvalid, UploadRangeInvalid
 from entrepot.registry.ports import UploadProgress
 from tests.contracts.blob_uploads import append, pieces_of, push, read, walk
-from tests.support.disks import CountingFs, SlowFs
+from tests.support.disks import CountingFs, SlowFs, open_files
 
 Open = Callable[..., FilesystemBlobStore]
 
@@ -36,17 +36,6 @@ def open_store(tmp_path: Path) -> Iterator[Open]:
     yield open_store
     for store in opened:
         store.close()
-
-
-def open_files(folder: Path) -> list[str]:
-    """List the files below a folder that this process has open."""
-    found = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        try:
-            found.append(str(descriptor.readlink()))
-        except FileNotFoundError:  # the descriptor of this very listing
-            continue
-    return [path for path in found if path.startswith(str(folder))]
 
 
 # Reading back.
@@ -147,6 +136,17 @@ async def test_a_restart_within_a_boot_changes_nothing(open_store: Open) -> None
     after = open_store(disk, boot="monday")
     await after.seal("restarted", Digest.of(b"whole"), known=known)
     assert disk.read_back.total() == 0
+
+
+async def test_a_blob_with_its_upload_name_left_is_not_written_to(open_store: Open, tmp_path: Path) -> None:
+    """Where a power cut left both names of a rename, going on with the upload does not reach the blob."""
+    before = open_store(boot="monday")
+    blob = await push(before, b"published", upload_id="twice")
+    os.link(before.path(blob.key), tmp_path / "entrepot/uploads/twice")
+    after = open_store(boot="tuesday")
+    with pytest.raises(BlobUploadUnknown):
+        await append(after, "twice", b" and more", offset=9)
+    assert await read(after, blob.key) == b"published"
 
 
 # Layout.

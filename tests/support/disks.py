@@ -109,3 +109,14 @@ class FailingFs(HookedFs):
             file, data, offset = arguments
             os.pwrite(file, data[: len(data) // 2], offset)
         raise OSError(self._error, os.strerror(self._error))
+
+
+def open_files(folder: Path) -> list[str]:
+    """List the files below a folder that this process has open."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            found.append(str(descriptor.readlink()))
+        except FileNotFoundError:  # the descriptor of this very listing
+            continue
+    return [path for path in found if path.startswith(str(folder))]

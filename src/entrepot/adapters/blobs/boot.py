@@ -39,8 +39,14 @@ def mark_uploads_of_older_boots(fs: Fs, folder: str, boot: str) -> None:
 
 
 def _mark(fs: Fs, path: str) -> None:
+    status = fs.stat(path)
+    if status.st_nlink > 1:
+        # Published when the power went, and this file system took away the old name after giving the new one. Whoever
+        # went on with the upload would write into the blob.
+        fs.unlink(path)
+        return
     try:
-        fs.set_mode(path, fs.stat(path).st_mode & 0o777 | OLDER_BOOT)
+        fs.set_mode(path, status.st_mode & 0o777 | OLDER_BOOT)
     except PermissionError:  # a file of another owner, which we could not publish with the right mode either
         fs.unlink(path)
 

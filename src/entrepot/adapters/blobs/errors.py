@@ -52,4 +52,4 @@ def _advice(error: OSError) -> str:
         return f"{reason}; try again"
     if error.errno in _FORBIDDEN:
         return f"{reason}; the operator must let the registry write to its folder"
-    return f"{reason}; the registry's log names the file"
+    return f"{reason}; the operator should look at the disk"
