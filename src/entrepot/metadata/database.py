@@ -71,7 +71,7 @@ class Database(Reader, Protocol):
 
     @property
     def statistics(self) -> Statistics:
-        """The counts of this process."""
+        """The counts of this process so far, a copy."""
         ...
 
     async def write(self, work: Work[T], *, name: str = "") -> T:

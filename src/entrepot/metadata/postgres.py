@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
@@ -111,7 +112,7 @@ class PostgresDatabase:
         self._writes = 0
         self._closed = False
         self._idle = asyncio.Event()
-        self.statistics = Statistics()
+        self._statistics = Statistics()
 
     @classmethod
     async def open(cls, url: str, *, connections: int = 10) -> Self:
@@ -133,10 +134,14 @@ class PostgresDatabase:
             )
         return cls(pool)
 
+    @property
+    def statistics(self) -> Statistics:
+        return replace(self._statistics)
+
     async def one(self, query: Query, **parameters: object) -> Row | None:
         compiled = query.compiled(POSTGRESQL)
         values = compiled.positional(parameters)
-        self.statistics.statements += 1
+        self._statistics.statements += 1
         with translated():
             record = await self._pool.fetchrow(compiled.text, *values)
         return None if record is None else tuple(record)
@@ -144,7 +149,7 @@ class PostgresDatabase:
     async def all(self, query: Query, **parameters: object) -> list[Row]:
         compiled = query.compiled(POSTGRESQL)
         values = compiled.positional(parameters)
-        self.statistics.statements += 1
+        self._statistics.statements += 1
         with translated():
             records = await self._pool.fetch(compiled.text, *values)
         return [tuple(record) for record in records]
@@ -189,7 +194,7 @@ class PostgresDatabase:
                 await self._pool.release(connection)
 
     async def _transact(self, connection: "asyncpg.pool.PoolConnectionProxy[Any]", work: Work[T], name: str) -> T:
-        transaction = PostgresTransaction(connection, self.statistics)
+        transaction = PostgresTransaction(connection, self._statistics)
         with translated():
             await connection.execute(_BEGIN)
         try:
@@ -203,8 +208,8 @@ class PostgresDatabase:
             transaction.failure = DatabaseError(f"transaction {name!r} is over")
         with translated():
             await connection.execute("COMMIT")
-        self.statistics.transactions += 1
-        self.statistics.commits += 1
+        self._statistics.transactions += 1
+        self._statistics.commits += 1
         return result
 
 

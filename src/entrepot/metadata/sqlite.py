@@ -3,6 +3,8 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -45,15 +47,23 @@ class SqliteDatabase:
             DatabaseUnavailable: The file cannot be opened.
         """
         self.path = path
-        self.statistics = Statistics()
-        writing = connect_writer(path, durability)
-        self._reading = connect_reader(path)
-        self._writer = Writer(writing, path, self.statistics, before_group, on_failure)
+        self._asked = 0
         self._closed = False
+        with ExitStack() as stack:
+            writing = stack.enter_context(closing(connect_writer(path, durability)))
+            self._reading = stack.enter_context(closing(connect_reader(path)))
+            self._writer = Writer(writing, path, before_group, on_failure)
+            stack.pop_all()
+
+    @property
+    def statistics(self) -> Statistics:
+        # Two threads count, each for itself: no count is lost between them.
+        done = self._writer.statistics
+        return replace(done, statements=done.statements + self._asked)
 
     async def one(self, query: Query, **parameters: object) -> Row | None:
         compiled = query.compiled(SQLITE)
-        self.statistics.statements += 1
+        self._asked += 1
         try:
             row: Row | None = self._reading.execute(compiled.text, compiled.named(parameters)).fetchone()
         except sqlite3.Error as error:
@@ -62,7 +72,7 @@ class SqliteDatabase:
 
     async def all(self, query: Query, **parameters: object) -> list[Row]:
         compiled = query.compiled(SQLITE)
-        self.statistics.statements += 1
+        self._asked += 1
         try:
             return self._reading.execute(compiled.text, compiled.named(parameters)).fetchall()
         except sqlite3.Error as error:

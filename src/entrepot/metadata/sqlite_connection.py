@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -40,17 +40,15 @@ def connect_writer(path: Path, durability: Durability) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         wanted = ".".join(map(str, OLDEST_SQLITE))
         raise DatabaseUnavailable(f"SQLite {sqlite3.sqlite_version} is too old: Entrepot needs {wanted} or newer")
-    with translated(path):
-        connection = _connect(path, "rwc")
-        for pragma in (
-            "journal_mode = WAL",
-            f"synchronous = {durability.value}",
-            "foreign_keys = ON",
-            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
-            f"journal_size_limit = {WAL_LIMIT_BYTES}",
-        ):
-            connection.execute(f"PRAGMA {pragma}").close()
-    return connection
+    return _connect(
+        path,
+        "rwc",
+        "journal_mode = WAL",
+        f"synchronous = {durability.value}",
+        "foreign_keys = ON",
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+        f"journal_size_limit = {WAL_LIMIT_BYTES}",
+    )
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
@@ -59,22 +57,25 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     Raises:
         DatabaseUnavailable: The file cannot be opened.
     """
-    with translated(path):
-        connection = _connect(path, "ro")
-        connection.execute("PRAGMA query_only = ON").close()
-    return connection
+    return _connect(path, "ro", "query_only = ON")
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=PREPARED,
-    )
-    connection.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}").close()
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}").close()
+def _connect(path: Path, mode: str, *pragmas: str) -> sqlite3.Connection:
+    with translated(path), ExitStack() as stack:
+        connection = stack.enter_context(
+            closing(
+                sqlite3.connect(
+                    f"{path.absolute().as_uri()}?mode={mode}",
+                    uri=True,
+                    isolation_level=None,
+                    check_same_thread=False,
+                    cached_statements=PREPARED,
+                )
+            )
+        )
+        for pragma in (f"busy_timeout = {PATIENCE_MS}", f"cache_size = -{CACHE_KIB}", *pragmas):
+            connection.execute(f"PRAGMA {pragma}").close()
+        stack.pop_all()
     return connection
 
 
@@ -90,7 +91,7 @@ def translated(path: Path) -> Iterator[None]:
 def translate(error: sqlite3.Error, path: Path) -> DatabaseError:
     """Say in our words what the driver said about the database at `path`."""
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
-    message = f"{path.name}: {error}"
+    message = f"{path}: {error}"
     if code in _FULL or code & 0xFF in _FULL:
         return DatabaseFull(f"{message}; free some space on the disk that holds {path.parent}")
     if code & 0xFF == sqlite3.SQLITE_CONSTRAINT:

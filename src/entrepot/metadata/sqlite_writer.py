@@ -122,13 +122,12 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         path: Path,
-        statistics: Statistics,
         before_group: Callable[[], None],
         on_failure: Callable[[DatabaseError], None],
     ) -> None:
         self._connection = connection
         self._path = path
-        self._statistics = statistics
+        self.statistics = Statistics()
         self._before_group = before_group
         self._on_failure = on_failure
         self._gate = WriteGate(path)
@@ -174,8 +173,8 @@ class Writer:
             members.append(job)
             self._member(job)
         self._connection.execute("COMMIT").close()
-        self._statistics.commits += 1
-        self._statistics.transactions += sum(job.error is None for job in members)
+        self.statistics.commits += 1
+        self.statistics.transactions += sum(job.error is None for job in members)
 
     def _waiting(self, first: Job) -> Iterator[Job]:
         """Yield the jobs of this commit: the first, and those that are waiting by now or by the end of the last."""
@@ -209,7 +208,7 @@ class Writer:
             _log.warning("transaction %r took %.0f ms", job.name, 1000 * (time.monotonic() - started))
 
     def _work(self, job: Job) -> Any:
-        transaction = SqliteTransaction(self._connection, self._path, self._statistics)
+        transaction = SqliteTransaction(self._connection, self._path, self.statistics)
         try:
             result = drive(_awaited(job.work, transaction))
             transaction.require_intact()

@@ -9,18 +9,26 @@ gives them back when a process dies.
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from entrepot.metadata.errors import DatabaseUnavailable
 
 
 class WriteGate:
     """The two lock files beside a database, opened by one process."""
 
     def __init__(self, database: Path) -> None:
-        self._turnstile = _open(database.with_name(f"{database.name}.turn"))
-        self._lock = _open(database.with_name(f"{database.name}.lock"))
+        """Open the lock files.
+
+        Raises:
+            DatabaseUnavailable: They cannot be opened.
+        """
+        with ExitStack() as stack:
+            self._turnstile = _open(database.with_name(f"{database.name}.turn"))
+            stack.callback(os.close, self._turnstile)
+            self._lock = _open(database.with_name(f"{database.name}.lock"))
+            stack.pop_all()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -40,12 +48,9 @@ class WriteGate:
         os.close(self._turnstile)
         os.close(self._lock)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise DatabaseUnavailable(f"cannot open the lock file {path}: {error.strerror}") from error
