@@ -133,7 +133,7 @@ def hide_password(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return url
+        return MASK
     user, at, host = parts.netloc.rpartition("@")
     name, colon, _ = user.partition(":")
     return urlunsplit(parts._replace(netloc=f"{name}{colon and ':' + MASK}{at}{host}")) if at else url

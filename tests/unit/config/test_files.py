@@ -1,7 +1,7 @@
 """`check`: the files and folders that a configuration names."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -211,43 +211,34 @@ def test_a_file_in_place_of_the_folder_is_told(check_text: Check, tmp_path: Path
     assert only(check_text(storage(tmp_path / "data"))).endswith("is not a folder")
 
 
-class Nobody:
-    """Runs a check as the user nobody in a child process, since root may everything."""
-
-    def problems(self, path: Path) -> list[str]:
-        """The problems that nobody would be told."""
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reading)
-            if os.geteuid() == 0:
-                os.setgid(65534)
-                os.setuid(65534)
-            os.write(writing, "\n".join(check(path, {}).problems).encode())
-            os._exit(0)
-        os.close(writing)
-        with os.fdopen(reading) as answer:
-            said = answer.read()
-        os.waitpid(child, 0)
-        return said.splitlines()
+NOBODY = 65534
 
 
 @pytest.fixture
-def nobody(tmp_path: Path) -> Nobody:
-    """Give somebody without rights, and open the way to the test's folder for them."""
+def check_as_nobody(tmp_path: Path) -> Iterator[Callable[[Path], list[str]]]:
+    """Give a function that checks a file as an ordinary user, since root may everything, and gives the problems."""
+    user = os.geteuid()
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         folder.chmod(0o755)
-    return Nobody()
+
+    def check_as_nobody(path: Path) -> list[str]:
+        if user == 0:
+            os.setresuid(NOBODY, NOBODY, 0)
+        return check(path, {}).problems
+
+    yield check_as_nobody
+    if user == 0:
+        os.setresuid(0, 0, 0)
 
 
-def test_rights_on_the_folder_are_looked_at(tmp_path: Path, nobody: Nobody) -> None:
+def test_rights_on_the_folder_are_looked_at(tmp_path: Path, check_as_nobody: Callable[[Path], list[str]]) -> None:
     """Who may not write is told the chown, and the --user of a container."""
     data = tmp_path / "data"
     data.mkdir(mode=0o555)
     path = tmp_path / "config.yml"
     path.write_text(f"version: 0.1\n{storage(data)}\nhttp: {{addr: 'localhost:1'}}\n")
     owner = data.stat()
-    problems = nobody.problems(path)
+    problems = check_as_nobody(path)
     assert len(problems) == 1
     assert problems[0].startswith(
         f"storage.filesystem.rootdirectory: no right to read and write in {data}; run chown -R "
@@ -255,7 +246,9 @@ def test_rights_on_the_folder_are_looked_at(tmp_path: Path, nobody: Nobody) -> N
     assert f"--user {owner.st_uid}:{owner.st_gid}" in problems[0]
 
 
-def test_rights_on_a_tree_of_registry2_are_looked_at(tmp_path: Path, nobody: Nobody) -> None:
+def test_rights_on_a_tree_of_registry2_are_looked_at(
+    tmp_path: Path, check_as_nobody: Callable[[Path], list[str]]
+) -> None:
     """The folder itself may be open and what registry:2 left in it not."""
     data = tmp_path / "data"
     tree = data / "docker" / "registry" / "v2" / "blobs"
@@ -265,7 +258,7 @@ def test_rights_on_a_tree_of_registry2_are_looked_at(tmp_path: Path, nobody: Nob
     tree.chmod(0o555)
     path = tmp_path / "config.yml"
     path.write_text(f"version: 0.1\n{storage(data)}\nhttp: {{addr: 'localhost:1'}}\n")
-    assert nobody.problems(path)[0].startswith(
+    assert check_as_nobody(path)[0].startswith(
         f"storage.filesystem.rootdirectory: no right to read and write in {tree};"
     )
 
@@ -283,3 +276,15 @@ def test_a_configuration_that_cannot_be_loaded_is_a_report_too(check_text: Check
     assert report.loaded is None
     assert "log.level" in only(report)
     assert report.warnings == ["logg: unknown key, ignored; did you mean 'log'?"]
+
+
+def test_rights_on_the_folder_of_a_socket_are_looked_at(
+    tmp_path: Path, check_as_nobody: Callable[[Path], list[str]]
+) -> None:
+    """Who may not make the socket is told before the start."""
+    path, data, sockets = tmp_path / "config.yml", tmp_path / "data", tmp_path / "sockets"
+    data.mkdir()
+    data.chmod(0o777)
+    sockets.mkdir(mode=0o555)
+    path.write_text(f"version: 0.1\n{storage(data)}\nhttp: {{net: unix, addr: {sockets}/r.sock}}\n")
+    assert check_as_nobody(path)[0].startswith(f"http.addr: no right to make the socket {sockets}/r.sock; run chown")

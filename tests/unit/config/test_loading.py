@@ -251,6 +251,20 @@ def test_the_command_line_comes_first(load_text: Load) -> None:
     assert config.workers == 3
 
 
+def test_the_data_folder_fits_a_bare_driver_and_no_other_one(load_text: Load, refuse_text: Refuse) -> None:
+    """--data fills `storage: filesystem`; beside another driver nobody can know what is meant."""
+    assert load_text("version: 0.1\nstorage: filesystem", data=Path("/cli")).config.data == Path("/cli")
+    problems = refuse_text("version: 0.1\nstorage: s3", data=Path("/cli"))
+    assert problems[0].startswith("storage: multiple storage drivers")
+
+
+def test_only_a_folder_has_a_data_folder(load_text: Load) -> None:
+    """A storage that is no folder has stopped the start by then."""
+    config = load_text("version: 0.1\nstorage: s3").config
+    with pytest.raises(ValueError, match="not a folder"):
+        config.state.exists()
+
+
 def test_the_command_line_can_name_a_socket(load_text: Load) -> None:
     """`--listen unix:/path` is a socket, and a TCP address undoes the file's."""
     assert load_text(listen="unix:/run/r.sock").config.http.address.socket == Path("/run/r.sock")
@@ -319,6 +333,7 @@ def test_a_loaded_configuration_cannot_be_changed(load_text: Load) -> None:
         ("version: 0.1\nstorage: nfs", "storage: 'nfs' is no storage driver; choose one of filesystem, s3, azure"),
         ("version: 0.1\nstorage: {filesystem: , inmemory: }", "storage: multiple storage drivers"),
         ("a: [", "is not valid YAML: line 1"),
+        ("version: 0.1\nstorage: filesystem\nhttp: ':5000'", "http: must be a section with keys"),
         (f"{MINIMAL}auth: [htpasswd]", "auth: must be a section with keys"),
         (f"{MINIMAL}auth: htpasswd", "auth.htpasswd.realm: is required"),
         (f"{MINIMAL}auth: {{htpasswd: {{realm: r, path: ''}}}}", "auth.htpasswd.path: must not be empty"),
@@ -366,6 +381,7 @@ def test_a_wrong_file_is_refused_with_the_key_and_what_is_allowed(refuse_text: R
         ("tls: {minimumtls: ssl3}", "http.tls.minimumtls: must be one of 'tls1.0', 'tls1.1', 'tls1.2', 'tls1.3'"),
         ("tls: {clientauth: perhaps}", "http.tls.clientauth: must be one of 'request-client-cert'"),
         ("tls: /cert.pem", "http.tls: must be a section with keys"),
+        ("host: 'http://[x'", "http.host: must be a URL with scheme and host"),
         ("draintimeout: -5s", "http.draintimeout: must not be a negative duration"),
         ("draintimeout: '60'", "http.draintimeout: must be a duration such as"),
         ("headers: {X-A: nosniff}", "http.headers.X-A: must be a list"),
