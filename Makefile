@@ -21,7 +21,7 @@ check: packages-serve .venv/ready-test ## static checks: format, lint, types, im
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/lint-imports --no-timings
+	.venv/bin/lint-imports
 	$(PY) -m tools.lint
 
 test: packages-serve packages-test .venv/ready-test ## all tests but the long forms, at most 25 minutes; ARGS="tests/http -k tags" for some
