@@ -190,8 +190,8 @@ class Server:
             return []
 
     def web_main(self) -> psutil.Process:
-        """Return the process that holds the web workers."""
-        return next(process for process in self._children() if _workers_of(process))
+        """Return the process that holds the web workers; of two (a certificate was changed) the younger."""
+        return self._child("web")
 
     def web_workers(self) -> list[psutil.Process]:
         """List the processes that answer requests."""
@@ -199,11 +199,14 @@ class Server:
 
     def job_worker(self) -> psutil.Process:
         """Return the process that runs jobs."""
-        return next(process for process in self._children() if not process.children())
+        return self._child("job")
 
-    def _children(self) -> list[psutil.Process]:
+    def _child(self, role: str) -> psutil.Process:
         children = psutil.Process(self.pid).children()
-        return [process for process in children if any("entrepot.serving" in part for part in process.cmdline())]
+        found = [child for child in children if child.cmdline()[-2:] == ["entrepot.serving.process", role]]
+        if not found:
+            raise LookupError(f"there is no {role} process now")
+        return max(found, key=lambda child: child.create_time())
 
     # ---------------------------------------------------------------------------------------------- access
 
@@ -257,6 +260,15 @@ class Server:
         if self._workers is not None:
             command += ["--workers", str(self._workers)]
         return [*command, *self._arguments]
+
+    def run(self, *arguments: str) -> str:
+        """Run another `entrepot` command with the server's environment; returns what it printed."""
+        command = [str(Path(sys.executable).parent / "entrepot"), *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
 
     def environment(self) -> dict[str, str]:
         """Give the environment: ours without what would configure a registry, and what the test adds."""

@@ -46,7 +46,6 @@ class House(ExitStack):
         self.runtime = self.enter_context(closing(RuntimeFolder()))
         self.notices = self.enter_context(closing(NoticeBoard(self.runtime.notices)))
         self.health = Health(settings.health, self.runtime.health)
-        self.health.start()
         self.callback(self.health.stop)
         self.debug_port = self._debug_listener(settings)
 

@@ -14,14 +14,13 @@ from typing import Any, Final
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def start(function: str, *arguments: Any) -> subprocess.Popen[bytes]:
+def start(role: str, function: str, *arguments: Any) -> subprocess.Popen[bytes]:
     """Run a function, `module:name`, in a new process of its own group, so that Ctrl-C reaches the supervisor alone.
 
-    The arguments travel by standard input: nothing of them shows in the list of processes.
+    The arguments travel by standard input: the list of processes shows the role and nothing of them.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "entrepot.serving.process"], stdin=subprocess.PIPE, process_group=0
-    )
+    command = [sys.executable, "-P", "-m", "entrepot.serving.process", role]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)  # noqa: S603 - our own interpreter
     payload = pickle.dumps((os.getpid(), function, arguments))
     if process.stdin is None:
         raise RuntimeError("The new process has no standard input.")

@@ -78,10 +78,12 @@ class Supervisor:
         house, settings = self._house, self._settings
         tls = house.certificates.for_server if house.certificates else None
         surroundings = self._surroundings(WEB, generation, settings.web)
-        return start("entrepot.serving.web:run_web", house.address, settings.workers, settings.http, tls, surroundings)
+        return start(
+            WEB, "entrepot.serving.web:run_web", house.address, settings.workers, settings.http, tls, surroundings
+        )
 
     def _launch_job(self, generation: int) -> subprocess.Popen[bytes]:
-        return start("entrepot.serving.job:run_jobs", self._surroundings(JOB, generation, self._settings.jobs))
+        return start(JOB, "entrepot.serving.job:run_jobs", self._surroundings(JOB, generation, self._settings.jobs))
 
     def _surroundings(self, role: str, generation: int, entry: str) -> Surroundings:
         settings = self._settings
@@ -119,7 +121,9 @@ class Supervisor:
     def _replace(self, child: Child, code: int) -> None:
         role = self._roles[child.role]
         if not child.ready:
-            self._count_failure(role, f"The {child.role} process ended with exit code {code} before it was ready.")
+            # Whoever was killed by a signal had no chance to fail by itself.
+            why = f"The {child.role} process ended with exit code {code} before it was ready."
+            self._count_failure(role, why, is_first=role.generations == 1 and code >= 0)
             if self._stopping:
                 return
         pause = role.ended(child)
@@ -127,10 +131,10 @@ class Supervisor:
         extra = {"role": child.role, "exit_code": code, "pause_seconds": pause}
         _log.error("a process ended and is started again", extra=extra)
 
-    def _count_failure(self, role: Role, why: str) -> None:
+    def _count_failure(self, role: Role, why: str, *, is_first: bool) -> None:
         role.failures += 1
         allowed = _MAX_FAILURES * (self._settings.workers if role.name == WEB else 1)
-        if role.generations == 1 and not role.was_ready:
+        if is_first and not role.was_ready:
             self._give_up(why)
         elif role.failures >= allowed:
             self._give_up(f"{why} This happened {role.failures} times in a row.")
@@ -144,14 +148,26 @@ class Supervisor:
             if notice.kind == "note":
                 print(notice.text, flush=True)  # noqa: T201 - meant for the person who started it
             elif notice.kind == "failed":
-                self._count_failure(self._roles[notice.role], notice.text)
+                self._on_failed(notice)
             else:
                 self._on_ready(notice)
+
+    def _sender(self, notice: Notice) -> Child | None:
+        return next((c for c in self._children if (c.role, c.generation) == (notice.role, notice.generation)), None)
+
+    def _on_failed(self, notice: Notice) -> None:
+        child = self._sender(notice)
+        if child is not None and not child.ready and len(self._running(child.role)) > 1:
+            _log.error("the new web server cannot start, the old one goes on", extra={"reason": notice.text})
+            child.stop(_LAST_SECONDS)
+            self._house.keep_old_certificate()
+        else:
+            self._count_failure(self._roles[notice.role], notice.text, is_first=notice.generation == 1)
 
     def _on_ready(self, notice: Notice) -> None:
         role = self._roles[notice.role]
         role.failures, role.was_ready = 0, True
-        child = next((c for c in self._children if (c.role, c.generation) == (notice.role, notice.generation)), None)
+        child = self._sender(notice)
         if child is None or self._stopping:
             return
         child.ready = True
@@ -165,6 +181,7 @@ class Supervisor:
             await_listener(self._house.address)
             self._announced = True
             announce(self._settings, self._house)
+            self._house.health.start()
             self._start(self._roles[JOB])
 
     # ---------------------------------------------------------------------------------------------------- signals

@@ -25,6 +25,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 #: A worker that cannot start says so and waits: Granian would start the next one at once.
 _FAILURE_PAUSE_SECONDS: Final = 3.0
+_SOCKET_PAUSE_SECONDS: Final = 0.005
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +116,8 @@ class WebWorker:
             await send({"type": "lifespan.startup.failed", "message": problem})
             return
         await send({"type": "lifespan.startup.complete"})
+        # The loop rests until the server has opened its socket; if that fails (TLS), we do not get here.
+        await asyncio.sleep(_SOCKET_PAUSE_SECONDS)
         self._runtime.ready()
         await receive()
         await self._stack.aclose()
