@@ -173,11 +173,13 @@ class RecordingFs(Fs):
             self.log.opened[descriptor] = self.log.files[path]
             return descriptor
 
-    def write(self, file: int, data: bytes, offset: int) -> None:
-        """Write bytes."""
+    def write(self, file: int, parts: Sequence[bytes], offset: int) -> None:
+        """Write bytes, each part an effect of its own."""
         with self.log.lock:
-            super().write(file, data, offset)
-            self._add(Write(_file(self.log.opened[file]), offset, data))
+            super().write(file, parts, offset)
+            for part in parts:
+                self._add(Write(_file(self.log.opened[file]), offset, part))
+                offset += len(part)
 
     def sync(self, file: int) -> None:
         """Sync a file or a folder; the log alone needs to know."""

@@ -106,7 +106,8 @@ class FailingFs(HookedFs):
         if name == "close":
             os.close(arguments[0])
         if name == "write" and self._error == errno.ENOSPC:
-            file, data, offset = arguments
+            file, parts, offset = arguments
+            data = b"".join(parts)
             os.pwrite(file, data[: len(data) // 2], offset)
         raise OSError(self._error, os.strerror(self._error))
 

@@ -65,6 +65,6 @@ def _read_note(fs: Fs, path: str) -> str:
 def _write_note(fs: Fs, path: str, boot: str) -> None:
     file = fs.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        fs.write(file, boot.encode("ascii"), 0)
+        fs.write(file, [boot.encode("ascii")], 0)
     finally:
         fs.close(file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 #: `sync_file_range` flag: start writing dirty pages out, wait for nothing.
 _SYNC_FILE_RANGE_WRITE = 2
@@ -74,13 +74,14 @@ class Fs:
             return False
         return True
 
-    def write(self, file: int, data: bytes, offset: int) -> None:
-        """Write all of `data` at an offset."""
-        rest = memoryview(data)
-        while rest:
-            written = os.pwrite(file, rest, offset)
+    def write(self, file: int, parts: Sequence[bytes], offset: int) -> None:
+        """Write all parts, at most some hundred, one after the other from an offset on."""
+        while parts:
+            written = os.pwritev(file, parts, offset)
             offset += written
-            rest = rest[written:]
+            # Rarely less than all: the disk is nearly full, or a signal came.
+            rest = b"" if written == sum(map(len, parts)) else b"".join(parts)[written:]
+            parts = [rest] if rest else []
 
     def read(self, file: int, length: int, offset: int) -> bytes:
         """Read up to `length` bytes; fewer only at the end of the file or at a signal."""

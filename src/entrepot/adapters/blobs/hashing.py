@@ -7,6 +7,7 @@ chunk stores it unhashed, and the sealing one reads what its own hasher has not 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from entrepot.oci.digest import Digest, new_hasher
 
@@ -25,10 +26,11 @@ class LiveHash:
         self.hasher = new_hasher(algorithm)
         self.offset = 0
 
-    def update(self, data: bytes) -> None:
+    def update(self, parts: Sequence[bytes]) -> None:
         """Take in the next bytes."""
-        self.hasher.update(data)
-        self.offset += len(data)
+        for part in parts:
+            self.hasher.update(part)
+            self.offset += len(part)
 
     def digest(self) -> Digest:
         """Give the digest of the bytes so far; more may follow."""

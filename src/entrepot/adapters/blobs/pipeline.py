@@ -13,6 +13,7 @@ from entrepot.oci.errors import RegistryError
 
 #: Below this, a second thread costs more than it saves.
 _SMALL = 64 << 10
+_PARTS = 128
 
 
 class Pipeline:
@@ -32,7 +33,8 @@ class Pipeline:
         waiting = 0
         try:
             async for chunk in chunks:
-                batch.append(chunk)
+                if chunk:
+                    batch.append(chunk)
                 waiting += len(chunk)
                 if waiting >= batch_size():
                     await self._settle()
@@ -51,16 +53,17 @@ class Pipeline:
             await self._settle()
 
     def _start(self, batch: list[bytes]) -> None:
-        data = b"".join(batch)
-        if not data:
+        if not batch:
             return
+        # A few parts are hashed and written as they are, which saves copying them; many would be many calls.
+        parts = batch if len(batch) <= _PARTS else [b"".join(batch)]
         if self._live is None:
-            self._running = (self._threads.disk(self._file.write, data),)
-        elif len(data) <= _SMALL:
-            self._running = (self._threads.disk(self._hash_and_write, self._live, data),)
+            self._running = (self._threads.disk(self._file.write, parts),)
+        elif sum(map(len, parts)) <= _SMALL:
+            self._running = (self._threads.disk(self._hash_and_write, self._live, parts),)
         else:
-            hashed = self._threads.hash(self._live.update, data)
-            self._running = (hashed, self._threads.disk(self._file.write, data))
+            hashed = self._threads.hash(self._live.update, parts)
+            self._running = (hashed, self._threads.disk(self._file.write, parts))
 
     async def _settle(self) -> None:
         """Wait for the batch in the threads, and raise what it raised."""
@@ -74,6 +77,6 @@ class Pipeline:
         for future in running:
             future.result()
 
-    def _hash_and_write(self, live: LiveHash, data: bytes) -> None:
-        live.update(data)
-        self._file.write(data)
+    def _hash_and_write(self, live: LiveHash, parts: list[bytes]) -> None:
+        live.update(parts)
+        self._file.write(parts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -67,19 +68,19 @@ class UploadFile:
             self._close(file)
 
     @translated(BlobUploadUnknown)
-    def write(self, data: bytes) -> None:
+    def write(self, parts: Sequence[bytes]) -> None:
         """Add bytes at the end; drop the upload when the device is full, which frees its space.
 
         Raises:
             BlobUploadUnknown: The upload was cancelled meanwhile.
         """
         try:
-            self._fs.write(self._open_file, data, self.size)
+            self._fs.write(self._open_file, parts, self.size)
         except OSError as error:
             if is_full(error):
                 self.drop()
             raise
-        self.size += len(data)
+        self.size += sum(map(len, parts))
         self._write_behind()
         if self._fs.stat_file(self._open_file).st_nlink == 0:
             raise BlobUploadUnknown

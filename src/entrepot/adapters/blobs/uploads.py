@@ -202,4 +202,4 @@ def _take_in(file: UploadFile, live: LiveHash) -> None:
     data = file.read(live.offset, _READ_BACK)
     if not data:
         raise BlobUploadInvalid("the upload's file was cut by somebody else; start a new upload")
-    live.update(data)
+    live.update((data,))
