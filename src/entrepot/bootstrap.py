@@ -35,6 +35,7 @@ from entrepot.projection.projector import Projector
 from entrepot.registry.read_only import ReadOnlySwitch
 from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
+from entrepot.serving.slow_readers import limit_slow_readers
 from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import RequestMetrics
@@ -86,7 +87,8 @@ async def embedded(config: Config) -> AsyncIterator[Embedded]:
 @contextlib.asynccontextmanager
 async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Application]:
     """Give the ASGI application of one web worker."""
-    async with embedded(config) as parts, in_background(parts.read_only.watch()):
+    slow_readers = limit_slow_readers(config.http.limits.bodytimeout)
+    async with embedded(config) as parts, in_background(parts.read_only.watch()), in_background(slow_readers):
         for notice in await prepare_access(config, parts.stores.metadata, os.environ):
             runtime.note(notice)
         access = build_access(config, parts.stores.metadata)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from entrepot.oci.errors import SizeInvalid, Unsupported
+from entrepot.oci.errors import SizeInvalid
 from entrepot.web.body import BodyLimits, ClientGone, Receive, RequestBody
 
 Scope = MutableMapping[str, Any]
@@ -92,8 +92,7 @@ class Request:
         """The request's body.
 
         Raises:
-            SizeInvalid: The headers contradict each other on where the body ends.
-            Unsupported: The body has a transfer encoding other than chunked.
+            SizeInvalid: The headers do not say plainly where the body ends.
         """
         if self._request_body is None:
             length, expected = body_framing(self.scope["headers"], self.scope.get("http_version", "1.1"))
@@ -158,7 +157,7 @@ def _check_encodings(encodings: list[bytes], lengths: list[bytes]) -> None:
     if lengths:
         raise SizeInvalid("A request must not have both Content-Length and Transfer-Encoding; send one of them.")
     if len(encodings) != 1 or encodings[0].strip().lower() != b"chunked":
-        raise Unsupported("The only Transfer-Encoding accepted is chunked.")
+        raise SizeInvalid("The only Transfer-Encoding accepted is chunked, given once.")
 
 
 def _parse_length(lengths: list[bytes]) -> int:

@@ -6,7 +6,7 @@ The server has limits of its own, but answers bare; these are lower, and say wha
 from __future__ import annotations
 
 from entrepot.oci.errors import HeaderTooLarge, Unavailable, UriTooLong
-from entrepot.web.http import Request
+from entrepot.web.http import Request, body_framing
 from entrepot.web.middleware import Endpoint
 from entrepot.web.responses import Send
 from entrepot.web.settings import RequestLimits
@@ -14,15 +14,16 @@ from entrepot.web.settings import RequestLimits
 #: Whoever watches the process must get an answer when it is busy, too.
 _ALWAYS_SERVED = frozenset({b"/healthz", b"/readyz"})
 _RETRY_SECONDS = 1
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 def with_limits(inner: Endpoint, limits: RequestLimits) -> Endpoint:
-    """Refuse requests that are too large (414, 431) or too many (503)."""
+    """Refuse requests that are too large (414, 431), unclear about their body's end (400) or too many (503)."""
     running = 0
 
     async def limited(request: Request, send: Send) -> None:
         nonlocal running
-        check_size(request, limits)
+        check_request(request, limits)
         if running >= limits.concurrent and request.raw_path not in _ALWAYS_SERVED:
             raise Unavailable(_RETRY_SECONDS, f"All {limits.concurrent} places are taken; try again in a moment.")
         running += 1
@@ -34,12 +35,13 @@ def with_limits(inner: Endpoint, limits: RequestLimits) -> Endpoint:
     return limited
 
 
-def check_size(request: Request, limits: RequestLimits) -> None:
-    """Raise when the request's address or headers are larger than anything a client needs.
+def check_request(request: Request, limits: RequestLimits) -> None:
+    """Raise when a request is larger than anything a client needs, or could be two requests to somebody else.
 
     Raises:
         UriTooLong: Path and query are too long.
         HeaderTooLarge: There are too many headers, or too many bytes of them.
+        SizeInvalid: The headers do not say plainly where the body ends.
     """
     length = len(request.raw_path) + len(request.scope["query_string"])
     if length > limits.uri_bytes:
@@ -48,7 +50,11 @@ def check_size(request: Request, limits: RequestLimits) -> None:
     if len(headers) > limits.headers:
         raise HeaderTooLarge(f"There are {len(headers)} headers; at most {limits.headers} are accepted.")
     size = 0
+    framed = False
     for name, value in headers:
         size += len(name) + len(value)
+        framed = framed or name in _FRAMING
     if size > limits.header_bytes:
         raise HeaderTooLarge(f"The headers have {size} bytes; at most {limits.header_bytes} are accepted.")
+    if framed:
+        body_framing(headers, request.scope.get("http_version", "1.1"))
