@@ -13,19 +13,19 @@ from typing import Final
 _log = logging.getLogger(__name__)
 
 MIB: Final = 1024 * 1024
+#: More than the database's log may have to be folded into the database file.
 BALLAST_BYTES: Final = 32 * MIB
-#: On a small disk the ballast is this part of what is free, and below a mebibyte there is none.
-_SHARE: Final = 16
-#: Below this part of free space the ballast goes.
+#: On a small disk the ballast is this part of it, and below a mebibyte there is none.
+_SHARE: Final = 4
+#: Below this part of the disk, or this many bytes on a large one, free space is low.
 _LOW: Final = 0.01
-#: It comes back when this many times its size is free, above the low mark.
-_PLENTY: Final = 4
+_LOW_BYTES: Final = BALLAST_BYTES
 #: How often the disk is asked.
 _SECONDS: Final = 1.0
 
 
 class Ballast:
-    """The file `ballast` of one folder. All methods are for the writer thread."""
+    """The file `ballast` of one folder. Several processes and threads may look after it."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "ballast"
@@ -38,10 +38,11 @@ class Ballast:
             return
         self._next_look = now + _SECONDS
         space = os.statvfs(self.path.parent)
-        if space.f_bavail < space.f_blocks * _LOW:
+        free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
+        if free < min(total * _LOW, _LOW_BYTES):
             self.release()
         elif not self.path.exists():
-            self._put_aside(space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize)
+            self._put_aside(free, total)
 
     def release(self) -> bool:
         """Remove the ballast; tell whether there was any."""
@@ -54,8 +55,9 @@ class Ballast:
         return True
 
     def _put_aside(self, free: int, total: int) -> None:
-        size = min(BALLAST_BYTES, free // _SHARE)
-        if size < MIB or free - size * _PLENTY < total * _LOW:
+        size = min(BALLAST_BYTES, total // _SHARE)
+        # As much must stay free beside it: what was released on a full disk is not taken back at once.
+        if size < MIB or free < 2 * size:
             return
         partial = self.path.with_name(f"ballast.{os.getpid()}")
         try:

@@ -17,7 +17,7 @@ from entrepot.metadata import schema
 from entrepot.metadata.ballast import Ballast
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.ddl import create_statements, drop_statements, run_all
-from entrepot.metadata.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
+from entrepot.metadata.errors import DatabaseUnavailable
 from entrepot.metadata.filesystems import require_local
 from entrepot.metadata.host_lease import Host, HostLease, LeaseTimes
 from entrepot.metadata.query import SQLITE, RawQuery
@@ -68,11 +68,12 @@ async def open_embedded(folder: Path, *, host: Host | None = None, times: LeaseT
         require_local(folder)
         lease = await asyncio.to_thread(HostLease.take, folder, host, times)
         stack.push_async_callback(asyncio.to_thread, lease.release)
+        ballast = Ballast(folder)
         async with start_lock(folder):
-            metadata = _open_metadata(folder, lease)
+            metadata = _open_metadata(folder, lease, ballast)
             stack.push_async_callback(metadata.close)
             await schema.upgrade(metadata, lambda version: _keep_copy(folder, version))
-            work = SqliteDatabase(folder / WORK_NAME, Durability.NORMAL, before_group=lease.require)
+            work = _open_work(folder, lease, ballast)
             stack.push_async_callback(work.close)
             await _prepare_work(work)
         return Stores(metadata=metadata, work=work, _closing=stack.pop_all())
@@ -104,18 +105,17 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _open_metadata(folder: Path, lease: HostLease) -> SqliteDatabase:
-    ballast = Ballast(folder)
-
+def _open_metadata(folder: Path, lease: HostLease, ballast: Ballast) -> SqliteDatabase:
     def before_group() -> None:
         lease.require()
         ballast.tend()
 
-    def on_failure(error: DatabaseError) -> None:
-        if isinstance(error, DatabaseFull):
-            ballast.release()
+    return SqliteDatabase(folder / METADATA_NAME, Durability.FULL, before_group=before_group, on_full=ballast.release)
 
-    return SqliteDatabase(folder / METADATA_NAME, Durability.FULL, before_group=before_group, on_failure=on_failure)
+
+def _open_work(folder: Path, lease: HostLease, ballast: Ballast) -> SqliteDatabase:
+    path = folder / WORK_NAME
+    return SqliteDatabase(path, Durability.NORMAL, before_group=lease.require, on_full=ballast.release)
 
 
 async def _keep_copy(folder: Path, version: int) -> None:

@@ -33,7 +33,7 @@ class SqliteDatabase:
         durability: Durability = Durability.FULL,
         *,
         before_group: Callable[[], None] = lambda: None,
-        on_failure: Callable[[DatabaseError], None] = lambda _error: None,
+        on_full: Callable[[], object] = lambda: None,
     ) -> None:
         """Open the database, and create an empty one when there is none.
 
@@ -41,7 +41,7 @@ class SqliteDatabase:
             path: The database file; its log and its locks lie beside it.
             durability: Whether a commit waits for the disk.
             before_group: Called in the writer thread before each commit is begun; its DatabaseError fails the commit.
-            on_failure: Called in the writer thread when a commit failed.
+            on_full: Called in the writer thread when a commit found no space; it makes some, if it can.
 
         Raises:
             DatabaseUnavailable: The file cannot be opened.
@@ -52,7 +52,7 @@ class SqliteDatabase:
         with ExitStack() as stack:
             writing = stack.enter_context(closing(connect_writer(path, durability)))
             self._reading = stack.enter_context(closing(connect_reader(path)))
-            self._writer = Writer(writing, path, before_group, on_failure)
+            self._writer = Writer(writing, path, before_group, on_full)
             stack.pop_all()
 
     @property

@@ -15,10 +15,11 @@ OLDEST_SQLITE: Final = (3, 37, 0)
 PATIENCE_MS: Final = 5000
 #: Statements that the driver keeps prepared per connection, more than the project has.
 PREPARED: Final = 512
-#: Pages after which a commit moves the log into the database file (16 MiB).
-CHECKPOINT_PAGES: Final = 4096
+#: Pages after which a commit moves the log into the database file (4 MiB). The ballast must be larger: on a full
+#: disk the database file has to grow by as much before the log can be cut.
+CHECKPOINT_PAGES: Final = 1000
 #: To what the log file is cut after such a move.
-WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
+WAL_LIMIT_BYTES: Final = 16 * 1024 * 1024
 CACHE_KIB: Final = 16 * 1024
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from entrepot.metadata.database import Row, Statistics, T, Transaction, Work
 from entrepot.metadata.driving import drive, forbid_event_loop
-from entrepot.metadata.errors import DatabaseError, DatabaseUnavailable
+from entrepot.metadata.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
 from entrepot.metadata.query import SQLITE, Query
 from entrepot.metadata.sqlite_connection import translate, translated
 from entrepot.metadata.write_gate import WriteGate
@@ -123,13 +123,13 @@ class Writer:
         connection: sqlite3.Connection,
         path: Path,
         before_group: Callable[[], None],
-        on_failure: Callable[[DatabaseError], None],
+        on_full: Callable[[], object],
     ) -> None:
         self._connection = connection
         self._path = path
         self.statistics = Statistics()
         self._before_group = before_group
-        self._on_failure = on_failure
+        self._on_full = on_full
         self._gate = WriteGate(path)
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._stopping = False
@@ -227,7 +227,17 @@ class Writer:
             self._connection.rollback()
         for job in members:
             job.result, job.error = None, job.error or error
-        self._on_failure(error)
+        if isinstance(error, DatabaseFull):
+            self._on_full()
+            self._cut_log()
+
+    def _cut_log(self) -> None:
+        """Fold the log into the database file and give its space back: the next write, say a DELETE, needs some."""
+        try:
+            with self._gate.held():
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        except sqlite3.Error as error:
+            _log.warning("%s: cannot fold the log into the database: %s", self._path, error)
 
 
 def _unforeseen(path: Path, error: Exception) -> DatabaseUnavailable:

@@ -30,6 +30,7 @@ projects: Final = numbered(
     number("public", default=0),
     number("created_at"),
     UniqueConstraint("name"),
+    Index(None, "public", "name"),
 )
 
 #: `name` is as written, `sort_key` the same with "/" lowest, for the catalog. `adopted` is 0 while the repository
@@ -45,6 +46,7 @@ repositories: Final = numbered(
     UniqueConstraint("name"),
     UniqueConstraint("sort_key"),
     Index(None, "project_id", "sort_key"),
+    Index(None, "adopted", "name"),
 )
 
 #: `state` is live, marked or deleting; each step is a compare-and-set that also looks at `generation`.

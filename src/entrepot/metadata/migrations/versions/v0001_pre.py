@@ -38,6 +38,7 @@ def _state() -> None:
 
 def _repositories() -> None:
     numbered("projects", words("name"), number("public", default=0), number("created_at"), unique("projects", "name"))
+    index("projects", "public", "name")
     numbered(
         "repositories",
         number("project_id"),
@@ -50,6 +51,7 @@ def _repositories() -> None:
         unique("repositories", "sort_key"),
     )
     index("repositories", "project_id", "sort_key")
+    index("repositories", "adopted", "name")
 
 
 def _blobs() -> None:

@@ -1,0 +1,157 @@
+"""Opening the folder of an embedded registry."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from entrepot.metadata import ballast as ballast_module
+from entrepot.metadata import filesystems, opening, schema
+from entrepot.metadata.errors import AnotherHost, DatabaseUnavailable, SchemaTooNew, UnsafeFileSystem
+from entrepot.metadata.host_lease import LEASE_NAME, Host, LeaseTimes
+from entrepot.metadata.migrations import script
+from entrepot.metadata.opening import METADATA_NAME, WORK_NAME, Stores, open_embedded
+from entrepot.metadata.query import RawQuery
+from tests.support.notes import COUNT, GET, putting
+
+TIMES = LeaseTimes(renew=0.05, watch=0.3, look=0.05)
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Stores]:
+    """Open a folder for the length of a block."""
+    stores = await open_embedded(folder)
+    try:
+        yield stores
+    finally:
+        await stores.close()
+
+
+async def test_a_new_folder_gets_both_databases(tmp_path: Path) -> None:
+    """The folder and its parents are made, both databases have their tables, and closing leaves no logs."""
+    folder = tmp_path / "data" / "entrepot"
+    async with opened(folder) as stores:
+        await stores.metadata.write(putting("a", "1"))
+        assert await stores.work.all(RawQuery("SELECT * FROM upload_sessions")) == []
+    names = {path.name for path in folder.iterdir()}
+    assert {METADATA_NAME, WORK_NAME, "ballast"} <= names
+    assert not [name for name in names if name.endswith(("-wal", "-shm"))]
+    assert LEASE_NAME not in names
+
+
+async def test_what_was_written_is_there_after_the_next_start(tmp_path: Path) -> None:
+    """A second start finds the first one's rows and builds nothing."""
+    async with opened(tmp_path) as stores:
+        await stores.metadata.write(putting("a", "1"))
+    async with opened(tmp_path) as stores:
+        assert await stores.metadata.one(GET, key="a") == ("1",)
+        assert stores.metadata.statistics.transactions == 0
+        assert stores.work.statistics.transactions == 0
+
+
+async def test_several_starts_at_once_build_one_schema(tmp_path: Path) -> None:
+    """Eight starts at the same instant in an empty folder all come up, on the same tables."""
+    all_stores = await asyncio.gather(*(open_embedded(tmp_path) for _ in range(8)))
+    await all_stores[0].metadata.write(putting("a", "1"))
+    for stores in all_stores:
+        assert await stores.metadata.one(GET, key="a") == ("1",)
+        await stores.close()
+
+
+async def test_each_database_syncs_as_it_should(tmp_path: Path) -> None:
+    """The truth waits for the disk with every commit, the work in progress does not."""
+    async with opened(tmp_path) as stores:
+        levels = [
+            await database.write(lambda transaction: transaction.one(RawQuery("PRAGMA synchronous")))
+            for database in (stores.metadata, stores.work)
+        ]
+    assert levels == [(2,), (1,)]
+
+
+async def test_a_second_host_is_refused(tmp_path: Path) -> None:
+    """Another host cannot open the folder, and nothing of its try stays open."""
+    here = Host.this()
+    stores = await open_embedded(tmp_path, host=here, times=TIMES)
+    with pytest.raises(AnotherHost):
+        await open_embedded(tmp_path, host=replace(here, boot="other"), times=TIMES)
+    await stores.metadata.write(putting("a"))
+    await stores.close()
+
+
+async def test_a_succeeded_host_writes_no_more(tmp_path: Path) -> None:
+    """When another host has taken the folder over, writes fail and say so."""
+    stores = await open_embedded(tmp_path, times=TIMES)
+    lease = tmp_path / LEASE_NAME
+    lease.write_text(lease.read_text().replace(Host.this().boot, "other"))
+    await asyncio.sleep(0.3)
+    for database in (stores.metadata, stores.work):
+        with pytest.raises(AnotherHost):
+            await database.write(putting("a"))
+    assert await stores.metadata.one(COUNT) == (0,)
+    await stores.close()
+
+
+async def test_a_network_file_system_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No database is made on a network file system."""
+    monkeypatch.setattr(filesystems, "_type_of", lambda folder: 0x6969)
+    with pytest.raises(UnsafeFileSystem):
+        await open_embedded(tmp_path)
+    assert not (tmp_path / METADATA_NAME).exists()
+
+
+async def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
+    """The message names the folder and what to do."""
+    (tmp_path / "file").touch()
+    with pytest.raises(DatabaseUnavailable, match="chown"):
+        await open_embedded(tmp_path / "file" / "entrepot")
+
+
+async def test_an_upgrade_keeps_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before an existing schema is changed, a copy of everything committed lies beside it, as one file."""
+    async with opened(tmp_path) as running:
+        await running.metadata.write(putting("a", "1"))
+        monkeypatch.setattr(schema, "VERSION", 2)
+        monkeypatch.setattr(script, "statements", lambda dialect, after, to: ["UPDATE schema SET version = 2"])
+        async with opened(tmp_path) as stores:
+            assert await schema.find(stores.metadata) == schema.Schema(version=2, min_reader=1, min_writer=1)
+    copy = sqlite3.connect(tmp_path / f"{METADATA_NAME}.schema-1")
+    assert copy.execute("SELECT version, (SELECT value FROM settings) FROM schema").fetchone() == (1, "1")
+    copy.close()
+    assert not (tmp_path / f"{METADATA_NAME}.schema-1-wal").exists()
+
+
+async def test_a_database_that_has_left_us_behind_is_refused_untouched(tmp_path: Path) -> None:
+    """An older program stops at once, lets go of everything and changes nothing."""
+    async with opened(tmp_path) as stores:
+        raise_minimum = RawQuery("UPDATE schema SET version = 9, min_writer = 9")
+        await stores.metadata.write(lambda transaction: transaction.execute(raise_minimum))
+    for _ in range(2):
+        with pytest.raises(SchemaTooNew, match="schema 9"):
+            await open_embedded(tmp_path)
+    assert LEASE_NAME not in {path.name for path in tmp_path.iterdir()}
+
+
+async def test_work_of_another_shape_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work tables of another version are emptied; the truth is left alone."""
+    lease = RawQuery("INSERT INTO leases (name, holder, expires_at) VALUES ('a', 'b', 1)")
+    async with opened(tmp_path) as stores:
+        await stores.work.write(lambda transaction: transaction.execute(lease))
+        await stores.metadata.write(putting("a"))
+    monkeypatch.setattr(opening, "WORK_VERSION", opening.WORK_VERSION + 1)
+    async with opened(tmp_path) as stores:
+        assert await stores.work.all(RawQuery("SELECT * FROM leases")) == []
+        assert await stores.metadata.one(COUNT) == (1,)
+
+
+async def test_the_ballast_is_put_aside(tmp_path: Path) -> None:
+    """With plenty of space, 32 MiB are really taken from the disk."""
+    async with opened(tmp_path):
+        status = (tmp_path / "ballast").stat()
+    assert status.st_size == ballast_module.BALLAST_BYTES
+    assert status.st_blocks * 512 >= status.st_size
