@@ -50,14 +50,15 @@ class Authorizer:
             TokenRefused: The account behind the credential was disabled or changed since.
             ScopeInsufficient: The principal may not, whether or not the repository exists.
         """
-        wanted = (actions,) if isinstance(actions, Action) else tuple(actions)
+        wanted = (actions,) if isinstance(actions, Action) else actions
         asked = [(action, name) for action in wanted]
-        scopes = [scope_for(name, wanted)]
         if source is not None:
             asked.append((Action.PULL, source))
-            scopes.append(scope_for(source, (Action.PULL,)))
         for action, resource in asked:
             if not (await self.allows(principal, action, resource)).allowed:
+                scopes = [scope_for(name, wanted)]
+                if source is not None:
+                    scopes.append(scope_for(source, (Action.PULL,)))
                 raise await self._refusal(principal, scopes)
 
     async def require_sign_in(self, principal: Principal) -> None:
