@@ -144,9 +144,9 @@ async def test_unknown_names_take_as_long(accounts: CountingAccounts, account: A
 
     async def seconds(name: str) -> float:
         stored = await accounts.find(name, fresh=True)
-        start = time.perf_counter()
+        start = time.thread_time()
         assert not accounts.matches(None if stored is None else stored.encoded, "wrong")
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     known = median([await seconds("alice") for _ in range(9)])
     unknown = median([await seconds("nobody") for _ in range(9)])
