@@ -20,7 +20,9 @@ PREPARED: Final = 512
 CHECKPOINT_PAGES: Final = 1000
 #: To what the log file is cut after such a move.
 WAL_LIMIT_BYTES: Final = 16 * 1024 * 1024
-CACHE_KIB: Final = 16 * 1024
+#: Pages kept in memory per connection; behind them the kernel keeps the file. A commit of another process empties it.
+READER_CACHE_KIB: Final = 8 * 1024
+WRITER_CACHE_KIB: Final = 4 * 1024
 
 
 class Durability(StrEnum):
@@ -49,6 +51,7 @@ def connect_writer(path: Path, durability: Durability) -> sqlite3.Connection:
         "foreign_keys = ON",
         f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
         f"journal_size_limit = {WAL_LIMIT_BYTES}",
+        f"cache_size = -{WRITER_CACHE_KIB}",
     )
 
 
@@ -58,7 +61,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     Raises:
         DatabaseUnavailable: The file cannot be opened.
     """
-    return _connect(path, "ro", "query_only = ON")
+    return _connect(path, "ro", "query_only = ON", f"cache_size = -{READER_CACHE_KIB}")
 
 
 def _connect(path: Path, mode: str, *pragmas: str) -> sqlite3.Connection:
@@ -74,7 +77,7 @@ def _connect(path: Path, mode: str, *pragmas: str) -> sqlite3.Connection:
                 )
             )
         )
-        for pragma in (f"busy_timeout = {PATIENCE_MS}", f"cache_size = -{CACHE_KIB}", *pragmas):
+        for pragma in (f"busy_timeout = {PATIENCE_MS}", *pragmas):
             connection.execute(f"PRAGMA {pragma}").close()
         stack.pop_all()
     return connection

@@ -29,8 +29,11 @@ def test_a_statement_is_compiled_once() -> None:
 
 def test_each_dialect_gets_its_own_text() -> None:
     """SQLite takes named parameters, PostgreSQL numbered ones with their types."""
-    assert FIND.compiled(SQLITE).text.split() == "SELECT tags.name FROM tags WHERE tags.id = :tag".split()
-    assert FIND.compiled(POSTGRESQL).text.split() == "SELECT tags.name FROM tags WHERE tags.id = $1::BIGINT".split()
+    texts = [" ".join(FIND.compiled(dialect).text.split()) for dialect in (SQLITE, POSTGRESQL)]
+    assert texts == [
+        "SELECT tags.name FROM tags WHERE tags.id = :tag",
+        "SELECT tags.name FROM tags WHERE tags.id = $1::BIGINT",
+    ]
 
 
 def test_parameters_of_a_plain_statement_are_not_copied() -> None:
