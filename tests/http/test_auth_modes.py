@@ -248,6 +248,7 @@ async def test_silly(tmp_path: Path) -> None:
         refused = await registry.client.put("/v2/some/app/manifests/latest", body=b"{}")
         assert refused.status == 401
         assert refused["WWW-Authenticate"] == (
-            'Bearer realm="silly-realm",service="silly-service",scope="repository:some/app:pull repository:some/app:push"'
+            'Bearer realm="silly-realm",service="silly-service",'
+            'scope="repository:some/app:pull repository:some/app:push"'
         )
         assert await push(registry.client, "some/app", {"Authorization": "anything"}) == 201
