@@ -42,12 +42,12 @@ def authority(name: str = "test authority") -> Identity:
     return Identity(certificate=_sign(name, key, name, key, is_authority=True), key=key)
 
 
-def identity(name: str = "localhost", signed_by: Identity | None = None) -> Identity:
+def identity(name: str = "localhost", signed_by: Identity | None = None, address: str = "127.0.0.1") -> Identity:
     """Make a certificate for a server or a client; self-signed without an authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = name if signed_by is None else _name_of(signed_by.certificate)
     signer = key if signed_by is None else signed_by.key
-    return Identity(certificate=_sign(name, key, issuer, signer, is_authority=False), key=key)
+    return Identity(certificate=_sign(name, key, issuer, signer, is_authority=False, address=address), key=key)
 
 
 def _sign(
@@ -57,9 +57,10 @@ def _sign(
     signer: ec.EllipticCurvePrivateKey,
     *,
     is_authority: bool,
+    address: str = "127.0.0.1",
 ) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))

@@ -67,7 +67,11 @@ class Client:
         plain = socket.create_connection((parts.hostname, parts.port), self.timeout)
         if scheme == "http":
             return plain
-        return (self.tls or unverified()).wrap_socket(plain, server_hostname="localhost")
+        try:
+            return (self.tls or unverified()).wrap_socket(plain, server_hostname="localhost")
+        except BaseException:
+            plain.close()
+            raise
 
     def open(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Exchange:
         """Send a request; the answer is still to be read. A body may be an iterable, sent in chunks as it comes."""
@@ -118,10 +122,12 @@ class Exchange:
 
     def pieces(self, size: int = 65536) -> Iterable[bytes]:
         """Read the answer's body piece by piece; raises when it ends early."""
-        self.response = self.connection.getresponse()
-        while piece := self.response.read(size):
-            yield piece
-        self.connection.close()
+        try:
+            self.response = self.connection.getresponse()
+            while piece := self.response.read(size):
+                yield piece
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Leave, whatever is still to come."""
