@@ -87,7 +87,7 @@ class Application:
         endpoint = with_errors(endpoint, self._services)
         endpoint = with_metrics(endpoint, self._services.metrics)
         endpoint = with_access_log(endpoint, self._services.access_log)
-        return with_request_id(endpoint, believe_proxy=bool(settings.trusted_proxies))
+        return with_request_id(endpoint, self._services.proxies)
 
     async def _dispatch(self, request: Request, send: Send) -> None:
         route = self._router.route(request)

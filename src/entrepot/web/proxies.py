@@ -42,7 +42,7 @@ class Proxies:
 
         Only proxies named in the configuration are believed: limits on failed sign-ins go by this address.
         """
-        if not self._networks or not self._trusts(request.client):
+        if not self.sent(request):
             return request.client
         chain = ",".join(request.header_values(b"x-forwarded-for")).split(",")
         for entry in reversed(chain):
@@ -52,6 +52,10 @@ class Proxies:
             if not self._trusts(str(address)):
                 return str(address)
         return request.client
+
+    def sent(self, request: Request) -> bool:
+        """Tell whether the request came from a proxy that the configuration names."""
+        return bool(self._networks) and self._trusts(client_host(request.scope))
 
     def _may_say_address(self, request: Request) -> bool:
         return self._believe_all or self._trusts(client_host(request.scope))

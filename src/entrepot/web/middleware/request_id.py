@@ -8,24 +8,20 @@ import secrets
 
 from entrepot.web.http import Request
 from entrepot.web.middleware import Endpoint
+from entrepot.web.proxies import Proxies
 from entrepot.web.responses import Send
 
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
-def with_request_id(inner: Endpoint, *, believe_proxy: bool) -> Endpoint:
-    """Name each request in its answer.
-
-    Args:
-        inner: What answers.
-        believe_proxy: Take the name that a proxy in front has given in `X-Request-Id`.
-    """
+def with_request_id(inner: Endpoint, proxies: Proxies) -> Endpoint:
+    """Name each request in its answer; a name that a trusted proxy has given it in `X-Request-Id` is kept."""
     # Unique without asking the system for random bytes on every request: one random part per process, and a count.
     process = secrets.token_hex(6)
     numbers = itertools.count(1)
 
     async def named(request: Request, send: Send) -> None:
-        given = request.header(b"x-request-id") if believe_proxy else None
+        given = request.header(b"x-request-id") if proxies.sent(request) else None
         request.id = given if given and _GIVEN.fullmatch(given) else f"{process}-{next(numbers):x}"
         request.add_header(b"x-request-id", request.id.encode())
         await inner(request, send)
