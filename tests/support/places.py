@@ -1,0 +1,84 @@
+"""Registries as people run them: how each is reached, and who may."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.certificates import authority, identity
+from tests.support.network import ADDRESS, Network
+from tests.support.server import ADMIN_PASSWORD, Server
+from tests.support.tools import find_tool
+
+#: What the clients say when a registry does not know them or does not let them.
+REFUSAL = re.compile(
+    r"denied|unauthorized|authentication required|no basic auth|invalid username/password|401", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A running registry, as a client knows it."""
+
+    kind: str
+    server: Server
+    login: tuple[str, str] | None
+    authority: Path | None = None
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, as clients name a registry."""
+        return self.server.address
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether it is reached without TLS."""
+        return self.authority is None
+
+    def trust(self) -> dict[str, str]:
+        """Give the environment of a client that trusts its certificate, as one in the system's store would be."""
+        if self.authority is None:
+            return {}
+        return {"SSL_CERT_FILE": str(self.authority), "REQUESTS_CA_BUNDLE": str(self.authority)}
+
+
+@contextmanager
+def login_place(network: Network) -> Iterator[Place]:
+    """Run it without any file: an administrator, everything private, tokens."""
+    with Server(prefix=network.prefix) as server:
+        yield Place(kind="login", server=server, login=("admin", ADMIN_PASSWORD))
+
+
+@contextmanager
+def tls_place(network: Network, folder: Path) -> Iterator[Place]:
+    """Run it with the two variables that name a certificate and a key."""
+    signer = authority()
+    signer.write(folder / "authority.pem", folder / "authority.key")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    identity("registry", signer, ADDRESS).write(certificate, key)
+    env = {"REGISTRY_HTTP_TLS_CERTIFICATE": str(certificate), "REGISTRY_HTTP_TLS_KEY": str(key)}
+    with Server(prefix=network.prefix, env=env, listen=f"{ADDRESS}:0") as server:
+        yield Place(kind="tls", server=server, login=("admin", ADMIN_PASSWORD), authority=folder / "authority.pem")
+
+
+@contextmanager
+def htpasswd_place(network: Network, folder: Path) -> Iterator[Place]:
+    """Run it with a registry:2 file whose `auth` is a file of `htpasswd -Bbn`."""
+    login = ("alice", "s3cret of Alice")
+    made = subprocess.run([find_tool("htpasswd"), "-Bbn", *login], check=True, capture_output=True).stdout
+    (folder / "htpasswd").write_bytes(made)
+    auth = {"htpasswd": {"realm": "our registry", "path": str(folder / "htpasswd")}}
+    config = {"auth": auth, "storage": {"delete": {"enabled": True}}}
+    with Server(config, prefix=network.prefix) as server:
+        yield Place(kind="htpasswd", server=server, login=login)
+
+
+@contextmanager
+def open_place(network: Network) -> Iterator[Place]:
+    """Run it with a registry:2 file without `auth`: everybody may do everything."""
+    with Server({"storage": {"delete": {"enabled": True}}}, prefix=network.prefix) as server:
+        yield Place(kind="open", server=server, login=None)
