@@ -1,0 +1,93 @@
+"""The servers that are compared, each started as its users start it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.processes import Server, free_port, running
+
+WORKERS = 2
+OURS = "entrepot"
+REGISTRY2 = "docker-registry"
+NGINX = "nginx"
+
+
+@contextmanager
+def entrepot(folder: Path, *, scope: str = "", workers: int = WORKERS) -> Iterator[Server]:
+    """Start ours on a folder: private, with a Bearer token for `scope` in the server's headers."""
+    port = free_port()
+    password = secrets.token_urlsafe(16)
+    command = [
+        str(Path(sys.executable).with_name("entrepot")),
+        "serve",
+        "--listen",
+        f"127.0.0.1:{port}",
+        "--data",
+        str(folder),
+        "--workers",
+        str(workers),
+    ]
+    env = {**os.environ, "ENTREPOT_ADMIN_PASSWORD": password, "REGISTRY_LOG_ACCESSLOG_DISABLED": "true"}
+    with running(OURS, command, f"http://127.0.0.1:{port}", folder.parent / "entrepot.log", env) as server:
+        server.headers = {"Authorization": f"Bearer {_token(server.url, password, scope)}"}
+        yield server
+
+
+def _token(url: str, password: str, scope: str) -> str:
+    basic = base64.b64encode(f"admin:{password}".encode()).decode()
+    address = f"{url}/token?service=entrepot" + "".join(f"&scope={one}" for one in scope.split())
+    request = urllib.request.Request(address, headers={"Authorization": f"Basic {basic}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return str(json.load(answer)["token"])
+
+
+@contextmanager
+def registry2(folder: Path) -> Iterator[Server]:
+    """Start Debian's docker-registry on a folder, without authentication."""
+    port = free_port()
+    config = folder.parent / "registry2.yml"
+    storage = {"filesystem": {"rootdirectory": str(folder)}, "delete": {"enabled": True}}
+    http = {"addr": f"127.0.0.1:{port}"}
+    config.write_text(
+        json.dumps(
+            {
+                "version": 0.1,
+                "log": {"level": "error", "accesslog": {"disabled": True}},
+                "storage": storage,
+                "http": http,
+            }
+        )
+    )
+    env = {key: value for key, value in os.environ.items() if key != "AWS_CA_BUNDLE"}
+    command = ["docker-registry", "serve", str(config)]
+    log = folder.parent / "registry2.log"
+    with running(REGISTRY2, command, f"http://127.0.0.1:{port}", log, {**env, "OTEL_TRACES_EXPORTER": "none"}) as found:
+        yield found
+
+
+@contextmanager
+def nginx(folder: Path) -> Iterator[Server]:
+    """Start nginx serving the files below a folder."""
+    port = free_port()
+    config = folder.parent / "nginx.conf"
+    own = folder.parent / "nginx"
+    own.mkdir(exist_ok=True)
+    config.write_text(
+        f"worker_processes {WORKERS}; daemon off; pid {own}/pid; error_log {own}/error.log; "
+        "events { worker_connections 1024; }\n"
+        f"http {{ access_log off; sendfile on; tcp_nopush on; client_body_temp_path {own}/b; proxy_temp_path {own}/p; "
+        f"fastcgi_temp_path {own}/f; uwsgi_temp_path {own}/u; scgi_temp_path {own}/s; "
+        f"server {{ listen 127.0.0.1:{port}; root {folder}; user_placeholder; }} }}\n".replace("user_placeholder; ", "")
+    )
+    folder.parent.chmod(0o755)
+    command = ["nginx", "-c", str(config), "-p", str(own), "-g", "user root;"]
+    with running(NGINX, command, f"http://127.0.0.1:{port}", folder.parent / "nginx.log") as server:
+        yield server

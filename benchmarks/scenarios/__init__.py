@@ -1,0 +1,25 @@
+"""The scenarios by name, in the order of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from benchmarks.rounds import Outcome
+from benchmarks.scenarios import adoption, images, lists, memory, pulls, pushes, start
+
+Scenario = Callable[[Path], list[Outcome]]
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "pull-manifest": pulls.pull_manifest,
+    "small-blob": pulls.small_blob,
+    "large-blob": pulls.large_blob,
+    "ranges": pulls.ranges,
+    "cut-ranges": pulls.cut_ranges,
+    "push-blob": pushes.push_blob,
+    "whole-image": images.whole_image,
+    "lists": lists.lists,
+    "start": start.start,
+    "memory": memory.memory,
+    "adoption": adoption.adoption,
+}

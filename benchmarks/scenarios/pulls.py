@@ -1,0 +1,146 @@
+"""Pulling: manifests, blobs, ranges."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks import client, peers
+from benchmarks.client import Load
+from benchmarks.processes import Server
+from benchmarks.rounds import Outcome, Sample, interleave, per_ten_thousand
+
+REPOSITORY = "bench/image"
+_SCOPE = f"repository:{REPOSITORY}:pull,push"
+_SECONDS = 4
+_LARGE = 100_000_000
+_RANGES = Path(__file__).parent.parent / "ranges.lua"
+
+
+def _sample(server: Server, before: float, load: Load, value: float) -> Sample:
+    cpu = per_ten_thousand(server, before, load.requests)
+    return Sample(value=value, cpu=cpu, errors=load.errors, extra={"p99_ms": load.p99_ms})
+
+
+def pull_manifest(folder: Path) -> list[Outcome]:
+    """GET a manifest by tag over 16 connections."""
+    with ExitStack() as stack:
+        ours = stack.enter_context(peers.entrepot(folder / "ours", scope=_SCOPE))
+        peer = stack.enter_context(peers.registry2(folder / "peer"))
+        for server in (ours, peer):
+            client.push_image(server, REPOSITORY, "latest", os.urandom(1000))
+
+        def measure(server: Server) -> Sample:
+            before = server.cpu_seconds()
+            load = client.wrk(server, f"/v2/{REPOSITORY}/manifests/latest", connections=16, seconds=_SECONDS)
+            return _sample(server, before, load, load.rate)
+
+        outcome = Outcome(scenario="GET manifest by tag, 16 connections", unit="requests/s", target=">= 10 x")
+        return [interleave(outcome, [ours, peer], measure)]
+
+
+def small_blob(folder: Path) -> list[Outcome]:
+    """HEAD and GET a blob of 1 kB over 16 connections."""
+    with ExitStack() as stack:
+        ours = stack.enter_context(peers.entrepot(folder / "ours", scope=_SCOPE))
+        peer = stack.enter_context(peers.registry2(folder / "peer"))
+        content = os.urandom(1000)
+        digests = {server.name: client.push_blob(server, REPOSITORY, content) for server in (ours, peer)}
+        found = []
+        for method, tool in (("HEAD", client.hey_head), ("GET", client.wrk)):
+
+            def measure(server: Server, tool: Callable[..., Load] = tool) -> Sample:
+                before = server.cpu_seconds()
+                path = f"/v2/{REPOSITORY}/blobs/{digests[server.name]}"
+                load = tool(server, path, connections=16, seconds=_SECONDS)
+                return _sample(server, before, load, load.rate)
+
+            name = f"{method} blob of 1 kB, 16 connections"
+            outcome = Outcome(scenario=name, unit="requests/s", target=">= 15 x")
+            found.append(interleave(outcome, [ours, peer], measure))
+        return found
+
+
+def _three_servers(stack: ExitStack, folder: Path) -> tuple[list[Server], dict[str, str]]:
+    """Start ours, registry:2 and nginx over the same large blob; return them with the path of the blob on each."""
+    ours = stack.enter_context(peers.entrepot(folder / "ours", scope=_SCOPE))
+    peer = stack.enter_context(peers.registry2(folder / "peer"))
+    content = os.urandom(_LARGE)
+    digest = client.digest_of(content)
+    for server in (ours, peer):
+        client.push_blob(server, REPOSITORY, content)
+    static = stack.enter_context(peers.nginx(folder / "ours" / "docker/registry/v2/blobs/sha256"))
+    encoded = digest.removeprefix("sha256:")
+    blob = f"/v2/{REPOSITORY}/blobs/{digest}"
+    paths = {ours.name: blob, peer.name: blob, static.name: f"/{encoded[:2]}/{encoded}/data"}
+    return [ours, peer, static], paths
+
+
+def large_blob(folder: Path) -> list[Outcome]:
+    """GET a blob of 100 MB over 4 connections."""
+    with ExitStack() as stack:
+        servers, paths = _three_servers(stack, folder)
+
+        def measure(server: Server) -> Sample:
+            before = server.cpu_seconds()
+            load = client.wrk(server, paths[server.name], connections=4, seconds=_SECONDS)
+            return _sample(server, before, load, load.bytes_per_second / 1e6)
+
+        outcome = Outcome(scenario="GET blob of 100 MB, 4 connections", unit="MB/s", target=">= 1.3 x, >= 1.0 x nginx")
+        return [interleave(outcome, servers, measure)]
+
+
+def ranges(folder: Path) -> list[Outcome]:
+    """GET 64 KiB from random places of a blob of 100 MB."""
+    with ExitStack() as stack:
+        servers, paths = _three_servers(stack, folder)
+
+        def measure(server: Server) -> Sample:
+            before = server.cpu_seconds()
+            load = client.wrk(server, paths[server.name], connections=16, seconds=_SECONDS, script=_RANGES)
+            return _sample(server, before, load, load.rate)
+
+        outcome = Outcome(scenario="random ranges of 64 KiB, 16 connections", unit="requests/s", target=">= 3 x")
+        return [interleave(outcome, servers, measure)]
+
+
+def cut_ranges(folder: Path) -> list[Outcome]:
+    """Open-ended ranges, 8 at a time, each cut by the client after 1 MB, as lazy pullers do."""
+    with ExitStack() as stack:
+        servers, paths = _three_servers(stack, folder)
+
+        def measure(server: Server) -> Sample:
+            before = server.cpu_seconds()
+            begun = time.monotonic()
+            threads = [threading.Thread(target=_cut, args=(server, paths[server.name], n)) for n in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            requests = 8 * _CUTS
+            cpu = per_ten_thousand(server, before, requests)
+            return Sample(value=requests / (time.monotonic() - begun), cpu=cpu)
+
+        outcome = Outcome(scenario="open-ended ranges, 8 at once, cut after 1 MB", unit="requests/s", target=">= 3 x")
+        return [interleave(outcome, servers, measure)]
+
+
+_CUTS = 40
+
+
+def _cut(server: Server, path: str, number: int) -> None:
+    host = urlsplit(server.url).netloc
+    for turn in range(_CUTS):
+        connection = http.client.HTTPConnection(host, timeout=30)
+        start = (number * _CUTS + turn) * 200_000
+        connection.request("GET", path, headers={**server.headers, "Range": f"bytes={start}-"})
+        answer = connection.getresponse()
+        if answer.status != http.client.PARTIAL_CONTENT or len(answer.read(1_000_000)) != 1_000_000:
+            raise RuntimeError(f"{server.name} answered {answer.status}")
+        connection.close()

@@ -1,0 +1,124 @@
+"""Data in quantity, made without pushing: rows straight into the tables, files straight into registry:2's tree."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.client import MANIFEST_TYPE, digest_of
+from entrepot.adoption.state import prepare
+from entrepot.adoption.tree import Tree
+from entrepot.metadata.opening import METADATA_NAME, open_embedded
+
+_ONE_MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": []}).encode()
+
+
+def empty(folder: Path) -> Path:
+    """Make an empty data folder of ours; return its metadata file."""
+
+    async def create() -> None:
+        stores = await open_embedded(folder / "entrepot")
+        await prepare(stores.metadata, Tree(folder))
+        await stores.close()
+
+    asyncio.run(create())
+    return folder / "entrepot" / METADATA_NAME
+
+
+def insert_tags(folder: Path, count: int) -> None:
+    """Fill `bench/tags` with tags of one manifest."""
+    digest = digest_of(_ONE_MANIFEST)
+    with _opened(empty(folder)) as database:
+        database.execute("INSERT INTO projects(id, name, public, created_at) VALUES (1, 'bench', 0, 1)")
+        _add_repository(database, 1, "bench/tags", digest)
+        rows = ((1, f"tag-{number:07d}", 1, 1, 1) for number in range(count))
+        database.executemany(
+            "INSERT INTO tags(repository_id, name, manifest_id, created_at, updated_at) VALUES (?,?,?,?,?)", rows
+        )
+
+
+def insert_repositories(folder: Path, count: int) -> None:
+    """Fill the catalog with repositories of one tagged image each."""
+    digest = digest_of(_ONE_MANIFEST)
+    with _opened(empty(folder)) as database:
+        database.execute("INSERT INTO projects(id, name, public, created_at) VALUES (1, 'bench', 0, 1)")
+        for number in range(1, count + 1):
+            _add_repository(database, number, f"bench/r{number:07d}", digest)
+            database.execute(
+                "INSERT INTO tags(repository_id, name, manifest_id, created_at, updated_at) VALUES (?,'latest',?,1,1)",
+                (number, number),
+            )
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA foreign_keys = ON")
+    return database
+
+
+def _add_repository(database: sqlite3.Connection, number: int, name: str, digest: str) -> None:
+    """Add a repository with one manifest; both get `number` as their row id."""
+    database.execute("INSERT OR IGNORE INTO manifest_contents(digest, content) VALUES (?,?)", (digest, _ONE_MANIFEST))
+    database.execute(
+        "INSERT INTO repositories(id, project_id, name, sort_key, adopted, created_at) VALUES (?,1,?,?,1,1)",
+        (number, name, name.replace("/", "\x01")),
+    )
+    database.execute(
+        "INSERT INTO manifests(id, repository_id, digest, media_type, size, created_at) VALUES (?,?,?,?,?,1)",
+        (number, number, digest, MANIFEST_TYPE, len(_ONE_MANIFEST)),
+    )
+
+
+def write_registry2_tree(folder: Path, *, repositories: int, tags: int) -> int:
+    """Write a tree as registry:2 would have: each tag its own image of a config and a layer. Return the files."""
+    root = folder / "docker/registry/v2"
+    return sum(
+        _write_image(root, f"team{repository % 20}/app{repository}", f"v{tag}")
+        for repository in range(repositories)
+        for tag in range(tags)
+    )
+
+
+def _write_image(root: Path, name: str, tag: str) -> int:
+    config = json.dumps({"architecture": "amd64", "os": "linux", "name": name, "tag": tag}).encode()
+    layer = f"layer of {name}:{tag}".encode() * 20
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": _describe("application/vnd.oci.image.config.v1+json", config),
+            "layers": [_describe("application/vnd.oci.image.layer.v1.tar", layer)],
+        }
+    ).encode()
+    files = list(_image_files(root, name, tag, config, layer, manifest))
+    for path, content in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return len(files)
+
+
+def _image_files(
+    root: Path, name: str, tag: str, config: bytes, layer: bytes, manifest: bytes
+) -> Iterator[tuple[Path, bytes]]:
+    repository = root / "repositories" / name
+    for content in (config, layer, manifest):
+        encoded = hashlib.sha256(content).hexdigest()
+        yield root / "blobs/sha256" / encoded[:2] / encoded / "data", content
+    for content in (config, layer):
+        yield _link(repository / "_layers", content), digest_of(content).encode()
+    target = digest_of(manifest).encode()
+    yield _link(repository / "_manifests/revisions", manifest), target
+    yield _link(repository / "_manifests/tags" / tag / "index", manifest), target
+    yield repository / "_manifests/tags" / tag / "current/link", target
+
+
+def _link(folder: Path, content: bytes) -> Path:
+    return folder / "sha256" / hashlib.sha256(content).hexdigest() / "link"
+
+
+def _describe(media_type: str, content: bytes) -> dict[str, object]:
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
