@@ -81,7 +81,8 @@ class JobWorker:
                 again_in = self._again_in(job, failed=False)
         finally:
             await self._release(job, again_in)
-        return min(self._times.poll, again_in)
+        # A lasting job that ended by itself is not started in a rush.
+        return min(self._times.poll, again_in) if job.interval is not None else self._times.poll
 
     async def _run(self, job: Job, stop: asyncio.Event) -> bool:
         """Run the job once; true when it ended well."""
