@@ -58,7 +58,7 @@ def test_a_client_cannot_forge_a_line(evil: str) -> None:
     line = combined(record(user_agent=evil, target="/" + evil, user=evil))
     assert line.isascii()
     assert line.isprintable()
-    assert line.count('"') - line.count('\\"') == 6
+    assert line.replace("\\\\", "").replace('\\"', "").count('"') == 6
 
 
 def test_structured_records_use_registry2s_names() -> None:
