@@ -70,7 +70,10 @@ async def embedded(config: Config) -> AsyncIterator[Embedded]:
         read_only = ReadOnlySwitch(stores.metadata, configured=config.storage.maintenance.readonly.enabled)
         await read_only.look()
         settings = RegistrySettings(
-            delete_enabled=config.storage.delete.enabled, read_only=read_only, sparse_indexes=config.sparse_indexes
+            delete_enabled=config.storage.delete.enabled,
+            read_only=read_only,
+            requires_platform=config.validation.manifests.indexes.require,
+            permits_url=config.validation.permits_url,
         )
         intake = Intake(stores.metadata, Tree(config.data))
         await prepare(intake.metadata, intake.tree)
@@ -87,8 +90,11 @@ async def embedded(config: Config) -> AsyncIterator[Embedded]:
 @contextlib.asynccontextmanager
 async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Application]:
     """Give the ASGI application of one web worker."""
-    slow_readers = limit_slow_readers(config.http.limits.bodytimeout)
-    async with embedded(config) as parts, in_background(parts.read_only.watch()), in_background(slow_readers):
+    async with (
+        embedded(config) as parts,
+        in_background(parts.read_only.watch()),
+        in_background(limit_slow_readers(config.http.limits.bodytimeout)),
+    ):
         for notice in await prepare_access(config, parts.stores.metadata, os.environ):
             runtime.note(notice)
         access = build_access(config, parts.stores.metadata)

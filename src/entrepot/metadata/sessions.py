@@ -11,6 +11,7 @@ from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.work_tables import upload_sessions
+from entrepot.oci.upload import UploadState
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class SessionRow:
     id: str
     repository: str
     principal: str
+    state: UploadState
     algorithm: str
     hashed_offset: int
     hashed_digest: str | None
@@ -36,7 +38,7 @@ _ADD = Query(
         id=bindparam("id"),
         repository=bindparam("repository"),
         principal=bindparam("principal"),
-        state="open",
+        state=UploadState.OPEN.value,
         algorithm=bindparam("algorithm"),
         hashed_offset=0,
         hashed_digest=None,
@@ -46,9 +48,9 @@ _ADD = Query(
     "sessions.add",
 )
 _FIND = Query(
-    select(_S.id, _S.repository, _S.principal, _S.algorithm, _S.hashed_offset, _S.hashed_digest, _S.started_at).where(
-        _S.id == bindparam("id")
-    ),
+    select(
+        _S.id, _S.repository, _S.principal, _S.state, _S.algorithm, _S.hashed_offset, _S.hashed_digest, _S.started_at
+    ).where(_S.id == bindparam("id")),
     "sessions.find",
 )
 _PROGRESS = Query(
@@ -76,7 +78,7 @@ async def add(tx: Transaction, session_id: str, *, repository: str, principal: s
 async def find(reader: Reader, session_id: str) -> SessionRow | None:
     """Return an open session."""
     row = await reader.one(_FIND, id=session_id)
-    return None if row is None else SessionRow(*row)
+    return None if row is None else SessionRow(row[0], row[1], row[2], UploadState(row[3]), *row[4:])
 
 
 async def progress(tx: Transaction, session_id: str, *, hashed_offset: int, hashed_digest: str | None) -> None:

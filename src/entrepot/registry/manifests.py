@@ -12,8 +12,9 @@ from functools import partial
 from entrepot.metadata import manifests as rows
 from entrepot.metadata.database import Database
 from entrepot.oci import manifest as oci_manifest
+from entrepot.oci import media_type as media_types
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import DigestInvalid, ManifestTooLarge, ManifestUnknown, TagInvalid
+from entrepot.oci.errors import DigestInvalid, ManifestInvalid, ManifestTooLarge, ManifestUnknown, TagInvalid
 from entrepot.oci.reference import Reference, RepositoryName, Tag
 from entrepot.registry.content_cache import ContentCache
 from entrepot.registry.lookup import Lookup
@@ -79,7 +80,7 @@ class Manifests:
         wanted = self._tags(reference, tags)
         manifest = self._parse(reference, media_type, body)
         await self.lookup.prepare(name)
-        push = Push(name=name, manifest=manifest, tags=wanted, actor=actor, sparse=self.settings.sparse_indexes)
+        push = Push(name=name, manifest=manifest, tags=wanted, actor=actor, settings=self.settings)
         await self.metadata.write(push.run, name="push manifest")
         self.cache.put(str(manifest.digest), body)
         subject = None if manifest.subject is None else manifest.subject.digest
@@ -133,4 +134,14 @@ class Manifests:
                 "The manifest's bytes do not have the digest in the URL.",
                 detail={"expected": str(reference), "received": str(manifest.digest)},
             )
+        self._check_urls(manifest)
         return manifest
+
+    def _check_urls(self, manifest: oci_manifest.Manifest) -> None:
+        """Clients fetch layers that may not be distributed from the URLs that a manifest names."""
+        for layer in manifest.layers:
+            for url in layer.urls if media_types.is_nondistributable(layer.media_type) else ():
+                if not self.settings.permits_url(url):
+                    raise ManifestInvalid(
+                        f"The rules in validation.manifests.urls do not allow the URL of layer {layer.digest}."
+                    )

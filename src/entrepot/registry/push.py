@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from entrepot.metadata import blobs, events, manifests, outbox, repositories
 from entrepot.metadata import tags as tag_rows
 from entrepot.metadata.database import Transaction
+from entrepot.oci.descriptor import Descriptor
 from entrepot.oci.errors import ManifestBlobUnknown, ManifestInvalid
 from entrepot.oci.manifest import Manifest
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.model import Actor
 from entrepot.registry.projects import require_project
 from entrepot.registry.references import blob_references
+from entrepot.registry.settings import RegistrySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Push:
     manifest: Manifest
     tags: tuple[str, ...]
     actor: Actor
-    sparse: bool
+    settings: RegistrySettings
 
     async def run(self, tx: Transaction) -> None:
         """Do it.
@@ -118,8 +120,8 @@ class Push:
         """Refuse the manifest unless everything it needs is there."""
         missing = [blob for blob in self.manifest.required_blobs if str(blob.digest) not in found.blobs]
         missing = [entry for entry in missing if str(entry.digest) not in found.manifests]
-        if not self.sparse:
-            missing += [entry for entry in self.manifest.children if str(entry.digest) not in found.manifests]
+        absent = [entry for entry in self.manifest.children if str(entry.digest) not in found.manifests]
+        missing += [entry for entry in absent if self._requires(entry)]
         if missing:
             raise ManifestBlobUnknown(detail=[{"digest": str(entry.digest)} for entry in missing])
         for _, blob in blob_references(self.manifest):
@@ -128,6 +130,10 @@ class Push:
                 raise ManifestInvalid(
                     f"The manifest says that {blob.digest} has {blob.size} bytes, but it has {row.size}."
                 )
+
+    def _requires(self, entry: Descriptor) -> bool:
+        platform = entry.platform or {}
+        return self.settings.requires_platform(str(platform.get("architecture", "")), str(platform.get("os", "")))
 
     def _check_type(self, known: manifests.ManifestRow) -> None:
         if known.media_type != self.manifest.media_type:

@@ -15,13 +15,22 @@ def _writable() -> bool:
     return False
 
 
+def _any_url(_url: str) -> bool:
+    return True
+
+
+def _every_platform(_architecture: str, _os: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySettings:
     """Limits and switches of the registry's services."""
 
     delete_enabled: bool = True  #: `storage.delete.enabled`
     read_only: Callable[[], bool] = _writable  #: asked at every write, so that it can be switched at run time
-    sparse_indexes: bool = False  #: accept an index some of whose manifests are missing
+    requires_platform: Callable[[str, str], bool] = _every_platform  #: must an index's (architecture, os) be present?
+    permits_url: Callable[[str], bool] = _any_url  #: may a layer that is kept elsewhere name this URL?
     max_manifest_bytes: int = 4 * MIB  #: larger ones are refused; 4 MiB is the least the specification asks for
     max_manifest_references: int = 10_000  #: descriptors in one manifest
     max_tags_per_push: int = 100  #: `?tag=` parameters of one push

@@ -17,6 +17,7 @@ from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, BlobUploadUnknown, Unavailable, UploadRangeInvalid
 from entrepot.oci.reference import RepositoryName
+from entrepot.oci.upload import UploadEvent, advance
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor, BlobRecord, UploadSession
 from entrepot.registry.ports import BlobStore, StoredBlob, UploadProgress
@@ -82,7 +83,7 @@ class Uploads:
             UploadRangeInvalid: The session stands elsewhere than at `start`, or is being appended to by somebody else.
         """
         self.settings.require_writable()
-        row = await self._row(name, session_id, principal)
+        row = await self._row(name, session_id, principal, UploadEvent.APPEND)
         progress = await self._append(row, chunks, start)
         return UploadSession(id=session_id, repository=name, offset=progress.offset, algorithm=row.algorithm)
 
@@ -108,7 +109,7 @@ class Uploads:
             UploadRangeInvalid: The session stands elsewhere than at `start`.
         """
         self.settings.require_writable()
-        row = await self._row(name, session_id, principal)
+        row = await self._row(name, session_id, principal, UploadEvent.COMPLETE)
         if chunks is not None or start is not None:
             progress = await self._append(row, _nothing() if chunks is None else chunks, start)
         else:
@@ -124,14 +125,21 @@ class Uploads:
         Raises:
             BlobUploadUnknown: There is no such session for this principal.
         """
-        await self._row(name, session_id, principal)
+        await self._row(name, session_id, principal, UploadEvent.CANCEL)
         await self._forget(session_id)
 
-    async def _row(self, name: RepositoryName, session_id: str, principal: str) -> sessions.SessionRow:
-        """A session of somebody else, or of another repository, does not exist for the caller."""
+    async def _row(
+        self, name: RepositoryName, session_id: str, principal: str, event: UploadEvent | None = None
+    ) -> sessions.SessionRow:
+        """A session of somebody else, or of another repository, does not exist for the caller.
+
+        What ends a session removes its row, so a row that cannot take `event` was left by a process that died in it.
+        """
         row = await sessions.find(self.work, session_id)
         if row is None or row.repository != name or row.principal != principal:
             raise BlobUploadUnknown(detail={"id": session_id[:64]})
+        if event is not None:
+            advance(row.state, event)
         return row
 
     async def _append(

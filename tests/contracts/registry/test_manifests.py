@@ -272,3 +272,26 @@ async def test_every_push_leaves_word_for_the_projection(kit: Kit, pusher: Pushe
     assert entries[-1].payload["tags"] == ["v1"]
     await kit.metadata.write(lambda tx: outbox.done(tx, [entry.id for entry in entries]))
     assert await outbox.backlog(kit.metadata) == (0, None)
+
+
+async def test_only_the_platforms_an_operator_names_must_be_there(kit: Kit) -> None:
+    """An index without its arm64 image is taken when only amd64 is required."""
+    registry = kit.registry(requires_platform=lambda architecture, _os: architecture == "amd64")
+    pusher = Pusher(registry)
+    amd64 = entry(await pusher.image(None, b"amd64")) | {"platform": {"architecture": "amd64", "os": "linux"}}
+    arm64 = entry(image(b"{}", b"arm64")) | {"platform": {"architecture": "arm64", "os": "linux"}}
+    await pusher.manifest(index(amd64, arm64), "multi")
+    absent = entry(image(b"{}", b"other")) | {"platform": {"architecture": "amd64", "os": "linux"}}
+    with pytest.raises(ManifestBlobUnknown):
+        await pusher.manifest(index(absent), "broken")
+
+
+async def test_urls_that_the_rules_refuse_keep_a_manifest_out(kit: Kit) -> None:
+    """Clients would fetch the layer from there."""
+    pusher = Pusher(kit.registry(permits_url=lambda url: url.startswith("https://example.com/")))
+    await pusher.blob(b"{}")
+    foreign = {"mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar", "size": 7}
+    foreign |= {"digest": str(Digest.of(b"foreign"))}
+    await pusher.manifest(image(b"{}", layers=[foreign | {"urls": ["https://example.com/layer"]}]), "v1")
+    with pytest.raises(ManifestInvalid, match=r"validation\.manifests\.urls"):
+        await pusher.manifest(image(b"{}", layers=[foreign | {"urls": ["https://attacker.test/layer"]}]), "v2")

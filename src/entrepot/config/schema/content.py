@@ -87,7 +87,7 @@ class IndexRules(Section):
     sparse: Flag = False
     """`true` allows every image of an index to be missing, like `platforms: none`. Our own key."""
 
-    def require(self, *, architecture: str, os: str) -> bool:
+    def require(self, architecture: str, os: str) -> bool:
         """Whether the image for a platform must be there; one without a platform must be, unless none need be."""
         if self.sparse or self.platforms == "none":
             return False
