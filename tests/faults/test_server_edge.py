@@ -141,7 +141,7 @@ def test_whole_files_and_streams_are_complete(server: Server) -> None:
         (("Range: bytes=1-",), CONTENT[1:]),
         ((f"Range: bytes={len(CONTENT) - 5000}-",), CONTENT[-5000:]),
     ):
-        reply = talk(server, head("GET", BLOB, *headers), head("GET", "/v2/"))
+        reply = talk(server, head("GET", BLOB, *headers), head("GET", "/v2/", "Connection: close"))
         _, _, body = reply.raw.partition(b"\r\n\r\n")
         assert body[: len(expected)] == expected
         assert body[len(expected) :].startswith(b"HTTP/1.1 200 ")
@@ -351,4 +351,5 @@ def test_bodies_in_parallel_stay_in_small_memory(server: Server) -> None:
 
 
 def _upload(server: Server) -> None:
-    talk(server, head("POST", f"{UPLOADS}?digest={DIGEST}", f"Content-Length: {len(CONTENT)}"), CONTENT, silence=10)
+    request_head = head("POST", f"{UPLOADS}?digest={DIGEST}", f"Content-Length: {len(CONTENT)}", "Connection: close")
+    assert talk(server, request_head, CONTENT, silence=20).statuses == [201]
