@@ -29,6 +29,8 @@ from entrepot.metadata.work_tables import WORK_VERSION, work_metadata
 METADATA_NAME: Final = "metadata.db"
 WORK_NAME: Final = "work.db"
 START_LOCK_NAME: Final = "start.lock"
+#: How often a process that waits for the start lock asks for it.
+START_LOCK_SECONDS: Final = 0.02
 
 _WORK_VERSION: Final = RawQuery("PRAGMA user_version", "get the version of the work tables")
 
@@ -85,10 +87,20 @@ async def start_lock(folder: Path) -> AsyncIterator[None]:
     """Let one process of this host at a time prepare the folder."""
     descriptor = os.open(folder / START_LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        await asyncio.to_thread(fcntl.flock, descriptor, fcntl.LOCK_EX)
+        # Asked again and again, not waited for in a thread: the holder may need the last thread of the pool.
+        while not _locked(descriptor):  # noqa: ASYNC110 - a lock between processes has no event to wait for
+            await asyncio.sleep(START_LOCK_SECONDS)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Which schema a database has, whether this program may use it, and how it gets the next one."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -80,29 +81,22 @@ async def upgrade(database: Database, before: Callable[[int], Awaitable[None]] |
         return found
     if found is not None and before is not None:
         await before(found.version)
-    await _migrate(database, VERSION)
-    return Schema(version=VERSION, min_reader=VERSION, min_writer=VERSION) if found is None else await _now(database)
+    await _migrate(database, 0 if found is None else found.version, VERSION)
+    # Asked again and not assumed: on PostgreSQL another node may have been faster, with another version.
+    return await upgrade(database, before)
 
 
-async def _migrate(database: Database, to: int) -> None:
+async def _migrate(database: Database, after: int, to: int) -> None:
     from entrepot.metadata.migrations import script  # noqa: PLC0415 - Alembic takes 0.2 s, and few starts need it
 
     dialect = SQLITE if database.dialect == SQLITE.name else POSTGRESQL
+    statements = await asyncio.to_thread(script.statements, dialect, after, to)
 
     async def work(transaction: Transaction) -> None:
         if dialect is POSTGRESQL:
             await transaction.one(_ONE_NODE)
-        # Asked again inside: another node may have been faster.
         found = await find(transaction)
-        after = 0 if found is None else found.version
-        if after < to:
-            await run_all(transaction, script.statements(dialect, after, to))
+        if (0 if found is None else found.version) == after:
+            await run_all(transaction, statements)
 
     await database.write(work, name=f"migrate to schema {to}")
-
-
-async def _now(database: Database) -> Schema:
-    found = await find(database)
-    if found is None:
-        raise SchemaTooNew("the schema table vanished during the upgrade; restore the copy made before it")
-    return found

@@ -48,6 +48,11 @@ class Job:
         self.error: BaseException | None = None
         self._claim = threading.Lock()
 
+    @property
+    def title(self) -> str:
+        """What the log calls the transaction."""
+        return self.name or getattr(self.work, "__qualname__", "")
+
     def claim(self) -> bool:
         """Decide, once and for all, whether the writer runs the job or the caller has given up on it."""
         return self._claim.acquire(blocking=False)
@@ -205,7 +210,7 @@ class Writer:
             self._take_back(error)
         self._connection.execute("RELEASE member").close()
         if time.monotonic() - started > SLOW_SECONDS:
-            _log.warning("transaction %r took %.0f ms", job.name, 1000 * (time.monotonic() - started))
+            _log.warning("transaction %r took %.0f ms", job.title, 1000 * (time.monotonic() - started))
 
     def _work(self, job: Job) -> Any:
         transaction = SqliteTransaction(self._connection, self._path, self.statistics)
@@ -214,7 +219,7 @@ class Writer:
             transaction.require_intact()
             return result
         finally:
-            transaction.failure = DatabaseError(f"transaction {job.name!r} is over")
+            transaction.failure = DatabaseError(f"transaction {job.title!r} is over")
 
     def _take_back(self, error: BaseException) -> None:
         # A full disk or an I/O error can end the whole transaction; then nobody's work was kept.
@@ -255,4 +260,4 @@ def _deliver(members: list[Job]) -> None:
         try:
             job.loop.call_soon_threadsafe(job.settle)
         except RuntimeError:
-            _log.warning("nobody waits any more for transaction %r", job.name)
+            _log.warning("nobody waits any more for transaction %r", job.title)

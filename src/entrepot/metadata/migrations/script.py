@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Final, TextIO, cast
 
 from alembic.migration import MigrationContext
@@ -11,6 +12,8 @@ from alembic.script import Script, ScriptDirectory
 from entrepot.metadata.query import Dialect
 
 _FOLDER: Final = Path(__file__).parent
+#: The `op` of the revisions is one for the whole process.
+_ONE_AT_A_TIME: Final = Lock()
 
 
 def statements(dialect: Dialect, after: int, to: int) -> list[str]:
@@ -20,7 +23,7 @@ def statements(dialect: Dialect, after: int, to: int) -> list[str]:
     context = MigrationContext.configure(
         dialect_name=dialect.name, opts={"as_sql": True, "output_buffer": cast("TextIO", written)}
     )
-    with Operations.context(context):
+    with _ONE_AT_A_TIME, Operations.context(context):
         for revision in _in_order(f"{to:04}_pre", lower):
             revision.module.upgrade()
     return written.statements
