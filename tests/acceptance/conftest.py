@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.support import images
 from tests.support.network import Network, private_network
-from tests.support.places import Place, htpasswd_place, login_place, open_place, tls_place
+from tests.support.places import Place, run_open, run_with_htpasswd, run_with_login, run_with_tls
 from tests.support.terminal import Terminal
 
 #: How people run a registry; most tests of clients run against each of these.
 PLACES: dict[str, Callable[[Network, Path], AbstractContextManager[Place]]] = {
-    "login": lambda network, _: login_place(network),
-    "tls": tls_place,
-    "htpasswd": htpasswd_place,
-    "open": lambda network, _: open_place(network),
+    "login": lambda network, _: run_with_login(network),
+    "tls": run_with_tls,
+    "htpasswd": run_with_htpasswd,
+    "open": lambda network, _: run_open(network),
 }
 
 
@@ -29,29 +30,37 @@ def network() -> Iterator[Network]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def places(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Place]]:
+    """Give a function that starts a registry of a kind when it is first asked for."""
+    with ExitStack() as stack:
+
+        @cache
+        def started(kind: str) -> Place:
+            return stack.enter_context(PLACES[kind](network, tmp_path_factory.mktemp(kind)))
+
+        yield started
+
+
 @pytest.fixture(scope="session", params=PLACES)
-def place(
-    request: pytest.FixtureRequest, network: Network, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, places: Callable[[str], Place]) -> Place:
     """Give a registry of each kind in turn."""
-    with PLACES[request.param](network, tmp_path_factory.mktemp(request.param)) as made:
-        yield made
+    return places(request.param)
 
 
 @pytest.fixture(scope="session")
-def login_registry(network: Network) -> Iterator[Place]:
+def login_place(places: Callable[[str], Place]) -> Place:
     """Give a registry as it runs without any file, for what need not be shown at each kind."""
-    with login_place(network) as made:
-        yield made
+    return places("login")
 
 
 @pytest.fixture
 def terminal(tmp_path: Path, network: Network, request: pytest.FixtureRequest) -> Terminal:
     """Give a terminal with an empty home, that trusts the registry of the test."""
-    name = "place" if "place" in request.fixturenames else "login_registry"
-    place: Place = request.getfixturevalue(name)
+    place: Place = request.getfixturevalue("place" if "place" in request.fixturenames else "login_place")
     home = tmp_path / "home"
     (home / "run").mkdir(parents=True, mode=0o700)
+    (home / "auth.json").write_text("{}", encoding="utf-8")  # some refuse to start without the file that is named
     return Terminal(home=home, network=network, more=place.trust())
 
 

@@ -100,15 +100,18 @@ def container_host(folder: Path) -> Iterator[ContainerHost]:
         subprocess.run(["ip", "netns", "del", namespace], check=True)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def settings_in(folder: Path) -> dict[str, str]:
+    """Write settings that keep Podman and Buildah in a folder, and give the variables that name them."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "storage.conf").write_text(_STORAGE.format(folder=folder), encoding="utf-8")
     (folder / "containers.conf").write_text(_CONTAINERS, encoding="utf-8")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "ENTREPOT_"))}
-    return kept | {
-        "PATH": SEARCH_PATH,
+    return {
         "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
         "CONTAINERS_CONF": str(folder / "containers.conf"),
         "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
-        "OTEL_TRACES_EXPORTER": "none",
     }
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "ENTREPOT_"))}
+    return kept | settings_in(folder) | {"PATH": SEARCH_PATH, "OTEL_TRACES_EXPORTER": "none"}

@@ -47,14 +47,14 @@ class Place:
 
 
 @contextmanager
-def login_place(network: Network) -> Iterator[Place]:
+def run_with_login(network: Network) -> Iterator[Place]:
     """Run it without any file: an administrator, everything private, tokens."""
     with Server(prefix=network.prefix) as server:
         yield Place(kind="login", server=server, login=("admin", ADMIN_PASSWORD))
 
 
 @contextmanager
-def tls_place(network: Network, folder: Path) -> Iterator[Place]:
+def run_with_tls(network: Network, folder: Path) -> Iterator[Place]:
     """Run it with the two variables that name a certificate and a key."""
     signer = authority()
     signer.write(folder / "authority.pem", folder / "authority.key")
@@ -66,7 +66,7 @@ def tls_place(network: Network, folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def htpasswd_place(network: Network, folder: Path) -> Iterator[Place]:
+def run_with_htpasswd(network: Network, folder: Path) -> Iterator[Place]:
     """Run it with a registry:2 file whose `auth` is a file of `htpasswd -Bbn`."""
     login = ("alice", "s3cret of Alice")
     made = subprocess.run([find_tool("htpasswd"), "-Bbn", *login], check=True, capture_output=True).stdout
@@ -78,7 +78,7 @@ def htpasswd_place(network: Network, folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def open_place(network: Network) -> Iterator[Place]:
+def run_open(network: Network) -> Iterator[Place]:
     """Run it with a registry:2 file without `auth`: everybody may do everything."""
     with Server({"storage": {"delete": {"enabled": True}}}, prefix=network.prefix) as server:
         yield Place(kind="open", server=server, login=None)
