@@ -58,15 +58,15 @@ _MAX_DETAILS: Final = 100
 _RETRY_SECONDS: Final = 5
 
 
-def status_of(error: RegistryError) -> HTTPStatus:
+def status_of(kind: type[RegistryError]) -> HTTPStatus:
     """Return the status of an error."""
-    return STATUS_BY_CLASS.get(type(error)) or STATUS_BY_CODE[error.code]
+    return STATUS_BY_CLASS.get(kind) or STATUS_BY_CODE[kind.code]
 
 
 def render_error(error: Exception, request: Request, services: Services) -> BytesResponse:
     """Return the answer for anything that a handler raised; of the unexpected, nothing but that it happened."""
     if isinstance(error, RegistryError):
-        status, body = status_of(error), _bodies(error)
+        status, body = status_of(type(error)), _bodies(error)
     else:
         status, body = _foreign(error)
     return json_response(status.value, {"errors": body}, _headers(error, status, request, services))
@@ -81,9 +81,9 @@ def _foreign(error: Exception) -> tuple[HTTPStatus, list[dict[str, Any]]]:
         case BodyTooLarge():
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [_body(ErrorCode.SIZE_INVALID, str(error))]
         case DatabaseFull():
-            return status_of(oci.InsufficientStorage()), _bodies(oci.InsufficientStorage())
+            return status_of(oci.InsufficientStorage), _bodies(oci.InsufficientStorage())
         case DatabaseUnavailable():
-            return status_of(oci.Unavailable()), _bodies(oci.Unavailable())
+            return status_of(oci.Unavailable), _bodies(oci.Unavailable())
     message = "An unexpected error happened; the registry's log has it under this answer's X-Request-Id."
     return HTTPStatus.INTERNAL_SERVER_ERROR, [_body(ErrorCode.UNKNOWN, message)]
 
