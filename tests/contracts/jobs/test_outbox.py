@@ -1,0 +1,85 @@
+"""The outbox: in order, at least once, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from entrepot.jobs import outbox as module
+from entrepot.jobs.outbox import OutboxConsumer
+from entrepot.metadata import outbox
+from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.outbox import OutboxEntry
+from entrepot.telemetry.instruments import Metrics
+
+
+async def leave(database: Database, *numbers: int) -> None:
+    """Leave entries, all in one transaction."""
+
+    async def work(tx: Transaction) -> None:
+        for number in numbers:
+            await outbox.add(tx, "topic", number=number)
+
+    await database.write(work)
+
+
+class Recorder:
+    """A handler that remembers, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+        self.failing = False
+
+    async def __call__(self, entries: Sequence[OutboxEntry]) -> None:
+        """Take a batch."""
+        if self.failing:
+            raise OSError("the disk is full")
+        self.seen += [entry.payload["number"] for entry in entries]
+
+
+async def test_entries_are_handled_in_order_and_removed(tables: Database) -> None:
+    """Every handler sees all entries in the order of their transactions; then they are gone."""
+    await leave(tables, 1, 2)
+    await leave(tables, 3)
+    one, two = Recorder(), Recorder()
+    consumer = OutboxConsumer(tables, [one, two], Metrics())
+    assert await consumer.handle_batch() == 3
+    assert one.seen == two.seen == [1, 2, 3]
+    assert (await outbox.backlog(tables))[0] == 0
+    assert await consumer.handle_batch() == 0
+
+
+async def test_a_failure_keeps_the_entries(tables: Database) -> None:
+    """What a handler could not do stays, and is done when it can, in the same order."""
+    await leave(tables, 1, 2)
+    recorder = Recorder()
+    recorder.failing = True
+    stop = asyncio.Event()
+    task = asyncio.create_task(OutboxConsumer(tables, [recorder], Metrics()).run(stop))
+    await asyncio.sleep(0.5)
+    assert (await outbox.backlog(tables))[0] == 2
+    await leave(tables, 3)
+    recorder.failing = False
+    async with asyncio.timeout(10):
+        while recorder.seen != [1, 2, 3]:
+            await asyncio.sleep(0.02)
+    stop.set()
+    await task
+
+
+async def test_entries_are_taken_as_they_come_until_stopped(tables: Database) -> None:
+    """More than one batch, and what comes later, is handled; the waiting number is a metric."""
+    recorder, metrics, stop = Recorder(), Metrics(), asyncio.Event()
+    await leave(tables, *range(module._BATCH + 50))
+    task = asyncio.create_task(OutboxConsumer(tables, [recorder], metrics).run(stop))
+    async with asyncio.timeout(10):
+        while len(recorder.seen) < module._BATCH + 50:
+            await asyncio.sleep(0.02)
+        await leave(tables, -1)
+        while recorder.seen[-1] != -1:
+            await asyncio.sleep(0.02)
+    stop.set()
+    await asyncio.wait_for(task, 5)
+    gauges = {family.name: family.series for family in metrics.families()}
+    assert () in gauges["entrepot_outbox_pending"]
+    assert () in gauges["entrepot_outbox_lag_seconds"]
