@@ -1,0 +1,127 @@
+"""Starting processes, watching them, and not letting them outlive their parent."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from entrepot.serving import process
+from entrepot.serving.children import Backoff, Child, Role
+
+
+def write_arguments(path: str, *arguments: object) -> None:
+    """Write what came, and who we are."""
+    Path(path).write_text(f"{arguments} {os.getpid()} {os.getpgid(0)} {sys.stdin.read()!r}")
+
+
+def sleep_long(path: str) -> None:
+    """Say that we run, then sleep."""
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def start(function: str, *arguments: object) -> subprocess.Popen[bytes]:
+    """Start a function of this file in a process of its own."""
+    return process.start("test", f"tests.unit.serving.test_children:{function}", *arguments)
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes find this file."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+
+
+def wait_for(path: Path) -> str:
+    """Wait until a file has something in it."""
+    deadline = time.monotonic() + 20
+    while not path.exists() or not path.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return path.read_text()
+
+
+def test_arguments_reach_the_process_and_not_its_command_line(tmp_path: Path) -> None:
+    """They come by standard input, which is empty afterwards; the process has a group of its own."""
+    started = start("write_arguments", str(tmp_path / "out"), {"secret": 1})
+    command = Path(f"/proc/{started.pid}/cmdline").read_bytes()
+    assert started.wait(20) == 0
+    assert (tmp_path / "out").read_text() == f"({{'secret': 1}},) {started.pid} {started.pid} ''"
+    assert b"secret" not in command
+    assert command.endswith(b"test\0")
+
+
+def test_a_process_dies_with_its_parent(tmp_path: Path) -> None:
+    """When the parent is killed with -9, the kernel kills the child."""
+    script = (
+        "from entrepot.serving import process; import time;"
+        f"process.start('test', 'tests.unit.serving.test_children:sleep_long', {str(tmp_path / 'pid')!r});"
+        "time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    child = os.pidfd_open(int(wait_for(tmp_path / "pid")))
+    parent.kill()
+    parent.wait()
+    poller = select.poll()
+    poller.register(child, 1)
+    assert poller.poll(10_000)
+    os.close(child)
+
+
+def test_a_process_that_dies_at_once_is_no_error_of_the_parent(tmp_path: Path) -> None:
+    """The arguments may not reach it any more; its exit code tells."""
+    started = start("nothing_of_this_name", b"x" * 1_000_000)
+    assert started.wait(20) == 1
+
+
+def test_a_child_is_asked_and_then_killed(tmp_path: Path) -> None:
+    """SIGTERM first; SIGKILL when its time is over."""
+    child = Child(role="web", generation=1, process=start("sleep_long", str(tmp_path / "pid")))
+    wait_for(tmp_path / "pid")
+    assert not child.kill_if_late()
+    child.stop(within=30)
+    assert child.reap() == -signal.SIGTERM
+    stubborn = Child(role="web", generation=1, process=start("sleep_long", str(tmp_path / "pid2")))
+    wait_for(tmp_path / "pid2")
+    os.kill(stubborn.process.pid, signal.SIGSTOP)
+    stubborn.stop(within=0)
+    assert stubborn.kill_if_late()
+    assert stubborn.reap() == -signal.SIGKILL
+
+
+def test_a_later_wish_to_stop_only_shortens_the_time(tmp_path: Path) -> None:
+    """A drain of a day (a changed certificate) becomes one of seconds when all is stopped, never the other way."""
+    child = Child(role="web", generation=1, process=start("sleep_long", str(tmp_path / "pid")))
+    child.stop(within=1000)
+    child.stop(within=10)
+    child.stop(within=500)
+    assert child.deadline is not None
+    assert child.deadline - time.monotonic() <= 10
+    child.signal(signal.SIGKILL)
+    child.reap()
+
+
+def test_the_pause_grows_with_deaths_that_follow_soon() -> None:
+    """At once the first time, then longer up to half a minute; after a minute of life it begins anew."""
+    backoff = Backoff()
+    assert [backoff.pause(1) for _ in range(10)] == [0, 0.25, 0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert backoff.pause(61) == 0
+
+
+def test_a_role_counts_its_generations(tmp_path: Path) -> None:
+    """Each start is another generation, and a death plans the next start."""
+    role = Role("web", lambda number: start("write_arguments", str(tmp_path / f"out{number}")))
+    first = role.start()
+    first.reap()
+    assert role.ended(first) == 0
+    assert role.due is not None
+    second = role.start()
+    second.reap()
+    assert (first.generation, second.generation, role.due) == (1, 2, None)
+    assert (tmp_path / "out2").exists()
