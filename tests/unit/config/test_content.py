@@ -23,7 +23,13 @@ URL = "https://layers.example.org/x"
 def test_urls_need_an_allowed_pattern_and_no_denied_one(rules: dict[str, list[str]], *, permitted: bool) -> None:
     """Without any pattern nothing is allowed; with only denied ones all else is."""
     assert UrlRules.model_validate(rules).permit(URL) is permitted
-    assert Validation.model_validate({"manifests": {"urls": rules}}).permits_url(URL) is permitted
+    assert Validation.model_validate({"enabled": True, "manifests": {"urls": rules}}).permits_url(URL) is permitted
+
+
+def test_urls_are_allowed_when_nobody_wrote_rules() -> None:
+    """Layers that may not be distributed are pushed with their URLs; we never fetch them."""
+    assert Validation().permits_url(URL) is True
+    assert Validation.model_validate({"manifests": {"urls": {"deny": ["layers"]}}}).permits_url(URL) is False
 
 
 def test_a_long_url_is_refused_unseen() -> None:

@@ -57,7 +57,8 @@ class UrlRules(Section):
     """URLs that manifests may hold for layers kept elsewhere."""
 
     allow: tuple[Pattern, ...] = ()
-    """Regular expressions; each URL must match one. With neither list, no URLs are allowed."""
+    """Regular expressions; each URL must match one. With neither list every URL is allowed, as the OCI conformance
+    suite wants it, unless `validation.enabled` is `true`: then none is, as in registry:2. Nothing here fetches them."""
     deny: tuple[Pattern, ...] = ()
     """Regular expressions that no URL may match."""
 
@@ -121,7 +122,10 @@ class Validation(Section):
 
     def permits_url(self, url: str) -> bool:
         """Whether a manifest may hold the URL for a layer kept elsewhere."""
-        return not self.active or self.manifests.urls.permit(url)
+        rules = self.manifests.urls
+        if not (rules.allow or rules.deny):
+            return not self.enabled
+        return not self.active or rules.permit(url)
 
 
 class RepositoryPolicy(Section):
