@@ -87,8 +87,9 @@ async def test_conditions(store_client: AsgiClient) -> None:
     digest = await push_blob(store_client, CONTENT)
     path = f"/v2/{NAME}/blobs/{digest}"
     for tag in (f'"{digest}"', digest, f'W/"{digest}"', "*", f'"other", "{digest}"'):
-        answer = await store_client.get(path, headers={"If-None-Match": tag})
-        assert (answer.status, answer.body, answer["ETag"]) == (304, b"", f'"{digest}"')
+        for method in ("GET", "HEAD"):
+            answer = await store_client.request(method, path, headers={"If-None-Match": tag})
+            assert (answer.status, answer.body, answer["ETag"]) == (304, b"", f'"{digest}"')
     assert (await store_client.get(path, headers={"If-None-Match": '"other"'})).status == 200
     part = {"Range": "bytes=0-9", "If-Range": f'"{digest}"'}
     assert (await store_client.get(path, headers=part)).status == 206
@@ -125,6 +126,7 @@ async def test_a_lost_or_cut_file_is_not_served(open_registry: Opener) -> None:
     assert (await client.get(f"/v2/{NAME}/blobs/{digest}")).codes == ["BLOB_UNKNOWN"]
     path.unlink()
     assert (await client.get(f"/v2/{NAME}/blobs/{digest}")).codes == ["BLOB_UNKNOWN"]
+    assert (await client.head(f"/v2/{NAME}/blobs/{digest}")).status == 404, "or clients would not push it again"
     assert await push_blob(client, CONTENT) == digest
     assert (await client.get(f"/v2/{NAME}/blobs/{digest}")).body == CONTENT, "a push heals it"
 

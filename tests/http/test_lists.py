@@ -13,6 +13,7 @@ from tests.http.transport import Answer, AsgiClient
 from tests.support.app import Opener
 
 TAGS = f"/v2/{NAME}/tags/list"
+LISTS = [TAGS, "/v2/_catalog", f"/v2/{NAME}/referrers/sha256:{'0' * 64}"]
 ABSURD = ["-1", "abc", "1e18", "%2B1", "1.5", "0x10", "", "%20", "%D9%A1"]
 
 
@@ -83,31 +84,31 @@ async def test_large_pages_of_tags_are_clamped(open_registry: Opener) -> None:
         assert await all_pages(client, TAGS + query, "tags") == [["a", "b"], ["c"]]
 
 
-@pytest.mark.parametrize("size", ABSURD)
-@pytest.mark.parametrize("path", [TAGS, "/v2/_catalog", f"/v2/{NAME}/referrers/sha256:{'0' * 64}"])
-async def test_cve_2023_2253_absurd_page_sizes_are_refused(tagged: AsgiClient, path: str, size: str) -> None:
+@pytest.mark.parametrize("path", LISTS)
+async def test_cve_2023_2253_absurd_page_sizes_are_refused(tagged: AsgiClient, path: str) -> None:
     """What is no plain number is PAGINATION_NUMBER_INVALID in every list."""
-    answer = await tagged.get(f"{path}?n={size}")
-    assert (answer.status, answer.codes) == (400, ["PAGINATION_NUMBER_INVALID"])
+    for size in ABSURD:
+        answer = await tagged.get(f"{path}?n={size}")
+        assert (answer.status, answer.codes) == (400, ["PAGINATION_NUMBER_INVALID"]), size
 
 
-@pytest.mark.parametrize("size", ["2147483648", "1000000000000000000", "9" * 400])
-@pytest.mark.parametrize("path", [TAGS, "/v2/_catalog", f"/v2/{NAME}/referrers/sha256:{'0' * 64}"])
-async def test_cve_2023_2253_a_large_page_costs_no_memory(tagged: AsgiClient, path: str, size: str) -> None:
+@pytest.mark.parametrize("path", LISTS)
+async def test_cve_2023_2253_a_large_page_costs_no_memory(tagged: AsgiClient, path: str) -> None:
     """A page size never allocates: it is capped, or refused by the catalog."""
-    tracemalloc.start()
-    answer = await tagged.get(f"{path}?n={size}")
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert answer.status == (400 if path == "/v2/_catalog" else 200)
-    assert peak < 5_000_000
+    for size in ("2147483648", "1000000000000000000", "9" * 400):
+        tracemalloc.start()
+        answer = await tagged.get(f"{path}?n={size}")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert answer.status == (400 if path == "/v2/_catalog" else 200)
+        assert peak < 5_000_000
 
 
-@pytest.mark.parametrize("last", ["%00", "a%0ab", "%ff%00", "x" * 2000])
-@pytest.mark.parametrize("path", [TAGS, "/v2/_catalog"])
-async def test_absurd_starting_points_are_refused(tagged: AsgiClient, path: str, last: str) -> None:
+@pytest.mark.parametrize("path", LISTS[:2])
+async def test_absurd_starting_points_are_refused(tagged: AsgiClient, path: str) -> None:
     """What can be no entry of a list is 400, never an error of ours."""
-    assert (await tagged.get(f"{path}?last={last}")).status == 400
+    for last in ("%00", "a%0ab", "%ff%00", "x" * 2000):
+        assert (await tagged.get(f"{path}?last={last}")).status == 400, last
 
 
 async def test_tags_of_an_unknown_repository(client: AsgiClient) -> None:

@@ -34,14 +34,13 @@ TRAVERSAL = [
 ]
 
 
-@pytest.mark.parametrize("path", TRAVERSAL)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
-async def test_cve_2014_9358_odd_paths_are_refused(client: AsgiClient, method: str, path: str) -> None:
+async def test_cve_2014_9358_odd_paths_are_refused(client: AsgiClient, method: str) -> None:
     """Parts that lead elsewhere, encoded separators, NUL and broken encodings are 400 or 404."""
-    answer = await client.request(method, path, body=b"")
-    assert answer.status in (400, 404)
-    if method != "HEAD":
-        assert answer.codes
+    for path in TRAVERSAL:
+        answer = await client.request(method, path, body=b"")
+        assert answer.status in (400, 404), path
+        assert method == "HEAD" or answer.codes, path
 
 
 @pytest.mark.parametrize(

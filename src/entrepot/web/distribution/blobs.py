@@ -34,10 +34,18 @@ async def get_blob(request: Request, services: Services) -> Response:
 
 
 async def head_blob(request: Request, services: Services) -> Response:
-    """Answer end-2 for HEAD. Clients skip pushing what this says is there, so it renews the grace of a queued blob."""
+    """Answer end-2 for HEAD.
+
+    Clients skip pushing what this says is there. So it renews the grace of a queued blob, and looks at the file: a push
+    heals a blob that was lost only if the client is made to push it.
+    """
     name, _ = await authorise(request, services)
     digest = Digest.parse(request.target)
     blob = await services.registry.blobs.stat(name, digest)
+    if services.files is not None:
+        _check_file(str(services.files.path(blob.key)), blob)
+    if matches_etag(request.header(b"if-none-match"), digest):
+        return Response(304, _headers(digest))
     return HeadResponse(200, _headers(digest), blob.size)
 
 
