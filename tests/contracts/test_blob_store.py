@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -463,7 +464,7 @@ async def test_any_chunks_over_two_workers_make_the_blob(
 ) -> None:
     """However the bytes are cut and whoever gets them, the blob is the bytes."""
     source = random.Random(seed)
-    upload_id = f"h{source.getrandbits(60):x}"
+    upload_id = uuid.uuid4().hex
     known, sent = None, b""
     await workers[0].start_upload(upload_id)
     for second, size in chunks:

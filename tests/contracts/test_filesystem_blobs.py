@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import stat
@@ -16,10 +17,10 @@ from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.fs import Fs
 from entrepot.adapters.blobs.pieces import piece_size
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import BlobUnknown, BlobUploadUnknown, DigestInvalid, UploadRangeInvalid
+from entrepot.oci.errors import BlobUnknown, BlobUploadUnknown, DigestInvalid, Unavailable, UploadRangeInvalid
 from entrepot.registry.ports import UploadProgress
 from tests.contracts.blob_uploads import append, pieces_of, push, read, walk
-from tests.support.disks import CountingFs, SlowFs, open_files
+from tests.support.disks import CountingFs, FailingFs, HookedFs, SlowFs, open_files
 
 Open = Callable[..., FilesystemBlobStore]
 
@@ -96,6 +97,34 @@ async def test_a_sealing_worker_reads_only_what_it_has_not_hashed(open_store: Op
     await append(two, "continued", b"b" * 500, offset=1000)
     await one.seal("continued", Digest.of(b"a" * 1000 + b"b" * 500))
     assert sorted(offset for _, offset in disk.read_back) == list(range(1000, 1500))
+
+
+async def test_a_hasher_that_saw_more_than_was_written_is_dropped(open_store: Open) -> None:
+    """After a failed write the bytes that came instead are what counts."""
+    broken = FailingFs()
+    one, two = open_store(broken), open_store()
+    await one.start_upload("failed")
+    await append(one, "failed", b"first,")
+    broken.arm(5, errno.EIO)  # after open, lock, stat_file and stat
+    with pytest.raises(Unavailable):
+        await append(one, "failed", b"lost bytes", offset=6)
+    assert broken.failed == "write"
+    broken.disarm()
+    await append(two, "failed", b"other data", offset=6)
+    assert await one.seal("failed", Digest.of(b"first,other data")) == 16
+
+
+async def test_nothing_is_written_in_the_place_of_a_failed_write(open_store: Open) -> None:
+    """Bytes that follow those of a failed write do not move up: the client goes on from the last good byte."""
+    broken = FailingFs()
+    store = open_store(broken)
+    await store.start_upload("failed")
+    broken.arm(5, errno.EIO)
+    with pytest.raises(Unavailable):
+        await append(store, "failed", random.Random(8).randbytes(5 << 20))
+    assert broken.failed == "write"
+    broken.disarm()
+    assert await store.upload_size("failed") == 0
 
 
 # Boots.
@@ -213,6 +242,34 @@ async def test_what_lies_beside_the_bytes_survives_their_deletion(open_store: Op
         await store.stat(blob.key)
 
 
+async def test_a_folder_removed_under_a_push_is_made_again(open_store: Open, tmp_path: Path) -> None:
+    """A deletion that takes the blob's folder away just before the rename does not fail the push."""
+    removed = []
+
+    def remove_once(name: str, arguments: tuple[str, ...]) -> None:
+        if name == "rename" and not removed:
+            removed.append(Path(arguments[1]).parent)
+            removed[0].rmdir()
+
+    blob = await push(open_store(HookedFs(remove_once)), b"content")
+    assert removed
+    assert await read(open_store(), blob.key) == b"content"
+
+
+async def test_a_blob_deleted_while_it_is_published(open_store: Open) -> None:
+    """A deletion that comes between the rename and its sync is as good as one that comes after."""
+
+    def delete(name: str, arguments: tuple[str, ...]) -> None:
+        if name == "sync_folder" and len(Path(arguments[0]).name) == 64:
+            (Path(arguments[0]) / "data").unlink()
+            Path(arguments[0]).rmdir()
+
+    store = open_store(HookedFs(delete))
+    blob = await push(store, b"content")
+    with pytest.raises(BlobUnknown):
+        await store.stat(blob.key)
+
+
 async def test_a_pushed_copy_heals_a_damaged_one(open_store: Open) -> None:
     """Pushing a blob whose stored bytes are damaged puts the right ones there."""
     store = open_store()
@@ -221,6 +278,15 @@ async def test_a_pushed_copy_heals_a_damaged_one(open_store: Open) -> None:
     healed = await push(store, b"content")
     assert await read(store, blob.key) == b"content"
     assert healed.inode != blob.inode
+
+
+async def test_large_uploads_are_written_out_early(open_store: Open) -> None:
+    """The kernel is asked to begin writing every 16 MiB, so that the sync at the end is short."""
+    disk = CountingFs()
+    store = open_store(disk)
+    await store.start_upload("early")
+    await append(store, "early", bytes(50 << 20))
+    assert disk.calls["start_sync"] == 3
 
 
 async def test_a_push_costs_three_syncs(open_store: Open) -> None:

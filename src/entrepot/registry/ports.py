@@ -87,7 +87,7 @@ class BlobStore(Protocol):
         ...
 
     async def start_upload(self, upload_id: str) -> None:
-        """Open an empty upload.
+        """Open an empty upload, under an id that was never used before: workers may still remember its bytes.
 
         Raises:
             BlobUploadInvalid: The id is in use.
