@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import secrets
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -18,13 +17,14 @@ WORKERS = 2
 OURS = "entrepot"
 REGISTRY2 = "docker-registry"
 NGINX = "nginx"
+#: The first start on a folder sets it; later ones find it set.
+_PASSWORD = "a password for benchmarks"
 
 
 @contextmanager
 def entrepot(folder: Path, *, scope: str = "", workers: int = WORKERS) -> Iterator[Server]:
     """Start ours on a folder: private, with a Bearer token for `scope` in the server's headers."""
     port = free_port()
-    password = secrets.token_urlsafe(16)
     command = [
         str(Path(sys.executable).with_name("entrepot")),
         "serve",
@@ -35,14 +35,14 @@ def entrepot(folder: Path, *, scope: str = "", workers: int = WORKERS) -> Iterat
         "--workers",
         str(workers),
     ]
-    env = {**os.environ, "ENTREPOT_ADMIN_PASSWORD": password, "REGISTRY_LOG_ACCESSLOG_DISABLED": "true"}
+    env = {**os.environ, "ENTREPOT_ADMIN_PASSWORD": _PASSWORD, "REGISTRY_LOG_ACCESSLOG_DISABLED": "true"}
     with running(OURS, command, f"http://127.0.0.1:{port}", folder.parent / "entrepot.log", env) as server:
-        server.headers = {"Authorization": f"Bearer {_token(server.url, password, scope)}"}
+        server.headers = {"Authorization": f"Bearer {_token(server.url, scope)}"}
         yield server
 
 
-def _token(url: str, password: str, scope: str) -> str:
-    basic = base64.b64encode(f"admin:{password}".encode()).decode()
+def _token(url: str, scope: str) -> str:
+    basic = base64.b64encode(f"admin:{_PASSWORD}".encode()).decode()
     address = f"{url}/token?service=entrepot" + "".join(f"&scope={one}" for one in scope.split())
     request = urllib.request.Request(address, headers={"Authorization": f"Basic {basic}"})
     with urllib.request.urlopen(request, timeout=30) as answer:

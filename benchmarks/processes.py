@@ -30,6 +30,7 @@ class Server:
     url: str
     process: subprocess.Popen[bytes]
     headers: Mapping[str, str] = field(default_factory=dict)
+    ready_seconds: float = 0.0  #: from the command to the first answer
 
     def processes(self) -> list[psutil.Process]:
         """Return the server's process with all its children."""
@@ -99,6 +100,7 @@ def running(
     name: str, command: Sequence[str], url: str, log: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
     """Start a server, wait until it answers, and stop it in the end."""
+    begun = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env=None if env is None else dict(env), start_new_session=True
@@ -106,19 +108,20 @@ def running(
     server = Server(name, url, process)
     try:
         wait_for(server, log)
+        server.ready_seconds = time.monotonic() - begun
         yield server
     finally:
         stop(process)
 
 
-def wait_for(server: Server, log: Path) -> float:
-    """Wait for the first answer of any status; return the seconds it took."""
+def wait_for(server: Server, log: Path) -> None:
+    """Wait for the first answer of any status."""
     started = time.monotonic()
     while time.monotonic() - started < _START_SECONDS:
         if server.process.poll() is not None:
             raise RuntimeError(f"{server.name} ended at once: {log.read_text()[-2000:]}")
         if answers(server.url):
-            return time.monotonic() - started
+            return
         time.sleep(0.01)
     raise RuntimeError(f"{server.name} did not answer: {log.read_text()[-2000:]}")
 
