@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.support import images
+from tests.support.certificates import Identity, authority
+from tests.support.docker import STORES, Docker, docker_engine
 from tests.support.network import Network, private_network
 from tests.support.places import Place, run_open, run_with_htpasswd, run_with_login, run_with_tls
-from tests.support.terminal import Terminal
+from tests.support.terminal import Terminal, open_terminal
 
 #: How people run a registry; most tests of clients run against each of these.
-PLACES: dict[str, Callable[[Network, Path], AbstractContextManager[Place]]] = {
-    "login": lambda network, _: run_with_login(network),
+PLACES: dict[str, Callable[[Network, Path, Identity], AbstractContextManager[Place]]] = {
+    "login": lambda network, _, __: run_with_login(network),
     "tls": run_with_tls,
-    "htpasswd": run_with_htpasswd,
-    "open": lambda network, _: run_open(network),
+    "htpasswd": lambda network, folder, _: run_with_htpasswd(network, folder),
+    "open": lambda network, _, __: run_open(network),
 }
 
 
@@ -31,13 +33,29 @@ def network() -> Iterator[Network]:
 
 
 @pytest.fixture(scope="session")
-def places(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Place]]:
+def signer() -> Identity:
+    """Give the authority whose certificates all clients trust."""
+    return authority()
+
+
+@pytest.fixture(scope="session")
+def trust(signer: Identity, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Give the environment of a client that has the authority in its system's store."""
+    folder = tmp_path_factory.mktemp("authority")
+    signer.write(folder / "ca.pem", folder / "ca.key")
+    return {"SSL_CERT_FILE": str(folder / "ca.pem"), "REQUESTS_CA_BUNDLE": str(folder / "ca.pem")}
+
+
+@pytest.fixture(scope="session")
+def places(
+    network: Network, signer: Identity, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Place]]:
     """Give a function that starts a registry of a kind when it is first asked for."""
     with ExitStack() as stack:
 
         @cache
         def started(kind: str) -> Place:
-            return stack.enter_context(PLACES[kind](network, tmp_path_factory.mktemp(kind)))
+            return stack.enter_context(PLACES[kind](network, tmp_path_factory.mktemp(kind), signer))
 
         yield started
 
@@ -55,13 +73,33 @@ def login_place(places: Callable[[str], Place]) -> Place:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, network: Network, request: pytest.FixtureRequest) -> Terminal:
-    """Give a terminal with an empty home, that trusts the registry of the test."""
-    place: Place = request.getfixturevalue("place" if "place" in request.fixturenames else "login_place")
-    home = tmp_path / "home"
-    (home / "run").mkdir(parents=True, mode=0o700)
-    (home / "auth.json").write_text("{}", encoding="utf-8")  # some refuse to start without the file that is named
-    return Terminal(home=home, network=network, more=place.trust())
+def terminal(tmp_path: Path, network: Network, trust: dict[str, str]) -> Terminal:
+    """Give a terminal with an empty home."""
+    return open_terminal(tmp_path / "home", network, trust)
+
+
+@pytest.fixture(scope="session")
+def engines(
+    network: Network, trust: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
+    """Give a function that starts a Docker engine with a store when it is first asked for, and gives its socket."""
+    folder = tmp_path_factory.mktemp("engines")
+    terminal = open_terminal(folder / "home", network, trust)
+    with ExitStack() as stack:
+
+        @cache
+        def started(store: str) -> str:
+            return stack.enter_context(docker_engine(terminal, folder / store, store))
+
+        yield started
+
+
+@pytest.fixture(params=STORES)
+def docker(request: pytest.FixtureRequest, engines: Callable[[str], str], terminal: Terminal) -> Iterator[Docker]:
+    """Give an engine with each store in turn, holding no image, and a client that is not logged in."""
+    made = Docker(socket=engines(request.param), store=request.param, terminal=terminal)
+    yield made
+    made.forget()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.certificates import authority, identity
+from tests.support.certificates import Identity, identity
 from tests.support.network import ADDRESS, Network
 from tests.support.server import ADMIN_PASSWORD, Server
 from tests.support.tools import find_tool
@@ -27,23 +27,12 @@ class Place:
     kind: str
     server: Server
     login: tuple[str, str] | None
-    authority: Path | None = None
+    plain: bool = True  #: reached without TLS
 
     @property
     def address(self) -> str:
         """HOST:PORT, as clients name a registry."""
         return self.server.address
-
-    @property
-    def plain(self) -> bool:
-        """Tell whether it is reached without TLS."""
-        return self.authority is None
-
-    def trust(self) -> dict[str, str]:
-        """Give the environment of a client that trusts its certificate, as one in the system's store would be."""
-        if self.authority is None:
-            return {}
-        return {"SSL_CERT_FILE": str(self.authority), "REQUESTS_CA_BUNDLE": str(self.authority)}
 
 
 @contextmanager
@@ -54,15 +43,13 @@ def run_with_login(network: Network) -> Iterator[Place]:
 
 
 @contextmanager
-def run_with_tls(network: Network, folder: Path) -> Iterator[Place]:
+def run_with_tls(network: Network, folder: Path, signer: Identity) -> Iterator[Place]:
     """Run it with the two variables that name a certificate and a key."""
-    signer = authority()
-    signer.write(folder / "authority.pem", folder / "authority.key")
     certificate, key = folder / "cert.pem", folder / "key.pem"
     identity("registry", signer, ADDRESS).write(certificate, key)
     env = {"REGISTRY_HTTP_TLS_CERTIFICATE": str(certificate), "REGISTRY_HTTP_TLS_KEY": str(key)}
     with Server(prefix=network.prefix, env=env, listen=f"{ADDRESS}:0") as server:
-        yield Place(kind="tls", server=server, login=("admin", ADMIN_PASSWORD), authority=folder / "authority.pem")
+        yield Place(kind="tls", server=server, login=("admin", ADMIN_PASSWORD), plain=False)
 
 
 @contextmanager

@@ -38,22 +38,14 @@ class Terminal:
     network: Network
     more: dict[str, str] = field(default_factory=dict)
 
-    def run(
-        self,
-        *command: Word,
-        given: str | None = None,
-        timeout: float = 180,
-        cwd: Path | None = None,
-        check: bool = True,
-    ) -> str:
-        """Run a program that has to succeed (unless `check` is off), and give what it printed without errors.
+    def run(self, *command: Word, given: str | None = None, timeout: float = 180, cwd: Path | None = None) -> str:
+        """Run a program that has to succeed, and give what it printed, errors apart; a failure carries them too."""
+        return self._succeed(command, given, timeout, cwd).stdout.strip()
 
-        A failure carries everything it said.
-        """
-        done = self._run(command, given, timeout, cwd)
-        if check and done.returncode != 0:
-            pytest.fail(f"{_line(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done.stdout.strip()
+    def said(self, *command: Word) -> str:
+        """Run a program that has to succeed, and give everything it said."""
+        done = self._succeed(command, None, 180, None)
+        return f"{done.stdout}{done.stderr}"
 
     def refused(self, *command: Word, given: str | None = None, cwd: Path | None = None) -> str:
         """Run a program that has to fail, and give everything it said."""
@@ -62,6 +54,10 @@ class Terminal:
         if done.returncode == 0:
             pytest.fail(f"{_line(command)} was not refused:\n{said}")
         return said
+
+    def status(self, *command: Word) -> int:
+        """Run a program, and give its exit code alone."""
+        return self._run(command, None, 180, None).returncode
 
     @contextmanager
     def program(self, *command: Word, log: Path) -> Iterator[subprocess.Popen[bytes]]:
@@ -94,6 +90,14 @@ class Terminal:
         }
         return kept | own | self.more
 
+    def _succeed(
+        self, command: tuple[Word, ...], given: str | None, timeout: float, cwd: Path | None
+    ) -> subprocess.CompletedProcess[str]:
+        done = self._run(command, given, timeout, cwd)
+        if done.returncode != 0:
+            pytest.fail(f"{_line(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
     def _run(
         self, command: tuple[Word, ...], given: str | None, timeout: float, cwd: Path | None
     ) -> subprocess.CompletedProcess[str]:
@@ -113,6 +117,13 @@ class Terminal:
     def _words(self, command: tuple[Word, ...]) -> list[str]:
         program, *arguments = command
         return [*self.network.prefix, str(find_tool(str(program))), *map(str, arguments)]
+
+
+def open_terminal(home: Path, network: Network, more: dict[str, str]) -> Terminal:
+    """Give a terminal with an empty home."""
+    (home / "run").mkdir(parents=True, mode=0o700)
+    (home / "auth.json").write_text("{}", encoding="utf-8")  # some refuse to start without the file that is named
+    return Terminal(home=home, network=network, more=more)
 
 
 def _line(command: tuple[Word, ...]) -> str:
