@@ -17,7 +17,14 @@ from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.fs import Fs
 from entrepot.adapters.blobs.pieces import piece_size
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import BlobUnknown, BlobUploadUnknown, DigestInvalid, Unavailable, UploadRangeInvalid
+from entrepot.oci.errors import (
+    BlobUnknown,
+    BlobUploadInvalid,
+    BlobUploadUnknown,
+    DigestInvalid,
+    Unavailable,
+    UploadRangeInvalid,
+)
 from entrepot.registry.ports import UploadProgress
 from tests.contracts.blob_uploads import append, pieces_of, push, read, walk
 from tests.support.disks import CountingFs, FailingFs, HookedFs, SlowFs, open_files
@@ -165,6 +172,17 @@ async def test_a_restart_within_a_boot_changes_nothing(open_store: Open) -> None
     after = open_store(disk, boot="monday")
     await after.seal("restarted", Digest.of(b"whole"), known=known)
     assert disk.read_back.total() == 0
+
+
+async def test_an_upload_that_cannot_be_marked_is_dropped(open_store: Open) -> None:
+    """A file of an older boot that belongs to somebody else is not trusted, so it goes."""
+
+    def refuse(name: str, arguments: tuple[str, ...]) -> None:
+        if name == "set_mode":
+            raise PermissionError
+
+    await open_store(boot="monday").start_upload("foreign")
+    assert await open_store(HookedFs(refuse), boot="tuesday").uploads() == []
 
 
 async def test_a_blob_with_its_upload_name_left_is_not_written_to(open_store: Open, tmp_path: Path) -> None:
@@ -418,6 +436,21 @@ async def test_ten_gigabytes_are_only_a_number(open_store: Open, tmp_path: Path)
     blob = await store.publish("huge", digest)
     assert blob.size == size + 7
     assert await read(store, blob.key, size - 1) == b"\0the end"
+
+
+async def test_a_file_cut_by_somebody_else(open_store: Open, tmp_path: Path) -> None:
+    """An upload whose file is cut while it is read again is refused, and does not keep the store reading for ever."""
+    path = tmp_path / "entrepot/uploads/cut"
+
+    def cut(name: str, arguments: tuple[str, ...]) -> None:
+        if name == "read" and path.exists():
+            os.truncate(path, 1)
+
+    store, other = open_store(), open_store(HookedFs(cut))
+    await store.start_upload("cut")
+    await append(store, "cut", b"content")
+    with pytest.raises(BlobUploadInvalid):
+        await other.seal("cut", Digest.of(b"content"))
 
 
 async def test_a_file_taken_away_by_somebody_else(open_store: Open, tmp_path: Path) -> None:
