@@ -12,7 +12,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from entrepot.serving import process
+
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
 
     from entrepot.config import Loaded
@@ -26,8 +29,13 @@ _JOBS = "entrepot.bootstrap:jobs"
 def serve_command(arguments: Sequence[str]) -> int:
     """Run the registry until it is stopped; returns the exit code."""
     options = parser().parse_args(arguments)
-    loaded = _load(options)
-    return 1 if loaded is None else _serve(loaded)
+    # The web server's process imports its part while this one reads the configuration.
+    waiting = process.spawn("web")
+    try:
+        loaded = _load(options)
+        return 1 if loaded is None else _serve(loaded, waiting)
+    finally:
+        process.dismiss(waiting)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,7 +81,7 @@ def _configure_log(loaded: Loaded) -> None:
     logs.configure(log_settings(loaded.config))
 
 
-def _serve(loaded: Loaded) -> int:
+def _serve(loaded: Loaded, waiting: subprocess.Popen[bytes]) -> int:
     from entrepot.serving.errors import StartRefused  # noqa: PLC0415 - see the module's head
     from entrepot.serving.from_config import serve_settings  # noqa: PLC0415 - as above
     from entrepot.serving.house import House  # noqa: PLC0415 - as above
@@ -82,7 +90,7 @@ def _serve(loaded: Loaded) -> int:
     settings = serve_settings(loaded.config, web=_WEB, jobs=_JOBS)
     try:
         with House(settings) as house:
-            return Supervisor(settings, house).run()
+            return Supervisor(settings, house, waiting).run()
     except StartRefused as error:
         print(f"entrepot: {error}", file=sys.stderr)  # noqa: T201 - meant for the person who started it
         return 1

@@ -59,6 +59,13 @@ class Child:
         self.deadline = deadline if self.deadline is None else min(self.deadline, deadline)
         self.signal(signal.SIGTERM)
 
+    def finish(self, within: float) -> None:
+        """Ask it to finish, but not before it is ready: it would end without having done what is left to do."""
+        if self.ready:
+            self.stop(within)
+        elif self.deadline is None:
+            self.deadline = time.monotonic() + within
+
     def kill_if_late(self) -> bool:
         """Kill it when its time to finish is over."""
         if self.deadline is None or time.monotonic() < self.deadline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,6 @@ class House(ExitStack):
             raise
 
     def _open(self, settings: ServeSettings) -> None:
-        raise_file_limit()
         self.metrics = Metrics()
         lock = self.enter_context(closing(ListenLock(settings.address)))
         self.address = dataclasses.replace(settings.address, port=lock.port)
@@ -84,11 +82,3 @@ class House(ExitStack):
         from entrepot.telemetry.exposition import render  # noqa: PLC0415 - at the first scrape, not at the start
 
         return render(self.all_metrics, accept)
-
-
-def raise_file_limit(wanted: int = 1_048_576) -> None:
-    """Allow as many open files as the system lets us: each connection is one. Children inherit it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    target = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-    if soft != resource.RLIM_INFINITY and soft < target:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))

@@ -6,21 +6,32 @@ import ctypes
 import importlib
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
+from types import MappingProxyType
 from typing import Any, Final
 
 _PR_SET_PDEATHSIG: Final = 1
+#: What takes its time to import, done while the parent still reads the configuration.
+_WARM_UP: Final = MappingProxyType({"web": ("granian", "granian.server", "entrepot.serving.web")})
 
 
-def start(role: str, function: str, *arguments: Any) -> subprocess.Popen[bytes]:
-    """Run a function, `module:name`, in a new process of its own group, so that Ctrl-C reaches the supervisor alone.
+def spawn(role: str) -> subprocess.Popen[bytes]:
+    """Start a process that imports what its role needs and waits to be told what to run.
+
+    It has a group of its own, so that Ctrl-C reaches the supervisor alone.
+    """
+    command = [sys.executable, "-P", "-m", "entrepot.serving.process", role]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)  # noqa: S603 - our own interpreter
+
+
+def run(process: subprocess.Popen[bytes], function: str, *arguments: Any) -> None:
+    """Let a waiting process run a function, `module:name`.
 
     The arguments travel by standard input: the list of processes shows the role and nothing of them.
     """
-    command = [sys.executable, "-P", "-m", "entrepot.serving.process", role]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)  # noqa: S603 - our own interpreter
     payload = pickle.dumps((os.getpid(), function, arguments))
     if process.stdin is None:
         raise RuntimeError("The new process has no standard input.")
@@ -29,7 +40,13 @@ def start(role: str, function: str, *arguments: Any) -> subprocess.Popen[bytes]:
         process.stdin.close()
     except BrokenPipeError:
         pass  # It died at once; its exit code says so.
-    return process
+
+
+def dismiss(process: subprocess.Popen[bytes]) -> None:
+    """Let a waiting process go."""
+    if process.stdin is not None:
+        process.stdin.close()
+    process.wait()
 
 
 def die_with_parent(parent: int) -> None:
@@ -40,13 +57,27 @@ def die_with_parent(parent: int) -> None:
 
 
 def main() -> None:
-    """Run what came by standard input."""
-    parent, function, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our own parent
+    """Run what comes by standard input; nothing, when the parent does not need us or is gone."""
+    for module in _WARM_UP.get(sys.argv[1], ()):
+        importlib.import_module(module)
+    payload = sys.stdin.buffer.read()
+    if not payload:
+        return
+    parent, function, arguments = pickle.loads(payload)  # noqa: S301 - written by our own parent
     die_with_parent(parent)
+    raise_file_limit()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     resolve(function)(*arguments)
+
+
+def raise_file_limit(wanted: int = 1_048_576) -> None:
+    """Allow as many open files as the system lets us: each connection is one. Children inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    target = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
 
 
 def resolve(name: str) -> Any:

@@ -17,9 +17,9 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from entrepot.serving import process
 from entrepot.serving.announcement import announce, await_listener
 from entrepot.serving.children import Child, Role
-from entrepot.serving.process import start
 from entrepot.serving.settings import Surroundings
 from entrepot.serving.signals import SignalPipe
 from entrepot.serving.web_limits import LONGEST_DRAIN_SECONDS
@@ -46,9 +46,17 @@ _LAST_SECONDS: Final = 5.0
 class Supervisor:
     """Runs the registry until it is stopped or cannot go on."""
 
-    def __init__(self, settings: ServeSettings, house: House) -> None:
+    def __init__(self, settings: ServeSettings, house: House, waiting: subprocess.Popen[bytes] | None = None) -> None:
+        """Take charge.
+
+        Args:
+            settings: What `serve` was told.
+            house: What the processes share.
+            waiting: A process spawned for the web server ahead of time.
+        """
         self._settings = settings
         self._house = house
+        self._waiting = waiting
         self._signals = SignalPipe()
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []
@@ -77,13 +85,17 @@ class Supervisor:
     def _launch_web(self, generation: int) -> subprocess.Popen[bytes]:
         house, settings = self._house, self._settings
         tls = house.certificates.for_server if house.certificates else None
+        child, self._waiting = self._waiting or process.spawn(WEB), None
         surroundings = self._surroundings(WEB, generation, settings.web)
-        return start(
-            WEB, "entrepot.serving.web:run_web", house.address, settings.workers, settings.http, tls, surroundings
+        process.run(
+            child, "entrepot.serving.web:run_web", house.address, settings.workers, settings.http, tls, surroundings
         )
+        return child
 
     def _launch_job(self, generation: int) -> subprocess.Popen[bytes]:
-        return start(JOB, "entrepot.serving.job:run_jobs", self._surroundings(JOB, generation, self._settings.jobs))
+        child = process.spawn(JOB)
+        process.run(child, "entrepot.serving.job:run_jobs", self._surroundings(JOB, generation, self._settings.jobs))
+        return child
 
     def _surroundings(self, role: str, generation: int, entry: str) -> Surroundings:
         settings = self._settings
@@ -109,6 +121,8 @@ class Supervisor:
         self._selector.unregister(child.pidfd)
         self._children.remove(child)
         code = child.reap()
+        if self._stopping:
+            self._finish_jobs()
         if self._stopping or child.deadline is not None:
             return
         if self._running(child.role):
@@ -168,10 +182,12 @@ class Supervisor:
         role = self._roles[notice.role]
         role.failures, role.was_ready = 0, True
         child = self._sender(notice)
-        if child is None or self._stopping:
+        if child is None:
             return
         child.ready = True
-        if notice.role == WEB:
+        if self._stopping:
+            self._finish_jobs()
+        elif notice.role == WEB:
             self._on_web_ready()
 
     def _on_web_ready(self) -> None:
@@ -195,7 +211,7 @@ class Supervisor:
             else:
                 _log.info("stopping; requests in flight may finish", extra={"seconds": self._settings.drain_seconds})
                 self._house.health.draining()
-                self._stop(self._settings.drain_seconds)
+                self._drain()
 
     def _reload(self) -> None:
         if not self._house.watch:
@@ -211,6 +227,19 @@ class Supervisor:
         for late in self._running(WEB)[1:]:
             late.stop(LONGEST_DRAIN_SECONDS)
         self._start(self._roles[WEB])
+
+    def _drain(self) -> None:
+        """Let the web servers finish, and then the job worker: it does what the last requests left to do."""
+        self._stopping = True
+        for child in self._children:
+            if child.role == WEB:
+                child.stop(self._settings.drain_seconds)
+        self._finish_jobs()
+
+    def _finish_jobs(self) -> None:
+        if not any(child.role == WEB for child in self._children):
+            for child in self._children:
+                child.finish(self._settings.drain_seconds)
 
     def _stop(self, within: float) -> None:
         self._stopping = True

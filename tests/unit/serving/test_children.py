@@ -29,7 +29,9 @@ def sleep_long(path: str) -> None:
 
 def start(function: str, *arguments: object) -> subprocess.Popen[bytes]:
     """Start a function of this file in a process of its own."""
-    return process.start("test", f"tests.unit.serving.test_children:{function}", *arguments)
+    child = process.spawn("test")
+    process.run(child, f"tests.unit.serving.test_children:{function}", *arguments)
+    return child
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,8 @@ def test_a_process_dies_with_its_parent(tmp_path: Path) -> None:
     """When the parent is killed with -9, the kernel kills the child."""
     script = (
         "from entrepot.serving import process; import time;"
-        f"process.start('test', 'tests.unit.serving.test_children:sleep_long', {str(tmp_path / 'pid')!r});"
+        f"child = process.spawn('test');"
+        f"process.run(child, 'tests.unit.serving.test_children:sleep_long', {str(tmp_path / 'pid')!r});"
         "time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script])
@@ -78,6 +81,13 @@ def test_a_process_that_dies_at_once_is_no_error_of_the_parent(tmp_path: Path) -
     """The arguments may not reach it any more; its exit code tells."""
     started = start("nothing_of_this_name", b"x" * 1_000_000)
     assert started.wait(20) == 1
+
+
+def test_a_waiting_process_that_is_not_needed_goes_quietly() -> None:
+    """It ends with 0 when it is dismissed, without having run anything."""
+    waiting = process.spawn("web")
+    process.dismiss(waiting)
+    assert waiting.returncode == 0
 
 
 def test_a_child_is_asked_and_then_killed(tmp_path: Path) -> None:
