@@ -4,7 +4,7 @@ from pathlib import Path
 
 from entrepot.metadata import tables, work_tables
 from entrepot.metadata.ddl import create_all
-from entrepot.metadata.query import POSTGRESQL
+from entrepot.metadata.postgresql_dialect import POSTGRESQL
 from tests.support.databases import postgres_database, sqlite_database
 from tests.support.plans import full_scans, query_plan
 from tests.support.postgres import PostgresServer

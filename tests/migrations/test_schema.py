@@ -10,9 +10,11 @@ from sqlalchemy import bindparam, select, text
 from entrepot.metadata import schema, tables
 from entrepot.metadata.database import Database, Row
 from entrepot.metadata.ddl import create_all
+from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.errors import SchemaTooNew
 from entrepot.metadata.migrations import script
-from entrepot.metadata.query import POSTGRESQL, SQLITE, Query, RawQuery
+from entrepot.metadata.postgresql_dialect import POSTGRESQL
+from entrepot.metadata.query import Query, RawQuery
 from entrepot.metadata.schema import Schema
 from tests.support.databases import postgres_database, sqlite_database
 from tests.support.postgres import PostgresServer

@@ -2,7 +2,8 @@
 
 import re
 
-from entrepot.metadata.query import SQLITE, Query
+from entrepot.metadata.dialect import SQLITE
+from entrepot.metadata.query import Query
 from entrepot.metadata.sqlite import SqliteDatabase
 
 #: A scan of what a statement built itself: a subquery, a list parameter, a constant row.

@@ -1,14 +1,12 @@
 """Builds tables straight from their description, for `work.db` and for tests."""
 
-from typing import Final
-
 from sqlalchemy import MetaData
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable, ExecutableDDLElement
 
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.query import POSTGRESQL, SQLITE, Dialect, RawQuery
-
-_DIALECTS: Final = {SQLITE.name: SQLITE, POSTGRESQL.name: POSTGRESQL}
+from entrepot.metadata.dialect import Dialect
+from entrepot.metadata.dialects import dialect_named
+from entrepot.metadata.query import RawQuery
 
 
 def create_statements(metadata: MetaData, dialect: Dialect) -> list[str]:
@@ -37,5 +35,5 @@ async def run_all(transaction: Transaction, statements: list[str]) -> None:
 
 async def create_all(database: Database, metadata: MetaData) -> None:
     """Build all tables in an empty database."""
-    statements = create_statements(metadata, _DIALECTS[database.dialect])
+    statements = create_statements(metadata, dialect_named(database.dialect))
     await database.write(lambda transaction: run_all(transaction, statements), name="create tables")

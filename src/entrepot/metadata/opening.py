@@ -17,10 +17,11 @@ from entrepot.metadata import schema
 from entrepot.metadata.ballast import Ballast
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.ddl import create_statements, drop_statements, run_all
+from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.errors import DatabaseUnavailable
 from entrepot.metadata.filesystems import require_local
 from entrepot.metadata.host_lease import Host, HostLease, LeaseTimes
-from entrepot.metadata.query import SQLITE, RawQuery
+from entrepot.metadata.query import RawQuery
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.sqlite_connection import Durability
 from entrepot.metadata.sqlite_copy import copy_database, sync_folder

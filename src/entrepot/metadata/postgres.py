@@ -21,7 +21,8 @@ from entrepot.metadata.errors import (
     DatabaseFull,
     DatabaseUnavailable,
 )
-from entrepot.metadata.query import POSTGRESQL, Query
+from entrepot.metadata.postgresql_dialect import POSTGRESQL
+from entrepot.metadata.query import Query
 
 A = TypeVar("A")
 

@@ -11,18 +11,16 @@ Statements that need the dialect's own insert are given as a function:
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Executable, String, Table, bindparam
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
-from sqlalchemy.dialects.sqlite.base import SQLiteDialect
-from sqlalchemy.engine.interfaces import Dialect as SqlDialect
+from sqlalchemy import BindParameter, ColumnElement, Executable, String, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import Boolean, NullType
+
+from entrepot.metadata.dialect import Dialect
 
 
 class ListType(NullType):
@@ -58,31 +56,6 @@ def _any_of_array(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
     column, parameter = compiler.process(element.column, **kw), compiler.process(element.parameter, **kw)
     array = "TEXT[]" if isinstance(element.column.type, String) else "BIGINT[]"
     return f"{column} = ANY (CAST({parameter} AS {array}))"
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """What a statement's builder may ask about the database it is built for."""
-
-    name: str
-    compiler: SqlDialect = field(repr=False)
-    insert: Callable[[Table], Any] = field(repr=False)
-
-
-class _SqliteDialect(SQLiteDialect):
-    """SQLAlchemy's dialect without the `= 1` it hangs on boolean expressions, which would hide them from indexes."""
-
-    supports_native_boolean = True
-    supports_statement_cache = True
-
-
-# SQLAlchemy leaves its dialects' constructors untyped.
-_PostgresqlDialect: Final[Callable[..., SqlDialect]] = PGDialect_asyncpg
-
-# `insert` is `Any` and not a union: both inserts have on_conflict_do_update, but no common class with it.
-SQLITE: Final = Dialect("sqlite", _SqliteDialect(paramstyle="named"), sqlite.insert)
-# This flavour writes the type beside each parameter, so that the server need not guess it.
-POSTGRESQL: Final = Dialect("postgresql", _PostgresqlDialect(paramstyle="numeric_dollar"), postgresql.insert)
 
 
 @dataclass(frozen=True, slots=True)

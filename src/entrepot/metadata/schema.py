@@ -10,8 +10,10 @@ from sqlalchemy import Executable, column, func, literal_column, select, table
 from entrepot.metadata import tables
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.ddl import run_all
+from entrepot.metadata.dialect import SQLITE, Dialect
+from entrepot.metadata.dialects import dialect_named
 from entrepot.metadata.errors import SchemaTooNew
-from entrepot.metadata.query import POSTGRESQL, SQLITE, Dialect, Query
+from entrepot.metadata.query import Query
 
 #: The schema this program is written for: the number of the last migration.
 VERSION: Final = 1
@@ -89,11 +91,11 @@ async def upgrade(database: Database, before: Callable[[int], Awaitable[None]] |
 async def _migrate(database: Database, after: int, to: int) -> None:
     from entrepot.metadata.migrations import script  # noqa: PLC0415 - Alembic takes 0.2 s, and few starts need it
 
-    dialect = SQLITE if database.dialect == SQLITE.name else POSTGRESQL
+    dialect = dialect_named(database.dialect)
     statements = await asyncio.to_thread(script.statements, dialect, after, to)
 
     async def work(transaction: Transaction) -> None:
-        if dialect is POSTGRESQL:
+        if dialect is not SQLITE:
             await transaction.one(_ONE_NODE)
         found = await find(transaction)
         if (0 if found is None else found.version) == after:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from entrepot.metadata.database import Row, Statistics, T, Work
+from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.errors import DatabaseError, DatabaseUnavailable
-from entrepot.metadata.query import SQLITE, Query
+from entrepot.metadata.query import Query
 from entrepot.metadata.sqlite_connection import Durability, connect_reader, connect_writer, translate
 from entrepot.metadata.sqlite_writer import Job, Writer
 

@@ -18,9 +18,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from entrepot.metadata.database import Row, Statistics, T, Transaction, Work
+from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.driving import drive, forbid_event_loop
 from entrepot.metadata.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
-from entrepot.metadata.query import SQLITE, Query
+from entrepot.metadata.query import Query
 from entrepot.metadata.sqlite_connection import translate, translated
 from entrepot.metadata.write_gate import WriteGate
 

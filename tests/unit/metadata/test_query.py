@@ -3,7 +3,9 @@
 import pytest
 from sqlalchemy import bindparam, func, select
 
-from entrepot.metadata.query import POSTGRESQL, SQLITE, Dialect, Query, RawQuery, in_list
+from entrepot.metadata.dialect import SQLITE, Dialect
+from entrepot.metadata.postgresql_dialect import POSTGRESQL
+from entrepot.metadata.query import Query, RawQuery, in_list
 from entrepot.metadata.tables import tags
 
 FIND = Query(select(tags.c.name).where(tags.c.id == bindparam("tag")), "find tag")

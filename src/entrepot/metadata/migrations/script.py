@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import Script, ScriptDirectory
 
-from entrepot.metadata.query import Dialect
+from entrepot.metadata.dialect import Dialect
 
 _FOLDER: Final = Path(__file__).parent
 #: The `op` of the revisions is one for the whole process.
