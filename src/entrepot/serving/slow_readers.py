@@ -8,7 +8,6 @@ is the reader's full buffer that stops it. Connections take the time from the so
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from pathlib import Path
 from typing import Final
@@ -28,32 +27,27 @@ async def limit_slow_readers(seconds: float) -> None:
 
 def set_user_timeout(seconds: float) -> int:
     """Set the time on every TCP socket of this process that listens; return how many those are."""
-    found = 0
-    for entry in list(Path("/proc/self/fd").iterdir()):
-        listener = _listener(int(entry.name))
-        if listener is None:
-            continue
-        with listener:
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(seconds * 1000)))
-        found += 1
-    return found
+    milliseconds = max(1, int(seconds * 1000))
+    return sum(_set_on_listener(int(entry.name), milliseconds) for entry in list(Path("/proc/self/fd").iterdir()))
 
 
-def _listener(descriptor: int) -> socket.socket | None:
-    """Return a duplicate of a TCP socket that listens."""
+def _set_on_listener(descriptor: int, milliseconds: int) -> bool:
+    """Set the time if the descriptor is a TCP socket that listens.
+
+    The descriptor is borrowed, never duplicated: it may be a database file's, and whoever closes a duplicate of that
+    gives up the locks that SQLite holds on the file.
+    """
     try:
-        duplicate = os.dup(descriptor)
-    except OSError:  # closed meanwhile
-        return None
+        borrowed = socket.socket(fileno=descriptor)
+    except OSError:  # not a socket, or closed meanwhile
+        return False
     try:
-        candidate = socket.socket(fileno=duplicate)
-    except OSError:  # not a socket
-        os.close(duplicate)
-        return None
-    if _is_tcp(candidate) and candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        return candidate
-    candidate.close()
-    return None
+        if not _is_tcp(borrowed) or not borrowed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return False
+        borrowed.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        return True
+    finally:
+        borrowed.detach()
 
 
 def _is_tcp(candidate: socket.socket) -> bool:
