@@ -191,11 +191,22 @@ def test_a_folder_of_roots_is_refused_with_the_way_out(host: ContainerHost, fill
     assert "chown" in seen.stdout
 
 
-def test_it_takes_registry2s_place_after_a_chown(host: ContainerHost, picture: Path, filled: Path) -> None:
-    """With the folder handed over, the same mounts and the same file serve what registry:2 served."""
+def test_it_takes_registry2s_place_after_a_chown_and_gives_it_back(
+    host: ContainerHost, picture: Path, filled: Path, tool: Tool
+) -> None:
+    """The same mounts and file serve what registry:2 served; stopped, registry:2 serves what was pushed meanwhile."""
     host.run("chown", "-R", f"{USER}:{USER}", filled / "data")
     start(host, *mounts(filled))
     assert_takes_over(host, picture)
+    host.run("podman", "stop", "--time", "60", "registry")
+    with host.program(tool("docker-registry"), "serve", filled / "own.yml", log=filled / "registry2.log"):
+        host.await_status("/v2/", 401)
+        target = "docker://127.0.0.1:5000/team/hello:2"
+        seen = digest_of(host, target, "--tls-verify=false", "--creds", "alice:s3cret")
+        host.run(
+            "skopeo", "copy", "--src-tls-verify=false", "--src-creds", "alice:s3cret", target, f"dir:{filled}/back"
+        )
+    assert seen == digest_of(host, f"oci:{picture}:latest")
 
 
 def test_it_takes_registry2s_place_as_root(host: ContainerHost, picture: Path, filled: Path) -> None:

@@ -53,6 +53,9 @@ class OutboxConsumer:
             await self._measure()
             if not handled:
                 await _pause(stop, min(_LONGEST_PAUSE_SECONDS, _IDLE_SECONDS * 2**failures))
+        # After an orderly stop nothing waits any more: registry:2 can take the folder as it is.
+        while await self.handle_batch():
+            pass
 
     async def handle_batch(self) -> int:
         """Handle the oldest entries; returns how many."""
