@@ -29,6 +29,24 @@ _DELETING_POLL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
+class _Copy:
+    """The bytes that a push relies on: those it brought (`stored`), or an older copy, which a row speaks for.
+
+    Of an older copy nothing but its size was looked at, so its row keeps what it says of the file and its verification,
+    and the push counts only while that very row is there: with the row, the collector may have taken the file.
+    """
+
+    key: str
+    row_id: int
+    stored: StoredBlob | None
+
+    @classmethod
+    def new(cls, stored: StoredBlob) -> _Copy:
+        """Say that these bytes were published a moment ago."""
+        return cls(stored.key, 0, stored)
+
+
+@dataclass(frozen=True, slots=True)
 class Uploads:
     """The upload sessions of all repositories."""
 
@@ -52,7 +70,11 @@ class Uploads:
         session_id = secrets.token_urlsafe(24)
         await self.store.start_upload(session_id)
         add = partial(sessions.add, session_id=session_id, repository=name, principal=principal, algorithm=algorithm)
-        await self.work.write(add, name="start upload")
+        try:
+            await self.work.write(add, name="start upload")
+        except BaseException:  # on a full disk, an empty file for each refused try would take all inodes
+            await self.store.cancel_upload(session_id)
+            raise
         return UploadSession(id=session_id, repository=name, offset=0, algorithm=algorithm)
 
     async def status(self, name: RepositoryName, session_id: str, *, principal: str) -> UploadSession:
@@ -161,49 +183,40 @@ class Uploads:
         await self.lookup.prepare(name)
         deadline = asyncio.get_running_loop().time() + self.settings.deleting_wait_seconds
         while True:
-            stored = await self._place(session_id, digest, size)
-            if stored is not None:
-                link = partial(self._link, name, digest, stored, actor)
+            copy = await self._place(session_id, digest, size)
+            if copy is not None:
+                link = partial(self._link, name, digest, copy, actor)
                 if await self.metadata.write(link, name="commit blob"):
-                    return BlobRecord(digest, size, stored.key)
+                    return BlobRecord(digest, size, copy.key)
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable(5, "An old copy of this blob is being deleted; push it again in a moment.")
             await asyncio.sleep(_DELETING_POLL)
 
-    async def _place(self, session_id: str, digest: Digest, size: int) -> StoredBlob | None:
+    async def _place(self, session_id: str, digest: Digest, size: int) -> _Copy | None:
         """Return where the bytes are; None while the collector is deleting an old copy.
 
         A copy that is already there and whole is used; one that is missing or has another size is replaced.
         """
         row = await blobs.find(self.metadata, str(digest))
         if row is None:
-            return await self.store.publish(session_id, digest)
+            return _Copy.new(await self.store.publish(session_id, digest))
         if row.state == blobs.DELETING:
             return None
         try:
             stored = await self.store.stat(row.storage_key)
         except BlobUnknown:
             stored = None
-        if stored is not None and stored.size == size:
-            return stored
-        return await self.store.publish(session_id, digest)
+        if stored is not None and stored.size == size == row.size:
+            return _Copy(row.storage_key, row.id, None)
+        return _Copy.new(await self.store.publish(session_id, digest))
 
-    async def _link(
-        self, name: RepositoryName, digest: Digest, stored: StoredBlob, actor: Actor, tx: Transaction
-    ) -> bool:
+    async def _link(self, name: RepositoryName, digest: Digest, copy: _Copy, actor: Actor, tx: Transaction) -> bool:
+        """Give the blob to the repository; False when the copy that was to be used went away meanwhile."""
         await require_project(tx, name, actor)
         known = await blobs.find(tx, str(digest))
         queued = known is None or known.review_after is not None
         until = clock.after(self.settings.grace_seconds) if queued else None
-        blob_id = await blobs.put(
-            tx,
-            str(digest),
-            size=stored.size,
-            storage_key=stored.key,
-            review_after=until,
-            inode=stored.inode,
-            mtime_ns=stored.mtime_ns,
-        )
+        blob_id = await self._make_live(tx, digest, copy, until)
         if blob_id is None:
             return False
         repository = await repositories.ensure(tx, name)
@@ -212,6 +225,20 @@ class Uploads:
         if until is not None:
             await review.add(tx, review.BLOB, [blob_id], after=until, reason="blob committed")
         return True
+
+    async def _make_live(self, tx: Transaction, digest: Digest, copy: _Copy, until: int | None) -> int | None:
+        """Return the row id of the blob, None while the collector is deleting it or when the old copy is gone."""
+        if copy.stored is None:
+            return copy.row_id if await blobs.keep(tx, [copy.row_id], review_after=until) else None
+        return await blobs.put(
+            tx,
+            str(digest),
+            size=copy.stored.size,
+            storage_key=copy.stored.key,
+            review_after=until,
+            inode=copy.stored.inode,
+            mtime_ns=copy.stored.mtime_ns,
+        )
 
     async def _forget(self, session_id: str) -> None:
         await self.store.cancel_upload(session_id)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
+from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.metadata import blobs as blob_rows
 from entrepot.metadata.query import Query
-from entrepot.metadata.tables import blobs, project_blobs
+from entrepot.metadata.tables import blobs, project_blobs, repository_blobs
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import (
     BlobInUse,
@@ -20,6 +21,7 @@ from entrepot.oci.errors import (
     UploadRangeInvalid,
 )
 from entrepot.oci.reference import RepositoryName
+from entrepot.registry.ports import StoredBlob
 from entrepot.registry.service import Registry
 from tests.contracts.registry.conftest import Kit
 from tests.contracts.registry.images import ALICE, NAME, OWNER, Pusher, image, pieces
@@ -27,6 +29,14 @@ from tests.contracts.registry.images import ALICE, NAME, OWNER, Pusher, image, p
 LAYER = Digest.of(b"layer")
 _SET_STATE = Query(
     update(blobs).where(blobs.c.digest == bindparam("which")).values(state=bindparam("becomes")), "test.set_state"
+)
+_FORGET_LINKS = Query(delete(repository_blobs), "test.forget_links")
+_FORGET = Query(delete(blobs).where(blobs.c.digest == bindparam("which")), "test.forget")
+_DOUBT = Query(
+    update(blobs).where(blobs.c.digest == bindparam("which")).values(inode=7, verified_at=None), "test.doubt"
+)
+_VERIFIED = Query(
+    select(blobs.c.inode, blobs.c.verified_at).where(blobs.c.digest == bindparam("which")), "test.verified"
 )
 _USAGE = Query(select(project_blobs.c.references), "test.usage")
 
@@ -183,6 +193,34 @@ async def test_a_push_heals_a_blob_whose_file_is_gone(kit: Kit, pusher: Pusher, 
     await kit.store.delete(record.key)
     await pusher.blob(b"layer")
     assert (await kit.store.stat((await registry.blobs.get(NAME, LAYER)).key)).size == 5
+
+
+async def test_a_push_that_relied_on_a_copy_stores_its_own_when_the_collector_was_faster(
+    kit: Kit, pusher: Pusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file and its row went between the look at the file and the commit; an acknowledged blob has its bytes."""
+    await pusher.blob(b"layer")
+    real = MemoryBlobStore.stat
+
+    async def stat_then_lose(store: MemoryBlobStore, key: str) -> StoredBlob:
+        monkeypatch.undo()
+        found = await real(store, key)
+        await store.delete(key)
+        await kit.metadata.write(lambda tx: tx.execute(_FORGET_LINKS))
+        await kit.metadata.write(lambda tx: tx.execute(_FORGET, which=key))
+        return found
+
+    monkeypatch.setattr(MemoryBlobStore, "stat", stat_then_lose)
+    record = await pusher.blob(b"layer")
+    assert (await kit.store.stat(record.key)).size == 5
+
+
+async def test_a_push_of_known_bytes_does_not_vouch_for_the_copy_that_is_there(kit: Kit, pusher: Pusher) -> None:
+    """Nobody read that copy again, so what its row says of the file and its verification stays."""
+    await pusher.blob(b"layer")
+    await kit.metadata.write(lambda tx: tx.execute(_DOUBT, which=str(LAYER)))
+    await pusher.blob(b"layer")
+    assert await kit.metadata.one(_VERIFIED, which=str(LAYER)) == (7, None)
 
 
 async def test_usage_counts_each_reference_once(kit: Kit, pusher: Pusher, registry: Registry) -> None:
