@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from entrepot.access.admin import set_password
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
+from entrepot.adapters.blobs.measured import MeasuredBlobStore
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import build_access, prepare_access
 from entrepot.adoption.gate import FolderGate
@@ -32,6 +33,7 @@ from entrepot.jobs.worker import JobWorker
 from entrepot.metadata.opening import Stores, open_embedded
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
+from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.read_only import ReadOnlySwitch
 from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
@@ -52,21 +54,23 @@ class Embedded:
 
     config: Config
     stores: Stores
-    store: FilesystemBlobStore
+    store: BlobStore
+    files: LocalFiles
     read_only: ReadOnlySwitch
     registry: Registry
     intake: Intake
 
 
 @contextlib.asynccontextmanager
-async def embedded(config: Config) -> AsyncIterator[Embedded]:
+async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
     """Open a registry in the folder that the configuration names."""
     require_rights(config.data)
     async with contextlib.AsyncExitStack() as stack:
         stores = await open_embedded(config.state)
         stack.push_async_callback(stores.close)
         leave_note(config.data)
-        store = stack.enter_context(contextlib.closing(FilesystemBlobStore(config.data)))
+        files = stack.enter_context(contextlib.closing(FilesystemBlobStore(config.data)))
+        store = MeasuredBlobStore(files, metrics, "filesystem")
         read_only = ReadOnlySwitch(stores.metadata, configured=config.storage.maintenance.readonly.enabled)
         await read_only.look()
         settings = RegistrySettings(
@@ -84,14 +88,22 @@ async def embedded(config: Config) -> AsyncIterator[Embedded]:
             settings=settings,
             gate=FolderGate(intake, ReportFile(config.data)),
         )
-        yield Embedded(config=config, stores=stores, store=store, read_only=read_only, registry=registry, intake=intake)
+        yield Embedded(
+            config=config,
+            stores=stores,
+            store=store,
+            files=files,
+            read_only=read_only,
+            registry=registry,
+            intake=intake,
+        )
 
 
 @contextlib.asynccontextmanager
 async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Application]:
     """Give the ASGI application of one web worker."""
     async with (
-        embedded(config) as parts,
+        embedded(config, runtime.metrics) as parts,
         in_background(parts.read_only.watch()),
         in_background(limit_slow_readers(config.http.limits.bodytimeout)),
     ):
@@ -102,7 +114,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         services = Services(
             registry=parts.registry,
             store=parts.store,
-            files=parts.store,
+            files=parts.files,
             authenticator=access.authenticator,
             authorizer=access.authorizer,
             challenge=access.challenge,
@@ -118,7 +130,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
 @contextlib.asynccontextmanager
 async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable[[asyncio.Event], Awaitable[None]]]:
     """Give the loop of the job worker."""
-    async with embedded(config) as parts, in_background(parts.read_only.watch()):
+    async with embedded(config, runtime.metrics) as parts, in_background(parts.read_only.watch()):
         yield JobWorker(parts.stores.work, job_list(parts, runtime.metrics), runtime.metrics).run
 
 

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
+from entrepot.adapters.blobs.measured import MeasuredBlobStore
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import (
@@ -29,6 +30,7 @@ from entrepot.oci.errors import (
     UploadRangeInvalid,
 )
 from entrepot.registry.ports import BlobStore, UploadProgress
+from entrepot.telemetry.instruments import Metrics
 from tests.contracts.blob_uploads import Gate, append, each, pieces_of, push, read, walk
 
 ABSENT = "sha256:" + "0" * 64
@@ -42,16 +44,20 @@ def _workers(adapter: str, folder: Path) -> tuple[BlobStore, BlobStore]:
     if adapter == "memory":
         store = MemoryBlobStore()
         return store, store
+    if adapter == "measured":
+        measured = MeasuredBlobStore(MemoryBlobStore(), Metrics(), "memory")
+        return measured, measured
     return FilesystemBlobStore(folder), FilesystemBlobStore(folder)
 
 
-@pytest.fixture(params=["filesystem", "memory"])
+@pytest.fixture(params=["filesystem", "memory", "measured"])
 def workers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[BlobStore, BlobStore]]:
     """Give two workers on one storage."""
     stores = _workers(request.param, tmp_path)
     yield stores
     for store in stores:
-        store.close()
+        if not isinstance(store, MeasuredBlobStore):
+            store.close()
 
 
 @pytest.fixture

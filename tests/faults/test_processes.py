@@ -160,6 +160,34 @@ def test_two_registries_share_a_folder(server: Server) -> None:
         assert one.request("HEAD", "/v2/a/b/manifests/one").headers["docker-content-digest"] != digest
 
 
+@pytest.mark.parametrize("namespace", [[], ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]])
+def test_two_registries_started_at_once_on_an_empty_folder(tmp_path: Path, namespace: list[str]) -> None:
+    """Two serve started in the same instant, also each in its own PID namespace: one set of keys, one password."""
+    data = tmp_path / "data"
+    servers = [
+        Server(data=data, env={"ENTREPOT_ADMIN_PASSWORD": None}, prefix=namespace, start=False) for _ in range(2)
+    ]
+    try:
+        for server in servers:
+            server.start(wait=False)
+        for server in servers:
+            server.wait_until_ready()
+        outputs = "".join(server.logs() for server in servers)
+        assert outputs.count("The first password of the account 'admin'") == 1
+        one, two = (Client.of(server) for server in servers)
+        token = one.request("GET", "/token?service=entrepot&scope=registry:catalog:*").json()["token"]
+        theirs = Client(url=servers[1].url, headers={"Authorization": f"Bearer {token}"})
+        assert theirs.request("GET", "/v2/_catalog").status == 200
+        digest = two.push_image("a/b", "one")
+        assert one.request("GET", "/v2/a/b/manifests/one").headers["docker-content-digest"] == digest
+        servers[0].kill()
+        assert two.request("GET", "/v2/a/b/manifests/one").status == 200
+        two.push_image("a/b", "two")
+    finally:
+        for server in servers:
+            server.close()
+
+
 def test_an_error_at_the_first_start_ends_serve(tmp_path: Path) -> None:
     """A folder that cannot be used ends serve with exit code 1 and the reason, not with restarts."""
     data = tmp_path / "data"

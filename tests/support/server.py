@@ -80,6 +80,8 @@ class Server:
         self._output: list[str] = []
         self._reader: threading.Thread | None = None
         self.process: subprocess.Popen[str] | None = None
+        self._mark = 0  # where the output of the present start begins
+        self._begun = 0.0
         self.started_in = 0.0  #: seconds from the start to being ready
         self.url = ""  #: http://127.0.0.1:PORT, https:// or unix:PATH
         self.debug_url = ""  #: of the debug listener; empty without one
@@ -99,7 +101,7 @@ class Server:
             ServerFailed: It ended before that.
         """
         assert self.process is None, "the server runs already"
-        begun = time.monotonic()
+        self._begun, self._mark = time.monotonic(), len(self._output)
         self.process = subprocess.Popen(
             self.command(),
             cwd=self.folder,
@@ -110,11 +112,10 @@ class Server:
             text=True,
             errors="replace",
         )
-        mark = len(self._output)
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
         if wait:
-            self._wait_until_ready(mark, begun)
+            self.wait_until_ready()
         return self
 
     def stop(self, *, timeout: float = 40.0) -> int:
@@ -144,8 +145,7 @@ class Server:
 
     def signal(self, number: int) -> None:
         """Send a signal to the supervisor."""
-        assert self.process is not None, "the server does not run"
-        self.process.send_signal(number)
+        os.kill(self.pid, number)
 
     def close(self) -> None:
         """Stop it, if it runs, and remove what it made in temporary folders."""
@@ -177,14 +177,19 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Pid of the supervisor."""
+        """Pid of the supervisor, as seen from here; below a prefix such as `unshare` it is a child."""
         assert self.process is not None, "the server does not run"
+        if self._prefix:
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                if child.cmdline()[1:3] == self.command()[len(self._prefix) :][:2]:
+                    return child.pid
         return self.process.pid
 
     def family(self) -> list[psutil.Process]:
-        """List all its processes, the supervisor first."""
+        """List all its processes, the one that was started first."""
         try:
-            top = psutil.Process(self.pid)
+            assert self.process is not None, "the server does not run"
+            top = psutil.Process(self.process.pid)
             return [top, *top.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
@@ -301,18 +306,23 @@ class Server:
             self._output.append(line)
         process.stdout.close()
 
-    def _wait_until_ready(self, mark: int, begun: float) -> None:
+    def wait_until_ready(self) -> None:
+        """Wait until it says where it listens.
+
+        Raises:
+            ServerFailed: It ended before that.
+        """
         assert self.process is not None
-        while not (found := _READY.search("".join(self._output[mark:]))):
+        while not (found := _READY.search("".join(self._output[self._mark :]))):
             if self.process.poll() is not None:
                 code = self.wait()
                 raise ServerFailed(f"the server ended with exit code {code} before it was ready\n{self.logs()}")
-            if time.monotonic() - begun > START_SECONDS:
+            if time.monotonic() - self._begun > START_SECONDS:
                 raise ServerFailed(f"the server was not ready within {START_SECONDS} s\n{self.logs()}")
             time.sleep(0.005)
-        self.started_in = time.monotonic() - begun
+        self.started_in = time.monotonic() - self._begun
         self.url = (found["url"] or found["json"]).replace("[::]", "127.0.0.1")
-        debug = _DEBUG.search("".join(self._output[mark:]))
+        debug = _DEBUG.search("".join(self._output[self._mark :]))
         self.debug_url = debug[1] if debug else ""
         if self._listen and self._listen.endswith(":0"):
             self._listen = self.address

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import entrepot
 
@@ -27,7 +29,13 @@ def announce(settings: ServeSettings, house: House) -> None:
     lines = [f"Entrepot {entrepot.__version__} is ready.", f"  address  {url}", f"  data     {settings.data}"]
     if debug:
         lines.append(f"  debug    {debug}")
-    print("\n".join(lines), flush=True)  # noqa: T201 - meant for the person who started it
+    tell("\n".join(lines))
+
+
+def tell(text: str, stream: IO[str] | None = None) -> None:
+    """Show a text to the person who started this, on standard output unless given; whether anybody reads or not."""
+    with contextlib.suppress(OSError):
+        print(text, file=stream or sys.stdout, flush=True)
 
 
 def await_listener(address: Address, within: float = 5.0) -> None:

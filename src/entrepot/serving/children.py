@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _FIRST_PAUSE_SECONDS: Final = 0.25
@@ -109,3 +109,15 @@ class Role:
         pause = self.backoff.pause(child.lived())
         self.due = time.monotonic() + pause
         return pause
+
+
+def bury_orphans(own: Collection[int]) -> None:
+    """Take the exit codes of processes whose parents died and that fell to us, as they do to the first process.
+
+    In a container the supervisor is that process. Its own children are left to whoever waits for them.
+    """
+    if os.getpid() != 1:
+        return
+    with contextlib.suppress(ChildProcessError):
+        while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid not in own:
+            os.waitpid(found.si_pid, 0)

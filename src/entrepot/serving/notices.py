@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_BYTES = 64 * 1024
+#: A longer text is cut; JSON writes a character with six bytes at most.
+_MAX_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ class NoticeBoard:
 
 def send(path: Path, notice: Notice) -> None:
     """Say something to the supervisor; without one, nobody hears it."""
-    data = json.dumps(asdict(notice)).encode()[:_MAX_BYTES]
+    data = json.dumps(asdict(notice) | {"text": notice.text[:_MAX_CHARACTERS]}).encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end, contextlib.suppress(OSError):
         end.settimeout(1)
         end.sendto(data, str(path))

@@ -18,8 +18,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from entrepot.serving import process
-from entrepot.serving.announcement import announce, await_listener
-from entrepot.serving.children import Child, Role
+from entrepot.serving.announcement import announce, await_listener, tell
+from entrepot.serving.children import Child, Role, bury_orphans
 from entrepot.serving.settings import Surroundings
 from entrepot.serving.signals import SignalPipe
 from entrepot.serving.web_limits import LONGEST_DRAIN_SECONDS
@@ -160,7 +160,7 @@ class Supervisor:
     def _on_notices(self) -> None:
         for notice in self._house.notices.read():
             if notice.kind == "note":
-                print(notice.text, flush=True)  # noqa: T201 - meant for the person who started it
+                tell(notice.text)
             elif notice.kind == "failed":
                 self._on_failed(notice)
             else:
@@ -247,7 +247,7 @@ class Supervisor:
             child.stop(within)
 
     def _give_up(self, why: str) -> None:
-        print(f"entrepot: {why}", file=sys.stderr, flush=True)  # noqa: T201 - meant for the person who started it
+        tell(f"entrepot: {why}", sys.stderr)
         self._exit_code = 1
         self._stop(_LAST_SECONDS)
 
@@ -265,6 +265,7 @@ class Supervisor:
         for child in self._children:
             if child.kill_if_late():
                 child.deadline = time.monotonic() + _TICK_SECONDS
+        bury_orphans({child.process.pid for child in self._children})
         if self._stopping:
             return
         for role in self._roles.values():

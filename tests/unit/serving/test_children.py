@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from entrepot.serving import process
-from entrepot.serving.children import Backoff, Child, Role
+from entrepot.serving.children import Backoff, Child, Role, bury_orphans
 
 
 def write_arguments(path: str, *arguments: object) -> None:
@@ -135,3 +135,11 @@ def test_a_role_counts_its_generations(tmp_path: Path) -> None:
     second.reap()
     assert (first.generation, second.generation, role.due) == (1, 2, None)
     assert (tmp_path / "out2").exists()
+
+
+def test_orphans_are_left_alone_outside_of_containers() -> None:
+    """Only the first process of a namespace is handed others' children."""
+    child = subprocess.Popen(["true"])
+    time.sleep(0.2)
+    bury_orphans(set())
+    assert child.wait(5) == 0

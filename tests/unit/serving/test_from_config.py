@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 
 import pytest
 
 from entrepot.config import Config, load
+from entrepot.serving import entry
 from entrepot.serving.from_config import serve_settings
-from entrepot.serving.settings import ServeSettings
+from entrepot.serving.settings import ServeSettings, Surroundings
 
 
 def settings(tmp_path: Path, text: str) -> ServeSettings:
@@ -34,7 +34,10 @@ def test_without_a_file(tmp_path: Path) -> None:
 def test_the_configuration_travels_whole(tmp_path: Path) -> None:
     """Workers unpack the same configuration, with what it knows of its origin."""
     made = settings(tmp_path, "http: {addr: ':0', secret: hidden}")
-    unpacked = pickle.loads(made.config)
+    around = Surroundings(
+        role="web", generation=1, folder=tmp_path, entry="builtins:dict", config=made.config, log=made.log
+    )
+    unpacked = entry.load(around)[1]
     assert isinstance(unpacked, Config)
     assert unpacked.open_registry
     assert unpacked.data == tmp_path
