@@ -107,7 +107,9 @@ def _locked(descriptor: int) -> bool:
 def _make_folder(folder: Path) -> None:
     try:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Nobody else has business with the databases, nor with the lock files: who may open one may hold its lock.
+        folder.mkdir(mode=0o700, exist_ok=True)
         for path in reversed(missing):
             sync_folder(path.parent)
         (folder / START_LOCK_NAME).touch()

@@ -1,8 +1,9 @@
 """Connections to SQLite: every pragma in one place, and the driver's errors in our words."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,7 @@ def connect_writer(path: Path, durability: Durability) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         wanted = ".".join(map(str, OLDEST_SQLITE))
         raise DatabaseUnavailable(f"SQLite {sqlite3.sqlite_version} is too old: Entrepot needs {wanted} or newer")
+    make_private(path)
     return _connect(
         path,
         "rwc",
@@ -53,6 +55,15 @@ def connect_writer(path: Path, durability: Durability) -> sqlite3.Connection:
         f"journal_size_limit = {WAL_LIMIT_BYTES}",
         f"cache_size = -{WRITER_CACHE_KIB}",
     )
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that only we may read, unless there is one: a database holds hashes of secrets.
+
+    SQLite gives its log and its shared memory the mode of the database. What cannot be made is for SQLite to report.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:

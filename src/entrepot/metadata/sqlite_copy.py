@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from entrepot.metadata.sqlite_connection import connect_reader, translated
+from entrepot.metadata.sqlite_connection import connect_reader, make_private, translated
 
 
 def copy_database(source: Path, target: Path) -> None:
@@ -17,6 +17,7 @@ def copy_database(source: Path, target: Path) -> None:
     """
     partial = target.with_name(f"{target.name}.partial")
     partial.unlink(missing_ok=True)
+    make_private(partial)
     try:
         with translated(target), closing(connect_reader(source)) as reading, closing(sqlite3.connect(partial)) as copy:
             reading.backup(copy)

@@ -1,6 +1,7 @@
 """Opening the folder of an embedded registry."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,9 +17,17 @@ from entrepot.metadata.host_lease import LEASE_NAME, Host, LeaseTimes
 from entrepot.metadata.migrations import script
 from entrepot.metadata.opening import METADATA_NAME, WORK_NAME, Stores, open_embedded
 from entrepot.metadata.query import RawQuery
+from entrepot.metadata.sqlite_copy import copy_database
 from tests.support.notes import COUNT, GET, putting
 
 TIMES = LeaseTimes(renew=0.05, watch=0.3, look=0.05)
+
+
+def current_umask() -> int:
+    """Return the bits that this process takes from new files."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 @asynccontextmanager
@@ -41,6 +50,23 @@ async def test_a_new_folder_gets_both_databases(tmp_path: Path) -> None:
     assert {METADATA_NAME, WORK_NAME, "ballast"} <= names
     assert not [name for name in names if name.endswith(("-wal", "-shm"))]
     assert LEASE_NAME not in names
+
+
+async def test_nobody_else_can_read_the_databases(tmp_path: Path) -> None:
+    """They hold hashes of passwords and tokens; also a copy, and files in a folder that others may enter."""
+    own, shared = tmp_path / "data" / "entrepot", tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    for folder in (own, shared):
+        async with opened(folder) as stores:
+            await stores.metadata.write(putting("a", "1"))
+            copy_database(folder / METADATA_NAME, folder / "copy.db")
+            databases = [
+                path for path in folder.iterdir() if ".db" in path.name and path.suffix not in {".lock", ".turn"}
+            ]
+            assert len(databases) >= 7
+            assert {path.stat().st_mode & 0o777 for path in databases} == {0o600}
+    assert own.stat().st_mode & 0o777 == 0o700
+    assert own.parent.stat().st_mode & 0o777 == 0o777 & ~current_umask()
 
 
 async def test_what_was_written_is_there_after_the_next_start(tmp_path: Path) -> None:
