@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from entrepot.metadata import blobs, manifests, outbox
@@ -19,8 +19,25 @@ from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.files import TreeFiles
 
 _ENTRIES_A_BATCH = 200
+#: Manifests' bytes that may be held before they are written: a batch may name thousands of tags of large manifests.
+_BYTES_AT_ONCE = 8 * 1024 * 1024
 
 Step = Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Steps to be taken together, in order, and the manifests that they bring."""
+
+    steps: list[Step] = field(default_factory=list)
+    brought: set[tuple[RepositoryName, Digest]] = field(default_factory=set)
+    size: int = 0
+
+    async def carry_out(self) -> None:
+        """Take the steps; the plan is empty afterwards."""
+        steps, self.steps, self.size = self.steps, [], 0
+        self.brought.clear()
+        await asyncio.to_thread(_run, steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,57 +62,69 @@ class Projector:
         Raises:
             OSError: The disk refused; what was written stays, and all of it may be repeated.
         """
-        steps = [step for entry in entries for step in await self._steps(entry)]
-        await asyncio.to_thread(_run, steps)
+        plan = _Plan()
+        for entry in entries:
+            await self._entry(plan, entry)
+        await plan.carry_out()
 
-    async def _steps(self, entry: OutboxEntry) -> list[Step]:
-        planners: dict[str, Callable[[RepositoryName, OutboxEntry], Awaitable[list[Step]]]] = {
+    async def _entry(self, plan: _Plan, entry: OutboxEntry) -> None:
+        planners: dict[str, Callable[[_Plan, RepositoryName, OutboxEntry], Awaitable[None]]] = {
             outbox.MANIFEST_PUT: self._manifest_put,
             outbox.MANIFEST_DELETED: self._manifest_deleted,
             outbox.TAG_DELETED: self._tag_deleted,
             outbox.BLOB_LINKED: self._blob,
             outbox.BLOB_UNLINKED: self._blob,
         }
-        plan = planners.get(entry.topic)
-        return [] if plan is None else await plan(RepositoryName.parse(str(entry.payload["repository"])), entry)
+        planner = planners.get(entry.topic)
+        if planner is not None:
+            await planner(plan, RepositoryName.parse(str(entry.payload["repository"])), entry)
 
-    async def _manifest_put(self, name: RepositoryName, entry: OutboxEntry) -> list[Step]:
-        steps = await self._revision(name, _digest(entry))
+    async def _manifest_put(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
+        await self._revision(plan, name, _digest(entry))
         for tag in _tags(entry):
-            steps += await self._tag(name, tag)
-        return steps
+            await self._tag(plan, name, tag)
 
-    async def _manifest_deleted(self, name: RepositoryName, entry: OutboxEntry) -> list[Step]:
+    async def _manifest_deleted(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
         """Tags first: a tag without its manifest is the only state in between that registry:2 would stumble over."""
-        steps: list[Step] = []
         for tag in _tags(entry):
-            steps += await self._tag(name, tag)
-        return [*steps, *await self._revision(name, _digest(entry))]
+            await self._tag(plan, name, tag)
+        await self._revision(plan, name, _digest(entry))
 
-    async def _tag_deleted(self, name: RepositoryName, entry: OutboxEntry) -> list[Step]:
-        return await self._tag(name, Tag.parse(str(entry.payload["tag"])))
+    async def _tag_deleted(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
+        await self._tag(plan, name, Tag.parse(str(entry.payload["tag"])))
 
-    async def _revision(self, name: RepositoryName, digest: Digest) -> list[Step]:
+    async def _revision(self, plan: _Plan, name: RepositoryName, digest: Digest) -> None:
         row = await manifests.by_digest(self.metadata, name, str(digest))
+        if row is not None and (name, digest) in plan.brought:
+            return
         content = None if row is None else await manifests.content(self.metadata, str(digest))
         if content is None:
-            return [partial(self.files.remove_revision, name, digest)]
-        return [partial(self.files.put_manifest, name, digest, content)]
+            plan.brought.discard((name, digest))
+            plan.steps.append(partial(self.files.remove_revision, name, digest))
+            return
+        plan.brought.add((name, digest))
+        plan.steps.append(partial(self.files.put_manifest, name, digest, content))
+        plan.size += len(content)
+        if plan.size >= _BYTES_AT_ONCE:
+            await plan.carry_out()
 
-    async def _tag(self, name: RepositoryName, tag: Tag) -> list[Step]:
+    async def _tag(self, plan: _Plan, name: RepositoryName, tag: Tag) -> None:
         """Also brings the revision that the tag names now: its own entry may be further back in the outbox."""
         row = await manifests.by_tag(self.metadata, name, tag)
         if row is None:
-            return [partial(self.files.remove_tag, name, tag)]
+            plan.steps.append(partial(self.files.remove_tag, name, tag))
+            return
         digest = Digest.parse(row.digest)
-        return [*await self._revision(name, digest), partial(self.files.put_tag, name, tag, digest)]
+        await self._revision(plan, name, digest)
+        plan.steps.append(partial(self.files.put_tag, name, tag, digest))
 
-    async def _blob(self, name: RepositoryName, entry: OutboxEntry) -> list[Step]:
+    async def _blob(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
         digest = _digest(entry)
         row = await blobs.find_in(self.metadata, name, str(digest))
         if row is None:
-            return [partial(self.files.remove_layer, name, digest)]
-        return [partial(self.files.put_layer, name, digest, Digest.parse(row.storage_key))]
+            plan.steps.append(partial(self.files.remove_layer, name, digest))
+        else:
+            plan.steps.append(partial(self.files.put_layer, name, digest, Digest.parse(row.storage_key)))
 
 
 def _digest(entry: OutboxEntry) -> Digest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 
 from entrepot.metadata import outbox
 from entrepot.oci.digest import Digest
@@ -12,7 +13,7 @@ from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
 from entrepot.registry import layout
 from tests.contracts.adoption.conftest import Folder
-from tests.contracts.registry.images import ALICE, NAME, Pusher
+from tests.contracts.registry.images import ALICE, NAME, Pusher, image
 
 
 async def test_a_push_appears_in_registry2s_files(folder: Folder) -> None:
@@ -55,6 +56,34 @@ async def test_projecting_an_entry_twice_is_the_same_as_once(folder: Folder) -> 
     await projector.project(entries[:3])
     result = await folder.comparison().check()
     assert result.differences == []
+
+
+async def test_large_manifests_with_many_tags_take_little_memory(folder: Folder) -> None:
+    """A push of 4 MB with 100 tags is 400 MB if each tag brings the bytes anew; the worker would not survive many."""
+    await folder.pusher.blob(b"{}")
+    for number in range(3):
+        body = image(b"{}", annotations={"text": "x" * 4_000_000, "number": str(number)})
+        await folder.pusher.manifest(body, *(f"t{number}-{tag}" for tag in range(100)))
+    tracemalloc.start()
+    try:
+        await folder.project()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40_000_000
+    assert (await folder.comparison().check()).differences == []
+
+
+async def test_a_manifest_deleted_and_pushed_again_is_there_at_the_end(folder: Folder) -> None:
+    """Both entries wait in one batch, which ends with what the metadata say."""
+    body = await folder.pusher.image("v1", b"layer")
+    registry, digest = folder.registry, Digest.of(body)
+    await registry.manifests.delete(NAME, digest, actor=ALICE)
+    await Pusher(registry).manifest(body, "v2")
+    entries = await outbox.oldest(folder.stores.metadata, 100)
+    projector = Projector(folder.stores.metadata, TreeFiles(folder.root))
+    await projector.project([*entries, *entries])
+    assert (await folder.comparison().check()).differences == []
 
 
 async def test_the_comparison_finds_and_mends_what_the_tree_lacks(folder: Folder) -> None:
