@@ -90,3 +90,19 @@ def test_the_lists_of_packages_are_read_as_written() -> None:
     for file in (ROOT / "tools" / "packages").iterdir():
         lines = file.read_text(encoding="utf-8").splitlines()
         assert all(len(line.split()) == 2 for line in lines if line and not line.startswith("#")), file
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    """Every link to a file of the project names one that is there."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "*.md"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    documents = [ROOT / name for name in listing.split("\0") if name]
+    links = [
+        (document, target)
+        for document in documents
+        for target in re.findall(r"\]\(([^)#\s]+)", document.read_text(encoding="utf-8"))
+        if "://" not in target and not target.startswith("mailto:")
+    ]
+    assert links
+    assert [(str(document), target) for document, target in links if not (document.parent / target).exists()] == []
