@@ -1,15 +1,17 @@
 """Blobs: their bytes' whereabouts and state, and which repositories hold them.
 
 A blob is `live`, then `marked` by the collector, then `deleting`; every step is a compare-and-set, so that a push that
-meets `marked` wins the blob back and one that meets `deleting` waits until the row is gone.
+meets `marked` wins the blob back and one that meets `deleting` waits until the row is gone. A blob whose bytes somebody
+else took away or damaged is `missing`: who refers to it is remembered, nobody sees it, and the next push of it heals
+whatever needs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
@@ -26,6 +28,7 @@ from entrepot.metadata.tables import (
 LIVE = "live"
 MARKED = "marked"
 DELETING = "deleting"
+MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,18 @@ class BlobRow:
     review_after: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """Where a blob's bytes should be, and the generation that this was read from."""
+
+    id: int
+    digest: str
+    storage_key: str
+    size: int
+    state: str
+    generation: int
+
+
 _COLUMNS = (
     blobs.c.id,
     blobs.c.digest,
@@ -48,6 +63,8 @@ _COLUMNS = (
     blobs.c.state,
     blobs.c.review_after,
 )
+#: The states in which a blob's bytes may be read.
+_READABLE = (blobs.c.state == LIVE) | (blobs.c.state == MARKED)
 _HELD = (
     select(*_COLUMNS)
     .select_from(repositories)
@@ -55,34 +72,61 @@ _HELD = (
     .join(blobs, blobs.c.id == repository_blobs.c.blob_id)
 )
 _FIND = Query(select(*_COLUMNS).where(blobs.c.digest == bindparam("digest")), "blobs.find")
+_FIND_MANY = Query(select(*_COLUMNS).where(in_list(blobs.c.digest, "digests")).with_for_update(), "blobs.find_many")
 _FIND_IN = Query(
-    _HELD.where(
-        repositories.c.name == bindparam("repository"),
-        blobs.c.digest == bindparam("digest"),
-        blobs.c.state != DELETING,
-    ),
+    _HELD.where(repositories.c.name == bindparam("repository"), blobs.c.digest == bindparam("digest"), _READABLE),
     "blobs.find_in",
 )
-_HELD_OF = Query(
-    select(*_COLUMNS)
-    .select_from(blobs)
-    .join(repository_blobs, repository_blobs.c.blob_id == blobs.c.id)
-    .where(
-        repository_blobs.c.repository_id == bindparam("repository_id"),
-        in_list(blobs.c.digest, "digests"),
-        blobs.c.state != DELETING,
+#: Found by digest, then asked whether the repository has them: a repository may have very many others.
+_IN_REPOSITORY = exists(
+    select(1).where(
+        repository_blobs.c.repository_id == bindparam("repository_id"), repository_blobs.c.blob_id == blobs.c.id
     )
-    .with_for_update(of=blobs),
+).correlate(blobs)
+_HELD_OF = Query(
+    select(*_COLUMNS).where(in_list(blobs.c.digest, "digests"), _IN_REPOSITORY, _READABLE).with_for_update(of=blobs),
     "blobs.held_of",
+)
+_LINKED = Query(
+    select(blobs.c.digest).where(in_list(blobs.c.digest, "digests"), _IN_REPOSITORY, blobs.c.state != DELETING),
+    "blobs.linked",
 )
 _HOLDERS = Query(
     select(repositories.c.name)
     .select_from(blobs)
     .join(repository_blobs, repository_blobs.c.blob_id == blobs.c.id)
     .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
-    .where(blobs.c.digest == bindparam("digest"), blobs.c.state != DELETING)
+    .where(blobs.c.digest == bindparam("digest"), _READABLE)
     .limit(bindparam("limit")),
     "blobs.holders",
+)
+_STORED = Query(
+    select(blobs.c.id, blobs.c.digest, blobs.c.storage_key, blobs.c.size, blobs.c.state, blobs.c.generation)
+    .where(blobs.c.id > bindparam("last"), blobs.c.state != DELETING)
+    .order_by(blobs.c.id)
+    .limit(bindparam("limit")),
+    "blobs.stored",
+)
+_SET_STATE = Query(
+    update(blobs)
+    .where(blobs.c.id == bindparam("blob_id"), blobs.c.generation == bindparam("seen"), blobs.c.state != DELETING)
+    .values(state=bindparam("to"), generation=blobs.c.generation + 1),
+    "blobs.set_state",
+)
+_PUT_MISSING = Query(
+    lambda d: (
+        d.insert(blobs)
+        .values(
+            digest=bindparam("digest"),
+            size=bindparam("size"),
+            storage_key=bindparam("digest"),
+            state=MISSING,
+            generation=1,
+            created_at=bindparam("now"),
+        )
+        .returning(blobs.c.id)
+    ),
+    "blobs.put_missing",
 )
 _PUT = Query(
     lambda d: (
@@ -119,10 +163,17 @@ _PUT = Query(
     "blobs.put",
 )
 _KEEP = Query(
-    update(blobs)
-    .where(in_list(blobs.c.id, "ids"), blobs.c.state != DELETING)
-    .values(state=LIVE, review_after=bindparam("after")),
+    update(blobs).where(in_list(blobs.c.id, "ids"), _READABLE).values(state=LIVE, review_after=bindparam("after")),
     "blobs.keep",
+)
+_QUEUE = Query(
+    update(blobs)
+    .where(
+        in_list(blobs.c.id, "ids"),
+        ~select(1).where(manifest_blobs.c.blob_id == blobs.c.id).exists(),
+    )
+    .values(review_after=bindparam("after")),
+    "blobs.queue",
 )
 _LINK = Query(
     lambda d: (
@@ -144,8 +195,14 @@ _UNLINK = Query(
 _REFERENCES_IN = Query(
     select(func.count())
     .select_from(manifest_blobs)
-    .join(manifests, manifests.c.id == manifest_blobs.c.manifest_id)
-    .where(manifests.c.repository_id == bindparam("repository_id"), manifest_blobs.c.blob_id == bindparam("blob_id")),
+    .where(
+        manifest_blobs.c.blob_id == bindparam("blob_id"),
+        exists(
+            select(1).where(
+                manifests.c.id == manifest_blobs.c.manifest_id, manifests.c.repository_id == bindparam("repository_id")
+            )
+        ).correlate(manifest_blobs),
+    ),
     "blobs.references_in",
 )
 _CHARGE = Query(
@@ -199,6 +256,24 @@ async def held(tx: Reader, repository_id: int, digests: Sequence[str]) -> dict[s
     return {row[1]: _record(row) for row in rows}
 
 
+async def find_many(tx: Reader, digests: Sequence[str]) -> dict[str, BlobRow]:
+    """Return those of `digests` that are known, in whatever state, locked until the transaction ends."""
+    if not digests:
+        return {}
+    return {row[1]: _record(row) for row in await tx.all(_FIND_MANY, digests=list(digests))}
+
+
+async def linked(reader: Reader, repository_id: int, digests: Sequence[str]) -> set[str]:
+    """Return those of `digests` that belong to a repository, whether or not their bytes are there."""
+    rows = await reader.all(_LINKED, repository_id=repository_id, digests=list(digests)) if digests else []
+    return {row[0] for row in rows}
+
+
+async def stored(reader: Reader, *, after: int, limit: int) -> list[StoredRow]:
+    """Return up to `limit` blobs whose row id is above `after`, in the order of their ids."""
+    return [StoredRow(*row) for row in await reader.all(_STORED, last=after, limit=limit)]
+
+
 async def holders(reader: Reader, digest: str, limit: int) -> list[str]:
     """Return names of up to `limit` repositories that hold a blob."""
     return [row[0] for row in await reader.all(_HOLDERS, digest=digest, limit=limit)]
@@ -231,14 +306,40 @@ async def put(
     return None if row is None else row[0]
 
 
+async def put_missing(tx: Transaction, digest: str, *, size: int) -> int:
+    """Make a blob known whose bytes are not there, so that manifests can refer to it; return its id."""
+    row = await tx.one(_PUT_MISSING, digest=digest, size=size, now=clock.now())
+    assert row is not None
+    return int(row[0])
+
+
+async def set_state(tx: Transaction, seen: StoredRow, state: str) -> bool:
+    """Make a blob live or missing, unless it changed since it was seen."""
+    return await tx.execute(_SET_STATE, blob_id=seen.id, seen=seen.generation, to=state) == 1
+
+
 async def keep(tx: Transaction, ids: Sequence[int], *, review_after: int | None) -> int:
     """Win blobs back from the collector and set when they may be looked at again; return how many could be kept."""
     return await tx.execute(_KEEP, ids=list(ids), after=review_after) if ids else 0
 
 
+async def queue(tx: Transaction, ids: Sequence[int], *, review_after: int) -> None:
+    """Note of those blobs that no manifest refers to any more when they may be looked at: what finds one renews it."""
+    if ids:
+        await tx.execute(_QUEUE, ids=list(ids), after=review_after)
+
+
 async def link(tx: Transaction, repository_id: int, blob_id: int) -> bool:
     """Let a repository hold a blob; False when it did already."""
     return await tx.execute(_LINK, repository_id=repository_id, blob_id=blob_id, created_at=clock.now()) == 1
+
+
+async def link_all(tx: Transaction, repository_id: int, blob_ids: Iterable[int]) -> None:
+    """Let a repository hold blobs."""
+    now = clock.now()
+    rows = [{"repository_id": repository_id, "blob_id": blob_id, "created_at": now} for blob_id in blob_ids]
+    if rows:
+        await tx.many(_LINK, rows)
 
 
 async def unlink(tx: Transaction, repository_id: int, blob_id: int) -> bool:

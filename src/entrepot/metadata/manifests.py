@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
@@ -119,12 +119,16 @@ _ADD_CHILD = Query(
     ),
     "manifests.add_child",
 )
+#: The parent is looked up by its id: a list of all the repository's manifests would make each push cost as much as
+#: the repository is large.
 _CONNECT_PARENTS = Query(
     update(manifest_children)
     .where(
         manifest_children.c.digest == bindparam("child_digest"),
         manifest_children.c.child_id.is_(None),
-        manifest_children.c.parent_id.in_(select(_M.id).where(_M.repository_id == bindparam("repository"))),
+        exists(
+            select(1).where(_M.id == manifest_children.c.parent_id, _M.repository_id == bindparam("repository"))
+        ).correlate(manifest_children),
     )
     .values(child_id=bindparam("child")),
     "manifests.connect_parents",
@@ -300,10 +304,15 @@ async def dependants(reader: Reader, manifest: ManifestRow) -> list[int]:
     return [row[0] for row in (*children, *referrers)]
 
 
+async def drop_references(tx: Transaction, manifest_id: int) -> None:
+    """Take back what `refer` recorded."""
+    await tx.execute(_DROP_BLOBS, manifest_id=manifest_id)
+    await tx.execute(_DROP_CHILDREN, manifest_id=manifest_id)
+
+
 async def remove(tx: Transaction, manifest: ManifestRow) -> None:
     """Remove a manifest that no tag and no index points at, and its bytes when no repository has it any more."""
-    await tx.execute(_DROP_BLOBS, manifest_id=manifest.id)
-    await tx.execute(_DROP_CHILDREN, manifest_id=manifest.id)
+    await drop_references(tx, manifest.id)
     await tx.execute(_REMOVE, manifest_id=manifest.id)
     await tx.execute(_REMOVE_CONTENT, digest=manifest.digest)
 

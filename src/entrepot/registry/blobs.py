@@ -126,6 +126,7 @@ class Blobs:
             raise BlobInUse(references)
         await rows.unlink(tx, repository.id, row.id)
         after = clock.after(self.settings.grace_seconds)
+        await rows.queue(tx, [row.id], review_after=after)
         await review.add(tx, review.BLOB, [row.id], after=after, reason="blob deleted")
         await outbox.add(tx, outbox.BLOB_UNLINKED, repository=repository.name, digest=row.digest)
         await events.add(tx, events.DELETE, repository=repository.name, actor=actor.name, digest=row.digest)

@@ -70,8 +70,22 @@ class Push:
         known = await manifests.locked(tx, repository.id, str(self.manifest.digest))
         if known is not None:
             self._check_type(known)
+            await self._complete(tx, repository, known.id, found)
             return known.id
         return await self._insert(tx, repository, found)
+
+    async def _complete(
+        self, tx: Transaction, repository: repositories.RepositoryRecord, manifest_id: int, found: _Found
+    ) -> None:
+        """Refer to blobs that were missing when the repository got the manifest; else the collector would take them.
+
+        Layers that may not be distributed come late, and so do blobs that a taken-over folder had lost.
+        """
+        late = {row.id for row in found.blobs.values()}.difference(await manifests.blob_ids(tx, manifest_id))
+        if late:
+            await manifests.drop_references(tx, manifest_id)
+            await self._refer(tx, manifest_id, found)
+            await blobs.charge(tx, repository.project_id, sorted(late))
 
     async def _insert(self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found) -> int:
         manifest = self.manifest

@@ -74,5 +74,6 @@ class Removal:
         await manifests.remove(tx, manifest)
         await blobs.discharge(tx, repository.project_id, blob_ids)
         after = clock.after(self.grace_seconds)
+        await blobs.queue(tx, blob_ids, review_after=after)
         await review.add(tx, review.BLOB, blob_ids, after=after, reason="manifest deleted")
         await review.add(tx, review.MANIFEST, dependants, after=after, reason="parent or subject deleted")

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, delete, select, update
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.metadata import blobs as blob_rows
+from entrepot.metadata import clock
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs, project_blobs, repository_blobs
 from entrepot.oci.digest import Digest
@@ -160,6 +161,32 @@ async def test_a_head_renews_the_grace_of_a_queued_blob(kit: Kit, pusher: Pusher
     assert row is not None
     assert row.review_after is not None
     assert row.review_after > 5
+
+
+async def test_a_blob_that_lost_its_last_manifest_is_queued_and_whoever_finds_it_renews_its_grace(
+    kit: Kit, pusher: Pusher, registry: Registry
+) -> None:
+    """A HEAD and a push both rely on it; one that another manifest still refers to is not queued."""
+    deleted = await pusher.image("a", b"layer", config=b"[1]")
+    await pusher.image("b", b"shared", config=b"[2]")
+    both = await pusher.image("c", b"shared", config=b"[3]")
+    soon = kit.registry(grace_seconds=1.0)
+    for body in (deleted, both):
+        await soon.manifests.delete(NAME, Digest.of(body), actor=ALICE)
+    shared = await blob_rows.find(kit.metadata, str(Digest.of(b"shared")))
+    assert shared is not None
+    assert shared.review_after is None
+    for rely in (registry.blobs.stat(NAME, LAYER), pusher.blob(b"layer")):
+        lost = await blob_rows.find(kit.metadata, str(LAYER))
+        assert lost is not None
+        assert lost.review_after is not None
+        assert lost.review_after < clock.after(2)
+        await rely
+        kept = await blob_rows.find(kit.metadata, str(LAYER))
+        assert kept is not None
+        assert kept.review_after is not None
+        assert kept.review_after > clock.after(3000)
+        await kit.metadata.write(lambda tx, row=lost: blob_rows.queue(tx, [row.id], review_after=row.review_after))
 
 
 async def test_a_push_that_meets_a_blob_being_deleted_waits_for_its_end(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
 from entrepot.metadata import outbox
 from entrepot.metadata import repositories as repository_rows
 from entrepot.metadata import tags as tag_rows
+from entrepot.metadata.query import Query
+from entrepot.metadata.tables import project_blobs
 from entrepot.oci import media_type as media_types
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import (
+    BlobInUse,
     Denied,
     DigestInvalid,
     ManifestBlobUnknown,
@@ -24,6 +28,8 @@ from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry.service import Registry
 from tests.contracts.registry.conftest import Kit
 from tests.contracts.registry.images import ALICE, NAME, STRANGER, Pusher, entry, image, index
+
+_USAGE = Query(select(project_blobs.c.references), "test.usage_of_manifests")
 
 
 async def test_a_pushed_manifest_is_served_by_tag_and_digest(pusher: Pusher, registry: Registry) -> None:
@@ -91,6 +97,24 @@ async def test_layers_that_may_not_be_distributed_need_not_be_there(pusher: Push
         "urls": ["https://example.com/layer"],
     }
     await pusher.manifest(image(b"{}", layers=[foreign]), "v1")
+
+
+async def test_a_manifest_pushed_again_protects_blobs_that_came_late(
+    kit: Kit, pusher: Pusher, registry: Registry
+) -> None:
+    """The second push of the same bytes finds a layer that was missing at the first, and from then on needs it."""
+    await pusher.blob(b"{}")
+    media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+    body = image(b"{}", layers=[{"mediaType": media_type, "digest": str(Digest.of(b"late")), "size": 4}])
+    await pusher.manifest(body, "v1")
+    await pusher.blob(b"late")
+    for _ in range(2):
+        await pusher.manifest(body, "v1")
+    with pytest.raises(BlobInUse):
+        await registry.blobs.delete(NAME, Digest.of(b"late"), actor=ALICE)
+    assert [row[0] for row in await kit.metadata.all(_USAGE)] == [1, 1]
+    await registry.manifests.delete(NAME, Digest.of(body), actor=ALICE)
+    assert await kit.metadata.all(_USAGE) == []
 
 
 async def test_bytes_must_have_the_digest_they_are_pushed_by(registry: Registry, pusher: Pusher) -> None:
