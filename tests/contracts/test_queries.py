@@ -23,6 +23,14 @@ SMALL = {
     "outbox._BACKLOG": "a metric; the outbox holds what is not yet done",
     "sessions._COUNT": "a metric; open uploads only",
 }
+#: Read all of one repository because that is what they are for, or look only whether it has anything.
+WHOLE_REPOSITORY = {
+    "contents._TAGS",
+    "contents._MANIFESTS",
+    "contents._BLOBS",
+    "repositories._CATALOG",
+    "repositories._CATALOG_OF_PROJECTS",
+}
 
 
 async def test_every_statement_prepares_on_postgresql(postgres: PostgresServer) -> None:
@@ -46,6 +54,17 @@ async def test_no_statement_reads_a_table_that_grows(tmp_path: Path) -> None:
         assert len(queries) > 50
         scans = {name: full_scans(database, query) for name, query in queries.items()}
         assert {name: steps for name, steps in scans.items() if steps and name not in SMALL} == {}
+
+
+async def test_no_statement_reads_a_whole_repository(tmp_path: Path) -> None:
+    """A push to a repository of a hundred thousand images costs what it costs in an empty one."""
+    async with sqlite_database(tmp_path) as database:
+        await create_all(database, tables.metadata)
+        await create_all(database, work_tables.work_metadata)
+        queries = {name: query for name, query in all_queries().items() if name not in ONE_DATABASE}
+        plans = {name: query_plan(database, query) for name, query in queries.items()}
+        whole = {name for name, steps in plans.items() if any("(repository_id=?)" in step for step in steps)}
+        assert whole == WHOLE_REPOSITORY
 
 
 async def test_a_full_scan_is_seen(tmp_path: Path) -> None:

@@ -195,10 +195,10 @@ class Uploads:
     async def _place(self, session_id: str, digest: Digest, size: int) -> _Copy | None:
         """Return where the bytes are; None while the collector is deleting an old copy.
 
-        A copy that is already there and whole is used; one that is missing or has another size is replaced.
+        A copy that is already there and whole is used; one that is missing or damaged is replaced.
         """
         row = await blobs.find(self.metadata, str(digest))
-        if row is None:
+        if row is None or row.state == blobs.MISSING:
             return _Copy.new(await self.store.publish(session_id, digest))
         if row.state == blobs.DELETING:
             return None
