@@ -8,6 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 python=$(tools/python.sh --any)
+[ -n "$python" ] || [ -z "${PYTHON:-}" ] || tools/python.sh # the one that was asked for cannot be used: says why, and ends
 
 # has WHAT: is it there? WHAT is a command, python:MODULE, or paths with | between and * in them.
 has() {

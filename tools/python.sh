@@ -1,16 +1,17 @@
 #!/bin/sh
-# Prints the Python to build the virtual environment with: the first of 3.11 to 3.13 among $PYTHON, python3 and the versioned names.
+# Prints the Python to build the virtual environment with: $PYTHON, or else the first of 3.11 to 3.13.
 #
 #   tools/python.sh          prints it, or says what to install and fails
 #   tools/python.sh --any    prints it, or nothing
 set -eu
-for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
+# Who names one gets that one or none.
+for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 /usr/bin/python3}; do
     if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
         command -v "$candidate"
         exit 0
     fi
 done
 [ "${1:-}" = --any ] && exit 0
-echo "Entrepot needs Python 3.11, 3.12 or 3.13 and found none of them." >&2
+echo "Entrepot needs Python 3.11, 3.12 or 3.13; ${PYTHON:-what is installed} is not that." >&2
 echo "Debian 12 and 13 bring one: install python3 and python3-venv; or name yours: make PYTHON=/path/to/python3.13 ..." >&2
 exit 1
