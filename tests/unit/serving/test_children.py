@@ -17,7 +17,8 @@ from entrepot.serving.children import Backoff, Child, Role, bury_orphans
 
 
 def write_arguments(path: str, *arguments: object) -> None:
-    """Write what came, and who we are."""
+    """Write what came, who we are, and the command line that others see."""
+    Path(f"{path}.command").write_bytes(Path("/proc/self/cmdline").read_bytes())
     Path(path).write_text(f"{arguments} {os.getpid()} {os.getpgid(0)} {sys.stdin.read()!r}")
 
 
@@ -52,8 +53,8 @@ def wait_for(path: Path) -> str:
 def test_arguments_reach_the_process_and_not_its_command_line(tmp_path: Path) -> None:
     """They come by standard input, which is empty afterwards; the process has a group of its own."""
     started = start("write_arguments", str(tmp_path / "out"), {"secret": 1})
-    command = Path(f"/proc/{started.pid}/cmdline").read_bytes()
     assert started.wait(20) == 0
+    command = (tmp_path / "out.command").read_bytes()
     assert (tmp_path / "out").read_text() == f"({{'secret': 1}},) {started.pid} {started.pid} ''"
     assert b"secret" not in command
     assert command.endswith(b"test\0")
