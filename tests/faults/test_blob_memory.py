@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -29,6 +30,26 @@ def _reset_peak() -> None:
 async def _body() -> AsyncIterator[bytes]:
     for _ in range(SIZE):
         yield bytes(PIECE)
+
+
+async def test_a_client_that_sends_two_bytes_at_a_time_costs_no_more_memory(tmp_path: Path) -> None:
+    """Each piece has an overhead of some fifty bytes: half a million of them must not wait for one batch."""
+
+    async def drops() -> AsyncIterator[bytes]:
+        for number in range(500_000):
+            yield number.to_bytes(4)[2:]
+
+    store = FilesystemBlobStore(tmp_path)
+    await store.start_upload("drops")
+    tracemalloc.start()
+    try:
+        progress = await store.append("drops", drops(), offset=0, algorithm="sha256")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    store.close()
+    assert progress.offset == 1_000_000
+    assert peak < 4 * MIB
 
 
 async def test_a_gigabyte_takes_no_more_than_64_mebibytes(tmp_path: Path) -> None:

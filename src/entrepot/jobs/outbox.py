@@ -52,7 +52,7 @@ class OutboxConsumer:
                 _log.exception("the outbox cannot be handled", extra={"failures": failures})
             await self._measure()
             if not handled:
-                await _pause(stop, min(_LONGEST_PAUSE_SECONDS, _IDLE_SECONDS * 2**failures))
+                await _pause(stop, min(_LONGEST_PAUSE_SECONDS, _IDLE_SECONDS * 2 ** min(failures, 10)))
         # After an orderly stop nothing waits any more: registry:2 can take the folder as it is.
         while await self.handle_batch():
             pass

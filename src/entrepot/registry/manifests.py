@@ -39,12 +39,12 @@ class Manifests:
         Raises:
             ManifestUnknown: The repository has no such tag or manifest.
         """
-        row = await self._row(name, reference)
-        if row is None:
-            row = await self.lookup.find(name, partial(self._row, reference=reference))
-        if row is None:
-            raise ManifestUnknown(detail={"name": name, "reference": str(reference)})
+        row = await self._find(name, reference)
         raw = await self._content(row.digest) if content else None
+        while content and raw is None:
+            # Deleted since its row was read; the tag may have been moved to another one before that.
+            row = await self._find(name, reference)
+            raw = await self._content(row.digest)
         return StoredManifest(Digest.parse(row.digest), row.media_type, row.size, raw)
 
     async def put(
@@ -102,18 +102,25 @@ class Manifests:
         else:
             await self.metadata.write(partial(removal.delete_tag, reference), name="delete tag")
 
+    async def _find(self, name: RepositoryName, reference: Reference) -> rows.ManifestRow:
+        row = await self._row(name, reference)
+        if row is None:
+            row = await self.lookup.find(name, partial(self._row, reference=reference), reference)
+        if row is None:
+            raise ManifestUnknown(detail={"name": name, "reference": str(reference)})
+        return row
+
     async def _row(self, stored_name: str, reference: Reference) -> rows.ManifestRow | None:
         if isinstance(reference, Digest):
             return await rows.by_digest(self.metadata, stored_name, str(reference))
         return await rows.by_tag(self.metadata, stored_name, reference)
 
-    async def _content(self, digest: str) -> bytes:
+    async def _content(self, digest: str) -> bytes | None:
         content = self.cache.get(digest)
         if content is None:
             content = await rows.content(self.metadata, digest)
-            if content is None:
-                raise ManifestUnknown(detail={"digest": digest})
-            self.cache.put(digest, content)
+            if content is not None:
+                self.cache.put(digest, content)
         return content
 
     def _tags(self, reference: Reference, tags: Sequence[Tag]) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def combined(record: RequestRecord) -> str:
     day = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(record.at))
     request = f"{safe(record.method)} {safe(record.target)} {record.protocol}"
     return (
-        f"{record.client or '-'} - {safe(record.user) or '-'} [{day}] "
+        f"{safe(record.client) or '-'} - {safe(record.user) or '-'} [{day}] "
         f'"{request}" {record.status} {record.bytes_out} "{safe(record.referer)}" "{safe(record.user_agent)}"'
     )
 

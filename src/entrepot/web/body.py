@@ -87,12 +87,13 @@ class RequestBody:
         """
         if self.announced is not None and self.announced > limit:
             raise BodyTooLarge(limit)
-        pieces: list[bytes] = []
+        # Not a list of pieces: a client that sends two bytes at a time would make it twenty times as large.
+        whole = bytearray()
         async for piece in self:
             if self.received > limit:
                 raise BodyTooLarge(limit)
-            pieces.append(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            whole += piece
+        return bytes(whole)
 
     async def _next_piece(self) -> bytes:
         message = await self._receive_in_time()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from entrepot.jobs import outbox as module
 from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.metadata import outbox
@@ -47,6 +49,26 @@ async def test_entries_are_handled_in_order_and_removed(tables: Database) -> Non
     assert one.seen == two.seen == [1, 2, 3]
     assert (await outbox.backlog(tables))[0] == 0
     assert await consumer.handle_batch() == 0
+
+
+async def test_a_failure_that_lasts_for_hours_does_not_end_the_job(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause grows to its bound and stays there; at the 1,100th failure the consumer still tries again."""
+    await leave(tables, 1)
+    recorder, stop, pauses = Recorder(), asyncio.Event(), list[float]()
+    recorder.failing = True
+
+    async def pause(stop: asyncio.Event, seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1100:
+            recorder.failing = False
+            stop.set()
+
+    monkeypatch.setattr(module, "_pause", pause)
+    await OutboxConsumer(tables, [recorder], Metrics()).run(stop)
+    assert max(pauses) == pauses[-1] == 30
+    assert recorder.seen == [1]
 
 
 async def test_a_failure_keeps_the_entries(tables: Database) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
+from entrepot.metadata import manifests as manifest_rows
 from entrepot.metadata import outbox
 from entrepot.metadata import repositories as repository_rows
 from entrepot.metadata import tags as tag_rows
+from entrepot.metadata.database import Reader
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import project_blobs
 from entrepot.oci import media_type as media_types
@@ -38,6 +40,23 @@ async def test_a_pushed_manifest_is_served_by_tag_and_digest(pusher: Pusher, reg
     for reference in (Tag.parse("v1"), Digest.of(body)):
         found = await registry.manifests.get(NAME, reference, content=True)
         assert (found.content, found.media_type, found.digest) == (body, media_types.OCI_MANIFEST, Digest.of(body))
+
+
+async def test_a_pull_by_tag_never_misses_a_tag_that_moves_while_its_old_manifest_goes(
+    kit: Kit, pusher: Pusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the manifest's row and its bytes, the tag is moved and the old manifest deleted."""
+    old, new = await pusher.image("v1", b"old"), await pusher.image(None, b"new")
+    reader, real = kit.registry(), manifest_rows.content
+
+    async def content_a_moment_later(source: Reader, digest: str) -> bytes | None:
+        monkeypatch.undo()
+        await pusher.manifest(new, "v1")
+        await pusher.registry.manifests.delete(NAME, Digest.of(old), actor=ALICE)
+        return await real(source, digest)
+
+    monkeypatch.setattr(manifest_rows, "content", content_a_moment_later)
+    assert (await reader.manifests.get(NAME, Tag.parse("v1"), content=True)).content == new
 
 
 async def test_a_pull_by_tag_is_one_statement(kit: Kit, pusher: Pusher, registry: Registry) -> None:

@@ -61,6 +61,11 @@ def test_a_client_cannot_forge_a_line(evil: str) -> None:
     assert line.replace("\\\\", "").replace('\\"', "").count('"') == 6
 
 
+def test_an_address_cannot_forge_a_field() -> None:
+    """What a proxy names may be an IPv6 address with a zone, and a zone may be any text."""
+    assert combined(record(client='fe80::1%" 200 0')).startswith('fe80::1%\\" 200 0 - - [')
+
+
 def test_structured_records_use_registry2s_names() -> None:
     """Json holds one flat object with the fields of registry:2's `response completed`."""
     entry = json.loads(renderer("json", {"service": "registry"})(record()))

@@ -1,6 +1,8 @@
 """Reading bodies."""
 
 import asyncio
+import os
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -129,3 +131,21 @@ async def test_an_expected_body_may_be_empty(make: Callable[[], RequestBody]) ->
     nothing = RequestBody(body._receive, None, BodyLimits(), expected=False)
     assert nothing.empty
     assert await nothing.read(10) == b""
+
+
+async def test_a_body_in_pieces_of_two_bytes_takes_little_memory() -> None:
+    """A manifest may come so; kept as pieces it would be twenty times as large."""
+
+    async def receive() -> Message:
+        if body.received % 2000 == 0:
+            await asyncio.sleep(0)
+        return {"type": "http.request", "body": os.urandom(2), "more_body": body.received < 200_000}
+
+    body = RequestBody(receive, None, BodyLimits(), expected=True)
+    tracemalloc.start()
+    try:
+        assert len(await body.read(1_000_000)) == 200_002
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3_000_000

@@ -14,6 +14,8 @@ from entrepot.oci.errors import RegistryError
 #: Below this, a second thread costs more than it saves.
 _SMALL = 64 << 10
 _PARTS = 128
+#: So many parts make a batch, however small they are: each takes some fifty bytes beside its own.
+_MOST_PARTS = 4096
 
 
 class Pipeline:
@@ -36,7 +38,7 @@ class Pipeline:
                 if chunk:
                     batch.append(chunk)
                 waiting += len(chunk)
-                if waiting >= batch_size():
+                if waiting >= batch_size() or len(batch) >= _MOST_PARTS:
                     await self._settle()
                     self._start(batch)
                     batch, waiting = [], 0

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from entrepot.metadata.errors import DatabaseFull, DatabaseUnavailable
+from entrepot.metadata.errors import AnotherHost, DatabaseFull, DatabaseUnavailable
 from entrepot.oci import errors as oci
 from entrepot.oci.errors import ErrorCode, RegistryError
 from entrepot.web.body import BodyTooLarge
@@ -82,7 +82,7 @@ def _foreign(error: Exception) -> tuple[HTTPStatus, list[dict[str, Any]]]:
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [_body(ErrorCode.SIZE_INVALID, str(error))]
         case DatabaseFull():
             return status_of(oci.InsufficientStorage), _bodies(oci.InsufficientStorage())
-        case DatabaseUnavailable():
+        case DatabaseUnavailable() | AnotherHost():
             return status_of(oci.Unavailable), _bodies(oci.Unavailable())
     message = "An unexpected error happened; the registry's log has it under this answer's X-Request-Id."
     return HTTPStatus.INTERNAL_SERVER_ERROR, [_body(ErrorCode.UNKNOWN, message)]

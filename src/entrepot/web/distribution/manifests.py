@@ -103,13 +103,8 @@ def _note_unexpected_type(request: Request, manifest: StoredManifest) -> None:
     cannot use the type says so better than "unknown" would.
     """
     accept = tuple(request.header_values(b"accept"))
-    if accept and not _accepts(accept, manifest.media_type):
+    if accept and not accepts(accept, manifest.media_type):
         warn(request, f"The manifest is of type {manifest.media_type}, which the Accept header does not list.")
-
-
-@lru_cache(maxsize=1024)
-def _accepts(accept: tuple[str, ...], media_type: str) -> bool:
-    return accepts(accept, media_type)
 
 
 @lru_cache(maxsize=16_384)
