@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from entrepot.config.address import parse_address
 from entrepot.serving.health_checks import Check, FileCheck, HealthSettings, HttpCheck, StorageCheck, TcpCheck
@@ -19,16 +18,13 @@ if TYPE_CHECKING:
     from entrepot.config.schema.health import Health
     from entrepot.config.schema.http import Http
 
-#: More web processes than this serve nobody better: the disk and the network are the limit then.
-_MOST_WORKERS: Final = 8
-
 
 def serve_settings(config: Config, *, web: str, jobs: str) -> ServeSettings:
     """Give the settings of `serve` for a configuration; `web` and `jobs` are the entry points of the workers."""
     debug = config.http.debug.address
     return ServeSettings(
         address=_address(config.http),
-        workers=config.workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0))),
+        workers=config.web_processes,
         web=web,
         jobs=jobs,
         config=pickle.dumps(config),
@@ -46,7 +42,11 @@ def log_settings(config: Config) -> LogSettings:
     """Give the settings of the log."""
     log = config.log
     return LogSettings(
-        level=config.level, formatter=log.formatter, fields=dict(log.fields), access_log=not log.accesslog.disabled
+        level=config.level,
+        formatter=log.formatter,
+        fields=dict(log.fields),
+        access_log=not log.accesslog.disabled,
+        report_caller=log.reportcaller,
     )
 
 

@@ -171,6 +171,8 @@ class Supervisor:
 
     def _on_failed(self, notice: Notice) -> None:
         child = self._sender(notice)
+        if self._stopping:
+            return  # Every worker fails for the same reason; it has been said.
         if child is not None and not child.ready and len(self._running(child.role)) > 1:
             _log.error("the new web server cannot start, the old one goes on", extra={"reason": notice.text})
             child.stop(_LAST_SECONDS)

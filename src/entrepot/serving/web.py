@@ -111,9 +111,10 @@ class WebWorker:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        if problem := await self._open():
-            # Raising would make the server go on without an application.
-            await send({"type": "lifespan.startup.failed", "message": problem})
+        if not await self._open():
+            # Raising would make the server go on without an application. The supervisor says what is wrong.
+            logging.getLogger("_granian").setLevel(logging.CRITICAL)
+            await send({"type": "lifespan.startup.failed", "message": ""})
             return
         await send({"type": "lifespan.startup.complete"})
         # The loop rests until the server has opened its socket; if that fails (TLS), we do not get here.
@@ -123,7 +124,8 @@ class WebWorker:
         await self._stack.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _open(self) -> str:
+    async def _open(self) -> bool:
+        """Open the application; when it cannot be, tell the supervisor why."""
         from entrepot.serving import entry  # noqa: PLC0415 - workers only
 
         try:
@@ -131,9 +133,15 @@ class WebWorker:
             await self._stack.enter_async_context(self._runtime.publishing())
             self._application = await self._stack.enter_async_context(target(config, self._runtime))
         except Exception as error:  # noqa: BLE001 - whatever stops a worker is told to the supervisor
-            _log.debug("worker cannot start", exc_info=True)
-            self._runtime.failed(f"{error}" if str(error) else type(error).__name__)
+            if not _is_explained(error):
+                _log.exception("worker cannot start")
+            self._runtime.failed(str(error) or type(error).__name__)
             await self._stack.aclose()
             await asyncio.sleep(_FAILURE_PAUSE_SECONDS)
-            return str(error) or type(error).__name__
-        return ""
+            return False
+        return True
+
+
+def _is_explained(error: Exception) -> bool:
+    """Tell whether an operator can mend this; anything else is a mistake of ours, and its traceback helps."""
+    return isinstance(error, OSError) or type(error).__module__.startswith("entrepot.")
