@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
@@ -68,6 +70,9 @@ _LOCKED = Query(
 )
 _CONTENT = Query(
     select(manifest_contents.c.content).where(manifest_contents.c.digest == bindparam("digest")), "manifests.content"
+)
+_KNOWN_CONTENTS = Query(
+    select(manifest_contents.c.digest).where(in_list(manifest_contents.c.digest, "digests")), "manifests.known_contents"
 )
 _PRESENT = Query(
     select(_M.digest, _M.id)
@@ -167,21 +172,33 @@ _REMOVE_CONTENT = Query(
     "manifests.remove_content",
 )
 _REFERRER_COLUMNS = (_M.digest, _M.media_type, _M.size, _M.artifact_type, _M.annotations)
-_REFERRERS = (
-    select(*_REFERRER_COLUMNS)
-    .select_from(repositories)
-    .join(manifests, _M.repository_id == repositories.c.id)
-    .where(
-        repositories.c.name == bindparam("repository"),
-        _M.subject == bindparam("subject"),
-        _M.digest > bindparam("last"),
+
+
+def _referrers(*columns: ColumnElement[Any]) -> Select[Any]:
+    return (
+        select(*columns)
+        .select_from(repositories)
+        .join(manifests, _M.repository_id == repositories.c.id)
+        .where(
+            repositories.c.name == bindparam("repository"),
+            _M.subject == bindparam("subject"),
+            _M.digest > bindparam("last"),
+        )
+        .order_by(_M.digest)
+        .limit(bindparam("limit"))
     )
-    .order_by(_M.digest)
-    .limit(bindparam("limit"))
-)
-_ALL_REFERRERS = Query(_REFERRERS, "manifests.referrers")
-_REFERRERS_OF_TYPE = Query(
-    _REFERRERS.where(_M.artifact_type == bindparam("artifact_type")), "manifests.referrers_of_type"
+
+
+_OF_TYPE = _M.artifact_type == bindparam("artifact_type")
+_ALL_REFERRERS = Query(_referrers(*_REFERRER_COLUMNS), "manifests.referrers")
+_REFERRERS_OF_TYPE = Query(_referrers(*_REFERRER_COLUMNS).where(_OF_TYPE), "manifests.referrers_of_type")
+_SIZES_OF_REFERRERS = Query(_referrers(_M.size), "manifests.referrer_sizes")
+_SIZES_OF_TYPE = Query(_referrers(_M.size).where(_OF_TYPE), "manifests.referrer_sizes_of_type")
+_SIZES = Query(
+    select(_M.digest, _M.size)
+    .where(_M.repository_id == bindparam("repository_id"), in_list(_M.digest, "digests"))
+    .order_by(_M.digest),
+    "manifests.sizes",
 )
 _CHILD_DESCRIPTIONS = Query(
     select(*_REFERRER_COLUMNS)
@@ -218,6 +235,11 @@ async def content(reader: Reader, digest: str) -> bytes | None:
     """Return the exact bytes of a manifest."""
     row = await reader.one(_CONTENT, digest=digest)
     return None if row is None else bytes(row[0])
+
+
+async def known_contents(reader: Reader, digests: Sequence[str]) -> set[str]:
+    """Return those of `digests` that are manifests of any repository."""
+    return {row[0] for row in await reader.all(_KNOWN_CONTENTS, digests=list(digests))}
 
 
 async def present(tx: Reader, repository_id: int, digests: Sequence[str]) -> dict[str, int]:
@@ -318,24 +340,38 @@ async def remove(tx: Transaction, manifest: ManifestRow) -> None:
 
 
 async def referrers(
-    reader: Reader, repository: str, subject: str, *, artifact_type: str | None, limit: int, last: str
+    reader: Reader, repository: str, subject: str, *, artifact_type: str | None, limit: int, last: str, most_bytes: int
+) -> tuple[list[ReferrerRow], bool]:
+    """Return manifests whose subject is `subject`, ordered by digest after `last`, and whether more follow.
+
+    Up to `limit` of them, and no more than have `most_bytes` together, but one at least: a manifest may consist of
+    annotations, all of which the list repeats.
+    """
+    wanted = {"repository": repository, "subject": subject, "last": last}
+    if artifact_type is not None:
+        wanted["artifact_type"] = artifact_type
+    sizes_query, query = (
+        (_SIZES_OF_REFERRERS, _ALL_REFERRERS) if artifact_type is None else (_SIZES_OF_TYPE, _REFERRERS_OF_TYPE)
+    )
+    sizes = [row[0] for row in await reader.all(sizes_query, limit=limit + 1, **wanted)]
+    kept = max(_fitting(sizes[:limit], most_bytes), min(len(sizes), 1))
+    rows = await reader.all(query, limit=kept, **wanted) if kept else []
+    return [_referrer(row) for row in rows], len(sizes) > kept
+
+
+async def described(
+    reader: Reader, repository_id: int, digests: Sequence[str], *, most_bytes: int
 ) -> list[ReferrerRow]:
-    """Return up to `limit` manifests whose subject is `subject`, ordered by digest after `last`."""
-    if artifact_type is None:
-        rows = await reader.all(_ALL_REFERRERS, repository=repository, subject=subject, limit=limit, last=last)
-    else:
-        rows = await reader.all(
-            _REFERRERS_OF_TYPE,
-            repository=repository,
-            subject=subject,
-            limit=limit,
-            last=last,
-            artifact_type=artifact_type,
-        )
+    """Return those of `digests` that are manifests of a repository, as a list of referrers would show them.
+
+    No more of them than have `most_bytes` together.
+    """
+    found = await reader.all(_SIZES, repository_id=repository_id, digests=list(digests))
+    kept = [row[0] for row in found[: _fitting([row[1] for row in found], most_bytes)]]
+    rows = await reader.all(_CHILD_DESCRIPTIONS, repository_id=repository_id, digests=kept) if kept else []
     return [_referrer(row) for row in rows]
 
 
-async def described(reader: Reader, repository_id: int, digests: Sequence[str]) -> list[ReferrerRow]:
-    """Return those of `digests` that are manifests of a repository, as a list of referrers would show them."""
-    rows = await reader.all(_CHILD_DESCRIPTIONS, repository_id=repository_id, digests=list(digests))
-    return [_referrer(row) for row in rows]
+def _fitting(sizes: Sequence[int], most: int) -> int:
+    """Count how many of the first sizes stay within `most` together."""
+    return sum(total <= most for total in accumulate(sizes))

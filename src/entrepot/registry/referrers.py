@@ -20,6 +20,9 @@ from entrepot.oci.reference import RepositoryName
 from entrepot.oci.referrers import fallback_tag
 from entrepot.registry.lookup import Lookup
 
+#: Bytes of the manifests that one page describes: as much as one manifest may have, which every client must take.
+_PAGE_BYTES = 4 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Referrers:
@@ -37,22 +40,31 @@ class Referrers:
         limit: int,
         last: str = "",
     ) -> tuple[Sequence[Descriptor], str | None]:
-        """Return up to `limit` referrers after `last`, and what to continue after when more follow."""
-        question = partial(self._page, digest=digest, artifact_type=artifact_type, limit=limit + 1, last=last)
-        found = await self.lookup.find(name, question) or []
-        following = str(found[limit - 1].digest) if len(found) > limit else None
+        """Return up to `limit` referrers after `last`, and what to continue after when more follow.
+
+        A page is shorter where the manifests are large, since it repeats their annotations.
+        """
+        question = partial(self._page, digest=digest, artifact_type=artifact_type, limit=limit, last=last)
+        found, more = await self.lookup.find(name, question) or ([], False)
+        following = str(found[-1].digest) if more else None
         folded = [] if last else await self._fallback(name, digest, artifact_type)
         known = {descriptor.digest for descriptor in found}
-        return [*found[:limit], *(entry for entry in folded if entry.digest not in known)], following
+        return [*found, *(entry for entry in folded if entry.digest not in known)], following
 
     async def _page(
         self, stored_name: str, *, digest: Digest, artifact_type: str | None, limit: int, last: str
-    ) -> Sequence[Descriptor] | None:
+    ) -> tuple[Sequence[Descriptor], bool] | None:
         """Return None rather than nothing, so that the other spelling of the name is asked."""
-        found = await rows.referrers(
-            self.metadata, stored_name, str(digest), artifact_type=artifact_type, limit=limit, last=last
+        found, more = await rows.referrers(
+            self.metadata,
+            stored_name,
+            str(digest),
+            artifact_type=artifact_type,
+            limit=limit,
+            last=last,
+            most_bytes=_PAGE_BYTES,
         )
-        return [_descriptor(row) for row in found] or None
+        return ([_descriptor(row) for row in found], more) if found else None
 
     async def _fallback(self, name: RepositoryName, digest: Digest, artifact_type: str | None) -> Sequence[Descriptor]:
         """Return the entries of the fallback tag's index that the list of referrers does not find by subject."""
@@ -70,8 +82,9 @@ class Referrers:
         return [entry for entry in entries if artifact_type in (None, entry.artifact_type)]
 
     async def _described(self, repository_id: int, entries: tuple[Descriptor, ...]) -> dict[Digest, Descriptor]:
-        """Clients wrote less into the index than the manifests themselves say, so those are asked."""
-        found = await rows.described(self.metadata, repository_id, [str(entry.digest) for entry in entries])
+        """Clients wrote less into the index than the manifests themselves say, so those are asked, within a bound."""
+        digests = [str(entry.digest) for entry in entries]
+        found = await rows.described(self.metadata, repository_id, digests, most_bytes=_PAGE_BYTES)
         return {descriptor.digest: descriptor for descriptor in map(_descriptor, found)}
 
 

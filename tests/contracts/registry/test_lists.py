@@ -88,6 +88,27 @@ async def test_referrers_come_in_pages(pusher: Pusher, registry: Registry) -> No
     assert sorted(map(str, seen)) == sorted(str(Digest.of(body)) for body in pushed)
 
 
+async def test_a_page_of_referrers_is_no_larger_than_a_manifest_may_be(pusher: Pusher, registry: Registry) -> None:
+    """Annotations are repeated in the list: pages of large manifests are short, and still every one is listed."""
+    subject = descriptor(b"subject", media_types.OCI_MANIFEST)
+    await pusher.blob(b"{}")
+    text = {"text": "x" * 1_500_000}
+    pushed = [image(b"{}", subject=subject, annotations={"n": str(number), **text}) for number in range(5)]
+    for body in pushed:
+        await pusher.manifest(body)
+    pages: list[int] = []
+    last: str | None = ""
+    while last is not None:
+        page, last = await registry.referrers.list(NAME, Digest.of(b"subject"), limit=100, last=last)
+        pages.append(len(page))
+    assert pages == [2, 2, 1]
+    listed = index(*map(entry, pushed))
+    await pusher.manifest(listed, fallback_tag(Digest.of(b"other")))
+    folded, _ = await registry.referrers.list(NAME, Digest.of(b"other"), limit=100)
+    assert len(folded) == 5
+    assert sum(len(item.annotations) for item in folded) == 2 * 2
+
+
 async def test_entries_of_the_fallback_tag_are_folded_in(pusher: Pusher, registry: Registry) -> None:
     """What a client attached while there was no list of referrers is listed once, with its real artifact type."""
     subject = await pusher.image("v1")
