@@ -9,6 +9,7 @@ from entrepot.web.body import ClientGone
 from entrepot.web.distribution.errors import render_error
 from entrepot.web.http import Request
 from entrepot.web.middleware import Endpoint
+from entrepot.web.middleware.early import send_early
 from entrepot.web.responses import Send
 from entrepot.web.services import Services
 
@@ -33,7 +34,7 @@ def with_errors(inner: Endpoint, services: Services) -> Endpoint:
             answer = render_error(error, request, services)
             if answer.status >= _SERVER_ERROR:
                 _log(request, error)
-            await answer.send(request, send)
+            await send_early(answer, request, send)
 
     return guarded
 
