@@ -7,6 +7,8 @@ import errno
 import os
 import random
 import stat
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -37,8 +39,8 @@ def open_store(tmp_path: Path) -> Iterator[Open]:
     """Give a function that opens a worker on one folder, on any disk and in any boot."""
     opened: list[FilesystemBlobStore] = []
 
-    def open_store(fs: Fs | None = None, boot: str | None = None) -> FilesystemBlobStore:
-        opened.append(FilesystemBlobStore(tmp_path, fs=fs, boot=boot))
+    def open_store(fs: Fs | None = None, boot: str | None = None, threads: int = 16) -> FilesystemBlobStore:
+        opened.append(FilesystemBlobStore(tmp_path, fs=fs, boot=boot, threads=threads))
         return opened[-1]
 
     yield open_store
@@ -391,6 +393,26 @@ async def test_leaving_a_stream_early_closes_the_file(open_store: Open, tmp_path
     assert len(open_files(tmp_path)) == 1
     await stream.aclose()
     assert open_files(tmp_path) == []
+
+
+async def test_no_more_file_calls_at_once_than_allowed(open_store: Open) -> None:
+    """Of twenty pushes that all want to sync, as many do at a time as the store was given threads."""
+    running, most, lock = 0, 0, threading.Lock()
+
+    class Crowded(Fs):
+        def sync(self, file: int) -> None:
+            nonlocal running, most
+            with lock:
+                running += 1
+                most = max(most, running)
+            time.sleep(0.01)
+            with lock:
+                running -= 1
+            super().sync(file)
+
+    store = open_store(Crowded(), threads=3)
+    await asyncio.gather(*(push(store, b"%d" % number, upload_id=f"push-{number}") for number in range(20)))
+    assert most == 3
 
 
 async def test_the_pieces_shrink_when_streams_are_many(open_store: Open) -> None:

@@ -47,12 +47,14 @@ class LogSettings:
     formatter: str = "text"
     fields: Mapping[str, Any] = field(default_factory=dict)
     access_log: bool = True
+    report_caller: bool = False
 
 
 def configure(settings: LogSettings, stream: IO[str] | None = None) -> None:
     """Send this process's log to standard error in the form of the settings."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(EntryFormatter(settings.formatter, settings.fields))
+    formatter = EntryFormatter(settings.formatter, settings.fields, report_caller=settings.report_caller)
+    handler.setFormatter(formatter)
     level = _LEVELS.get(settings.level, logging.INFO)
     # What libraries say below a warning is about themselves; the server, above all, speaks of each worker.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
@@ -63,9 +65,10 @@ def configure(settings: LogSettings, stream: IO[str] | None = None) -> None:
 class EntryFormatter(logging.Formatter):
     """Renders records as registry:2's logger does, with the fields of the settings on each."""
 
-    def __init__(self, formatter: str, fields: Mapping[str, Any]) -> None:
+    def __init__(self, formatter: str, fields: Mapping[str, Any], *, report_caller: bool = False) -> None:
         super().__init__()
         self._fields = dict(fields)
+        self._report_caller = report_caller
         self._render = _RENDERERS.get(formatter, render_text)
 
     def format(self, record: logging.LogRecord) -> str:
@@ -75,6 +78,8 @@ class EntryFormatter(logging.Formatter):
             entry["http.request.id"] = current
         if record.exc_info and record.exc_info[0]:
             entry["error"] = self.formatException(record.exc_info)
+        if self._report_caller:
+            entry.update(file=f"{record.pathname}:{record.lineno}", func=f"{record.name}.{record.funcName}")
         level = _NAMES.get(record.levelname, record.levelname.lower())
         return self._render(timestamp(record.created), level, record.getMessage(), entry)
 

@@ -17,7 +17,7 @@ def web_settings(config: Config) -> WebSettings:
         headers=tuple((name, value) for name, values in http.headers.items() for value in values),
         trusted_proxies=http.proxies,
         limits=RequestLimits(
-            headers=min(limits.headercount, RequestLimits().headers),
+            headers=limits.headercount,
             header_bytes=limits.headersize,
             uri_bytes=limits.urilength,
             concurrent=limits.requests,

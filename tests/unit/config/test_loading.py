@@ -388,6 +388,7 @@ def test_a_wrong_file_is_refused_with_the_key_and_what_is_allowed(refuse_text: R
         ("headers: {'X A': [b]}", "http.headers: has a name that is no HTTP header name"),
         ('headers: {X-A: ["a\\r\\nX-B: c"]}', "http.headers: has a value for X-A with control characters"),
         ("trustedproxies: [example.org]", "http.trustedproxies[0]: must be an address or a network"),
+        ("limits: {headercount: 91}", "http.limits.headercount: must be at most 90"),
         ("limits: {bodytimeout: 0s}", "http.limits.bodytimeout: must be more than 0"),
     ],
 )
@@ -444,6 +445,13 @@ def test_a_bare_integer_is_nanoseconds(load_text: Load) -> None:
     """As Go reads it."""
     config = load_text(f"{MINIMAL}health: {{storagedriver: {{interval: 1_500_000_000}}}}").config
     assert config.health.storagedriver.interval == 1.5
+
+
+@pytest.mark.parametrize(("written", "workers", "each"), [("10", 5, 5), ("100", 4, 25), ("30", 40, 1)])
+def test_maxthreads_is_shared_by_the_workers(load_text: Load, written: str, workers: int, each: int) -> None:
+    """As registry:2 has one process, the bound is for all of ours together; none is left without a thread."""
+    text = f"version: 0.1\nworkers: {workers}\nstorage: {{filesystem: {{maxthreads: {written}}}}}\n"
+    assert load_text(text).config.file_operations == each
 
 
 @pytest.mark.parametrize("text", ["/a", "a/", "/a/", "a"])

@@ -97,6 +97,8 @@ def test_the_log(tmp_path: Path) -> None:
     """Level, form, fields and the access log are taken over."""
     log = settings(
         tmp_path,
-        "http: {addr: ':0'}\nlog: {level: warn, formatter: json, fields: {a: b}, accesslog: {disabled: true}}",
+        "http: {addr: ':0'}\n"
+        "log: {level: warn, formatter: json, fields: {a: b}, accesslog: {disabled: true}, reportcaller: true}",
     ).log
     assert (log.level, log.formatter, dict(log.fields), log.access_log) == ("warn", "json", {"a": "b"}, False)
+    assert log.report_caller

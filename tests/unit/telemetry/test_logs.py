@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -94,3 +95,15 @@ def test_an_exception_is_a_field(stream: io.StringIO) -> None:
     except ValueError:
         logging.getLogger("entrepot.test").exception("failed")
     assert "ValueError: invalid literal" in json.loads(stream.getvalue())["error"]
+
+
+def test_the_place_in_the_source_is_told_when_asked_for(stream: io.StringIO) -> None:
+    """log.reportcaller adds logrus's `file` and `func`, and without it they are not there."""
+    logs.configure(LogSettings(formatter="json", report_caller=True), stream)
+    logging.getLogger("entrepot.test").warning("x")
+    entry = json.loads(stream.getvalue())
+    assert re.fullmatch(rf"{re.escape(__file__)}:\d+", entry["file"])
+    assert entry["func"] == "entrepot.test.test_the_place_in_the_source_is_told_when_asked_for"
+    logs.configure(LogSettings(formatter="json"), stream)
+    logging.getLogger("entrepot.test").warning("y")
+    assert not {"file", "func"} & set(json.loads(stream.getvalue().splitlines()[-1]))

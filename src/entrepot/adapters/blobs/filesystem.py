@@ -17,7 +17,7 @@ from pathlib import Path
 from entrepot.adapters.blobs.boot import current_boot
 from entrepot.adapters.blobs.fs import Fs
 from entrepot.adapters.blobs.reading import Streams
-from entrepot.adapters.blobs.threads import Threads
+from entrepot.adapters.blobs.threads import DISK_THREADS, Threads
 from entrepot.adapters.blobs.tree import BlobTree
 from entrepot.adapters.blobs.uploads import Uploads
 from entrepot.oci.digest import Digest
@@ -27,20 +27,23 @@ from entrepot.registry.ports import StoredBlob, UploadProgress
 class FilesystemBlobStore:
     """The blob store and the local files of one root folder."""
 
-    def __init__(self, root: Path, *, fs: Fs | None = None, boot: str | None = None) -> None:
+    def __init__(
+        self, root: Path, *, fs: Fs | None = None, boot: str | None = None, threads: int = DISK_THREADS
+    ) -> None:
         """Open a root folder, making what is missing; blocks, so call it at the start.
 
         Args:
             root: registry:2's `rootdirectory`.
             fs: The disk, unless a test brings another.
             boot: A name of the machine's current boot, unless a test brings another.
+            threads: Most file calls at once.
 
         Raises:
             OSError: The folder cannot be made or written to.
         """
         disk = fs or Fs()
         place = str(root.absolute())
-        self._threads = Threads()
+        self._threads = Threads(threads)
         self._tree = BlobTree(disk, place)
         self._uploads = Uploads(disk, self._threads, self._tree, place)
         self._streams = Streams(disk, self._threads)

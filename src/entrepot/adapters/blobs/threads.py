@@ -16,17 +16,17 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 #: File calls at once: enough to let the disk merge the syncs of many pushes.
-_DISK_THREADS = 16
+DISK_THREADS = 16
 
 
 class Threads:
     """Two small pools, started when first used."""
 
-    def __init__(self) -> None:
-        """Size the pools for this machine; no thread starts yet."""
+    def __init__(self, disk: int = DISK_THREADS) -> None:
+        """Size the pools for this machine, with at most `disk` file calls at once; no thread starts yet."""
         cores = len(os.sched_getaffinity(0))
         self._hashing = ThreadPoolExecutor(cores, thread_name_prefix="blob-hash")
-        self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="blob-disk")
+        self._disk = ThreadPoolExecutor(min(disk, DISK_THREADS), thread_name_prefix="blob-disk")
 
     def hash(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
         """Start work that keeps a core busy."""

@@ -1,7 +1,9 @@
 """The root of the configuration."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field, PrivateAttr
 
@@ -16,6 +18,9 @@ from entrepot.config.schema.redis import Redis
 from entrepot.config.schema.storage import Storage
 from entrepot.config.section import Section
 from entrepot.config.values import Count, Text
+
+#: More web processes than this serve nobody better: the disk and the network are the limit then.
+MOST_PROCESSES: Final = 8
 
 
 class Source(StrEnum):
@@ -107,6 +112,17 @@ class Config(Section):
     def state(self) -> Path:
         """The folder of the databases, within the data folder."""
         return self.data / "entrepot"
+
+    @property
+    def web_processes(self) -> int:
+        """How many processes answer requests."""
+        return self.workers or min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
+
+    @property
+    def file_operations(self) -> int:
+        """How many file operations one web process may do at a time: its share of `storage.filesystem.maxthreads`."""
+        filesystem = self.storage.filesystem
+        return 1 if filesystem is None else max(1, filesystem.maxthreads // self.web_processes)
 
     @property
     def sparse_indexes(self) -> bool:

@@ -178,12 +178,13 @@ class H2c(Section):
 class Limits(Section):
     """What one client may ask of the server (our own section)."""
 
-    headersize: Count = Field(default=65536, ge=1024)
-    """Most bytes of a request's header fields; more is answered with 431."""
-    headercount: Count = Field(default=100, ge=10)
-    """Most header fields of a request; more is answered with 431."""
-    urilength: Count = Field(default=8192, ge=512)
-    """Most bytes of a request's URI; more is answered with 414."""
+    # The bounds keep these below the server's own limits, where clients would get an answer without an explanation.
+    headersize: Count = Field(default=65536, ge=1024, le=98304)
+    """Most bytes of a request's header fields, up to 98304; more is answered with 431."""
+    headercount: Count = Field(default=90, ge=10, le=90)
+    """Most header fields of a request, up to 90; more is answered with 431."""
+    urilength: Count = Field(default=8192, ge=512, le=16384)
+    """Most bytes of a request's path and query, up to 16384; more is answered with 414."""
     bodyrate: Count = Field(default=1024, ge=0)
     """Least bytes per second of an upload, measured over `bodytimeout`; slower ones are cut. 0: no limit."""
     bodytimeout: Duration = Field(default=30.0, gt=0)

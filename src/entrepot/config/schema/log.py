@@ -72,4 +72,4 @@ class Log(Section):
     hooks: tuple[Hook, ...] = ()
     """Mails to send for messages of some level. Not supported: a warning says so."""
     reportcaller: Flag = False
-    """Adds the place in the source to every line."""
+    """Adds the place in the source to every line but those of the access log: `file` and `func`."""

@@ -25,7 +25,7 @@ class Filesystem(Section):
     rootdirectory: Text = "/var/lib/registry"
     """Folder of the registry. Its sub-folder `entrepot` holds the database."""
     maxthreads: Annotated[Count, AfterValidator(_at_least_fewest)] = 100
-    """Most file operations at a time; less than 25 means 25, as in registry:2."""
+    """Most file operations at a time, all web processes together; less than 25 means 25, as in registry:2."""
 
 
 class Inmemory(Section):

@@ -6,6 +6,7 @@ import itertools
 import re
 import secrets
 
+from entrepot.telemetry import logs
 from entrepot.web.http import Request
 from entrepot.web.middleware import Endpoint
 from entrepot.web.proxies import Proxies
@@ -24,6 +25,7 @@ def with_request_id(inner: Endpoint, proxies: Proxies) -> Endpoint:
         given = request.header(b"x-request-id") if proxies.sent(request) else None
         request.id = given if given and _GIVEN.fullmatch(given) else f"{process}-{next(numbers):x}"
         request.add_header(b"x-request-id", request.id.encode())
+        logs.request_id.set(request.id)  # no reset: each request is a task, whose context ends with it
         await inner(request, send)
 
     return named
