@@ -28,10 +28,10 @@ class Refused(Exception):
 
 
 @asynccontextmanager
-async def client_of(url: str, authorization: str = "") -> AsyncIterator[aiohttp.ClientSession]:
-    """Give a client that waits for nobody longer than 20 seconds."""
+async def client_of(url: str, authorization: str = "", *, patience: float = 20) -> AsyncIterator[aiohttp.ClientSession]:
+    """Give a client that waits for no answer longer than `patience` seconds."""
     headers = {"Authorization": authorization} if authorization else {}
-    timeout = aiohttp.ClientTimeout(total=20, sock_connect=5)
+    timeout = aiohttp.ClientTimeout(total=patience, sock_connect=5)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(url, headers=headers, timeout=timeout, connector=connector) as session:
         # aiohttp repeats a PUT whose connection broke; a body that was stored already would be appended twice.
