@@ -50,7 +50,7 @@ def postgres_url() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def _sqlite(tmp_path: Path) -> AsyncIterator[tuple[Database, Database]]:
+async def sqlite(tmp_path: Path) -> AsyncIterator[tuple[Database, Database]]:
     metadata, work = SqliteDatabase(tmp_path / "metadata.db"), SqliteDatabase(tmp_path / "work.db")
     yield metadata, work
     await metadata.close()
@@ -70,7 +70,7 @@ async def _postgresql(url: str) -> AsyncIterator[tuple[Database, Database]]:
 async def kit(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kit]:
     """Empty databases of one kind and an empty store."""
     is_sqlite = request.param == "sqlite"
-    opened = _sqlite(tmp_path) if is_sqlite else _postgresql(request.getfixturevalue("postgres_url"))
+    opened = sqlite(tmp_path) if is_sqlite else _postgresql(request.getfixturevalue("postgres_url"))
     async with opened as (metadata, work):
         await create_all(metadata, metadata_tables)
         await create_all(work, work_tables)
