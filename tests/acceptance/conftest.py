@@ -43,7 +43,7 @@ def trust(signer: Identity, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """Give the environment of a client that has the authority in its system's store."""
     folder = tmp_path_factory.mktemp("authority")
     signer.write(folder / "ca.pem", folder / "ca.key")
-    return {"SSL_CERT_FILE": str(folder / "ca.pem"), "REQUESTS_CA_BUNDLE": str(folder / "ca.pem")}
+    return dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), str(folder / "ca.pem"))
 
 
 @pytest.fixture(scope="session")
