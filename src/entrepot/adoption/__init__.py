@@ -1,6 +1,8 @@
 """Taking over a folder that registry:2 filled, in place, and rebuilding the metadata from such a folder.
 
-`tree` reads the folder, `intake` writes what it found into the metadata repository by repository, `gate` does that for
-the repository a request asks for, `run` does it for all of them with progress, `delta` for what changed since.
+`tree` finds repositories and bytes, `links` and `contents` read one repository, `rows` writes what was read, `taking`
+does so piece by piece. `intake` adopts a repository or the one thing that a request asks for, `gate` does that in front
+of the requests, `run` for the whole folder with progress. `delta` takes in what another registry did since, `presence`
+notices bytes that are gone, `foreign` that there was another registry at all, `leftovers` removes its old uploads.
 Broken things are reported (`report`) and passed over; nothing in the folder is changed.
 """

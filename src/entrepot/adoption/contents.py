@@ -5,12 +5,13 @@ Everything here blocks on the disk and runs in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from entrepot.adoption.links import LayerLink, RepositoryLinks
 from entrepot.adoption.report import ProblemKind
-from entrepot.adoption.tree import RepositoryFiles, Tree
 from entrepot.oci import manifest as oci_manifest
+from entrepot.oci.descriptor import Descriptor
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestInvalid
 from entrepot.registry.ports import StoredBlob
@@ -19,68 +20,78 @@ from entrepot.registry.references import blob_references
 
 @dataclass(slots=True)
 class Piece:
-    """Manifests with the blobs that they refer to and that are really there."""
+    """Manifests and blobs of a repository, to be taken in together."""
 
     manifests: list[oci_manifest.Manifest] = field(default_factory=list)
+    #: Blobs whose bytes are there.
     stored: dict[Digest, StoredBlob] = field(default_factory=dict)
+    #: Blobs that manifests need and whose bytes are gone or damaged, with the size they should have.
+    missing: dict[Digest, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Reads what one repository's links point at; what is broken is noted in `files`."""
+    """Reads what one repository's links point at; what is broken is noted in `links`."""
 
-    tree: Tree
-    files: RepositoryFiles
+    links: RepositoryLinks
 
-    def read_piece(self, revisions: Sequence[Digest]) -> Piece:
+    def manifests(self, revisions: Iterable[Digest]) -> Piece:
+        """Read manifests, and look for the blobs they refer to."""
         piece = Piece()
         for digest in revisions:
-            manifest = self._read_manifest(digest)
+            manifest = self._manifest(digest)
             if manifest is not None:
                 piece.manifests.append(manifest)
-                self._stat_references(manifest, piece)
+                self._find_references(manifest, piece)
         return piece
 
-    def _read_manifest(self, digest: Digest) -> oci_manifest.Manifest | None:
-        raw = self.tree.manifest(digest)
+    def layers(self, links: Iterable[LayerLink]) -> Piece:
+        """Look for blobs that no manifest need refer to."""
+        piece = Piece()
+        for link in links:
+            stored = self.links.tree.find_blob(link.stored_as)
+            if stored is None:
+                self.links.note(ProblemKind.MISSING_BLOB, link.digest, "linked, but not there")
+            else:
+                piece.stored[link.digest] = stored
+        return piece
+
+    def _manifest(self, digest: Digest) -> oci_manifest.Manifest | None:
+        raw = self.links.tree.manifest(digest)
         if raw is None:
-            self.files.note(ProblemKind.MISSING_MANIFEST, digest)
+            self.links.note(ProblemKind.MISSING_MANIFEST, digest)
             return None
         if Digest.of(raw, digest.algorithm) != digest:
-            self.files.note(ProblemKind.DAMAGED_MANIFEST, digest, "the bytes have another digest")
+            self.links.note(ProblemKind.DAMAGED_MANIFEST, digest, "the bytes have another digest")
             return None
         try:
             return oci_manifest.parse(raw, None, algorithm=digest.algorithm)
         except ManifestInvalid as error:
-            self.files.note(ProblemKind.DAMAGED_MANIFEST, digest, error.message)
+            self.links.note(ProblemKind.DAMAGED_MANIFEST, digest, error.message)
             return None
 
-    def _stat_references(self, manifest: oci_manifest.Manifest, piece: Piece) -> None:
+    def _find_references(self, manifest: oci_manifest.Manifest, piece: Piece) -> None:
         required = {blob.digest for blob in manifest.required_blobs}
         for _, blob in blob_references(manifest):
-            stored = self._stat(self.files.layers.get(blob.digest, blob.digest))
-            if stored is not None and stored.size == blob.size:
+            stored = piece.stored.get(blob.digest) or self._find(blob.digest)
+            if stored is not None and self._fits(manifest, blob, stored):
                 piece.stored[blob.digest] = stored
             elif stored is not None:
-                detail = f"{stored.size} bytes, {blob.size} expected by {manifest.digest}"
-                self.files.note(ProblemKind.WRONG_SIZE, blob.digest, detail)
-                self.files.layers.pop(blob.digest, None)
+                piece.missing[blob.digest] = blob.size
             elif blob.digest in required:
-                self.files.note(ProblemKind.MISSING_BLOB, blob.digest, f"needed by {manifest.digest}")
-                self.files.layers.pop(blob.digest, None)
+                self.links.note(ProblemKind.MISSING_BLOB, blob.digest, f"needed by {manifest.digest}")
+                piece.missing[blob.digest] = blob.size
 
-    def stat_layers(self, links: Sequence[tuple[Digest, Digest]]) -> dict[Digest, StoredBlob]:
-        found: dict[Digest, StoredBlob] = {}
-        for digest, target in links:
-            stored = self._stat(target)
-            if stored is None:
-                self.files.note(ProblemKind.MISSING_BLOB, digest, "linked, but not there")
-            else:
-                found[digest] = stored
-        return found
+    def _find(self, digest: Digest) -> StoredBlob | None:
+        stored = self.links.tree.find_blob(digest)
+        if stored is None and (link := self.links.layer(digest)) is not None and link.stored_as != digest:
+            return self.links.tree.find_blob(link.stored_as)
+        return stored
 
-    def _stat(self, digest: Digest) -> StoredBlob | None:
-        found = self.tree.stat_blob(digest)
-        if found is None:
-            return None
-        return StoredBlob(key=str(digest), size=found.st_size, inode=found.st_ino, mtime_ns=found.st_mtime_ns)
+    def _fits(self, manifest: oci_manifest.Manifest, blob: Descriptor, stored: StoredBlob) -> bool:
+        """Compare sizes; where they differ either the file or the manifest is wrong, and only the bytes can tell."""
+        if stored.size == blob.size:
+            return True
+        detail = f"{stored.size} bytes, {blob.size} expected by {manifest.digest}"
+        self.links.note(ProblemKind.WRONG_SIZE, blob.digest, detail)
+        return self.links.tree.holds(Digest.parse(stored.key))

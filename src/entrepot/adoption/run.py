@@ -1,4 +1,4 @@
-"""Adopting a whole folder: list the names, then take in one repository after the other. Resumable at any point."""
+"""Adopting a whole folder: list the names, then take in the repositories, a few at once. Resumable at any point."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from functools import partial
 from itertools import islice
 
 from entrepot.adoption import state
-from entrepot.adoption.intake import Adopted, Intake
+from entrepot.adoption.intake import Intake
 from entrepot.adoption.report import Problem, ReportFile
 from entrepot.adoption.state import AdoptionState
+from entrepot.adoption.taking import Adopted
+from entrepot.adoption.tree import Tree
 from entrepot.metadata import projects, repositories
-from entrepot.metadata.database import Transaction
+from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.reference import RepositoryName
 
-_NAMES_A_PIECE = 500
+_NAMES_A_PIECE = 200
 _PENDING_A_PAGE = 100
+#: While one repository waits for the disk, another is parsed and a third is written.
+_AT_ONCE = 4
+_POLL_SECONDS = 0.2
 
 
 @dataclass(slots=True)
@@ -46,55 +51,104 @@ class AdoptionRun:
     async def run(self) -> Progress:
         """Do it, from wherever an earlier run stopped; return the counts of this run."""
         progress = Progress()
-        found = await state.prepare(self.intake.metadata, self.intake.tree)
+        metadata = self.intake.metadata
+        found = await state.prepare(metadata, self.intake.tree)
         if found is AdoptionState.LISTING:
             await self._list(progress)
-            await state.put(self.intake.metadata, AdoptionState.ADOPTING)
+            await state.advance(metadata, AdoptionState.LISTING, AdoptionState.ADOPTING)
         if found is not AdoptionState.COMPLETE:
             await self._adopt_pending(progress)
-            await state.put(self.intake.metadata, AdoptionState.COMPLETE)
-        return progress
-
-    async def refresh(self) -> Progress:
-        """Take in what another registry wrote into a folder that is adopted; tags follow the files."""
-        progress = Progress()
-        async for names in self._names(progress):
-            for name in names:
-                self._count(progress, name, await self.intake.refresh(name))
+            await state.advance(metadata, AdoptionState.ADOPTING, AdoptionState.COMPLETE)
+            self.intake.claims.remove()
         return progress
 
     async def _list(self, progress: Progress) -> None:
-        async for names in self._names(progress):
+        async for found in walk_names(self.intake.tree):
+            self._note(progress, [entry for entry in found if isinstance(entry, Problem)])
+            names = [entry for entry in found if not isinstance(entry, Problem)]
             await self.intake.metadata.write(partial(_add_pending, names), name="adopt names")
             progress.total += len(names)
             self.on_progress(progress)
 
-    async def _names(self, progress: Progress) -> AsyncIterator[list[RepositoryName]]:
-        """Walk the folder in a thread, a few hundred names at a time; what cannot be a name is reported."""
-        walk = self.intake.tree.names()
-        while found := await asyncio.to_thread(lambda: list(islice(walk, _NAMES_A_PIECE))):
-            self._note(progress, [entry for entry in found if isinstance(entry, Problem)])
-            yield [entry for entry in found if not isinstance(entry, Problem)]
-
     async def _adopt_pending(self, progress: Progress) -> None:
+        """Take in what is left, again and again until nothing is: what others have in hand may come back to us."""
         progress.total = max(progress.total, await repositories.count_pending(self.intake.metadata))
-        last = ""
-        while names := await repositories.pending(self.intake.metadata, limit=_PENDING_A_PAGE, last=last):
-            last = names[-1]
-            for name in names:
-                self._count(progress, name, await self.intake.adopt(RepositoryName.parse(name)))
+        while await repositories.count_pending(self.intake.metadata):
+            before = progress.done
+            await self._pass(progress)
+            if progress.done == before:
+                await asyncio.sleep(_POLL_SECONDS)
 
-    def _count(self, progress: Progress, name: str, adopted: Adopted) -> None:
-        progress.repository = name
-        progress.done += 1
-        progress.manifests += adopted.manifests
-        progress.tags += adopted.tags
-        self._note(progress, adopted.problems)
-        self.on_progress(progress)
+    async def _pass(self, progress: Progress) -> None:
+        """Try every pending repository once."""
+        names = _Pending(self.intake.metadata)
+        workers = [asyncio.ensure_future(self._work(names, progress)) for _ in range(_AT_ONCE)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(self, names: _Pending, progress: Progress) -> None:
+        while (name := await names.next()) is not None:
+            tally = Tally(progress, self.on_progress)
+            adopted = await self.intake.adopt(name, tally.piece)
+            if adopted is not None:
+                tally.piece(adopted)
+                progress.repository = name
+                progress.done += 1
+                self._note(progress, adopted.problems)
+                self.on_progress(progress)
 
     def _note(self, progress: Progress, problems: list[Problem]) -> None:
         progress.problems += len(problems)
         self.report.append(problems)
+
+
+class Tally:
+    """Adds what one repository brings to the progress of the whole, while it comes in."""
+
+    def __init__(self, progress: Progress, on_progress: OnProgress) -> None:
+        self._progress = progress
+        self._on_progress = on_progress
+        self._manifests = 0
+        self._tags = 0
+
+    def piece(self, adopted: Adopted) -> None:
+        """Note how much of the repository is taken in by now."""
+        self._progress.manifests += adopted.manifests - self._manifests
+        self._progress.tags += adopted.tags - self._tags
+        self._manifests, self._tags = adopted.manifests, adopted.tags
+        self._on_progress(self._progress)
+
+
+class _Pending:
+    """Hands out the names of pending repositories, each once, to several who ask."""
+
+    def __init__(self, metadata: Database) -> None:
+        self._metadata = metadata
+        self._page: list[str] = []
+        self._last = ""
+        self._turn = asyncio.Lock()
+
+    async def next(self) -> RepositoryName | None:
+        """Return a name; None after the last."""
+        async with self._turn:
+            if not self._page:
+                self._page = await repositories.pending(self._metadata, limit=_PENDING_A_PAGE, last=self._last)
+                self._page.reverse()
+            if not self._page:
+                return None
+            self._last = self._page.pop()
+            return RepositoryName.parse(self._last)
+
+
+async def walk_names(tree: Tree) -> AsyncIterator[list[RepositoryName | Problem]]:
+    """Walk a folder in a thread, some names at a time; what cannot be a name is a problem."""
+    walk = tree.names()
+    while found := await asyncio.to_thread(lambda: list(islice(walk, _NAMES_A_PIECE))):
+        yield found
 
 
 async def _add_pending(names: list[RepositoryName], tx: Transaction) -> None:

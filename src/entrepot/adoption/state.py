@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 
 from entrepot.adoption.tree import Tree
 from entrepot.metadata import settings
-from entrepot.metadata.database import Database, Reader
+from entrepot.metadata.database import Database, Reader, Transaction
 
 _KEY = "adoption"
 
@@ -25,15 +26,28 @@ async def find(reader: Reader) -> AdoptionState | None:
     return None if value is None else AdoptionState(value)
 
 
-async def put(database: Database, state: AdoptionState) -> None:
-    """Move to a state."""
-    await database.write(lambda tx: settings.put(tx, _KEY, state.value), name="adoption state")
+async def advance(database: Database, before: AdoptionState, after: AdoptionState) -> None:
+    """Move from one state to the next; nothing happens when another process has."""
+
+    async def work(tx: Transaction) -> None:
+        if await find(tx) is before:
+            await settings.put(tx, _KEY, after.value)
+
+    await database.write(work, name="adoption state")
 
 
 async def prepare(database: Database, tree: Tree) -> AdoptionState:
     """Decide at the first start on a folder whether there is something to adopt; later starts find the answer."""
     state = await find(database)
-    if state is None:
-        state = AdoptionState.LISTING if tree.exists() else AdoptionState.COMPLETE
-        await put(database, state)
-    return state
+    if state is not None:
+        return state
+    wanted = AdoptionState.LISTING if tree.exists() else AdoptionState.COMPLETE
+    return await database.write(partial(_decide, wanted), name="adoption state")
+
+
+async def _decide(wanted: AdoptionState, tx: Transaction) -> AdoptionState:
+    """Keep what another process has decided, and perhaps done, since we looked."""
+    decided = await find(tx)
+    if decided is None:
+        await settings.put(tx, _KEY, wanted.value)
+    return decided or wanted

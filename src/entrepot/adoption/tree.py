@@ -1,49 +1,22 @@
-"""Reading the files of a folder that registry:2 filled. Nothing is written, and nothing broken stops the reading."""
+"""Finding repositories and bytes in a folder that registry:2 filled. Nothing is written."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from entrepot.adoption.report import Problem, ProblemKind
-from entrepot.oci.digest import Digest
-from entrepot.oci.errors import DigestInvalid, NameInvalid, TagInvalid
-from entrepot.oci.reference import RepositoryName, Tag
+from entrepot.oci.digest import Digest, new_hasher
+from entrepot.oci.errors import NameInvalid
+from entrepot.oci.reference import MAX_NAME_LENGTH, RepositoryName
 from entrepot.registry import layout
+from entrepot.registry.ports import StoredBlob
 
-#: A link holds a digest; more than this is something else.
-_MAX_LINK_BYTES = 256
 #: registry:2 took manifests up to 4 MiB; more is not read into memory.
 _MAX_MANIFEST_BYTES = 16 * 1024 * 1024
-#: Deeper folders hold no repository: a name has at most 255 characters.
-_MAX_DEPTH = 128
 
-
-@dataclass(frozen=True, slots=True)
-class TagLink:
-    """What a tag names, and since when in microseconds since the epoch."""
-
-    tag: Tag
-    digest: Digest
-    at: int
-
-
-@dataclass(slots=True)
-class RepositoryFiles:
-    """The links of one repository."""
-
-    name: RepositoryName
-    #: The digest under which a blob is linked, and the one under which its bytes lie (registry:2 has aliases).
-    layers: dict[Digest, Digest] = field(default_factory=dict)
-    revisions: list[Digest] = field(default_factory=list)
-    tags: list[TagLink] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    def note(self, kind: ProblemKind, subject: object, detail: str = "") -> None:
-        """Remember something broken."""
-        self.problems.append(Problem(kind, self.name, str(subject), detail))
+OnError = Callable[[str, OSError], None]
 
 
 class Tree:
@@ -51,10 +24,16 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # Joined by hand below: a Path for each of very many files costs more than reading them.
+        self._prefix = f"{root}/"
 
     def exists(self) -> bool:
         """Tell whether any repository could be here."""
         return (self.root / layout.REPOSITORIES).is_dir()
+
+    def absolute(self, path: str) -> str:
+        """Give the full path of a path of the layout."""
+        return self._prefix + path
 
     def has(self, name: RepositoryName) -> bool:
         """Tell whether a repository of this name is here."""
@@ -63,90 +42,128 @@ class Tree:
 
     def names(self) -> Iterator[RepositoryName | Problem]:
         """Walk the repositories, each before those nested below it; yield a problem for what cannot be one."""
-        yield from self._names(self.root / layout.REPOSITORIES, "", 0)
+        for name, children, problem in self._walk(self.root / layout.REPOSITORIES, "", ()):
+            if problem is not None:
+                yield problem
+            elif layout.MANIFESTS in children or layout.LAYERS in children:
+                yield _parse_name(name)
 
-    def _names(self, folder: Path, name: str, depth: int) -> Iterator[RepositoryName | Problem]:
-        children = sorted(entry.name for entry in _scan(folder) if entry.is_dir(follow_symlinks=False))
-        if name and (layout.MANIFESTS in children or layout.LAYERS in children):
-            yield _parse_name(name)
-        if depth < _MAX_DEPTH:
-            for child in children:
-                if not child.startswith("_"):
-                    yield from self._names(folder / child, f"{name}/{child}" if name else child, depth + 1)
+    def sessions(self) -> Iterator[Path]:
+        """Walk the folders of registry:2's own open uploads, in whichever repository."""
+        for name, children, _ in self._walk(self.root / layout.REPOSITORIES, "", ()):
+            if layout.SESSIONS in children:
+                folder = self.root / layout.REPOSITORIES / name / layout.SESSIONS
+                yield from (Path(entry.path) for entry in scan(str(folder)) if entry.is_dir(follow_symlinks=False))
 
-    def read(self, name: RepositoryName) -> RepositoryFiles:
-        """Read all links of a repository."""
-        files = RepositoryFiles(name)
-        for digest, link in self._addresses(files, layout.layers(name)):
-            if (target := self._link(files, link)) is not None:
-                files.layers[digest] = target
-        for digest, link in self._addresses(files, layout.revisions(name)):
-            if self._link(files, link) is not None:
-                files.revisions.append(digest)
-        self._read_tags(files)
-        return files
+    def _walk(
+        self, folder: Path, name: str, above: tuple[tuple[int, int], ...]
+    ) -> Iterator[tuple[str, list[str], Problem | None]]:
+        """Yield (name, folders inside, None) of every folder that may be a repository, or a problem in their place.
 
-    def _read_tags(self, files: RepositoryFiles) -> None:
-        for entry in _scan(self.root / layout.tags(files.name)):
-            try:
-                tag = Tag.parse(entry.name)
-            except TagInvalid:
-                files.note(ProblemKind.INVALID_NAME, entry.name, "not a tag")
-                continue
-            link = layout.tag_current_link(files.name, tag)
-            digest = self._link(files, link)
-            if digest is not None:
-                at = (self.root / link).stat().st_mtime_ns // 1000
-                files.tags.append(TagLink(tag, digest, at))
+        Links to folders are followed, as registry:2 does, except where they lead back to where they are.
+        """
+        problems: list[Problem] = []
+        children = sorted(
+            entry.name
+            for entry in scan(str(folder), lambda _, error: problems.append(_unreadable(name, error)))
+            if is_folder(entry)
+        )
+        yield from ((name, [], problem) for problem in problems)
+        if name:
+            yield name, children, None
+        here = _identity(folder)
+        if here in above or len(name) > MAX_NAME_LENGTH:
+            return
+        for child in children:
+            if not child.startswith("_"):
+                yield from self._walk(folder / child, f"{name}/{child}" if name else child, (*above, here))
 
-    def _addresses(self, files: RepositoryFiles, folder: str) -> Iterator[tuple[Digest, str]]:
-        """Walk `<algorithm>/<hex>` below a folder of links."""
-        for algorithm in _scan(self.root / folder):
-            for encoded in _scan(Path(algorithm.path)):
-                try:
-                    digest = Digest.parse(f"{algorithm.name}:{encoded.name}")
-                except DigestInvalid:
-                    files.note(ProblemKind.INVALID_NAME, f"{algorithm.name}/{encoded.name}", "not a digest")
-                    continue
-                yield digest, f"{folder}/{algorithm.name}/{encoded.name}/link"
-
-    def _link(self, files: RepositoryFiles, path: str) -> Digest | None:
-        """Read a link; a missing one is how registry:2 marks what it deleted."""
-        try:
-            with open(self.root / path, "rb", buffering=0) as link:  # noqa: PTH123 - half the cost of Path.open
-                text = link.read(_MAX_LINK_BYTES)
-            return Digest.parse(text.decode("ascii"))
-        except FileNotFoundError:
-            return None
-        except (DigestInvalid, UnicodeDecodeError):
-            files.note(ProblemKind.INVALID_LINK, path, "holds no digest" if text else "is empty")
-        except OSError as error:
-            files.note(ProblemKind.UNREADABLE, path, error.strerror or "")
-        return None
-
-    def stat_blob(self, digest: Digest) -> os.stat_result | None:
+    def find_blob(self, digest: Digest) -> StoredBlob | None:
         """Describe the file of a blob; None when there is none."""
         try:
-            return (self.root / layout.blob_data(digest)).stat()
+            found = os.stat(self._prefix + layout.blob_data(digest))  # noqa: PTH116 - see __init__
         except OSError:
             return None
+        return StoredBlob(key=str(digest), size=found.st_size, inode=found.st_ino, mtime_ns=found.st_mtime_ns)
+
+    def holds(self, digest: Digest) -> bool:
+        """Read a blob's file to its end and tell whether the bytes have its digest."""
+        hasher = new_hasher(digest.algorithm)
+        try:
+            with (self.root / layout.blob_data(digest)).open("rb") as data:
+                while piece := data.read(1 << 20):
+                    hasher.update(piece)
+        except OSError:
+            return False
+        return hasher.hexdigest() == digest.encoded
 
     def manifest(self, digest: Digest) -> bytes | None:
         """Read the bytes of a manifest; None when there are none, or far too many."""
-        try:
-            with open(self.root / layout.blob_data(digest), "rb", buffering=0) as data:  # noqa: PTH123 - as above
-                content = data.read(_MAX_MANIFEST_BYTES + 1)
-        except OSError:
-            return None
-        return content if len(content) <= _MAX_MANIFEST_BYTES else None
+        return read_file(self._prefix + layout.blob_data(digest), _MAX_MANIFEST_BYTES)
+
+    def newest_shard(self) -> int:
+        """Give the time of the last change to any folder in which folders of blobs are made and removed.
+
+        In nanoseconds since the epoch, 0 without any: whoever adds or collects a blob moves it, and asking takes a few
+        hundred looks.
+        """
+        return max((shard.stat().st_mtime_ns for shard in self._shards()), default=0)
+
+    def blobs_since(self, time_ns: int) -> Iterator[Digest]:
+        """Walk the blobs and manifests whose folders were made after a time in nanoseconds since the epoch."""
+        for shard in self._shards():
+            if shard.stat().st_mtime_ns > time_ns:
+                algorithm = Path(shard.path).parent.name
+                for entry in scan(shard.path):
+                    digest = layout.blob_at(algorithm, shard.name, entry.name)
+                    if digest is not None and entry.stat().st_mtime_ns > time_ns:
+                        yield digest
+
+    def _shards(self) -> Iterator[os.DirEntry[str]]:
+        for algorithm in scan(self.absolute(layout.BLOBS)):
+            yield from scan(algorithm.path)
 
 
-def _scan(folder: Path) -> list[os.DirEntry[str]]:
+def scan(folder: str, on_error: OnError | None = None) -> Iterator[os.DirEntry[str]]:
+    """Walk a folder; one that is not there is empty, and one that may not be read is handed to `on_error`."""
     try:
         with os.scandir(folder) as entries:
-            return list(entries)
+            yield from entries
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return
+    except OSError as error:
+        if on_error is not None:
+            on_error(folder, error)
+
+
+def read_file(path: str, limit: int) -> bytes | None:
+    """Read a small file; None when it cannot be read or has more than `limit` bytes."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - half the cost of Path.open
+            content = file.read(limit + 1)
+    except OSError:
+        return None
+    return content if len(content) <= limit else None
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        found = folder.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
+
+
+def _unreadable(name: str, error: OSError) -> Problem:
+    return Problem(ProblemKind.UNREADABLE, name, name or layout.REPOSITORIES, error.strerror or "")
 
 
 def _parse_name(name: str) -> RepositoryName | Problem:

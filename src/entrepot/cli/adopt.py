@@ -3,80 +3,102 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
 
 from entrepot.adoption import run as adoption
 from entrepot.adoption import state
+from entrepot.adoption.delta import Delta
+from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.intake import Intake
-from entrepot.adoption.report import ReportFile
+from entrepot.adoption.prune import Gone
+from entrepot.adoption.report import Problem, ReportFile
 from entrepot.adoption.rights import require_rights
+from entrepot.adoption.state import AdoptionState
 from entrepot.adoption.tree import Tree
-from entrepot.cli.folder import AsJson, Folder, opened, run
-from entrepot.metadata import outbox
-from entrepot.oci.errors import RegistryError
+from entrepot.cli.folder import AsJson, Folder, opened, printable, require_tree, run
 
-_SHOWN_PROBLEMS = 50
+_SHOWN = 20
 
-Delta = Annotated[
+WithDelta = Annotated[
     bool,
     typer.Option("--delta", help="The folder is adopted already: take in what registry:2 wrote since. Tags follow it."),
 ]
+WithPrune = Annotated[
+    bool,
+    typer.Option("--prune", help="With --delta: also delete the tags and manifests that registry:2 no longer has."),
+]
 
 
-class OutboxWaiting(RegistryError):
-    """Pushes are still waiting to be written to the folder; run 'entrepot layout write' first, then this again."""
+@dataclass(slots=True)
+class _Outcome:
+    """What a run did."""
+
+    progress: adoption.Progress
+    was_adopted: bool
+    kept: list[Gone] = field(default_factory=list)
 
 
-def adopt_command(folder: Folder, *, delta: Delta = False, as_json: AsJson = False) -> None:
+def adopt_command(
+    folder: Folder, *, delta: WithDelta = False, prune: WithPrune = False, as_json: AsJson = False
+) -> None:
     """Adopt a folder in place: nothing is copied or changed. May be stopped and run again, also beside a server."""
+    if prune and not delta:
+        raise typer.BadParameter("--prune goes with --delta")
     console = Console(stderr=True)
-    with _bar(console) as on_progress:
-        progress = run(lambda: _adopt(folder, on_progress, delta=delta))
+    # A transaction that took long is no news for a person who watches a bar.
+    logging.getLogger("entrepot.metadata.sqlite_writer").setLevel(logging.ERROR)
+
+    async def watched() -> _Outcome:
+        with _bar(console) as on_progress:
+            return await _adopt(folder, on_progress, delta=delta, prune=prune)
+
+    outcome = run(watched)
+    problems = list(ReportFile(folder).problems())
     if as_json:
-        problems = [asdict(problem) for problem in ReportFile(folder).problems()]
-        typer.echo(json.dumps({**asdict(progress), "report": problems}))
-        return
-    console.print(
-        f"{progress.done} repositories, {progress.manifests} manifests and {progress.tags} tags taken in by this run."
-    )
-    _show_problems(console, ReportFile(folder))
+        typer.echo(_json(outcome, problems))
+    else:
+        _show(console, outcome, folder, delta=delta)
+        _show_problems(console, problems, ReportFile(folder).path)
 
 
-async def _adopt(folder: Path, on_progress: adoption.OnProgress, *, delta: bool) -> adoption.Progress:
+async def _adopt(folder: Path, on_progress: adoption.OnProgress, *, delta: bool, prune: bool) -> _Outcome:
     require_rights(folder)
+    require_tree(folder)
     async with opened(folder) as stores:
-        tree = Tree(folder)
-        await state.prepare(stores.metadata, tree)
-        work = adoption.AdoptionRun(Intake(stores.metadata, tree), ReportFile(folder), on_progress)
-        if not delta:
-            return await work.run()
-        if (await outbox.backlog(stores.metadata))[0]:
-            raise OutboxWaiting
-        return await work.refresh()
+        intake, report = Intake(stores.metadata, Tree(folder)), ReportFile(folder)
+        was_adopted = await state.prepare(stores.metadata, intake.tree) is AdoptionState.COMPLETE
+        if not (delta and was_adopted):
+            progress = await adoption.AdoptionRun(intake, report, on_progress).run()
+            return _Outcome(progress, was_adopted)
+        work = Delta(intake, report, on_progress, pruning=prune)
+        progress = await work.run()
+        await ForeignWrites(stores.metadata, intake.tree).settle()
+        return _Outcome(progress, was_adopted, work.kept)
 
 
 @contextmanager
 def _bar(console: Console) -> Iterator[adoption.OnProgress]:
     columns = (
-        TextColumn("adopting"),
-        BarColumn(),
+        SpinnerColumn(),
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("repositories, {task.fields[manifests]} manifests"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[repository]}"),
+        TextColumn("{task.fields[repository]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console, expand=True) as bar:
         task = bar.add_task("", total=None, manifests=0, repository="")
 
         def show(progress: adoption.Progress) -> None:
@@ -85,20 +107,49 @@ def _bar(console: Console) -> Iterator[adoption.OnProgress]:
                 total=progress.total or None,
                 completed=progress.done,
                 manifests=progress.manifests,
-                repository=progress.repository,
+                repository=escape(progress.repository),
             )
 
         yield show
 
 
-def _show_problems(console: Console, report: ReportFile) -> None:
-    problems = list(report.problems())
+def _json(outcome: _Outcome, problems: Iterable[Problem]) -> str:
+    kept = [{"repository": one.repository, one.what: str(one.reference)} for one in outcome.kept]
+    report = [asdict(problem) for problem in problems]
+    return json.dumps({**asdict(outcome.progress), "kept": kept, "report": report})
+
+
+def _show(console: Console, outcome: _Outcome, folder: Path, *, delta: bool) -> None:
+    progress = outcome.progress
+    if outcome.was_adopted and not delta:
+        console.print(
+            f"{folder} is adopted already. To take in what registry:2 wrote since: entrepot adopt --delta {folder}",
+            markup=False,
+            soft_wrap=True,
+        )
+        return
+    counts = f"{progress.done} repositories, {progress.manifests} manifests and {progress.tags} tags"
+    console.print(f"{counts} taken in by this run." if not delta else f"Compared; new: {counts.partition(', ')[2]}.")
+    if outcome.kept:
+        _show_kept(console, outcome.kept)
+
+
+def _show_kept(console: Console, kept: list[Gone]) -> None:
+    table = Table("what", "repository", "which", title=f"{len(kept)} things that registry:2 no longer has were kept")
+    for one in kept[:_SHOWN]:
+        table.add_row(one.what, one.repository, str(one.reference))
+    console.print(table)
+    console.print("To delete them here too, add --prune; to give them back to registry:2: entrepot layout write")
+
+
+def _show_problems(console: Console, problems: list[Problem], path: Path) -> None:
     if not problems:
         console.print("Nothing is broken.")
         return
     table = Table("kind", "repository", "what", "detail", title=f"{len(problems)} broken things were passed over")
-    for problem in problems[:_SHOWN_PROBLEMS]:
-        table.add_row(problem.kind, problem.repository, problem.subject, problem.detail)
+    for problem in problems[:_SHOWN]:
+        table.add_row(*map(printable, (problem.kind, problem.repository, problem.subject, problem.detail)))
     console.print(table)
     counts = Counter(problem.kind.value for problem in problems)
-    console.print(", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items())) + f". All in {report.path}")
+    listed = ", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items()))
+    console.print(f"{listed}. All of them: {path}", markup=False, soft_wrap=True)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.markup import escape
 
 from entrepot.metadata.errors import DatabaseError
-from entrepot.metadata.opening import Stores, open_embedded
+from entrepot.metadata.opening import METADATA_NAME, Stores, open_embedded
 from entrepot.oci.errors import RegistryError
-from entrepot.registry.layout import OWN
+from entrepot.registry.layout import OWN, REPOSITORIES
 
 T = TypeVar("T")
 
@@ -24,6 +25,49 @@ Folder = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+
+
+class NoTree(RegistryError):
+    """There is nothing to adopt here."""
+
+
+class NoMetadata(RegistryError):
+    """There is no registry of ours here."""
+
+
+def require_tree(folder: Path) -> None:
+    """Check that registry:2 could have filled a folder.
+
+    Raises:
+        NoTree: It has not; the message says which folder is perhaps meant.
+    """
+    if (folder / REPOSITORIES).is_dir():
+        return
+    above = next((place for place in folder.absolute().parents if (place / REPOSITORIES).is_dir()), None)
+    below = next((place.parents[3] for place in sorted(folder.glob(f"*/{REPOSITORIES}"))), None)
+    hint = f" Did you mean {above or below}?" if above or below else ""
+    raise NoTree(
+        f"there is nothing to adopt in {folder}: it has no {REPOSITORIES}. Name the folder that is registry:2's "
+        f"rootdirectory (in its container /var/lib/registry).{hint}"
+    )
+
+
+def require_metadata(folder: Path) -> None:
+    """Check that a folder is in use by Entrepot.
+
+    Raises:
+        NoMetadata: It is not; the message says what can be done.
+    """
+    if not (folder / OWN / METADATA_NAME).exists():
+        raise NoMetadata(
+            f"{folder} has no {OWN}/{METADATA_NAME}, so there is nothing to compare its files with. To take over what "
+            f"registry:2 left there: entrepot adopt {folder}"
+        )
+
+
+def printable(text: str) -> str:
+    """Give a text from the file system in a form that every terminal can show and that is no markup."""
+    return escape(text.encode("utf-8", "backslashreplace").decode())
 
 
 @asynccontextmanager

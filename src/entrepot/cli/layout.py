@@ -12,7 +12,7 @@ from rich.table import Table
 
 from entrepot.adoption.rights import require_rights
 from entrepot.adoption.tree import Tree
-from entrepot.cli.folder import AsJson, Folder, opened, run
+from entrepot.cli.folder import AsJson, Folder, opened, require_metadata, run
 from entrepot.projection.comparison import Comparison, DifferenceKind, Result
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
@@ -40,8 +40,8 @@ def write_command(folder: Folder, *, as_json: AsJson = False) -> None:
 
 
 async def _compare(folder: Path, *, writing: bool) -> Result:
-    if writing:
-        require_rights(folder)
+    require_rights(folder)
+    require_metadata(folder)
     async with opened(folder) as stores:
         files = TreeFiles(folder)
         comparison = Comparison(stores.metadata, Tree(folder), files)

@@ -1,12 +1,14 @@
-"""Adopts the rest of a folder behind the requests that already use it."""
+"""Adopts the rest of a folder behind the requests that already use it, and notices another registry's writes."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 
 from entrepot.adoption import state
+from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.report import ReportFile
 from entrepot.adoption.run import AdoptionRun, Progress
@@ -17,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 #: Between two lines of progress in the log.
 _LOG_SECONDS = 5.0
+#: Between two looks at the folder while nothing else is to be done.
+_LOOK_SECONDS = 30.0
 
 
 class FolderAdoption:
@@ -25,16 +29,35 @@ class FolderAdoption:
     def __init__(self, intake: Intake, report: ReportFile, metrics: Metrics) -> None:
         self._intake = intake
         self._report = report
+        self._foreign = ForeignWrites(intake.metadata, intake.tree)
         self._done = metrics.gauge("entrepot_adoption_repositories", "Repositories adopted by this run.")
         self._total = metrics.gauge("entrepot_adoption_repositories_total", "Repositories that this run has to adopt.")
+        self._manifests = metrics.gauge("entrepot_adoption_manifests", "Manifests adopted by this run.")
         self._problems = metrics.gauge("entrepot_adoption_problems", "Broken things found by this run.")
-        self._logged = 0.0
+        self._logged = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Adopt what is left, then wait to be stopped."""
+        """Adopt what is left, then keep an eye on the folder until stopped."""
         if await state.find(self._intake.metadata) is not AdoptionState.COMPLETE:
             await self._adopt(stop)
-        await stop.wait()
+        else:
+            await self._look()
+        while not stop.is_set():
+            await self._foreign.remember()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
+        if await state.find(self._intake.metadata) is AdoptionState.COMPLETE:
+            await self._foreign.remember()
+
+    async def _look(self) -> None:
+        found = await self._foreign.look()
+        self._report.append(found.seen.problems)
+        if await self._foreign.waiting():
+            _log.warning(
+                "another registry has written to the folder; take in what it did by: entrepot adopt --delta %s",
+                self._intake.tree.root,
+                extra={"unknown_blobs": found.unknown, "blobs_gone": found.seen.lost},
+            )
 
     async def _adopt(self, stop: asyncio.Event) -> None:
         adopting = asyncio.ensure_future(AdoptionRun(self._intake, self._report, self._show).run())
@@ -51,10 +74,12 @@ class FolderAdoption:
     def _show(self, progress: Progress) -> None:
         self._done.set(progress.done)
         self._total.set(progress.total)
+        self._manifests.set(progress.manifests)
         self._problems.set(progress.problems)
         if time.monotonic() - self._logged > _LOG_SECONDS:
             self._logged = time.monotonic()
-            _log.info("adopting", extra={"done": progress.done, "total": progress.total})
+            counts = {"repositories": f"{progress.done} of {progress.total}", "manifests": progress.manifests}
+            _log.info("adopting the folder", extra=counts)
 
     def _log_end(self, progress: Progress) -> None:
         counts = {"repositories": progress.done, "manifests": progress.manifests, "tags": progress.tags}

@@ -100,6 +100,14 @@ _HOLDERS = Query(
     .limit(bindparam("limit")),
     "blobs.holders",
 )
+_OF_REPOSITORIES = Query(
+    select(repositories.c.name)
+    .select_from(repository_blobs)
+    .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
+    .where(repository_blobs.c.blob_id == bindparam("blob_id"))
+    .limit(bindparam("limit")),
+    "blobs.of_repositories",
+)
 _STORED = Query(
     select(blobs.c.id, blobs.c.digest, blobs.c.storage_key, blobs.c.size, blobs.c.state, blobs.c.generation)
     .where(blobs.c.id > bindparam("last"), blobs.c.state != DELETING)
@@ -112,6 +120,12 @@ _SET_STATE = Query(
     .where(blobs.c.id == bindparam("blob_id"), blobs.c.generation == bindparam("seen"), blobs.c.state != DELETING)
     .values(state=bindparam("to"), generation=blobs.c.generation + 1),
     "blobs.set_state",
+)
+_LOSE = Query(
+    update(blobs)
+    .where(in_list(blobs.c.id, "ids"), blobs.c.state != DELETING)
+    .values(state=MISSING, generation=blobs.c.generation + 1),
+    "blobs.lose",
 )
 _PUT_MISSING = Query(
     lambda d: (
@@ -279,6 +293,11 @@ async def holders(reader: Reader, digest: str, limit: int) -> list[str]:
     return [row[0] for row in await reader.all(_HOLDERS, digest=digest, limit=limit)]
 
 
+async def of_repositories(reader: Reader, blob_id: int, limit: int) -> list[str]:
+    """Return names of up to `limit` repositories that a blob belongs to, whether or not its bytes are there."""
+    return [row[0] for row in await reader.all(_OF_REPOSITORIES, blob_id=blob_id, limit=limit)]
+
+
 async def put(
     tx: Transaction,
     digest: str,
@@ -311,6 +330,12 @@ async def put_missing(tx: Transaction, digest: str, *, size: int) -> int:
     row = await tx.one(_PUT_MISSING, digest=digest, size=size, now=clock.now())
     assert row is not None
     return int(row[0])
+
+
+async def lose(tx: Transaction, ids: Sequence[int]) -> None:
+    """Note that the bytes of blobs are not there, or are not theirs."""
+    if ids:
+        await tx.execute(_LOSE, ids=list(ids))
 
 
 async def set_state(tx: Transaction, seen: StoredRow, state: str) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from entrepot.adoption.links import RepositoryLinks
 from entrepot.adoption.report import Problem
-from entrepot.adoption.tree import RepositoryFiles, Tree
+from entrepot.adoption.tree import Tree
 from entrepot.metadata import contents, manifests, repositories
 from entrepot.metadata.contents import RepositoryContents
 from entrepot.metadata.database import Database
@@ -70,13 +71,13 @@ class Comparison:
         result = Result()
         async for name in self._names():
             wanted = await contents.read(self.metadata, name)
-            found = await asyncio.to_thread(self.tree.read, name)
-            differences = list(await asyncio.to_thread(self._differences, name, wanted, found))
+            links = RepositoryLinks(self.tree, name)
+            differences = await asyncio.to_thread(self._differences, wanted, links)
             if writing:
                 await self._mend(name, wanted, differences)
             result.repositories += 1
             result.differences += differences
-            result.problems += found.problems
+            result.problems += links.problems
             self.on_repository(name)
         await self._add_unknown(result)
         return result
@@ -88,12 +89,11 @@ class Comparison:
                 yield RepositoryName.parse(name)
             last = page[-1]
 
-    def _differences(
-        self, name: RepositoryName, wanted: RepositoryContents, found: RepositoryFiles
-    ) -> list[Difference]:
-        tags = {str(link.tag): str(link.digest) for link in found.tags}
-        layers = {str(digest) for digest in found.layers}
-        whole = {str(digest) for digest in found.revisions if self.tree.stat_blob(digest) is not None}
+    def _differences(self, wanted: RepositoryContents, links: RepositoryLinks) -> list[Difference]:
+        name = links.name
+        tags = {str(link.tag): str(link.digest) for link in links.tags()}
+        layers = {str(link.digest) for link in links.layers()}
+        whole = {str(digest) for digest in links.revisions() if self.tree.find_blob(digest) is not None}
         moved = [tag for tag in wanted.tags.keys() & tags.keys() if wanted.tags[tag] != tags[tag]]
         return [
             *(Difference(DifferenceKind.OTHER, "tag", name, tag) for tag in sorted(moved)),

@@ -11,6 +11,7 @@ from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobInUse, BlobUnknown
 from entrepot.oci.reference import RepositoryName
+from entrepot.registry.adoption import WantedBlob
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor, BlobRecord
 from entrepot.registry.projects import require_project
@@ -58,7 +59,7 @@ class Blobs:
         """
         self.settings.require_writable()
         await self.lookup.prepare(name)
-        row = await self.lookup.find(source, partial(self._held, digest=digest))
+        row = await self.lookup.find(source, partial(self._held, digest=digest), WantedBlob(digest))
         if row is None:
             return None
         mounted = await self.metadata.write(partial(self._mount, name, row, actor), name="mount blob")
@@ -86,7 +87,7 @@ class Blobs:
     async def _find(self, name: RepositoryName, digest: Digest) -> rows.BlobRow:
         row = await rows.find_in(self.metadata, name, str(digest))
         if row is None:
-            row = await self.lookup.find(name, partial(self._held, digest=digest))
+            row = await self.lookup.find(name, partial(self._held, digest=digest), WantedBlob(digest))
         if row is None:
             raise BlobUnknown(detail={"digest": str(digest)})
         return row

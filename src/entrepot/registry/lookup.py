@@ -14,7 +14,7 @@ from entrepot.metadata import repositories
 from entrepot.metadata.database import Database
 from entrepot.oci.errors import NameUnknown
 from entrepot.oci.reference import RepositoryName
-from entrepot.registry.adoption import AdoptionGate
+from entrepot.registry.adoption import AdoptionGate, Wanted
 
 T = TypeVar("T")
 
@@ -26,26 +26,33 @@ class Lookup:
     metadata: Database
     gate: AdoptionGate
 
-    async def find(self, name: RepositoryName, question: Callable[[str], Awaitable[T | None]]) -> T | None:
-        """Ask `question` for a repository name as stored; None when no spelling has an answer."""
+    async def find(
+        self, name: RepositoryName, question: Callable[[str], Awaitable[T | None]], wanted: Wanted | None = None
+    ) -> T | None:
+        """Ask `question` for a repository name as stored; None when no spelling has an answer.
+
+        `wanted` says what the question is about, when that is less than the whole repository.
+        """
         found = await question(name)
         if found is not None:
             return found
-        return await self._find_again(name, question)
+        return await self._find_again(name, question, wanted)
 
-    async def _find_again(self, name: RepositoryName, question: Callable[[str], Awaitable[T | None]]) -> T | None:
-        if await self.prepare(name) and (found := await question(name)) is not None:
+    async def _find_again(
+        self, name: RepositoryName, question: Callable[[str], Awaitable[T | None]], wanted: Wanted | None
+    ) -> T | None:
+        if await self.prepare(name, wanted) and (found := await question(name)) is not None:
             return found
         alias = repositories.other_spelling(name)
         if alias is None or await repositories.find_exact(self.metadata, name) is not None:
             return None
         return await question(alias)
 
-    async def prepare(self, name: RepositoryName) -> bool:
+    async def prepare(self, name: RepositoryName, wanted: Wanted | None = None) -> bool:
         """Adopt what must be adopted before `name` is used, in either spelling; True when something was."""
-        adopted = await self.gate.ensure(name)
+        adopted = await self.gate.ensure(name, wanted)
         alias = repositories.other_spelling(name)
-        if alias is not None and await self.gate.ensure(RepositoryName.parse(alias)):
+        if alias is not None and await self.gate.ensure(RepositoryName.parse(alias), wanted):
             return True
         return adopted
 

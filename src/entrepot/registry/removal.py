@@ -19,6 +19,7 @@ class Removal:
     name: RepositoryName
     actor: Actor
     grace_seconds: float
+    on_disk: bool = True  #: registry:2's files say otherwise and must follow
 
     async def delete_tag(self, tag: Tag, tx: Transaction) -> None:
         """Remove a tag; the manifest stays.
@@ -31,7 +32,8 @@ class Removal:
         if digest is None:
             raise ManifestUnknown(detail={"name": self.name, "tag": tag})
         await self._untag(tx, repository, [tag], digest)
-        await outbox.add(tx, outbox.TAG_DELETED, repository=repository.name, tag=tag)
+        if self.on_disk:
+            await outbox.add(tx, outbox.TAG_DELETED, repository=repository.name, tag=tag)
         await events.add(tx, events.DELETE, repository=repository.name, actor=self.actor.name, digest=digest, tag=tag)
 
     async def delete_manifest(self, digest: Digest, tx: Transaction) -> None:
@@ -50,7 +52,9 @@ class Removal:
         names = await tags.of_manifest(tx, manifest.id)
         await self._untag(tx, repository, names, manifest.digest)
         await self._remove(tx, repository, manifest)
-        await outbox.add(tx, outbox.MANIFEST_DELETED, repository=repository.name, digest=manifest.digest, tags=names)
+        if self.on_disk:
+            gone = {"repository": repository.name, "digest": manifest.digest, "tags": names}
+            await outbox.add(tx, outbox.MANIFEST_DELETED, **gone)
         await events.add(tx, events.DELETE, repository=repository.name, actor=self.actor.name, digest=manifest.digest)
 
     async def _repository(self, tx: Transaction, reference: Tag | Digest) -> repositories.RepositoryRecord:

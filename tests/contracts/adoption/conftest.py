@@ -31,11 +31,18 @@ class Folder:
     root: Path
     stores: Stores
 
+    @classmethod
+    async def open(cls, root: Path) -> Folder:
+        """Open the metadata of a folder, made if they are missing."""
+        stores = await open_embedded(root / "entrepot")
+        await prepare(stores.metadata, Tree(root))
+        return cls(root, stores)
+
     @property
     def registry(self) -> Registry:
         """The registry over the folder."""
         store = FilesystemBlobStore(self.root)
-        gate = FolderGate(self.intake, ReportFile(self.root), names_seconds=0.3)
+        gate = FolderGate(self.intake, ReportFile(self.root), patience=0.3)
         return build_registry(
             metadata=self.stores.metadata,
             work=self.stores.work,
@@ -78,8 +85,6 @@ class Folder:
 @pytest.fixture
 async def folder(tmp_path: Path) -> AsyncIterator[Folder]:
     """An empty folder that is ours from the beginning."""
-    stores = await open_embedded(tmp_path / "entrepot")
-    await prepare(stores.metadata, Tree(tmp_path))
-    opened = Folder(tmp_path, stores)
+    opened = await Folder.open(tmp_path)
     yield opened
     await opened.stores.close()

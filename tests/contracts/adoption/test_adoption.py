@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from entrepot.adoption import state
 from entrepot.adoption.report import ProblemKind, ReportFile
+from entrepot.adoption.run import AdoptionRun, Progress
 from entrepot.adoption.state import AdoptionState
 from entrepot.metadata import contents, repositories
 from entrepot.oci import media_type as media_types
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import BlobUnknown, Denied, ManifestUnknown, Unavailable
+from entrepot.oci.errors import BlobInUse, BlobUnknown, Denied, ManifestUnknown, Unavailable
 from entrepot.oci.reference import RepositoryName, Tag
+from entrepot.projection.files import TreeFiles
 from entrepot.registry import layout
 from tests.contracts.adoption.conftest import Folder
 from tests.contracts.registry.images import ALICE, NAME, Pusher, descriptor, entry, image, index
@@ -96,22 +102,25 @@ async def test_the_catalog_waits_for_the_names_only(folder: Folder) -> None:
 
 async def test_an_interrupted_adoption_goes_on_where_it_stopped(folder: Folder) -> None:
     """What was adopted is not read again."""
-    await _fill(folder)
+    names = [f"more/r{number:02}" for number in range(12)]
+    for name in names:
+        await Pusher(folder.registry, RepositoryName.parse(name)).image("v1", name.encode())
+    await folder.project()
     await folder.lose_metadata()
-    run = folder.run()
-    stopped_after = []
 
-    def stop(progress: object) -> None:
-        if getattr(progress, "done", 0) == 1:
-            stopped_after.append(1)
-            raise KeyboardInterrupt
+    def stop(progress: Progress) -> None:
+        if progress.done == 1:
+            running.cancel()
 
-    object.__setattr__(run, "on_progress", stop)
-    with pytest.raises(KeyboardInterrupt):
-        await run.run()
+    running = asyncio.ensure_future(AdoptionRun(folder.intake, ReportFile(folder.root), stop).run())
+    with pytest.raises(asyncio.CancelledError):
+        await running
     assert await state.find(folder.stores.metadata) is AdoptionState.ADOPTING
+    left = await repositories.count_pending(folder.stores.metadata)
     progress = await folder.run().run()
-    assert (stopped_after, progress.done) == ([1], 2)
+    assert 0 < left < 12
+    assert progress.done == left
+    assert (await folder.registry.catalog.list(limit=20)).items == names
 
 
 async def test_broken_things_are_reported_and_the_rest_is_served(folder: Folder) -> None:
@@ -172,18 +181,174 @@ async def test_an_alias_of_registry2_is_followed(folder: Folder) -> None:
     assert (record.size, record.key) == (len(b"layer one"), str(content))
 
 
-async def test_what_registry2_wrote_meanwhile_is_taken_in(folder: Folder) -> None:
-    """A new tag, a moved tag and a new repository in the tree appear in the metadata."""
+async def test_a_pull_does_not_wait_for_its_repository(folder: Folder) -> None:
+    """A tag with its manifest and blobs is there at once; the rest of the repository is still to be adopted."""
+    pushed = await _fill(folder)
+    await folder.lose_metadata()
+    registry = folder.registry
+    found = await registry.manifests.get(NAME, Tag.parse("multi"), content=True)
+    assert found.content == pushed["multi"]
+    child = Digest.of(image(b"{}", b"layer one"))
+    assert (await registry.manifests.get(NAME, child, content=False)).digest == child
+    assert (await registry.blobs.get(NAME, Digest.of(b"layer one"))).size == len(b"layer one")
+    assert (await registry.blobs.get(NAME, Digest.of(b"layer two"))).size == len(b"layer two")
+    row = await repositories.find_exact(folder.stores.metadata, NAME)
+    assert row is not None
+    assert not row.adopted
+    assert (await contents.read(folder.stores.metadata, NAME)).tags.keys() == {"multi"}
+    assert (await registry.tags.list(NAME, limit=10)).items == ["latest", "multi"]
+    row = await repositories.find_exact(folder.stores.metadata, NAME)
+    assert row is not None
+    assert row.adopted
+
+
+async def test_what_is_not_there_is_unknown_without_reading_the_rest(folder: Folder) -> None:
+    """A wrong tag, digest or blob of a pending repository is answered at once, and writes only the repository's row."""
     await _fill(folder)
     await folder.lose_metadata()
+    registry, never = folder.registry, Digest.of(b"never")
+    for reference in (Tag.parse("never"), never):
+        with pytest.raises(ManifestUnknown):
+            await registry.manifests.get(NAME, reference, content=False)
+    with pytest.raises(BlobUnknown):
+        await registry.blobs.get(NAME, never)
+    before = folder.stores.metadata.statistics.transactions
+    with pytest.raises(ManifestUnknown):
+        await registry.manifests.get(NAME, Tag.parse("never"), content=False)
+    assert folder.stores.metadata.statistics.transactions == before
+    assert (await contents.read(folder.stores.metadata, NAME)).manifests == frozenset()
+
+
+async def test_the_long_spelling_is_not_answered_by_the_short_one(folder: Folder) -> None:
+    """Where a folder has both `x` and `library/x`, each has its own tags, also before they are adopted."""
+    await Pusher(folder.registry, RepositoryName.parse("both")).image("short", b"1")
+    await folder.project()
+    both = folder.root / layout.REPOSITORIES / "both"
+    shutil.copytree(both, folder.root / layout.REPOSITORIES / "library" / "both")
+    (folder.root / layout.REPOSITORIES / "library/both/_manifests/tags/short").rename(
+        folder.root / layout.REPOSITORIES / "library/both/_manifests/tags/long"
+    )
+    await folder.lose_metadata()
+    registry, long, short = folder.registry, RepositoryName.parse("library/both"), RepositoryName.parse("both")
+    with pytest.raises(ManifestUnknown):
+        await registry.manifests.get(long, Tag.parse("short"), content=False)
+    with pytest.raises(ManifestUnknown):
+        await registry.manifests.get(short, Tag.parse("long"), content=False)
+    await registry.manifests.get(long, Tag.parse("long"), content=False)
+    await registry.manifests.get(short, Tag.parse("short"), content=False)
+
+
+async def test_a_repository_is_read_by_one_process_at_a_time(folder: Folder) -> None:
+    """While another has it in hand a list waits; when that one dies it is adopted here."""
+    await _fill(folder)
+    await folder.lose_metadata()
+    registry = folder.registry
+    with folder.intake.claims.claim(NAME) as ours:
+        assert ours
+        assert await folder.intake.adopt(NAME) is None
+        with pytest.raises(Unavailable):
+            await registry.tags.list(NAME, limit=10)
+    assert (await registry.tags.list(NAME, limit=10)).items == ["latest", "multi"]
+
+
+async def test_two_runs_share_the_work(folder: Folder) -> None:
+    """The same folder adopted twice at once: everything is there, nothing was done twice."""
+    pushed = await _fill(folder)
+    await folder.lose_metadata()
+    one, other = await asyncio.gather(folder.run().run(), folder.run().run())
+    assert one.done + other.done == 3
+    assert one.manifests + other.manifests == 3 + 1 + 1 + 1 + 1
+    found = await folder.registry.manifests.get(NAME, Tag.parse("multi"), content=True)
+    assert found.content == pushed["multi"]
+
+
+async def test_an_image_that_lacked_a_blob_is_protected_when_it_is_healed(folder: Folder) -> None:
+    """A manifest refers to the blob that the folder had lost, also when the manifest itself is not pushed again."""
+    await _fill(folder)
+    missing = Digest.of(b"box")
+    (folder.root / layout.blob_data(missing)).unlink()
+    await folder.lose_metadata()
     await folder.run().run()
-    copied = folder.root / layout.REPOSITORIES / "copied"
-    (folder.root / layout.REPOSITORIES / "busybox").rename(copied)
-    moved = folder.root / layout.tag_current_link(NAME, Tag.parse("latest"))
-    child = Digest.of(image(b"{}", b"layer one"))
-    moved.write_text(str(child))
-    progress = await folder.run().refresh()
-    assert progress.problems == 0
-    assert (await folder.registry.manifests.get(NAME, Tag.parse("latest"), content=False)).digest == child
-    copy = RepositoryName.parse("copied")
-    assert (await folder.registry.tags.list(copy, limit=10)).items == ["1.0"]
+    name = RepositoryName.parse("busybox")
+    with pytest.raises(BlobUnknown):
+        await folder.registry.blobs.stat(name, missing)
+    await Pusher(folder.registry, RepositoryName.parse("somewhere/else")).blob(b"box")
+    assert (await folder.registry.blobs.get(name, missing)).size == len(b"box")
+    with pytest.raises(BlobInUse):
+        await folder.registry.blobs.delete(name, missing, actor=ALICE)
+
+
+async def test_a_manifest_that_lies_about_a_size_does_not_hide_the_blob(folder: Folder) -> None:
+    """Where sizes differ the bytes decide: a whole blob is served, whatever one manifest says."""
+    good = await folder.pusher.image("good", b"layer")
+    await folder.project()
+    lying = good.replace(b'"size": 5', b'"size": 6')
+    files = TreeFiles(folder.root)
+    files.put_manifest(NAME, Digest.of(lying), lying)
+    files.put_tag(NAME, Tag.parse("lying"), Digest.of(lying))
+    await folder.lose_metadata()
+    await folder.run().run()
+    assert (await folder.registry.blobs.get(NAME, Digest.of(b"layer"))).size == len(b"layer")
+    assert ProblemKind.WRONG_SIZE in {problem.kind for problem in ReportFile(folder.root).problems()}
+
+
+async def test_odd_files_and_folders_do_no_harm(folder: Folder) -> None:
+    """Hidden files, temporary files, huge links, bytes that are no text, links in a circle: reported or passed over."""
+    await _fill(folder)
+    repositories_folder = folder.root / layout.REPOSITORIES
+    own = repositories_folder / NAME
+    (own / "_manifests/tags/.DS_Store").write_bytes(b"x")
+    (own / "_layers/sha256/link.1234.tmp").write_bytes(b"x")
+    (repositories_folder / "Upper Case" / "_manifests").mkdir(parents=True)
+    (repositories_folder / os.fsdecode(b"\xff\xfe") / "_manifests").mkdir(parents=True)
+    (repositories_folder / "circle").symlink_to(repositories_folder)
+    huge = own / "_manifests/tags/huge/current/link"
+    huge.parent.mkdir(parents=True)
+    huge.write_bytes(b"sha256:" + b"a" * 10_000_000)
+    await folder.lose_metadata()
+    await folder.run().run()
+    problems = {(problem.kind, problem.repository) for problem in ReportFile(folder.root).problems()}
+    assert problems == {
+        (ProblemKind.INVALID_NAME, "Upper Case"),
+        (ProblemKind.INVALID_NAME, os.fsdecode(b"\xff\xfe")),
+        (ProblemKind.INVALID_LINK, NAME),
+    }
+    assert (await folder.registry.tags.list(NAME, limit=10)).items == ["latest", "multi"]
+    assert (await folder.registry.catalog.list(limit=10)).items == ["busybox", "deep/er/still", "team/app"]
+
+
+async def test_a_linked_folder_is_followed(folder: Folder) -> None:
+    """Repositories and blobs may lie elsewhere, behind symbolic links, as for registry:2."""
+    pushed = await _fill(folder)
+    elsewhere = folder.root.parent / f"{folder.root.name}-elsewhere"
+    elsewhere.mkdir()
+    for path in (layout.BLOBS, f"{layout.REPOSITORIES}/team"):
+        (folder.root / path).rename(elsewhere / Path(path).name)
+        (folder.root / path).symlink_to(elsewhere / Path(path).name)
+    await folder.lose_metadata()
+    await folder.run().run()
+    found = await folder.registry.manifests.get(NAME, Tag.parse("multi"), content=True)
+    assert found.content == pushed["multi"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
+async def test_folders_that_may_not_be_read_are_reported() -> None:
+    """One closed folder is named in the report, and everything beside it is adopted."""
+    with tempfile.TemporaryDirectory() as made:  # not below pytest's folder, which is closed to others
+        folder = await Folder.open(Path(made))
+        await _fill(folder)
+        (folder.root / layout.tags(NAME)).chmod(0)
+        (folder.root / layout.REPOSITORIES / "deep").chmod(0)
+        await folder.lose_metadata()
+        for path in (folder.root, folder.root / "entrepot", *(folder.root / "entrepot").rglob("*")):
+            os.chown(path, 65534, 65534)
+        os.seteuid(65534)
+        try:
+            progress = await folder.run().run()
+        finally:
+            os.seteuid(0)
+        assert progress.done == 2
+        problems = {(problem.kind, problem.subject) for problem in ReportFile(folder.root).problems()}
+        assert problems == {(ProblemKind.UNREADABLE, layout.tags(NAME)), (ProblemKind.UNREADABLE, "deep")}
+        assert (await folder.registry.catalog.list(limit=10)).items == ["busybox", "team/app"]
+        await folder.stores.close()

@@ -1,0 +1,94 @@
+"""Noticing at a start that another registry has written to the folder since we last looked.
+
+Blobs appear and go in a few hundred folders. The time of their last change is remembered while a server runs; a later
+one at the next start asks for a closer look: which blobs are there that the metadata do not know, and which known ones
+are gone. Tags that were moved between old images leave no such trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+
+from entrepot.adoption.presence import Presence, Seen
+from entrepot.adoption.tree import Tree
+from entrepot.metadata import blobs, manifests, settings
+from entrepot.metadata.database import Database, Transaction
+from entrepot.oci.digest import Digest
+
+_SEEN_KEY = "folder-seen"
+_FOREIGN_KEY = "folder-has-foreign-writes"
+_BLOBS_A_PIECE = 500
+#: A push that is going on writes its file before its row.
+_PUSH_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Foreign:
+    """What another registry did, as far as blobs show it."""
+
+    unknown: int = 0
+    seen: Seen = field(default_factory=Seen)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignWrites:
+    """Looks for traces of another registry."""
+
+    metadata: Database
+    tree: Tree
+
+    async def look(self) -> Foreign:
+        """Say what changed since `remember`, and make blobs missing whose bytes are gone."""
+        found = Foreign()
+        remembered = await settings.find(self.metadata, _SEEN_KEY)
+        if remembered is not None and await self._newest() > int(remembered):
+            found.unknown = await self._count_unknown(int(remembered))
+            found.seen = await Presence(self.metadata, self.tree).check()
+        if found.unknown or found.seen.lost:
+            await self.metadata.write(_set_foreign, name="folder changed")
+        return found
+
+    async def waiting(self) -> bool:
+        """Tell whether somebody has written what nobody has taken in since."""
+        return await settings.find(self.metadata, _FOREIGN_KEY) is not None
+
+    async def settle(self) -> None:
+        """Note that everything has been taken in."""
+        await self.remember()
+        await self.metadata.write(lambda tx: settings.remove(tx, _FOREIGN_KEY), name="folder settled")
+
+    async def remember(self) -> None:
+        """Count everything that is there by now as seen."""
+        newest = str(await self._newest())
+
+        async def put(tx: Transaction) -> None:
+            await settings.put(tx, _SEEN_KEY, newest)
+
+        if await settings.find(self.metadata, _SEEN_KEY) != newest:
+            await self.metadata.write(put, name="folder seen")
+
+    async def _count_unknown(self, since: int) -> int:
+        unknown = await self._unknown(self.tree.blobs_since(since))
+        if unknown:
+            await asyncio.sleep(_PUSH_SECONDS)
+        return len(await self._unknown(unknown))
+
+    async def _newest(self) -> int:
+        return await asyncio.to_thread(self.tree.newest_shard)
+
+    async def _unknown(self, digests: Iterable[Digest]) -> list[Digest]:
+        found: list[Digest] = []
+        walk = iter(digests)
+        while some := await asyncio.to_thread(lambda: list(islice(walk, _BLOBS_A_PIECE))):
+            names = [str(digest) for digest in some]
+            known = await manifests.known_contents(self.metadata, names)
+            known |= (await blobs.find_many(self.metadata, names)).keys()
+            found += [digest for digest in some if str(digest) not in known]
+        return found
+
+
+async def _set_foreign(tx: Transaction) -> None:
+    await settings.put(tx, _FOREIGN_KEY, "yes")

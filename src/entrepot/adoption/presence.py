@@ -1,0 +1,68 @@
+"""Whether the bytes of every known blob are there.
+
+registry:2's garbage collection, or a person, may have removed them while the folder was out of our hands. A client that
+is told such a blob exists does not push it, and the next image lacks a layer: so it must be unknown until it is pushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from entrepot.adoption.report import Problem, ProblemKind
+from entrepot.adoption.tree import Tree
+from entrepot.metadata import blobs
+from entrepot.metadata.blobs import StoredRow
+from entrepot.metadata.database import Database, Transaction
+from entrepot.oci.digest import Digest
+
+_BLOBS_A_PIECE = 1000
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a look at all blobs brought."""
+
+    lost: int = 0
+    found: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Looks at the file of every blob."""
+
+    metadata: Database
+    tree: Tree
+
+    async def check(self, on_piece: Callable[[], None] = lambda: None) -> Seen:
+        """Make blobs without their bytes missing, and missing ones live whose bytes are back."""
+        seen = Seen()
+        last = 0
+        while rows := await blobs.stored(self.metadata, after=last, limit=_BLOBS_A_PIECE):
+            last = rows[-1].id
+            there = await asyncio.to_thread(self._there, rows)
+            lost = [row for row, here in zip(rows, there, strict=True) if not here and row.state != blobs.MISSING]
+            found = [row for row, here in zip(rows, there, strict=True) if here and row.state == blobs.MISSING]
+            seen.lost += await self._set(lost, blobs.MISSING)
+            seen.found += await self._set(found, blobs.LIVE)
+            seen.problems += [await self._problem(row) for row in lost]
+            on_piece()
+        return seen
+
+    def _there(self, rows: Sequence[StoredRow]) -> list[bool]:
+        files = (self.tree.find_blob(Digest.parse(row.storage_key)) for row in rows)
+        return [file is not None and file.size == row.size for file, row in zip(files, rows, strict=True)]
+
+    async def _set(self, rows: Sequence[StoredRow], state: str) -> int:
+        return await self.metadata.write(partial(_set, rows, state), name="blobs seen") if rows else 0
+
+    async def _problem(self, row: StoredRow) -> Problem:
+        holders = await blobs.of_repositories(self.metadata, row.id, limit=1)
+        return Problem(ProblemKind.MISSING_BLOB, "".join(holders), row.digest, "its file is gone or has another size")
+
+
+async def _set(rows: Sequence[StoredRow], state: str, tx: Transaction) -> int:
+    return sum([await blobs.set_state(tx, row, state) for row in rows])
