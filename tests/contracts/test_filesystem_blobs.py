@@ -28,7 +28,7 @@ from entrepot.oci.errors import (
     UploadRangeInvalid,
 )
 from entrepot.registry.ports import UploadProgress
-from tests.contracts.blob_uploads import append, pieces_of, push, read, walk
+from tests.contracts.blob_uploads import append, each, pieces_of, push, read, walk
 from tests.support.disks import CountingFs, FailingFs, HookedFs, SlowFs, open_files
 
 Open = Callable[..., FilesystemBlobStore]
@@ -393,6 +393,29 @@ async def test_leaving_a_stream_early_closes_the_file(open_store: Open, tmp_path
     assert len(open_files(tmp_path)) == 1
     await stream.aclose()
     assert open_files(tmp_path) == []
+
+
+async def test_the_event_loop_neither_hashes_nor_waits_for_the_disk(open_store: Open) -> None:
+    """Writes, reads, syncs and renames are made by threads, and hashing costs the loop's own thread next to nothing."""
+    callers: dict[str, set[bool]] = {}
+    loop_thread = threading.get_ident()
+
+    def note(name: str, _: tuple[object, ...]) -> None:
+        callers.setdefault(name, set()).add(threading.get_ident() == loop_thread)
+
+    store = open_store(HookedFs(note))
+    data = random.Random(0).randbytes(64 * 1024 * 1024)
+    pieces = [data[start : start + (1 << 20)] for start in range(0, len(data), 1 << 20)]
+    await store.start_upload("large")
+    callers.clear()
+    of_loop, of_all = time.thread_time(), time.process_time()
+    await store.append("large", each(pieces), offset=0, algorithm="sha256")
+    of_loop, of_all = time.thread_time() - of_loop, time.process_time() - of_all
+    await store.seal("large", Digest.of(data))
+    await store.publish("large", Digest.of(data))
+    assert await read(store, str(Digest.of(data))) == data
+    assert of_loop < of_all / 2, (of_loop, of_all)
+    assert [callers[name] for name in ("write", "read", "sync", "rename")] == [{False}] * 4
 
 
 async def test_no_more_file_calls_at_once_than_allowed(open_store: Open) -> None:
