@@ -78,7 +78,13 @@ class Client:
         connection = http.client.HTTPConnection("localhost", timeout=self.timeout)
         connection.sock = self.connect()
         chunked = body is not None and not isinstance(body, bytes)
-        connection.request(method, path, body, {**self.headers, **(headers or {})}, encode_chunked=chunked)
+        try:
+            connection.request(method, path, body, {**self.headers, **(headers or {})}, encode_chunked=chunked)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # an early answer ended the sending; it is there to be read
+        except BaseException:
+            connection.close()
+            raise
         return Exchange(connection)
 
     def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:

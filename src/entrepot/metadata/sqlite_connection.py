@@ -88,7 +88,8 @@ def _connect(path: Path, mode: str, *pragmas: str) -> sqlite3.Connection:
                 )
             )
         )
-        for pragma in (f"busy_timeout = {PATIENCE_MS}", *pragmas):
+        # Temporary files would go to /var/tmp or /tmp, which a container may lack or have read-only.
+        for pragma in (f"busy_timeout = {PATIENCE_MS}", "temp_store = MEMORY", *pragmas):
             connection.execute(f"PRAGMA {pragma}").close()
         stack.pop_all()
     return connection

@@ -41,6 +41,7 @@ async def test_the_writer_syncs_as_asked(tmp_path: Path, durability: Durability,
         assert await pragma(database, "wal_autocheckpoint") == sqlite_connection.CHECKPOINT_PAGES
         assert await pragma(database, "journal_size_limit") == sqlite_connection.WAL_LIMIT_BYTES
         assert await pragma(database, "busy_timeout") == sqlite_connection.PATIENCE_MS
+        assert await pragma(database, "temp_store") == 2  # MEMORY
     finally:
         await database.close()
 
