@@ -474,7 +474,7 @@ def test_page_sizes_below_one_mean_the_usual(load_text: Load, written: str, effe
 def test_sparse_indexes_by_either_key(load_text: Load, rules: str, *, sparse: bool) -> None:
     """Our own key, or registry:3's."""
     config = load_text(f"{MINIMAL}validation: {{manifests: {{indexes: {rules}}}}}").config
-    assert config.sparse_indexes is sparse
+    assert config.validation.manifests.indexes.require("amd64", "linux") is not sparse
 
 
 def test_the_level_is_found_in_its_old_place(load_text: Load) -> None:

@@ -123,9 +123,3 @@ class Config(Section):
         """How many file operations one web process may do at a time: its share of `storage.filesystem.maxthreads`."""
         filesystem = self.storage.filesystem
         return 1 if filesystem is None else max(1, filesystem.maxthreads // self.web_processes)
-
-    @property
-    def sparse_indexes(self) -> bool:
-        """Whether an index may be pushed without its images."""
-        indexes = self.validation.manifests.indexes
-        return indexes.sparse or indexes.platforms == "none"

@@ -62,7 +62,7 @@ class Cache(Section):
     layerinfo: Text = ""
     """Old name of `blobdescriptor`."""
     blobdescriptorsize: Count = 10_000
-    """Descriptors kept in memory."""
+    """Descriptors that registry:2 keeps in memory. Not needed, as above."""
 
     @property
     def kind(self) -> str:
