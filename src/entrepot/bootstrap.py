@@ -19,6 +19,7 @@ from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import build_access, prepare_access
 from entrepot.adoption.gate import FolderGate
 from entrepot.adoption.intake import Intake
+from entrepot.adoption.leftovers import Leftovers
 from entrepot.adoption.note import leave_note
 from entrepot.adoption.report import ReportFile
 from entrepot.adoption.rights import require_rights
@@ -149,6 +150,7 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
             store=parts.store,
             read_only=parts.read_only,
             age=purging.age,
+            leftovers=Leftovers(parts.intake.tree),
             dry_run=purging.dryrun,
         )
         found.append(Job(name="upload-purging", run=purge.run, interval=purging.interval))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -24,11 +26,45 @@ def require_rights(root: Path) -> None:
     Raises:
         FolderNotUsable: They cannot; the message says which commands help.
     """
-    if not root.exists():
+    if not _exists(root):
         return  # making it will tell
     for folder in (root, *islice(_folders(root), _SAMPLE)):
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise FolderNotUsable(_advice(root, folder))
+    _require_one_device(root)
+
+
+def _exists(root: Path) -> bool:
+    try:
+        return root.exists()
+    except PermissionError:
+        return False
+
+
+def _require_one_device(root: Path) -> None:
+    """Try whether a file can be moved to the blobs: uploads are received elsewhere in the root and then moved there."""
+    blobs, uploads = root / layout.BLOBS, root / layout.UPLOADS
+    if not blobs.is_dir():
+        return
+    probe = (uploads if uploads.is_dir() else root) / f"probe-{secrets.token_hex(8)}"
+    moved = blobs / f"{probe.name}.tmp"
+    try:
+        probe.touch()
+        probe.replace(moved)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise FolderNotUsable(_one_device_advice(root)) from None
+    finally:
+        probe.unlink(missing_ok=True)
+        moved.unlink(missing_ok=True)
+
+
+def _one_device_advice(root: Path) -> str:
+    return (
+        f"{root / layout.BLOBS} is on another device, or another mount, than {root}: a received blob could not be "
+        f"moved there. Mount or link the whole of {root} instead, or make {root / layout.UPLOADS} a symbolic link to "
+        f"an empty folder on the device of the blobs"
+    )
 
 
 def _folders(root: Path) -> Iterator[Path]:

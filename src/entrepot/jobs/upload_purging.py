@@ -1,7 +1,8 @@
 """Removes uploads that nobody finished (`storage.maintenance.uploadpurging`).
 
 An upload is abandoned when for the given age neither its row nor its file was touched: a client may send for hours
-without ending a request, and the file shows it. Files without a row, and rows without a file, go as well.
+without ending a request, and the file shows it. Files without a row, and rows without a file, go as well. So do the
+uploads that registry:2 left in a folder which is ours now, by registry:2's own rule (`adoption.leftovers`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from entrepot.adoption.leftovers import Leftovers, remove
 from entrepot.metadata import clock, sessions
 from entrepot.metadata.database import Database, Transaction
 from entrepot.registry.ports import BlobStore
@@ -28,6 +30,7 @@ class UploadPurging:
     store: BlobStore
     read_only: Callable[[], bool]
     age: float
+    leftovers: Leftovers | None = None
     dry_run: bool = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -41,6 +44,7 @@ class UploadPurging:
                 break
             await self._remove(ids)
             purged += len(ids)
+        purged += await self._remove_leftovers(stop)
         _log.info("purged uploads", extra={"count": purged, "dry_run": self.dry_run})
 
     async def abandoned(self) -> list[str]:
@@ -57,6 +61,19 @@ class UploadPurging:
 
     async def _idle(self, before: int) -> list[str]:
         return await sessions.idle(self.work, before=before, limit=1_000_000)
+
+    async def _remove_leftovers(self, stop: asyncio.Event) -> int:
+        if self.leftovers is None:
+            return 0
+        folders = await asyncio.to_thread(self.leftovers.abandoned, self.age)
+        if self.dry_run and folders:
+            _log.info("these uploads would be purged", extra={"uploads": [str(folder) for folder in folders]})
+            return len(folders)
+        for number, folder in enumerate(folders):
+            if stop.is_set():
+                return number
+            await asyncio.to_thread(remove, folder)
+        return len(folders)
 
     async def _remove(self, ids: list[str]) -> None:
         if self.dry_run:

@@ -331,7 +331,6 @@ async def test_a_linked_folder_is_followed(folder: Folder) -> None:
     assert found.content == pushed["multi"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
 async def test_folders_that_may_not_be_read_are_reported() -> None:
     """One closed folder is named in the report, and everything beside it is adopted."""
     with tempfile.TemporaryDirectory() as made:  # not below pytest's folder, which is closed to others

@@ -1,0 +1,64 @@
+"""Uploads that registry:2 left open are purged by registry:2's rule."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
+from entrepot.adoption.leftovers import Leftovers
+from entrepot.adoption.tree import Tree
+from entrepot.jobs.upload_purging import UploadPurging
+from entrepot.registry import layout
+from tests.contracts.adoption.conftest import Folder
+
+HOUR = 3600.0
+
+
+def _upload(folder: Folder, repository: str, upload: str, begun: str | None) -> Path:
+    """Leave an upload as registry:2 does."""
+    made = folder.root / layout.REPOSITORIES / repository / "_uploads" / upload
+    (made / "hashstates" / "sha256").mkdir(parents=True)
+    (made / "hashstates" / "sha256" / "0").write_bytes(b"sha\x03")
+    (made / "data").write_bytes(b"half a blob")
+    if begun is not None:
+        (made / "startedat").write_text(begun)
+    return made
+
+
+def _ago(hours: float) -> str:
+    return (datetime.now(UTC) - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _purging(folder: Folder, *, dry_run: bool = False) -> UploadPurging:
+    return UploadPurging(
+        work=folder.stores.work,
+        store=FilesystemBlobStore(folder.root),
+        read_only=lambda: False,
+        age=168 * HOUR,
+        leftovers=Leftovers(Tree(folder.root)),
+        dry_run=dry_run,
+    )
+
+
+async def test_old_uploads_of_registry2_go(folder: Folder) -> None:
+    """By the time they were begun; young ones stay, and so do those that do not say when."""
+    old = _upload(folder, "team/app", "old", _ago(169))
+    only = _upload(folder, "never/pushed", "old", "2020-01-01T10:00:00+02:00")
+    young = _upload(folder, "team/app", "young", _ago(167))
+    silent = [_upload(folder, "team/app", "silent", None), _upload(folder, "team/app", "odd", "yesterday")]
+    await _purging(folder).run(asyncio.Event())
+    assert [path.exists() for path in (old, only, young, *silent)] == [False, False, True, True, True]
+
+
+async def test_a_dry_run_removes_nothing(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    """It names what would go."""
+    old = _upload(folder, "team/app", "old", _ago(169))
+    with caplog.at_level("INFO"):
+        await _purging(folder, dry_run=True).run(asyncio.Event())
+    assert old.exists()
+    (named,) = [record.uploads for record in caplog.records if hasattr(record, "uploads")]
+    assert named == [str(old)]

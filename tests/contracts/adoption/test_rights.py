@@ -1,0 +1,45 @@
+"""A folder that cannot be used is refused before anything in it is touched, with what to do about it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from entrepot.adoption.rights import FolderNotUsable, require_rights
+from entrepot.registry import layout
+from tests.support.mounts import small_disk
+
+
+def test_a_folder_of_ours_is_usable(tmp_path: Path) -> None:
+    """Nothing is left behind by the question."""
+    (tmp_path / layout.BLOBS / "sha256").mkdir(parents=True)
+    require_rights(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_blobs_on_another_device_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    """A start would look well and every push fail; the advice that is given works."""
+    blobs = tmp_path / layout.BLOBS
+    blobs.parent.mkdir(parents=True)
+    with small_disk(blobs, "size=1m"):
+        with pytest.raises(FolderNotUsable, match="another device"):
+            require_rights(tmp_path)
+        (blobs / "uploads").mkdir()
+        (tmp_path / "entrepot").mkdir()
+        (tmp_path / layout.UPLOADS).symlink_to(blobs / "uploads")
+        require_rights(tmp_path)
+
+
+def test_blobs_on_another_mount_of_the_same_device_are_refused(tmp_path: Path) -> None:
+    """A bind mount has the same device number, and yet no file can be moved into it."""
+    elsewhere, blobs = tmp_path / "elsewhere", tmp_path / "root" / layout.BLOBS
+    for folder in (elsewhere, blobs):
+        folder.mkdir(parents=True)
+    subprocess.run(["mount", "--bind", elsewhere, blobs], check=True)
+    try:
+        with pytest.raises(FolderNotUsable, match="another mount"):
+            require_rights(tmp_path / "root")
+    finally:
+        subprocess.run(["umount", blobs], check=True)
