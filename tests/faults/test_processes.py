@@ -160,6 +160,16 @@ def test_ctrl_c_stops_like_sigterm(server: Server) -> None:
     assert not psutil.wait_procs(family, timeout=5)[1]
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.1, 0.3])
+def test_stopping_right_after_the_start_is_quick(pause: float) -> None:
+    """A worker or the job process that is still starting does not hold up the end."""
+    with Server({"auth": {"none": {}}}) as server:
+        time.sleep(pause)
+        begun = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begun < 12
+
+
 def test_a_second_instance_on_the_same_port_says_so(server: Server) -> None:
     """A second serve on the same address ends at once with exit code 1 and a sentence; the first goes on."""
     with pytest.raises(

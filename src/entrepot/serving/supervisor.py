@@ -39,7 +39,7 @@ _TICK_SECONDS: Final = 1.0
 #: So often in a row a part may fail to become ready before `serve` gives up and says why.
 _MAX_FAILURES: Final = 5
 #: Between the first answer of a new web server and the end of the old one.
-_HANDOVER_SECONDS: Final = 0.5
+_HANDOVER_SECONDS: Final = 1.0
 _LAST_SECONDS: Final = 5.0
 
 
@@ -190,10 +190,11 @@ class Supervisor:
         if self._stopping:
             self._finish_jobs()
         elif notice.role == WEB:
-            self._on_web_ready()
+            self._on_web_ready(child)
 
-    def _on_web_ready(self) -> None:
-        if len(self._running(WEB)) > 1:
+    def _on_web_ready(self, child: Child) -> None:
+        running = self._running(WEB)
+        if len(running) > 1 and child is running[-1]:
             self._retire_at = time.monotonic() + _HANDOVER_SECONDS
         if not self._announced:
             await_listener(self._house.address)

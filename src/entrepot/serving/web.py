@@ -11,10 +11,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
+from entrepot.serving.handover import prefer_newest
+from entrepot.serving.listeners import once_listening
 from entrepot.serving.process import die_with_parent
 from entrepot.serving.web_limits import LONGEST_DRAIN_SECONDS
 
 if TYPE_CHECKING:
+    import socket
+
     from entrepot.serving.certificates import ServerTls
     from entrepot.serving.settings import Address, HttpSettings, Surroundings
 
@@ -25,7 +29,6 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 #: A worker that cannot start says so and waits: Granian would start the next one at once.
 _FAILURE_PAUSE_SECONDS: Final = 3.0
-_SOCKET_PAUSE_SECONDS: Final = 0.005
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +71,10 @@ def run_web(
         workers_kill_timeout=LONGEST_DRAIN_SECONDS,
     )
     _configure_log(surroundings)
-    server.serve(target_loader=functools.partial(load_worker, os.getpid(), surroundings), wrap_loader=False)
+    server.serve(
+        target_loader=functools.partial(load_worker, os.getpid(), surroundings, 0 if address.unix else workers),
+        wrap_loader=False,
+    )
 
 
 def _ssl_arguments(tls: ServerTls | None) -> tuple[Any, ...]:
@@ -85,20 +91,27 @@ def _configure_log(surroundings: Surroundings) -> None:
     logs.configure(surroundings.log)
 
 
-def load_worker(parent: int, surroundings: Surroundings) -> WebWorker:
+def load_worker(parent: int, surroundings: Surroundings, sockets: int) -> WebWorker:
     """Make the application of one worker; called by Granian in the worker's process."""
     die_with_parent(parent)
-    return WebWorker(surroundings)
+    return WebWorker(surroundings, sockets)
 
 
 class WebWorker:
     """The ASGI application that Granian sees: it opens the real one when the worker starts, closes it at the end."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: Surroundings, sockets: int) -> None:
+        """Get ready to open it.
+
+        Args:
+            surroundings: What it needs.
+            sockets: How many listening sockets a server of this port has; 0 on a Unix socket.
+        """
         from entrepot.serving.worker_runtime import WorkerRuntime  # noqa: PLC0415 - workers only
 
         self._runtime = WorkerRuntime(surroundings)
         self._surroundings = surroundings
+        self._sockets = sockets
         self._stack = AsyncExitStack()
         self._application: Application | None = None
 
@@ -117,12 +130,20 @@ class WebWorker:
             await send({"type": "lifespan.startup.failed", "message": ""})
             return
         await send({"type": "lifespan.startup.complete"})
-        # The loop rests until the server has opened its socket; if that fails (TLS), we do not get here.
-        await asyncio.sleep(_SOCKET_PAUSE_SECONDS)
-        self._runtime.ready()
+        announcing = asyncio.create_task(self._announce())
         await receive()
+        announcing.cancel()
         await self._stack.aclose()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _announce(self) -> None:
+        """Say that this worker serves, once it does: the server opens its socket after the application."""
+        if self._sockets:
+            await once_listening(self._steer)
+        self._runtime.ready()
+
+    def _steer(self, listener: socket.socket) -> None:
+        prefer_newest(listener, self._sockets)
 
     async def _open(self) -> bool:
         """Open the application; when it cannot be, tell the supervisor why."""
