@@ -31,7 +31,9 @@ class FolderAdoption:
         self._report = report
         self._foreign = ForeignWrites(intake.metadata, intake.tree)
         self._done = metrics.gauge("entrepot_adoption_repositories", "Repositories adopted by this run.")
-        self._total = metrics.gauge("entrepot_adoption_repositories_total", "Repositories that this run has to adopt.")
+        self._total = metrics.gauge(
+            "entrepot_adoption_repositories_expected", "Repositories that this run has to adopt."
+        )
         self._manifests = metrics.gauge("entrepot_adoption_manifests", "Manifests adopted by this run.")
         self._problems = metrics.gauge("entrepot_adoption_problems", "Broken things found by this run.")
         self._logged = time.monotonic()

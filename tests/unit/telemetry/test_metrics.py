@@ -2,12 +2,14 @@
 
 import multiprocessing
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from entrepot.telemetry import instruments
 from entrepot.telemetry.exposition import render
 from entrepot.telemetry.health_flag import HealthFlag
 from entrepot.telemetry.instruments import Family, Metrics
@@ -159,3 +161,11 @@ def test_the_health_flag_says_what_is_wrong_and_goes(tmp_path: Path) -> None:
     flag.write({})
     assert flag.problems() == {}
     flag.write({})
+
+
+def test_no_gauge_has_the_suffix_of_a_counter_or_histogram() -> None:
+    """Prometheus's tools take `_total` for a counter, whose rate means something."""
+    sources = Path(instruments.__file__).parents[1].rglob("*.py")
+    names = [name for path in sources for name in re.findall(r'\.gauge\(\s*"(\w+)"', path.read_text())]
+    assert "entrepot_adoption_repositories" in names
+    assert [name for name in names if name.endswith(("_total", "_count", "_sum", "_bucket"))] == []
