@@ -148,7 +148,7 @@ class HostLease:
     def _another(self, record: dict[str, object]) -> AnotherHost:
         return AnotherHost(
             f"{self._path.parent} is in use by host {record.get('name')!r} and can serve one host only: stop Entrepot "
-            "there first, or use PostgreSQL and an object store to serve from several hosts"
+            "there first; to keep serving while one is replaced, run several replicas on one host"
         )
 
     def _keep(self) -> None:

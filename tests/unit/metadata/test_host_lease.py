@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -32,10 +33,11 @@ def test_two_processes_of_one_host_share_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_second_host_is_refused_while_the_first_lives(tmp_path: Path) -> None:
-    """The message names the other host and the way out."""
+    """The message names the other host and the ways out that this version has."""
     lease = HostLease.take(tmp_path, HERE, TIMES)
-    with pytest.raises(AnotherHost, match=r"'here'.*stop Entrepot there"):
+    with pytest.raises(AnotherHost, match=r"'here'.*stop Entrepot there.*replicas on one host") as refusal:
         HostLease.take(tmp_path, THERE, TIMES)
+    assert not {"PostgreSQL", "object store"} & set(re.findall("PostgreSQL|object store", str(refusal.value)))
     lease.require()
     lease.release()
 
