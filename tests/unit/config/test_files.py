@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from entrepot.adapters.identity.foreign_tokens import ALGORITHMS
 from entrepot.config import Report, check
+from entrepot.config.schema.auth import SIGNING_ALGORITHMS
 
 Check = Callable[[str], Report]
 
@@ -193,6 +195,18 @@ def test_the_issuers_keys_are_looked_at(check_text: Check, tmp_path: Path) -> No
     assert "holds no JSON Web Key Set" in only(check_text(token(f"jwks: {empty}")))
     assert "holds no JSON Web Key Set" in only(check_text(token(f"jwks: {key}")))
     assert "cannot read /no/such" in only(check_text(token("rootcertbundle: /no/such")))
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "none", "RS1"])
+def test_an_algorithm_that_serve_would_refuse_is_told(check_text: Check, tmp_path: Path, algorithm: str) -> None:
+    """Whoever can check a token of `HS256` can make one: serve does not start with it, and so check says so."""
+    certificate, _ = make_pair(tmp_path, "issuer")
+    problem = only(check_text(token(f"rootcertbundle: {certificate}, signingalgorithms: [ES256, {algorithm}]")))
+    assert "auth.token.signingalgorithms" in problem
+    assert f"{algorithm} cannot be used; choose from RS256" in problem
+    assert SIGNING_ALGORITHMS == ALGORITHMS
+    for each in ALGORITHMS:
+        assert check_text(token(f"rootcertbundle: {certificate}, signingalgorithms: [{each}]")).problems == []
 
 
 def storage(folder: Path) -> str:

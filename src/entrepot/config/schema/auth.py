@@ -2,12 +2,23 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from entrepot.config.section import Choice, Section
-from entrepot.config.values import Duration, Flag, Text, as_plain_text
+from entrepot.config.values import Duration, Flag, Text, as_plain_text, refuse
 
 Algorithm = Annotated[Literal["ES256", "EdDSA"], BeforeValidator(as_plain_text)]
+#: What may sign another issuer's tokens: every algorithm whose signer keeps a secret that the verifier does not have.
+SIGNING_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+
+def _check_signing(algorithm: str) -> str:
+    if algorithm not in SIGNING_ALGORITHMS:
+        raise refuse(f"{algorithm} cannot be used; choose from {', '.join(SIGNING_ALGORITHMS)}")
+    return algorithm
+
+
+SigningAlgorithm = Annotated[Text, AfterValidator(_check_signing)]
 
 
 class Silly(Section):
@@ -47,7 +58,7 @@ class TokenAuth(Section):
     """PEM file with the certificates, or public keys, that tokens may be signed with. This or `jwks` is required."""
     jwks: Text = ""
     """JSON Web Key Set file with the public keys that tokens may be signed with."""
-    signingalgorithms: tuple[Text, ...] = ()
+    signingalgorithms: tuple[SigningAlgorithm, ...] = ()
     """Signature algorithms to accept. Empty: every asymmetric one that we know."""
     autoredirect: Flag = False
     """Makes the realm out of the request's Host and `autoredirectpath`."""
