@@ -90,3 +90,10 @@ async def test_anonymous_callers_mount_nothing(private: App) -> None:
     answer = await mount(private.client(), "bob/app", "secret/base")
     assert (answer.status, answer.codes) == (401, ["UNAUTHORIZED"])
     assert 'scope="repository:bob/app:pull,push"' in answer["WWW-Authenticate"]
+
+
+async def test_a_mount_without_a_source_uses_the_rights_of_the_account(private: App) -> None:
+    """The client cannot have asked for a scope on a place it does not know; so its token need not name that place."""
+    robin = await private.account("robin", ("*", "*"))
+    client = await private.bearer(robin, "repository:team/app:pull,push")
+    assert (await mount(client, "team/app", None)).status == 201
