@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
@@ -32,17 +30,6 @@ class ManifestRow:
     digest: str
     media_type: str
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReferrerRow:
-    """What a list of referrers says of one manifest."""
-
-    digest: str
-    media_type: str
-    size: int
-    artifact_type: str | None
-    annotations: dict[str, str]
 
 
 _M = manifests.c
@@ -171,49 +158,10 @@ _REMOVE_CONTENT = Query(
     ),
     "manifests.remove_content",
 )
-_REFERRER_COLUMNS = (_M.digest, _M.media_type, _M.size, _M.artifact_type, _M.annotations)
-
-
-def _referrers(*columns: ColumnElement[Any]) -> Select[Any]:
-    return (
-        select(*columns)
-        .select_from(repositories)
-        .join(manifests, _M.repository_id == repositories.c.id)
-        .where(
-            repositories.c.name == bindparam("repository"),
-            _M.subject == bindparam("subject"),
-            _M.digest > bindparam("last"),
-        )
-        .order_by(_M.digest)
-        .limit(bindparam("limit"))
-    )
-
-
-_OF_TYPE = _M.artifact_type == bindparam("artifact_type")
-_ALL_REFERRERS = Query(_referrers(*_REFERRER_COLUMNS), "manifests.referrers")
-_REFERRERS_OF_TYPE = Query(_referrers(*_REFERRER_COLUMNS).where(_OF_TYPE), "manifests.referrers_of_type")
-_SIZES_OF_REFERRERS = Query(_referrers(_M.size), "manifests.referrer_sizes")
-_SIZES_OF_TYPE = Query(_referrers(_M.size).where(_OF_TYPE), "manifests.referrer_sizes_of_type")
-_SIZES = Query(
-    select(_M.digest, _M.size)
-    .where(_M.repository_id == bindparam("repository_id"), in_list(_M.digest, "digests"))
-    .order_by(_M.digest),
-    "manifests.sizes",
-)
-_CHILD_DESCRIPTIONS = Query(
-    select(*_REFERRER_COLUMNS)
-    .where(_M.repository_id == bindparam("repository_id"), in_list(_M.digest, "digests"))
-    .order_by(_M.digest),
-    "manifests.described",
-)
 
 
 def _record(row: Row | None) -> ManifestRow | None:
     return None if row is None else ManifestRow(*row)
-
-
-def _referrer(row: Row) -> ReferrerRow:
-    return ReferrerRow(row[0], row[1], row[2], row[3], json.loads(row[4]) if row[4] else {})
 
 
 async def by_tag(reader: Reader, repository: str, tag: str) -> ManifestRow | None:
@@ -337,41 +285,3 @@ async def remove(tx: Transaction, manifest: ManifestRow) -> None:
     await drop_references(tx, manifest.id)
     await tx.execute(_REMOVE, manifest_id=manifest.id)
     await tx.execute(_REMOVE_CONTENT, digest=manifest.digest)
-
-
-async def referrers(
-    reader: Reader, repository: str, subject: str, *, artifact_type: str | None, limit: int, last: str, most_bytes: int
-) -> tuple[list[ReferrerRow], bool]:
-    """Return manifests whose subject is `subject`, ordered by digest after `last`, and whether more follow.
-
-    Up to `limit` of them, and no more than have `most_bytes` together, but one at least: a manifest may consist of
-    annotations, all of which the list repeats.
-    """
-    wanted = {"repository": repository, "subject": subject, "last": last}
-    if artifact_type is not None:
-        wanted["artifact_type"] = artifact_type
-    sizes_query, query = (
-        (_SIZES_OF_REFERRERS, _ALL_REFERRERS) if artifact_type is None else (_SIZES_OF_TYPE, _REFERRERS_OF_TYPE)
-    )
-    sizes = [row[0] for row in await reader.all(sizes_query, limit=limit + 1, **wanted)]
-    kept = max(_fitting(sizes[:limit], most_bytes), min(len(sizes), 1))
-    rows = await reader.all(query, limit=kept, **wanted) if kept else []
-    return [_referrer(row) for row in rows], len(sizes) > kept
-
-
-async def described(
-    reader: Reader, repository_id: int, digests: Sequence[str], *, most_bytes: int
-) -> list[ReferrerRow]:
-    """Return those of `digests` that are manifests of a repository, as a list of referrers would show them.
-
-    No more of them than have `most_bytes` together.
-    """
-    found = await reader.all(_SIZES, repository_id=repository_id, digests=list(digests))
-    kept = [row[0] for row in found[: _fitting([row[1] for row in found], most_bytes)]]
-    rows = await reader.all(_CHILD_DESCRIPTIONS, repository_id=repository_id, digests=kept) if kept else []
-    return [_referrer(row) for row in rows]
-
-
-def _fitting(sizes: Sequence[int], most: int) -> int:
-    """Count how many of the first sizes stay within `most` together."""
-    return sum(total <= most for total in accumulate(sizes))

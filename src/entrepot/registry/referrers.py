@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from entrepot.metadata import manifests as rows
+from entrepot.metadata import manifests
+from entrepot.metadata import referrers as rows
 from entrepot.metadata.database import Database
 from entrepot.oci import manifest as oci_manifest
 from entrepot.oci.descriptor import Descriptor
@@ -55,7 +56,7 @@ class Referrers:
         self, stored_name: str, *, digest: Digest, artifact_type: str | None, limit: int, last: str
     ) -> tuple[Sequence[Descriptor], bool] | None:
         """Return None rather than nothing, so that the other spelling of the name is asked."""
-        found, more = await rows.referrers(
+        found, more = await rows.page(
             self.metadata,
             stored_name,
             str(digest),
@@ -69,8 +70,8 @@ class Referrers:
     async def _fallback(self, name: RepositoryName, digest: Digest, artifact_type: str | None) -> Sequence[Descriptor]:
         """Return the entries of the fallback tag's index that the list of referrers does not find by subject."""
         tag = fallback_tag(digest)
-        row = await self.lookup.find(name, partial(rows.by_tag, self.metadata, tag=tag))
-        content = None if row is None else await rows.content(self.metadata, row.digest)
+        row = await self.lookup.find(name, partial(manifests.by_tag, self.metadata, tag=tag))
+        content = None if row is None else await manifests.content(self.metadata, row.digest)
         if row is None or content is None:
             return []
         try:
