@@ -10,8 +10,7 @@ from entrepot.access.tokens import SERVICE
 from entrepot.oci.errors import Unauthorized
 from entrepot.oci.scope import format_scopes
 
-#: Where registry:2's `autoredirect` sends clients, on the host they asked.
-AUTOREDIRECT_PATH = "/auth/token"
+#: Where our own token service is, below `http.prefix`.
 TOKEN_PATH = "/token"  # noqa: S105 - a path
 
 

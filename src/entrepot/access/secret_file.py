@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from entrepot.metadata.durable import sync
+
 
 def create_once(path: Path, content: Callable[[], bytes]) -> bool:
     """Make the file unless it exists; True for the one process that made it.
@@ -25,8 +27,8 @@ def create_once(path: Path, content: Callable[[], bytes]) -> bool:
         return False
     finally:
         draft.unlink(missing_ok=True)
-        sync_folder(path.parent)
-    sync_folder(path.parent.parent)
+        sync(path.parent)
+    sync(path.parent.parent)
     return True
 
 
@@ -34,16 +36,7 @@ def remove(path: Path) -> None:
     """Remove the file for good, if it is there."""
     if path.exists():
         path.unlink(missing_ok=True)
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was made or removed in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(path.parent)
 
 
 def _write_private(path: Path, content: bytes) -> None:

@@ -13,8 +13,6 @@ from entrepot.metadata.errors import AwaitInsideTransaction
 
 T = TypeVar("T")
 
-_MESSAGE = "a write transaction awaited something that is not the database; do it before or after the transaction"
-
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that must not suspend and return its result.
@@ -27,12 +25,12 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     except StopIteration as done:
         return cast("T", done.value)
     try:
-        coroutine.throw(AwaitInsideTransaction(_MESSAGE))
+        coroutine.throw(AwaitInsideTransaction())
     except StopIteration:
         pass
     finally:
         coroutine.close()
-    raise AwaitInsideTransaction(_MESSAGE)
+    raise AwaitInsideTransaction
 
 
 def forbid_event_loop() -> None:
@@ -42,4 +40,4 @@ def forbid_event_loop() -> None:
 
 class _ForbiddenLoop:
     def __getattr__(self, name: str) -> NoReturn:
-        raise AwaitInsideTransaction(_MESSAGE)
+        raise AwaitInsideTransaction

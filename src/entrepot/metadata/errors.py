@@ -23,6 +23,11 @@ class ConstraintViolated(DatabaseError):
 class AwaitInsideTransaction(DatabaseError):
     """A write transaction awaited something other than the database (a blob, the network, a timer)."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "a write transaction awaited something that is not the database; do it before or after the transaction"
+        )
+
 
 class SchemaTooNew(DatabaseError):
     """The database was upgraded past what this program can use."""

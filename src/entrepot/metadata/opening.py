@@ -18,13 +18,14 @@ from entrepot.metadata.ballast import Ballast
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.ddl import create_statements, drop_statements, run_all
 from entrepot.metadata.dialect import SQLITE
+from entrepot.metadata.durable import sync
 from entrepot.metadata.errors import DatabaseUnavailable
 from entrepot.metadata.filesystems import require_local
 from entrepot.metadata.host_lease import Host, HostLease, LeaseTimes
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.sqlite_connection import Durability
-from entrepot.metadata.sqlite_copy import copy_database, sync_folder
+from entrepot.metadata.sqlite_copy import copy_database
 from entrepot.metadata.work_tables import WORK_VERSION, work_metadata
 
 METADATA_NAME: Final = "metadata.db"
@@ -111,7 +112,7 @@ def _make_folder(folder: Path) -> None:
         # Nobody else has business with the databases, nor with the lock files: who may open one may hold its lock.
         folder.mkdir(mode=0o700, exist_ok=True)
         for path in reversed(missing):
-            sync_folder(path.parent)
+            sync(path.parent)
         (folder / START_LOCK_NAME).touch()
     except OSError as error:
         raise DatabaseUnavailable(

@@ -39,11 +39,6 @@ _SESSION: Final = {"default_transaction_read_only": "on", "timezone": "UTC", "ap
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 
-_MESSAGE: Final = (
-    "a write transaction awaited something that is not the database; do it before or after the transaction"
-)
-
-
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries no types
     """A connection that costs no extra round trip when it goes back to the pool: transactions end themselves."""
 
@@ -232,7 +227,7 @@ class _Watched:
             try:
                 waiting_for = resume()
                 if not self._transaction.waiting:
-                    self._transaction.failure = AwaitInsideTransaction(_MESSAGE)
+                    self._transaction.failure = AwaitInsideTransaction()
                     steps.throw(self._transaction.failure)
                     raise self._transaction.failure
             except StopIteration as done:

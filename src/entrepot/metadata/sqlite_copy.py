@@ -1,10 +1,10 @@
 """A copy of a SQLite database that may be in use."""
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from entrepot.metadata.durable import sync
 from entrepot.metadata.sqlite_connection import connect_reader, make_private, translated
 
 
@@ -23,22 +23,9 @@ def copy_database(source: Path, target: Path) -> None:
             reading.backup(copy)
             # The copy inherits the log mode; without a log it is one file that can be carried away.
             copy.execute("PRAGMA journal_mode = DELETE").close()
-        _sync(partial)
+        sync(partial)
         partial.rename(target)
-        sync_folder(target.parent)
+        sync(target.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make sure that the names in a folder are on the disk."""
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

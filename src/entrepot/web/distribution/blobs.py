@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown
+from entrepot.oci.media_type import OCTET_STREAM
 from entrepot.oci.negotiation import matches_etag
 from entrepot.oci.ranges import ByteRange, parse_range
 from entrepot.registry.model import BlobRecord
@@ -104,7 +105,7 @@ def _headers(digest: Digest) -> tuple[Header, ...]:
     """
     text = str(digest).encode()
     return (
-        (b"content-type", b"application/octet-stream"),
+        (b"content-type", OCTET_STREAM.encode()),
         (b"docker-content-digest", text),
         (b"etag", b'"' + text + b'"'),
         (b"cache-control", b"max-age=31536000"),

@@ -6,17 +6,15 @@ from entrepot.access.model import ACTIONS_BY_METHOD, Action, Principal
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.reference import RepositoryName
-from entrepot.web.distribution import locations
 from entrepot.web.distribution.authorise import actor
 from entrepot.web.http import Request
-from entrepot.web.responses import Response
 from entrepot.web.services import Services
 
 
 async def try_mount(
     request: Request, services: Services, name: RepositoryName, principal: Principal, digest: Digest
-) -> Response | None:
-    """Mount a blob from `from`, or without it from wherever the caller may read it; None when that cannot be done.
+) -> bool:
+    """Mount a blob from `from`, or without it from wherever the caller may read it; False when that cannot be done.
 
     Whether a blob exists in a repository is told only to those who may read there: for the others, a mount looks the
     same whether or not the blob is there.
@@ -26,13 +24,9 @@ async def try_mount(
     """
     source = await _source(request, services, name, principal, digest)
     if source is None:
-        return None
+        return False
     who = await actor(principal, name, services)
-    blob = await services.registry.blobs.mount(name, digest, source, actor=who)
-    if blob is None:
-        return None
-    location = locations.blob(request, services, name, digest)
-    return Response(201, (location, (b"docker-content-digest", str(digest).encode())))
+    return await services.registry.blobs.mount(name, digest, source, actor=who) is not None
 
 
 async def _source(

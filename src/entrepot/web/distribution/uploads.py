@@ -26,9 +26,9 @@ async def start_upload(request: Request, services: Services) -> Response:
     name, principal = await authorise(request, services)
     mount = request.query("mount")
     if mount is not None:
-        mounted = await try_mount(request, services, name, principal, Digest.parse(mount))
-        if mounted is not None:
-            return mounted
+        wanted = Digest.parse(mount)
+        if await try_mount(request, services, name, principal, wanted):
+            return _created(request, services, name, wanted)
     digest = request.query("digest")
     if digest is not None and mount is None:
         return await _take_whole(request, services, name, principal, Digest.parse(digest))

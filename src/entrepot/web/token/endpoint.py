@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
+from entrepot.access.challenge import TOKEN_PATH
 from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.issuing import Answer, ServiceUnknown, TokenDesk
@@ -21,7 +22,7 @@ from entrepot.web.token.parameters import MAX_FORM_BYTES, FormInvalid, TokenForm
 #: Tokens are credentials: nothing between us and the client may keep them (RFC 6749, section 5.1).
 _NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 _BASIC: Final[Header] = (b"www-authenticate", b'Basic realm="entrepot"')
-PATHS: Final = ("/token", "/service/token")
+PATHS: Final = (TOKEN_PATH, "/service/token")
 
 
 def token_routes(desk: TokenDesk) -> Mapping[str, Route]:
