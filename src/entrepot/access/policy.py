@@ -1,7 +1,7 @@
 """What the database says about rights, remembered for a moment.
 
 Reads may be decided on what was true a few seconds ago; a refusal, and every write, is decided on what is committed
-now. So a right that was given works at once, and one that was taken is gone within `max_age` (design: at most 30 s).
+now. So a right that was given works at once, and one that was taken is gone within `max_age`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Our own tokens: what they may say, how they are signed, and how they are believed (field map 3.2)."""
+"""Our own tokens: what they may say, how they are signed, and how they are believed (Docker token specification)."""
 
 from __future__ import annotations
 

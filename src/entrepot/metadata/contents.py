@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select
 
+from entrepot.metadata.blobs import DELETING
 from entrepot.metadata.database import Reader
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs, manifests, repositories, repository_blobs, tags
@@ -39,7 +40,7 @@ _BLOBS = Query(
     .select_from(repositories)
     .join(repository_blobs, repository_blobs.c.repository_id == repositories.c.id)
     .join(blobs, blobs.c.id == repository_blobs.c.blob_id)
-    .where(repositories.c.name == bindparam("repository"), blobs.c.state != "deleting"),
+    .where(repositories.c.name == bindparam("repository"), blobs.c.state != DELETING),
     "contents.blobs",
 )
 

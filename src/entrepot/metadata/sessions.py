@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Transaction
@@ -65,7 +65,6 @@ _IDLE = Query(
     "sessions.idle",
 )
 _KNOWN = Query(select(_S.id).where(in_list(_S.id, "ids")), "sessions.known")
-_COUNT = Query(select(func.count()).select_from(upload_sessions), "sessions.count")
 
 
 async def add(tx: Transaction, session_id: str, *, repository: str, principal: str, algorithm: str) -> None:
@@ -99,9 +98,3 @@ async def idle(reader: Reader, *, before: int, limit: int) -> list[str]:
 async def known(reader: Reader, ids: Sequence[str]) -> set[str]:
     """Return those of `ids` that are open sessions."""
     return {row[0] for row in await reader.all(_KNOWN, ids=list(ids))}
-
-
-async def count(reader: Reader) -> int:
-    """Return the number of open sessions."""
-    row = await reader.one(_COUNT)
-    return 0 if row is None else int(row[0])

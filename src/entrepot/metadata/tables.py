@@ -49,7 +49,7 @@ repositories: Final = numbered(
     Index(None, "adopted", "name"),
 )
 
-#: `state` is live, marked or deleting; each step is a compare-and-set that also looks at `generation`.
+#: `state` is live, marked, deleting or missing (see `blobs`); each step is a compare-and-set.
 #: `inode` and `mtime_ns` say which file was verified, at `verified_at`.
 blobs: Final = numbered(
     "blobs",
@@ -116,7 +116,7 @@ manifests: Final = numbered(
     Index(None, "digest"),
 )
 
-#: The blobs that a manifest names, in its order; `role` is config, layer or blob.
+#: The blobs that a manifest names, in its order; `role` is config or layer.
 manifest_blobs: Final = keyed(
     "manifest_blobs",
     metadata,

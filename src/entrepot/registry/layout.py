@@ -47,7 +47,6 @@ MANIFESTS = "_manifests"
 SESSIONS = "_uploads"
 
 _UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_BLOB_DATA = re.compile(rf"{BLOBS}/([a-z0-9]+)/([a-f0-9]{{2}})/([a-f0-9]+)/data")
 
 
 class UploadId(str):
@@ -80,12 +79,6 @@ def blob_folder(digest: Digest) -> str:
 def blob_data(digest: Digest) -> str:
     """Give the file of a blob's bytes."""
     return f"{blob_folder(digest)}/data"
-
-
-def parse_blob_data(path: str) -> Digest | None:
-    """Read a digest back from the path of a blob's bytes; None for any other path."""
-    match = _BLOB_DATA.fullmatch(path)
-    return blob_at(*match.groups()) if match else None
 
 
 def blob_at(algorithm: str, shard: str, encoded: str) -> Digest | None:
@@ -140,11 +133,6 @@ def tag_current_link(name: RepositoryName, tag: Tag) -> str:
 def tag_index_link(name: RepositoryName, tag: Tag, digest: Digest) -> str:
     """Give the link that says: the tag once named this manifest. Written before the current link."""
     return f"{tag_folder(name, tag)}/index/{_address(digest)}/link"
-
-
-def foreign_session(name: RepositoryName, upload_id: UploadId) -> str:
-    """Give the folder of an open upload that registry:2 left behind."""
-    return f"{repository(name)}/{SESSIONS}/{upload_id}"
 
 
 def upload(upload_id: UploadId) -> str:

@@ -11,7 +11,7 @@ MIB = 1024 * 1024
 HOUR = 3600.0
 
 
-def _writable() -> bool:
+def _never() -> bool:
     return False
 
 
@@ -28,11 +28,10 @@ class RegistrySettings:
     """Limits and switches of the registry's services."""
 
     delete_enabled: bool = True  #: `storage.delete.enabled`
-    read_only: Callable[[], bool] = _writable  #: asked at every write, so that it can be switched at run time
+    read_only: Callable[[], bool] = _never  #: asked at every write, so that it can be switched at run time
     requires_platform: Callable[[str, str], bool] = _every_platform  #: must an index's (architecture, os) be present?
     permits_url: Callable[[str], bool] = _any_url  #: may a layer that is kept elsewhere name this URL?
     max_manifest_bytes: int = 4 * MIB  #: larger ones are refused; 4 MiB is the least the specification asks for
-    max_manifest_references: int = 10_000  #: descriptors in one manifest
     max_tags_per_push: int = 100  #: `?tag=` parameters of one push
     grace_seconds: float = HOUR  #: how long a blob nobody refers to is kept
     deleting_wait_seconds: float = 10.0  #: how long a push waits for a collector that is deleting the same blob

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from entrepot.oci.errors import SizeInvalid
-from entrepot.web.body import BodyLimits, ClientGone, Receive, RequestBody
+from entrepot.web.body import BodyLimits, Receive, RequestBody
 
 Scope = MutableMapping[str, Any]
 Header = tuple[bytes, bytes]
@@ -117,11 +117,6 @@ class Request:
         """Return when the client has closed the connection; body bytes that still arrive are dropped."""
         while (await self._receive())["type"] == "http.request":
             pass
-
-    async def until_gone(self) -> None:
-        """Raise ClientGone when the client has closed the connection."""
-        await self.wait_until_gone()
-        raise ClientGone
 
 
 def client_host(scope: Scope) -> str:

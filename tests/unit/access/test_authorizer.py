@@ -67,7 +67,7 @@ async def test_writes_are_decided_on_what_is_true_now(
 async def test_a_disabled_account_stops_writing_at_once_and_reading_in_time(
     authorizer: Authorizer, database: Database, account: AccountMaker, clock: Clock
 ) -> None:
-    """Revocation: writes at once, reads within the age of what is remembered (design: at most 30 s)."""
+    """Revocation: writes at once, reads within the age of what is remembered."""
     alice = await account("alice", ("*", "*"))
     assert await may(authorizer, alice, Action.PULL, APP)
     await database.write(lambda tx: principals.set_disabled(tx, alice.id, disabled=True))

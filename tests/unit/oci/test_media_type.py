@@ -39,4 +39,4 @@ def test_malformed(text: str) -> None:
 
 def test_the_essence_has_no_parameters_and_no_capitals() -> None:
     """Content-Types compare by type and subtype."""
-    assert mt.essence(" Application/JSON ; charset=utf-8") == mt.JSON
+    assert mt.essence(" Application/JSON ; charset=utf-8") == "application/json"

@@ -16,7 +16,7 @@ from entrepot.access.policy import MAX_AGE
 from entrepot.metadata import principals
 from entrepot.metadata.database import Reader
 
-#: 19 MiB, two passes, one lane: 35 ms on a small machine (OWASP's second choice; design.md, section 2).
+#: 19 MiB, two passes, one lane: 35 ms on a small machine (OWASP's second choice).
 _MEMORY_KIB = 19 * 1024
 _PASSES = 2
 _LANES = 1
