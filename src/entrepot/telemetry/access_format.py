@@ -15,20 +15,20 @@ from typing import Any, NamedTuple
 class RequestRecord(NamedTuple):
     """What the log says about one answered request."""
 
-    at: float
-    client: str
-    user: str
+    at: float  #: when the answer was complete, in seconds since the epoch
+    client: str  #: address, after trusted proxies
+    user: str  #: the principal's name, empty for nobody
     method: str
-    target: str
-    protocol: str
+    target: str  #: path and query as the client sent them
+    protocol: str  #: `HTTP/1.1` or `HTTP/2.0`
     status: int
-    bytes_out: int
-    bytes_in: int
-    seconds: float
+    bytes_out: int  #: of the answer's body
+    bytes_in: int  #: of the request's body
+    seconds: float  #: from request to end of answer
     referer: str
     user_agent: str
     request_id: str
-    route: str
+    route: str  #: the name under which metrics count the request
     host: str
 
 

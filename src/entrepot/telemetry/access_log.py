@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,53 +48,14 @@ class AccessLog:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def write(
-        self,
-        *,
-        client: str,
-        user: str,
-        method: str,
-        target: str,
-        protocol: str,
-        status: int,
-        bytes_out: int,
-        bytes_in: int,
-        seconds: float,
-        referer: str = "",
-        user_agent: str = "",
-        request_id: str = "",
-        route: str = "",
-        host: str = "",
-    ) -> None:
-        """Note one answered request.
-
-        Args:
-            client: The client's address, after trusted proxies.
-            user: The principal's name, `-` for nobody.
-            method: As the client sent it.
-            target: Path and query as the client sent them, without secrets.
-            protocol: `HTTP/1.1` or `HTTP/2.0`.
-            status: The answer's status.
-            bytes_out: Bytes of the answer's body.
-            bytes_in: Bytes of the request's body.
-            seconds: From request to end of answer.
-            referer: The header of this name.
-            user_agent: The header of this name.
-            request_id: What the answer's request id header says.
-            route: The name under which metrics count the request.
-            host: The Host header.
-        """
+    def write(self, record: RequestRecord) -> None:
+        """Note one answered request."""
         if not self._enabled:
             return
         if len(self._waiting) >= _MAX_WAITING:
             self._dropped += 1
             return
-        self._waiting.append(
-            RequestRecord(
-                time.time(), client, user, method, target, protocol, status, bytes_out, bytes_in, seconds,
-                referer, user_agent, request_id, route, host,
-            )
-        )  # fmt: skip
+        self._waiting.append(record)
         if self._thread is None:
             self._start()
 

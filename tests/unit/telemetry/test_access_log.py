@@ -33,13 +33,6 @@ def record(**changes: object) -> RequestRecord:
     return usual._replace(**changes)
 
 
-def write(log: AccessLog, **changes: object) -> None:
-    """Write an ordinary request to a log."""
-    fields = record(**changes)._asdict()
-    del fields["at"]
-    log.write(**fields)
-
-
 def test_text_is_apaches_combined_format() -> None:
     """The line is what registry:2 prints for the same request."""
     assert combined(record()) == (
@@ -83,7 +76,7 @@ def test_lines_reach_the_descriptor(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as file:
         log = AccessLog(descriptor=file.fileno())
         for number in range(300):
-            write(log, target=f"/{number}")
+            log.write(record(target=f"/{number}"))
         log.close()
     lines = (tmp_path / "log").read_text().splitlines()
     assert [line.split('"')[1].split()[1] for line in lines] == [f"/{number}" for number in range(300)]
@@ -93,7 +86,7 @@ def test_a_disabled_log_writes_nothing(tmp_path: Path) -> None:
     """log.accesslog.disabled keeps the file empty."""
     with (tmp_path / "log").open("wb") as file:
         log = AccessLog(descriptor=file.fileno(), enabled=False)
-        write(log)
+        log.write(record())
         log.close()
     assert not (tmp_path / "log").read_bytes()
 
@@ -113,7 +106,7 @@ def test_a_reader_that_stands_still_costs_records_not_time(monkeypatch: pytest.M
     reading, writing = os.pipe()
     log = AccessLog(descriptor=writing)
     for _ in range(25):
-        write(log)
+        log.write(record())
     log.close()
     os.close(writing)
     with os.fdopen(reading) as reader:
@@ -127,6 +120,6 @@ def test_nobody_reading_does_not_end_the_registry() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     log = AccessLog(descriptor=writing)
-    write(log)
+    log.write(record())
     log.close()
     os.close(writing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from entrepot.telemetry.access_format import RequestRecord
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.web.http import Request
 from entrepot.web.middleware import Endpoint
@@ -20,15 +21,16 @@ def with_access_log(inner: Endpoint, log: AccessLog) -> Endpoint:
         try:
             await inner(request, send)
         finally:
-            _write(log, request, time.perf_counter() - started)
+            log.write(_record(request, time.perf_counter() - started))
 
     return logged
 
 
-def _write(log: AccessLog, request: Request, seconds: float) -> None:
+def _record(request: Request, seconds: float) -> RequestRecord:
     query = request.scope["query_string"]
     target = request.raw_path + b"?" + query if query else request.raw_path
-    log.write(
+    return RequestRecord(
+        at=time.time(),
         client=request.client,
         user=request.user,
         method=request.method,
