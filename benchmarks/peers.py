@@ -85,7 +85,7 @@ def nginx(folder: Path) -> Iterator[Server]:
         "events { worker_connections 1024; }\n"
         f"http {{ access_log off; sendfile on; tcp_nopush on; client_body_temp_path {own}/b; proxy_temp_path {own}/p; "
         f"fastcgi_temp_path {own}/f; uwsgi_temp_path {own}/u; scgi_temp_path {own}/s; "
-        f"server {{ listen 127.0.0.1:{port}; root {folder}; user_placeholder; }} }}\n".replace("user_placeholder; ", "")
+        f"server {{ listen 127.0.0.1:{port}; root {folder}; }} }}\n"
     )
     folder.parent.chmod(0o755)
     command = ["nginx", "-c", str(config), "-p", str(own), "-g", "user root;"]

@@ -1,7 +1,7 @@
 """Every single disk call of a push, a pull and a deletion fails once, with each error that disks give.
 
 After each: nothing was acknowledged that is not there, nothing is left open, what was there before still is, and the
-next try works (hardening.md 4.4, "N-th I/O error").
+next try works.
 """
 
 from __future__ import annotations

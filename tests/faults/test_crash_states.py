@@ -1,4 +1,4 @@
-"""R2 of the fault catalogue: the power fails at every point, and no acknowledged blob suffers (hardening.md 4.3, 4.4).
+"""The power fails at every point, and no acknowledged blob suffers.
 
 Two workers push, push again, delete and abandon. Their disk effects are recorded and replayed up to every point, with
 everything that was not yet synced dropped, torn, zeroed or reordered. On each disk so found a store is opened: every

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: What a transaction should take: everybody else who writes waits as long (design: at most 50 ms).
+#: What a transaction should take: everybody else who writes waits as long, and should not notice.
 TARGET_SECONDS = 0.02
 _SMALLEST = 8
 _LARGEST = 1000
