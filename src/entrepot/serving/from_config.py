@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrepot.config.address import parse_address
+from entrepot.serving.asked_uri import shown_uri
+from entrepot.serving.check_kind import CheckKind
 from entrepot.serving.health_checks import Check, FileCheck, HealthSettings, HttpCheck, StorageCheck, TcpCheck
 from entrepot.serving.settings import Address, DebugSettings, HttpSettings, ServeSettings, TlsSettings
 from entrepot.telemetry.logs import LogSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from entrepot.config import Config
     from entrepot.config.schema.health import Health
@@ -31,7 +35,7 @@ def serve_settings(config: Config, *, web: str, jobs: str) -> ServeSettings:
         tls=_tls(config.http),
         http=HttpSettings(http2=config.http.http2.enabled and config.http.tls.enabled),
         debug=None if debug is None else DebugSettings(host=debug.host, port=debug.port, metrics_path=_metrics(config)),
-        health=HealthSettings(checks=tuple(_checks(config.health, config.data))),
+        health=HealthSettings(checks=_distinct(_checks(config.health, config.data))),
         log=log_settings(config),
         drain_seconds=config.http.drain,
         data=config.data.absolute(),
@@ -83,18 +87,44 @@ def _checks(health: Health, data: Path) -> Iterator[Check]:
     if health.storagedriver.enabled:
         driver = health.storagedriver
         probe = StorageCheck(folder=data).probe
-        yield Check(name="storagedriver_filesystem", probe=probe, interval=driver.interval, threshold=driver.threshold)
+        yield Check(
+            name="storagedriver_filesystem",
+            kind=CheckKind.STORAGE,
+            probe=probe,
+            interval=driver.interval,
+            threshold=driver.threshold,
+        )
     for file in health.file:
         probe = FileCheck(file=Path(file.file)).probe
-        yield Check(name=file.file, probe=probe, interval=file.interval, threshold=file.threshold)
+        yield Check(name=file.file, kind=CheckKind.FILE, probe=probe, interval=file.interval, threshold=file.threshold)
     for http in health.http:
         headers = {
             name: ", ".join(value.get_secret_value() for value in values) for name, values in http.headers.items()
         }
         timeout = http.timeout or http.interval
         probe = HttpCheck(uri=http.uri, status=http.statuscode, timeout=timeout, headers=headers).probe
-        yield Check(name=http.uri, probe=probe, interval=http.interval, threshold=http.threshold)
+        yield Check(
+            name=shown_uri(http.uri),
+            kind=CheckKind.HTTP,
+            probe=probe,
+            interval=http.interval,
+            threshold=http.threshold,
+        )
     for tcp in health.tcp:
         address = parse_address(tcp.addr)
         probe = TcpCheck(host=address.host, port=address.port, timeout=tcp.timeout or tcp.interval).probe
-        yield Check(name=tcp.addr, probe=probe, interval=tcp.interval, threshold=tcp.threshold)
+        yield Check(name=tcp.addr, kind=CheckKind.TCP, probe=probe, interval=tcp.interval, threshold=tcp.threshold)
+
+
+def _distinct(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Number checks that would have one name, such as addresses that differ in their credentials alone."""
+    found: dict[str, Check] = {}
+    for check in checks:
+        name = next(name for name in _numbered(check.name) if name not in found)
+        found[name] = replace(check, name=name)
+    return tuple(found.values())
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name} ({number})" for number in itertools.count(2))

@@ -1,4 +1,4 @@
-"""Runs the health checks and keeps their results, for `/debug/health` and the workers' `/readyz`."""
+"""Runs the health checks and keeps their results: all for `/debug/health`, what is public for `/readyz`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from entrepot.serving.check_kind import CheckKind, in_public
 from entrepot.telemetry.health_flag import HealthFlag
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _MANUAL = "manual_http_status"
+_DRAINING = "draining"
 
 
 class Health:
@@ -26,6 +28,10 @@ class Health:
         self._flag = HealthFlag(flag)
         self._lock = threading.Lock()
         self._problems: dict[str, str] = {}
+        self._kinds = {check.name: check.kind for check in settings.checks} | {
+            _MANUAL: CheckKind.MANUAL,
+            _DRAINING: CheckKind.DRAINING,
+        }
         self._failures: dict[str, int] = {}
         self._stopping = threading.Event()
 
@@ -50,8 +56,8 @@ class Health:
     def draining(self) -> None:
         """Say that the registry is being stopped."""
         with self._lock:
-            self._problems["draining"] = "the registry is being stopped"
-            self._flag.write(self._problems)
+            self._problems[_DRAINING] = "the registry is being stopped"
+            self._tell_workers()
 
     def _run(self) -> None:
         due = {check.name: time.monotonic() for check in self._checks}
@@ -76,8 +82,11 @@ class Health:
                 self._problems.pop(name, None)
             else:
                 self._problems[name] = problem
-            self._flag.write(self._problems)
+            self._tell_workers()
         if before is None and problem is not None:
             _log.error("health check fails", extra={"check": name, "problem": problem})
         elif before is not None and problem is None:
             _log.info("health check is well again", extra={"check": name})
+
+    def _tell_workers(self) -> None:
+        self._flag.write(in_public(self._kinds[name] for name in self._problems))

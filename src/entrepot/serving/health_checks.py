@@ -6,14 +6,17 @@ creating it; a check counts as failed after `threshold` failures in a row.
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from entrepot.serving.asked_uri import AskedUri
+from entrepot.serving.check_kind import CheckKind
 
 Probe = Callable[[], str | None]
 
@@ -48,26 +51,38 @@ class TcpCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpCheck:
-    """Fails when a HEAD request is not answered with the expected status. Redirects are not followed."""
+    """Fails when a HEAD request is not answered with the expected status. Redirects are not followed.
 
-    uri: str
+    What it finds wrong names the address without its credentials.
+    """
+
+    uri: str = field(repr=False)
     status: int = 200
     timeout: float = 5.0
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def probe(self) -> str | None:
         """Say what is wrong."""
-        if urllib.parse.urlsplit(self.uri).scheme not in {"http", "https"}:
-            return f"{self.uri} is not an http or https address"
-        request = urllib.request.Request(self.uri, method="HEAD", headers=dict(self.headers))  # noqa: S310 - checked
+        asked = AskedUri.parse(self.uri)
+        if asked is None:
+            return "the URI is not an http or https address"
+        try:
+            status = self._ask(asked)
+        except OSError as error:
+            return f"{asked.shown} does not answer: {error}"
+        except (http.client.HTTPException, ValueError) as error:  # its text may quote the whole address
+            return f"{asked.shown} cannot be asked: {type(error).__name__}"
+        return None if status == self.status else f"{asked.shown} answered {status}, expected {self.status}"
+
+    def _ask(self, asked: AskedUri) -> int:
+        headers = {} if asked.authorization is None else {"Authorization": asked.authorization}
+        headers.update(self.headers)
+        request = urllib.request.Request(asked.plain, method="HEAD", headers=headers)  # noqa: S310 - checked
         try:
             with _opener().open(request, timeout=self.timeout) as response:
-                status = response.status
+                return int(response.status)
         except urllib.error.HTTPError as error:
-            status = error.code
-        except OSError as error:
-            return f"{self.uri} does not answer: {error}"
-        return None if status == self.status else f"{self.uri} answered {status}, expected {self.status}"
+            return error.code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +106,7 @@ class Check:
     """A probe, how often it is run, and how many failures in a row count."""
 
     name: str
+    kind: CheckKind
     probe: Probe
     interval: float = 10.0
     threshold: int = 0

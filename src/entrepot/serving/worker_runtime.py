@@ -47,7 +47,7 @@ class WorkerRuntime:
         self._send("note", text)
 
     async def problems(self) -> dict[str, str]:
-        """Say what keeps the registry from serving, as the supervisor sees it."""
+        """Say what keeps the registry from serving, as the supervisor sees it, without details."""
         return self.health.problems()
 
     @contextlib.asynccontextmanager

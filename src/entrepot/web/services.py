@@ -15,7 +15,7 @@ from entrepot.telemetry.metrics import RequestMetrics
 from entrepot.web.proxies import Proxies
 from entrepot.web.settings import WebSettings
 
-#: Says what keeps the registry from serving, by the name of the check; nothing when it is ready.
+#: Says what keeps the registry from serving, by the kind of check and fit for everybody; nothing when it is ready.
 Readiness = Callable[[], Awaitable[Mapping[str, str]]]
 
 

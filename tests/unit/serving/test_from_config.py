@@ -93,6 +93,20 @@ health:
     }
 
 
+def test_names_of_health_checks_hold_no_credentials(tmp_path: Path) -> None:
+    """Two checks that differ in their credentials alone are still two."""
+    made = settings(
+        tmp_path,
+        """
+http: {addr: ':0'}
+health:
+  http: [{uri: 'http://a:hidden@127.0.0.1:1/x?k=hidden'}, {uri: 'http://127.0.0.1:1/x?k=z'}]
+""",
+    )
+    assert [check.name for check in made.health.checks] == ["http://127.0.0.1:1/x?***", "http://127.0.0.1:1/x?*** (2)"]
+    assert b"hidden" not in repr(made.health).encode()
+
+
 def test_the_log(tmp_path: Path) -> None:
     """Level, form, fields and the access log are taken over."""
     log = settings(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from entrepot.serving.asked_uri import shown_uri
+from entrepot.serving.check_kind import CheckKind, in_public
 from entrepot.serving.health import Health
 from entrepot.serving.health_checks import Check, FileCheck, HealthSettings, HttpCheck, StorageCheck
 from entrepot.telemetry.health_flag import HealthFlag
@@ -41,7 +44,7 @@ def flag(tmp_path: Path) -> HealthFlag:
 @pytest.fixture
 def health(probe: Probe, flag: HealthFlag) -> Iterator[Health]:
     """One check, failing from the third failure in a row on."""
-    checks = (Check(name="probe", probe=probe, interval=0.1, threshold=3),)
+    checks = (Check(name="probe", kind=CheckKind.STORAGE, probe=probe, interval=0.1, threshold=3),)
     running = Health(HealthSettings(checks=checks), flag.path)
     running.start()
     yield running
@@ -57,14 +60,14 @@ def until(check: Callable[[], bool]) -> None:
 
 
 def test_a_check_fails_from_its_threshold_on_and_recovers(probe: Probe, health: Health, flag: HealthFlag) -> None:
-    """Two failures do not count when three are needed; workers see the same as the debug listener."""
+    """Two failures do not count when three are needed; workers are told when the debug listener tells."""
     until(lambda: probe.asked >= 1)
     assert health.problems() == {}
     probe.problem = "no answer"
     seen = probe.asked
     until(lambda: health.problems() == {"probe": "no answer"})
     assert probe.asked - seen >= 3
-    assert flag.problems() == {"probe": "no answer"}
+    assert flag.problems() == {"storage": "the storage does not work"}
     probe.problem = None
     until(lambda: health.problems() == {})
     assert flag.problems() == {}
@@ -75,7 +78,7 @@ def test_setting_it_down_by_hand_stays_until_it_is_set_up(health: Health, flag: 
     health.set_down(down=True)
     health.set_down(down=True)
     assert list(health.problems()) == ["manual_http_status"]
-    assert list(flag.problems()) == ["manual_http_status"]
+    assert flag.problems() == {"manual": "taken out of service by an operator"}
     health.set_down(down=False)
     assert health.problems() == {}
 
@@ -93,7 +96,10 @@ def test_a_probe_that_breaks_is_a_failed_check(flag: HealthFlag) -> None:
         raise ZeroDivisionError("broken")
 
     fine = Probe()
-    checks = (Check(name="broken", probe=broken, interval=0.1), Check(name="fine", probe=fine, interval=0.1))
+    checks = (
+        Check(name="broken", kind=CheckKind.TCP, probe=broken, interval=0.1),
+        Check(name="fine", kind=CheckKind.TCP, probe=fine, interval=0.1),
+    )
     health = Health(HealthSettings(checks=checks), flag.path)
     health.start()
     until(lambda: fine.asked >= 2)
@@ -119,4 +125,30 @@ def test_a_storage_check_looks_at_the_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("uri", ["file:///etc/passwd", "ftp://127.0.0.1/", "nonsense"])
 def test_an_http_check_opens_http_addresses_only(uri: str) -> None:
     """Other schemes are never opened."""
-    assert HttpCheck(uri=uri).probe() == f"{uri} is not an http or https address"
+    assert HttpCheck(uri=uri).probe() == "the URI is not an http or https address"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["http://robot:s3cret@:5000/", "http://robot:s3/cret@host/", "http://robot:s3cret@host:x/", "http://[s3cret/"],
+)
+def test_a_malformed_uri_is_not_quoted(uri: str) -> None:
+    """Where its parts cannot be told apart, none of them is shown."""
+    for text in (shown_uri(uri), HttpCheck(uri=uri).probe()):
+        assert text is not None
+        assert not {"s3", "cret"} & set(re.findall("s3|cret", text))
+
+
+def test_what_readyz_tells_has_no_details(flag: HealthFlag) -> None:
+    """Names of folders, addresses and errors are for the debug address; anybody may ask for /readyz."""
+    kinds = (CheckKind.STORAGE, CheckKind.FILE, CheckKind.HTTP, CheckKind.TCP)
+    checks = tuple(
+        Check(name=f"/secret/{kind}", kind=kind, probe=lambda: "cannot read /secret", interval=9) for kind in kinds
+    )
+    health = Health(HealthSettings(checks=checks), flag.path)
+    health.start()
+    until(lambda: len(flag.problems()) == 4)
+    health.stop()
+    assert flag.problems() == in_public(kinds)
+    assert "/secret" not in flag.path.read_text()
+    assert health.problems()["/secret/tcp"] == "cannot read /secret"
