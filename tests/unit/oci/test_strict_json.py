@@ -71,12 +71,37 @@ def test_the_deepest_document_allowed_is_read() -> None:
         loads(b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1))
 
 
+#: What the parser would make very many Python objects of, or spend quadratic time on.
+HOSTILE = {
+    "objects": b"[" + b"{}," * 1_398_100 + b"{}]",
+    "numbers": b"[" + b"1," * 2_097_150 + b"1]",
+    "members": b"{" + b",".join(b'"%x":1' % number for number in range(400_000)) + b"}",
+    "strings": b"[" + b'"",' * 1_398_100 + b'""]',
+    "closings": b"[[" + b"]" * 4_194_302,
+    "digits": b"[" + b",".join([b"9" * 4_000] * 1_000) + b"]",
+}
+
+
 @pytest.mark.parametrize(
     "raw", [b"[" * 200_000, b"[" * 200_000 + b"]" * 200_000, b'{"a":' * 200_000, b'{"a":[' * 100_000]
 )
 def test_200_000_levels_are_refused_within_50_ms(raw: bytes) -> None:
     """Hostile nesting neither recurses nor takes time."""
     assert seconds_to_refuse(raw) < 0.05
+
+
+@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
+def test_4_mib_of_values_are_refused_within_50_ms(raw: bytes) -> None:
+    """Millions of objects would take seconds and hundreds of megabytes; they are counted before they are made."""
+    assert seconds_to_refuse(raw) < 0.05
+
+
+def test_an_index_of_ten_thousand_entries_is_read() -> None:
+    """As many entries as a manifest may have, with platform and annotations, are within the bound."""
+    platform = {"architecture": "arm", "os": "linux", "variant": "v7"}
+    entry = {"mediaType": "a/b", "digest": "d", "size": 1, "platform": platform, "annotations": {"a": ",", "b": "["}}
+    index = {"schemaVersion": 2, "manifests": [entry] * 10_000}
+    assert loads(json.dumps(index).encode()) == index
 
 
 @pytest.mark.parametrize("raw", [b'"' + b'\\"' * 2_000_000, b"[[" + b'"' * 4_000_000, b"[[" + b"\\" * 4_000_000])
