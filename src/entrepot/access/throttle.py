@@ -1,8 +1,9 @@
 """Waiting times for those who guess passwords, growing with each failure and never longer than a minute.
 
 Three counts run beside each other: failures for one account from one network, for one account from anywhere, and from
-one network for any account. The first is strict. The second has more room, and is not asked for networks from which the
-account has signed in before, nor for this host: so a stranger who keeps failing cannot lock the owner out.
+one network for any account. The first is strict. The other two have more room, and are not asked for networks from which
+the account has signed in before, the second not for this host either: so a stranger who keeps failing cannot lock the
+owner out, and neither can a machine with an old password lock out all who come through the same proxy.
 """
 
 from __future__ import annotations
@@ -62,9 +63,11 @@ class Throttle:
 
     def _keys(self, account: str, client: str) -> list[tuple[_Key, int]]:
         network = network_of(client)
-        keys = [((account, network), FREE), (("", network), FREE_WIDE)]
-        if network != LOCAL and self._familiar.find((account, network)) is None:
-            keys.append(((account, "*"), FREE_WIDE))
+        keys = [((account, network), FREE)]
+        if self._familiar.find((account, network)) is None:
+            keys.append((("", network), FREE_WIDE))
+            if network != LOCAL:
+                keys.append(((account, "*"), FREE_WIDE))
         return keys
 
     def _count(self, key: _Key) -> int:

@@ -95,6 +95,16 @@ def test_strangers_cannot_lock_the_owner_out(throttle: Throttle) -> None:
     assert wait(throttle, client="") == 0
 
 
+def test_a_neighbour_cannot_lock_out_who_signed_in_there_before(throttle: Throttle) -> None:
+    """Behind one proxy, a machine that keeps failing makes those wait who are new there, not those who are known."""
+    throttle.succeeded("alice", HERE)
+    fail(throttle, 200, "old-robot", HERE)
+    assert wait(throttle, "alice", HERE) == 0
+    assert wait(throttle, "newcomer", HERE) > 0
+    fail(throttle, 5, "alice", HERE)
+    assert wait(throttle, "alice", HERE) > 0
+
+
 @pytest.mark.parametrize("client", [HERE, THERE, "127.0.0.1", "", "2001:db8::1"])
 def test_nobody_waits_longer_than_a_minute(client: str, throttle: Throttle) -> None:
     """However many failures there were, the wait is a minute at most."""
