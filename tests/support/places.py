@@ -16,7 +16,8 @@ from tests.support.tools import find_tool
 
 #: What the clients say when a registry does not know them or does not let them.
 REFUSAL = re.compile(
-    r"denied|unauthorized|authentication required|no basic auth|invalid username/password|401", re.IGNORECASE
+    r"denied|unauthorized|authentication required|no basic auth|basic credential not found|invalid username|401",
+    re.IGNORECASE,
 )
 
 
