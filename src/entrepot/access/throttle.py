@@ -1,9 +1,9 @@
 """Waiting times for those who guess passwords, growing with each failure and never longer than a minute.
 
 Three counts run beside each other: failures for one account from one network, for one account from anywhere, and from
-one network for any account. The first is strict. The other two have more room, and are not asked for networks from which
-the account has signed in before, the second not for this host either: so a stranger who keeps failing cannot lock the
-owner out, and neither can a machine with an old password lock out all who come through the same proxy.
+one network for any account. The first is strict. The other two have more room, and are not asked for networks from
+which the account has signed in before, the second not for this host either: so a stranger who keeps failing cannot lock
+the owner out, and neither can a machine with an old password lock out all who come through the same proxy.
 """
 
 from __future__ import annotations
