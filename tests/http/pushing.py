@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
 from entrepot.oci import media_type as media_types
-from entrepot.oci.digest import Digest
 from tests.http.transport import Answer, AsgiClient
+from tests.support.manifests import digest_of, image
 
 NAME = "team/app"
-
-
-def digest_of(content: bytes, algorithm: str = "sha256") -> str:
-    """Return the digest of content as text."""
-    return str(Digest.of(content, algorithm))
 
 
 async def push_blob(client: AsgiClient, content: bytes, name: str = NAME, algorithm: str = "sha256") -> str:
@@ -31,30 +22,6 @@ async def start_upload(client: AsgiClient, name: str = NAME, query: str = "") ->
     answer = await client.post(f"/v2/{name}/blobs/uploads/{query}")
     assert answer.status == 202, (answer.status, answer.body)
     return answer["Location"]
-
-
-def descriptor(content: bytes, media_type: str = media_types.OCTET_STREAM, algorithm: str = "sha256") -> dict[str, Any]:
-    """Describe content as manifests do."""
-    return {"mediaType": media_type, "digest": digest_of(content, algorithm), "size": len(content)}
-
-
-def image(config: bytes, *layers: bytes, **more: object) -> bytes:
-    """Write an OCI image manifest."""
-    return json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": media_types.OCI_MANIFEST,
-            "config": descriptor(config, "application/vnd.oci.image.config.v1+json"),
-            "layers": [descriptor(layer, "application/vnd.oci.image.layer.v1.tar") for layer in layers],
-            **more,
-        }
-    ).encode()
-
-
-def index(*entries: Mapping[str, object], **more: object) -> bytes:
-    """Write an OCI image index."""
-    body = {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": list(entries), **more}
-    return json.dumps(body).encode()
 
 
 async def put_manifest(

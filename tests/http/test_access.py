@@ -3,9 +3,10 @@
 import pytest
 
 from entrepot.access.model import Principal
-from tests.http.pushing import NAME, digest_of, push_image, put_manifest, start_upload
+from tests.http.pushing import NAME, push_image, put_manifest, start_upload
 from tests.http.transport import AsgiClient
 from tests.support.app import App, Opener
+from tests.support.manifests import digest_of
 
 CONTENT = b"bytes of a blob"
 FINISH = f"?digest={digest_of(CONTENT)}"

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.pushing import NAME, digest_of, push_blob, push_image
+from tests.http.pushing import NAME, push_blob, push_image
 from tests.http.transport import AsgiClient
 from tests.support.app import App, Opener
+from tests.support.manifests import digest_of
 
 CONTENT = bytes(range(256)) * 40
 

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from entrepot.oci import media_type as media_types
-from tests.http.pushing import NAME, digest_of, image, push_blob, put_manifest, start_upload
+from tests.http.pushing import NAME, push_blob, put_manifest, start_upload
 from tests.http.transport import AsgiClient
+from tests.support.manifests import digest_of, image
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])

@@ -12,9 +12,10 @@ import pytest
 from entrepot.oci.errors import Unavailable
 from entrepot.web.body import BodyLimits
 from entrepot.web.settings import RequestLimits
-from tests.http.pushing import NAME, digest_of, push_blob, start_upload
+from tests.http.pushing import NAME, push_blob, start_upload
 from tests.http.transport import AsgiClient, Message
 from tests.support.app import App, Opener
+from tests.support.manifests import digest_of
 
 
 async def test_a_long_uri_is_414(client: AsgiClient) -> None:

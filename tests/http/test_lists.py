@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from entrepot.oci import media_type as media_types
-from tests.http.pushing import NAME, descriptor, digest_of, image, index, push_blob, push_image, put_manifest
+from tests.http.pushing import NAME, push_blob, push_image, put_manifest
 from tests.http.transport import Answer, AsgiClient
 from tests.support.app import Opener
+from tests.support.manifests import descriptor, digest_of, image, index
 
 TAGS = f"/v2/{NAME}/tags/list"
 LISTS = [TAGS, "/v2/_catalog", f"/v2/{NAME}/referrers/sha256:{'0' * 64}"]

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from entrepot.oci import media_type as media_types
-from tests.http.pushing import NAME, descriptor, digest_of, image, index, push_blob, push_image, put_manifest
+from tests.http.pushing import NAME, push_blob, push_image, put_manifest
 from tests.http.transport import AsgiClient
 from tests.support.app import Opener
+from tests.support.manifests import descriptor, digest_of, image, index
 
 MANIFESTS = f"/v2/{NAME}/manifests"
 MIB = 1024 * 1024

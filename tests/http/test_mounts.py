@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.http.pushing import digest_of, push_blob
+from tests.http.pushing import push_blob
 from tests.http.transport import Answer, AsgiClient
 from tests.support.app import App, Opener
+from tests.support.manifests import digest_of
 
 CONTENT = b"a layer that several repositories share"
 DIGEST = digest_of(CONTENT)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from entrepot.telemetry.access_log import AccessLog
-from tests.http.pushing import NAME, digest_of, push_blob, push_image, start_upload
+from tests.http.pushing import NAME, push_blob, push_image, start_upload
 from tests.http.transport import Leave
 from tests.support.app import App, Opener
+from tests.support.manifests import digest_of
 
 CONTENT = b"twenty bytes of data"
 

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.http.pushing import NAME, digest_of, push_blob, start_upload
+from tests.http.pushing import NAME, push_blob, start_upload
 from tests.http.transport import AsgiClient, Leave
 from tests.support.app import Opener
+from tests.support.manifests import digest_of
 
 UPLOADS = f"/v2/{NAME}/blobs/uploads/"
 CONTENT = bytes(range(256)) * 64

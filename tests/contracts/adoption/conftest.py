@@ -21,7 +21,7 @@ from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
 from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
-from tests.contracts.registry.images import Pusher
+from tests.contracts.registry.pushing import Pusher
 
 
 @dataclass(slots=True)

@@ -22,7 +22,8 @@ from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.files import TreeFiles
 from entrepot.registry import layout
 from tests.contracts.adoption.conftest import Folder
-from tests.contracts.registry.images import ALICE, NAME, Pusher, descriptor, entry, image, index
+from tests.contracts.registry.pushing import ALICE, NAME, Pusher
+from tests.support.manifests import descriptor, entry, image, index
 
 
 async def _fill(folder: Folder) -> dict[str, bytes]:

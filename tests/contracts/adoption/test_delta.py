@@ -20,7 +20,8 @@ from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.files import TreeFiles
 from entrepot.registry import layout
 from tests.contracts.adoption.conftest import Folder
-from tests.contracts.registry.images import ALICE, NAME, Pusher, entry, image, index
+from tests.contracts.registry.pushing import ALICE, NAME, Pusher
+from tests.support.manifests import entry, image, index
 
 V1, V2, LATEST = Tag.parse("v1"), Tag.parse("v2"), Tag.parse("latest")
 

@@ -13,7 +13,8 @@ from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
 from entrepot.registry import layout
 from tests.contracts.adoption.conftest import Folder
-from tests.contracts.registry.images import ALICE, NAME, Pusher, image
+from tests.contracts.registry.pushing import ALICE, NAME, Pusher
+from tests.support.manifests import image
 
 
 async def test_a_push_appears_in_registry2s_files(folder: Folder) -> None:

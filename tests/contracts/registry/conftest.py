@@ -20,7 +20,7 @@ from entrepot.metadata.work_tables import work_metadata as work_tables
 from entrepot.registry.ports import BlobStore
 from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
-from tests.contracts.registry.images import Pusher
+from tests.contracts.registry.pushing import Pusher
 from tests.support.postgres import running_postgres
 
 

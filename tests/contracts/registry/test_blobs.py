@@ -25,7 +25,8 @@ from entrepot.oci.reference import RepositoryName
 from entrepot.registry.ports import StoredBlob
 from entrepot.registry.service import Registry
 from tests.contracts.registry.conftest import Kit
-from tests.contracts.registry.images import ALICE, NAME, OWNER, Pusher, image, pieces
+from tests.contracts.registry.pushing import ALICE, NAME, OWNER, Pusher, pieces
+from tests.support.manifests import image
 
 LAYER = Digest.of(b"layer")
 _SET_STATE = Query(

@@ -13,7 +13,7 @@ from entrepot.metadata.tables import metadata as metadata_tables
 from entrepot.metadata.work_tables import work_metadata as work_tables
 from entrepot.oci.digest import Digest
 from tests.contracts.registry.conftest import Kit, sqlite
-from tests.contracts.registry.images import Pusher
+from tests.contracts.registry.pushing import Pusher
 from tests.support.disks import CountingFs
 
 

@@ -12,7 +12,8 @@ from entrepot.oci.errors import ManifestBlobUnknown
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry.service import Registry
 from tests.contracts.registry.conftest import Kit
-from tests.contracts.registry.images import ALICE, NAME, Pusher, image
+from tests.contracts.registry.pushing import ALICE, NAME, Pusher
+from tests.support.manifests import image
 
 _EVENTS = Query(
     select(events.c.kind, events.c.repository, events.c.digest, events.c.tag, events.c.actor).order_by(events.c.id),

@@ -10,7 +10,8 @@ from entrepot.oci.errors import NameUnknown
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.referrers import fallback_tag
 from entrepot.registry.service import Registry
-from tests.contracts.registry.images import NAME, Pusher, descriptor, entry, image, index
+from tests.contracts.registry.pushing import NAME, Pusher
+from tests.support.manifests import descriptor, entry, image, index
 
 
 async def test_tags_come_in_pages_in_bytewise_order(pusher: Pusher, registry: Registry) -> None:

@@ -29,7 +29,8 @@ from entrepot.oci.errors import (
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry.service import Registry
 from tests.contracts.registry.conftest import Kit
-from tests.contracts.registry.images import ALICE, NAME, STRANGER, Pusher, entry, image, index
+from tests.contracts.registry.pushing import ALICE, NAME, STRANGER, Pusher
+from tests.support.manifests import entry, image, index
 
 _USAGE = Query(select(project_blobs.c.references), "test.usage_of_manifests")
 

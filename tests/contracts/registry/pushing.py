@@ -1,16 +1,15 @@
-"""Small images and indexes for tests of the registry."""
+"""Pushing to the registry's services, and who does it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from entrepot.oci import media_type as media_types
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry.model import Actor, BlobRecord, PutResult
 from entrepot.registry.service import Registry
+from tests.support.manifests import image
 
 ALICE = Actor(name="alice", may_create_project=True)
 STRANGER = Actor(name="stranger")
@@ -22,35 +21,6 @@ async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:
     """Yield chunks as a request's body would."""
     for chunk in chunks:
         yield chunk
-
-
-def descriptor(content: bytes, media_type: str = media_types.OCTET_STREAM, **more: object) -> dict[str, object]:
-    """Describe content as manifests do."""
-    return {"mediaType": media_type, "digest": str(Digest.of(content)), "size": len(content), **more}
-
-
-def image(config: bytes, *layers: bytes, **more: object) -> bytes:
-    """Write an OCI image manifest."""
-    return json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": media_types.OCI_MANIFEST,
-            "config": descriptor(config, "application/vnd.oci.image.config.v1+json"),
-            "layers": [descriptor(layer, "application/vnd.oci.image.layer.v1.tar") for layer in layers],
-            **more,
-        }
-    ).encode()
-
-
-def index(*entries: Mapping[str, object], **more: object) -> bytes:
-    """Write an OCI image index."""
-    body = {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": list(entries), **more}
-    return json.dumps(body).encode()
-
-
-def entry(manifest: bytes, media_type: str = media_types.OCI_MANIFEST) -> dict[str, object]:
-    """Describe a manifest as an index does."""
-    return descriptor(manifest, media_type)
 
 
 @dataclass(frozen=True, slots=True)
