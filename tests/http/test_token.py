@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +21,8 @@ from entrepot.adapters.identity.setup import Access, build_access, prepare_acces
 from entrepot.config import load
 from entrepot.metadata import grants, principals
 from entrepot.web.application import Application
-from entrepot.web.token.endpoint import token_routes
+from entrepot.web.router import Route
+from entrepot.web.token.endpoint import FORM_SECONDS, TokenEndpoint, token_routes
 from tests.http.transport import Answer, AsgiClient
 from tests.support.app import App, AppOptions, open_app
 
@@ -251,6 +254,37 @@ async def test_other_bodies_are_refused(registry: Registry) -> None:
         (form, b"x" * 70_000, 413),
     ):
         assert (await registry.client.post("/token", headers=headers, body=body)).status == status, body[:20]
+
+
+async def test_a_form_that_drips_is_ended(registry: Registry) -> None:
+    """A form may not arrive byte by byte for as long as an upload may: nobody has signed in to send it."""
+    assert registry.access.desk is not None
+    endpoint = TokenEndpoint(registry.access.desk, form_seconds=0.2)
+    route = Route("token", {"POST": endpoint.post})
+    client = AsgiClient(Application(registry.app.services, {"/token": route}))
+
+    async def drip() -> AsyncIterator[bytes]:
+        for byte in b"grant_type=password" * 100:
+            await asyncio.sleep(0.01)
+            yield bytes([byte])
+
+    started = time.monotonic()
+    answer = await client.post("/token", headers={"Content-Type": "application/x-www-form-urlencoded"}, body=drip())
+    assert (answer.status, time.monotonic() - started < 5) == (408, True)
+    assert FORM_SECONDS <= 10
+
+
+async def test_the_anonymous_name_few_scopes(registry: Registry) -> None:
+    """Twenty are served, with one statement for each project at most; one more is a clear 400; accounts name more."""
+    scopes = [f"scope=repository:p{number}/app:*" for number in range(21)]
+    database = registry.app.stores.metadata
+    before = database.statistics.statements
+    assert (await get_token(registry.client, "&".join(scopes[:20]))).status == 200
+    assert database.statistics.statements - before <= 20 + 2
+    answer = await get_token(registry.client, "&".join(scopes))
+    assert (answer.status, answer.json()["error"]) == (400, "invalid_scope")
+    assert "20 scopes" in answer.json()["error_description"]
+    assert (await get_token(registry.client, "&".join(scopes), headers=basic("admin", ADMIN))).status == 200
 
 
 async def test_another_services_tokens_are_not_made_here(registry: Registry) -> None:

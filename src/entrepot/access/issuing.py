@@ -13,12 +13,18 @@ from entrepot.access.refresh import RefreshTokens
 from entrepot.access.tokens import IssuedToken, TokenService
 from entrepot.oci.scope import Scope
 
+#: Resources that a token may name for somebody who has not signed in: clients ask for one or two.
+ANONYMOUS_SCOPES = 20
 #: Harbor's name for itself as a service: scripts written for it send that.
 _HARBOR = "harbor-registry"
 
 
 class ServiceUnknown(Exception):
     """The token was asked for another service than this registry."""
+
+
+class TooManyScopes(Exception):
+    """The token was asked for more scopes than somebody who has not signed in may name at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +52,12 @@ class TokenDesk:
             CredentialsRefused: Wrong name or password, or a token, which cannot ask for more tokens.
             TooManyRequests: Too many failures.
             ServiceUnknown: The token is meant for another registry.
+            TooManyScopes: Nobody has signed in, and there are more than `ANONYMOUS_SCOPES`.
         """
         self._check_service(service)
         match parse_authorization(authorization):
+            case None if len(scopes) > ANONYMOUS_SCOPES:
+                raise TooManyScopes
             case None:
                 return await self._answer(ANONYMOUS, scopes)
             case Bearer():

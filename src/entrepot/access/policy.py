@@ -6,6 +6,7 @@ now. So a right that was given works at once, and one that was taken is gone wit
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -36,16 +37,23 @@ class Policy:
     """Grants, the standing of accounts, and the visibility of projects."""
 
     def __init__(
-        self, database: Reader, *, max_age: float = MAX_AGE, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Reader,
+        *,
+        max_age: float = MAX_AGE,
+        clock: Callable[[], float] = time.monotonic,
+        one_moment: bool = False,
     ) -> None:
+        """Keep what to ask; `one_moment` means that what was read once counts as fresh."""
         self._database = database
+        self._one_moment = one_moment
         self._grants: Memory[int | None, tuple[Grant, ...]] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
         self._standings: Memory[int, _Standing] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
         self._public: Memory[str, bool] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
 
     async def grants_for(self, principal: Principal, *, fresh: bool = False) -> tuple[Grant, ...]:
         """Return the grants that name the principal or an audience."""
-        known = None if fresh else self._grants.find(principal.id)
+        known = self._grants.find(principal.id) if self._may_remember(fresh=fresh) else None
         if known is None:
             known = tuple(_grant(record) for record in await grant_rows.list_for(self._database, principal.id))
             self._grants.put(principal.id, known)
@@ -55,7 +63,7 @@ class Policy:
         """Tell whether the account behind a credential still exists, is enabled and has the credential's epoch."""
         if principal.id is None:
             return True
-        standing = None if fresh else self._standings.find(principal.id)
+        standing = self._standings.find(principal.id) if self._may_remember(fresh=fresh) else None
         if standing is None:
             record = await principals.find_by_id(self._database, principal.id)
             standing = _GONE if record is None else _Standing(record.epoch, record.disabled)
@@ -64,7 +72,7 @@ class Policy:
 
     async def is_public(self, project: str, *, fresh: bool = False) -> bool:
         """Tell whether everybody may pull from a project."""
-        known = None if fresh else self._public.find(project)
+        known = self._public.find(project) if self._may_remember(fresh=fresh) else None
         if known is None:
             record = await projects.find(self._database, project)
             known = record is not None and record.public
@@ -74,6 +82,13 @@ class Policy:
     async def public_projects(self) -> Collection[str]:
         """Return the names of all public projects."""
         return await projects.public_names(self._database)
+
+    def now(self) -> Policy:
+        """Return what is committed now, read once: for a request that asks for many decisions at one moment."""
+        return Policy(self._database, max_age=math.inf, one_moment=True)
+
+    def _may_remember(self, *, fresh: bool) -> bool:
+        return self._one_moment or not fresh
 
     def forget(self) -> None:
         """Read everything anew: for the process that has just changed something."""

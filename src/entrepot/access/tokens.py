@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,6 +29,7 @@ from entrepot.access.model import (
     REPOSITORY_ACTIONS,
     REPOSITORY_TYPE,
     Action,
+    Decision,
     Principal,
     PrincipalKind,
 )
@@ -49,6 +50,7 @@ _HEADER_FIELDS = frozenset({"alg", "kid", "typ"})
 #: Our claim that ties a token to an account: kind, id and epoch.
 _ACCOUNT = "entrepot"
 _KINDS = frozenset(kind.value for kind in PrincipalKind)
+_Allows = Callable[[Principal, Action, RepositoryName | None], Awaitable[Decision]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,8 @@ class TokenService:
 
     async def issue(self, principal: Principal, scopes: Iterable[Scope]) -> IssuedToken:
         """Sign a token for the part of `scopes` that the principal may have; less is no error."""
-        granted = tuple([kept for scope in scopes if (kept := await self._granted(principal, scope)) is not None])
+        allows = self._authorizer.now().allows
+        granted = tuple([kept for scope in scopes if (kept := await _granted(allows, principal, scope)) is not None])
         now = int(self._clock())
         claims: dict[str, object] = {
             "iss": self._issuer,
@@ -111,20 +114,21 @@ class TokenService:
             text=sign(claims, key.key, key.id, key.algorithm), expires_in=self._lifetime, issued_at=now, scopes=granted
         )
 
-    async def _granted(self, principal: Principal, scope: Scope) -> Scope | None:
-        if scope.type == REGISTRY_TYPE and scope.name == CATALOG_NAME and ANY_ACTION in scope.actions:
-            allowed = (await self._authorizer.allows(principal, Action.CATALOG, None)).allowed
-            return Scope(scope.type, scope.name, (ANY_ACTION,)) if allowed else None
-        if scope.type != REPOSITORY_TYPE:
-            return None
-        try:
-            name = RepositoryName.parse(scope.name)
-        except NameInvalid:
-            return None
-        wanted = [a for a in REPOSITORY_ACTIONS if a in scope.actions or ANY_ACTION in scope.actions]
-        allows = self._authorizer.allows
-        actions = tuple([str(a) for a in wanted if (await allows(principal, a, name)).allowed])
-        return Scope(scope.type, scope.name, actions) if actions else None
+
+async def _granted(allows: _Allows, principal: Principal, scope: Scope) -> Scope | None:
+    """Return the part of a scope that the principal may have; None when that is nothing."""
+    if scope.type == REGISTRY_TYPE and scope.name == CATALOG_NAME and ANY_ACTION in scope.actions:
+        allowed = (await allows(principal, Action.CATALOG, None)).allowed
+        return Scope(scope.type, scope.name, (ANY_ACTION,)) if allowed else None
+    if scope.type != REPOSITORY_TYPE:
+        return None
+    try:
+        name = RepositoryName.parse(scope.name)
+    except NameInvalid:
+        return None
+    wanted = [a for a in REPOSITORY_ACTIONS if a in scope.actions or ANY_ACTION in scope.actions]
+    actions = tuple([str(a) for a in wanted if (await allows(principal, a, name)).allowed])
+    return Scope(scope.type, scope.name, actions) if actions else None
 
 
 class TokenChecker(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -10,8 +11,8 @@ from typing import Any, Final
 from entrepot.access.challenge import TOKEN_PATH
 from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
-from entrepot.access.issuing import Answer, ServiceUnknown, TokenDesk
-from entrepot.oci.errors import ErrorCode
+from entrepot.access.issuing import ANONYMOUS_SCOPES, Answer, ServiceUnknown, TokenDesk, TooManyScopes
+from entrepot.oci.errors import ErrorCode, RequestTimeout
 from entrepot.oci.scope import format_scopes
 from entrepot.web.http import Header, Request
 from entrepot.web.responses import Response, json_response
@@ -22,6 +23,8 @@ from entrepot.web.token.parameters import MAX_FORM_BYTES, FormInvalid, TokenForm
 #: Tokens are credentials: nothing between us and the client may keep them (RFC 6749, section 5.1).
 _NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 _BASIC: Final[Header] = (b"www-authenticate", b'Basic realm="entrepot"')
+#: The whole form, which has a few hundred bytes, must have arrived after this time.
+FORM_SECONDS: Final = 10.0
 PATHS: Final = (TOKEN_PATH, "/service/token")
 
 
@@ -35,8 +38,9 @@ def token_routes(desk: TokenDesk) -> Mapping[str, Route]:
 class TokenEndpoint:
     """Reads token requests and writes their answers."""
 
-    def __init__(self, desk: TokenDesk) -> None:
+    def __init__(self, desk: TokenDesk, *, form_seconds: float = FORM_SECONDS) -> None:
         self._desk = desk
+        self._form_seconds = form_seconds
 
     async def get(self, request: Request, services: Services) -> Response:  # noqa: ARG002 - a handler's signature
         """Answer a GET, with Basic credentials or anonymous (token specification, "Requesting a Token")."""
@@ -55,12 +59,14 @@ class TokenEndpoint:
             return _refused(refused)
         except ServiceUnknown:
             return _service_unknown()
+        except TooManyScopes:
+            return _bad_request("invalid_scope", f"without signing in, ask for {ANONYMOUS_SCOPES} scopes at most")
         document = _document(answer)
         return json_response(HTTPStatus.OK, {"token": answer.token.text, **document}, (_NO_STORE,))
 
     async def post(self, request: Request, services: Services) -> Response:  # noqa: ARG002 - a handler's signature
         """Answer a POST of a form (token specification, "OAuth2")."""
-        body = await request.body.read(MAX_FORM_BYTES)
+        body = await self._read(request)
         try:
             form = read_form(request.header(b"content-type"), body)
             answer = await self._by_form(form, request.client)
@@ -72,6 +78,19 @@ class TokenEndpoint:
             return _service_unknown()
         document = _document(answer) | {"scope": format_scopes(answer.token.scopes)}
         return json_response(HTTPStatus.OK, document, (_NO_STORE,))
+
+    async def _read(self, request: Request) -> bytes:
+        """Return the form; whoever has not signed in may not hold a place for as long as an upload may.
+
+        Raises:
+            BodyTooLarge: It has more than `MAX_FORM_BYTES`.
+            RequestTimeout: It did not arrive in time.
+        """
+        try:
+            async with asyncio.timeout(self._form_seconds):
+                return await request.body.read(MAX_FORM_BYTES)
+        except TimeoutError:
+            raise RequestTimeout(f"The form did not arrive within {self._form_seconds:g} s; send it again.") from None
 
     async def _by_form(self, form: TokenForm, client: str) -> Answer:
         match form.grant_type:
