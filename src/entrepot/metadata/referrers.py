@@ -54,6 +54,14 @@ _ALL = Query(_of_subject(*_COLUMNS), "referrers.page")
 _ALL_OF_TYPE = Query(_of_subject(*_COLUMNS).where(_OF_TYPE), "referrers.page_of_type")
 _SIZES_OF_ALL = Query(_of_subject(_M.size), "referrers.sizes")
 _SIZES_OF_TYPE = Query(_of_subject(_M.size).where(_OF_TYPE), "referrers.sizes_of_type")
+_REFERRING = Query(
+    select(_M.digest).where(
+        _M.repository_id == bindparam("repository_id"),
+        _M.subject == bindparam("subject"),
+        in_list(_M.digest, "digests"),
+    ),
+    "referrers.referring",
+)
 _SIZES = Query(
     select(_M.digest, _M.size)
     .where(_M.repository_id == bindparam("repository_id"), in_list(_M.digest, "digests"))
@@ -87,6 +95,12 @@ async def page(
     kept = max(_fitting(sizes[:limit], most_bytes), min(len(sizes), 1))
     rows = await reader.all(query, limit=kept, **wanted) if kept else []
     return [_record(row) for row in rows], len(sizes) > kept
+
+
+async def referring(reader: Reader, repository_id: int, subject: str, digests: Sequence[str]) -> set[str]:
+    """Return those of `digests` that are manifests of a repository with this subject."""
+    rows = await reader.all(_REFERRING, repository_id=repository_id, subject=subject, digests=list(digests))
+    return {row[0] for row in rows}
 
 
 async def described(

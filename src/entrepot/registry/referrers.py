@@ -49,8 +49,7 @@ class Referrers:
         found, more = await self.lookup.find(name, question) or ([], False)
         following = str(found[-1].digest) if more else None
         folded = [] if last else await self._fallback(name, digest, artifact_type)
-        known = {descriptor.digest for descriptor in found}
-        return [*found, *(entry for entry in folded if entry.digest not in known)], following
+        return [*found, *folded], following
 
     async def _page(
         self, stored_name: str, *, digest: Digest, artifact_type: str | None, limit: int, last: str
@@ -78,11 +77,21 @@ class Referrers:
             index = oci_manifest.parse(content, row.media_type)
         except ManifestInvalid:
             return []
-        stored = await self._described(row.repository_id, index.manifests)
-        entries = [stored.get(entry.digest, entry) for entry in index.manifests]
+        unlisted = await self._unlisted(row.repository_id, digest, index.manifests)
+        stored = await self._described(row.repository_id, unlisted)
+        entries = [stored.get(entry.digest, entry) for entry in unlisted]
         return [entry for entry in entries if artifact_type in (None, entry.artifact_type)]
 
-    async def _described(self, repository_id: int, entries: tuple[Descriptor, ...]) -> dict[Digest, Descriptor]:
+    async def _unlisted(
+        self, repository_id: int, subject: Digest, entries: Sequence[Descriptor]
+    ) -> Sequence[Descriptor]:
+        """Leave out what some page of the list has: the subject says so, whichever page it is."""
+        digests = [str(entry.digest) for entry in entries]
+        listed = await rows.referring(self.metadata, repository_id, str(subject), digests)
+        once = {entry.digest: entry for entry in entries if str(entry.digest) not in listed}
+        return list(once.values())
+
+    async def _described(self, repository_id: int, entries: Sequence[Descriptor]) -> dict[Digest, Descriptor]:
         """Clients wrote less into the index than the manifests themselves say, so those are asked, within a bound."""
         digests = [str(entry.digest) for entry in entries]
         found = await rows.described(self.metadata, repository_id, digests, most_bytes=_PAGE_BYTES)

@@ -125,6 +125,25 @@ async def test_entries_of_the_fallback_tag_are_folded_in(pusher: Pusher, registr
     assert [item.digest for item in only] == [Digest.of(old)]
 
 
+@pytest.mark.parametrize("limit", [1, 2])
+async def test_an_entry_of_the_fallback_tag_that_is_on_a_later_page_is_listed_once(
+    pusher: Pusher, registry: Registry, limit: int
+) -> None:
+    """Pages together hold each referrer once, wherever the ones with a subject fall."""
+    subject = await pusher.image("v1")
+    new = [image(b"{}", subject=entry(subject), annotations={"n": str(number)}) for number in range(3)]
+    old = image(b"{}", artifactType="application/x-old")
+    for body in (old, *new):
+        await pusher.manifest(body)
+    await pusher.manifest(index(*map(entry, (old, old, *new))), fallback_tag(Digest.of(subject)))
+    seen: list[Digest] = []
+    last: str | None = ""
+    while last is not None:
+        page, last = await registry.referrers.list(NAME, Digest.of(subject), limit=limit, last=last)
+        seen += [item.digest for item in page]
+    assert sorted(map(str, seen)) == sorted(str(Digest.of(body)) for body in (old, *new))
+
+
 async def test_an_unknown_repository_has_no_referrers(registry: Registry) -> None:
     """The list is empty rather than an error, so that clients do not fall back to tags."""
     assert await registry.referrers.list(NAME, Digest.of(b"x"), limit=10) == ([], None)
