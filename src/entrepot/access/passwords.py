@@ -1,7 +1,11 @@
 """Passwords, checked slowly and seldom.
 
-The order of defence: what was right a moment ago costs nothing; who fails too often is told to wait before anything
-is computed; and of the hashes that remain, one at a time runs, in a thread. An unknown name costs the same time.
+The order of defence: what was right a moment ago costs nothing; what was wrong a moment ago is wrong still; who fails
+too often is told to wait before anything is computed; and of the hashes that remain, one at a time runs, in a thread.
+An unknown name costs the same time.
+
+The same mistake again is no further guess, so it is not counted as one: a client that sends Basic with each of ten
+requests, or a machine with an old password, does not make everybody wait who uses the account from there.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds for which a password that was right is not hashed again.
 MEMORY = 60.0
+#: Seconds for which one that was wrong is not, unless the account changes.
+_WRONG_MEMORY = 900.0
 _LIMIT = 10_000
 #: Requests that may wait for their hash; more would wait for seconds.
 _QUEUE = 32
@@ -66,6 +72,7 @@ class GuardedPasswords:
         self._throttle = throttle
         self._key = secrets.token_bytes(32)
         self._right: Memory[bytes, str] = Memory(limit=_LIMIT, seconds=MEMORY, clock=clock)
+        self._wrong: Memory[bytes, tuple[str | None]] = Memory(limit=_LIMIT, seconds=_WRONG_MEMORY, clock=clock)
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="password")
@@ -78,31 +85,43 @@ class GuardedPasswords:
         stored = await self._store.find(basic.username)
         if stored is not None and self._right.find(mark) == stored.encoded:
             return stored.principal
-        self._throttle.check(basic.username, client)
-        stored = await self._in_turn(basic, mark)
-        if stored is None:
-            self._throttle.failed(basic.username, client)
-            _log.warning("sign-in failed: account %a from %s", basic.username[:64], client or "a local socket")
-            raise CredentialsRefused
-        self._throttle.succeeded(basic.username, client)
-        return stored.principal
+        if not await self._was_wrong(basic, mark):
+            self._throttle.check(basic.username, client)
+            stored = await self._in_turn(basic, mark, client)
+            if stored is not None:
+                self._throttle.succeeded(basic.username, client)
+                return stored.principal
+        _log.warning("sign-in failed: account %a from %s", basic.username[:64], client or "a local socket")
+        raise CredentialsRefused
 
-    async def _in_turn(self, basic: Basic, mark: bytes) -> StoredPassword | None:
-        """Wait for the one hash that runs at a time; meanwhile somebody may have proved the same password."""
+    async def _was_wrong(self, basic: Basic, mark: bytes) -> bool:
+        """Tell whether this was refused before, and the account has not changed since."""
+        known = self._wrong.find(mark)
+        if known is None:
+            return False
+        stored = await self._store.find(basic.username, fresh=True)
+        return known == (_encoded(stored),)
+
+    async def _in_turn(self, basic: Basic, mark: bytes, client: str) -> StoredPassword | None:
+        """Wait for the one hash that runs at a time; meanwhile somebody may have tried the same password."""
         if self._waiting >= _QUEUE:
             raise TooManyRequests(1, "too many sign-ins at once; try again in a second")
         self._waiting += 1
         try:
             async with self._turn:
                 stored = await self._store.find(basic.username, fresh=True)
-                encoded = None if stored is None else stored.encoded
+                encoded = _encoded(stored)
                 if encoded is not None and self._right.find(mark) == encoded:
                     return stored
+                if self._wrong.find(mark) == (encoded,):
+                    return None
                 loop = asyncio.get_running_loop()
                 right = await loop.run_in_executor(self._thread, self._store.matches, encoded, basic.password)
         finally:
             self._waiting -= 1
         if not right or encoded is None:
+            self._wrong.put(mark, (encoded,))
+            self._throttle.failed(basic.username, client)
             return None
         self._right.put(mark, encoded)
         return stored
@@ -114,3 +133,7 @@ class GuardedPasswords:
     def close(self) -> None:
         """Let the thread go."""
         self._thread.shutdown(wait=False)
+
+
+def _encoded(stored: StoredPassword | None) -> str | None:
+    return None if stored is None else stored.encoded

@@ -174,11 +174,11 @@ async def test_cve_2024_9683_long_passwords_count_to_the_end(
 async def test_failures_make_wait_before_hashing(
     passwords: GuardedPasswords, accounts: CountingAccounts, account: AccountMaker, clock: Clock
 ) -> None:
-    """After five failures the next attempt is refused unhashed, even the right one, and works after the wait."""
+    """After five guesses the next attempt is refused unhashed, even the right one, and works after the wait."""
     await account("alice", secret=SECRET)
-    for _ in range(5):
+    for number in range(5):
         with pytest.raises(CredentialsRefused):
-            await passwords.verify(WRONG, HERE)
+            await passwords.verify(Basic("alice", f"guess {number}"), HERE)
     with pytest.raises(TooManyRequests) as refused:
         await passwords.verify(RIGHT, HERE)
     assert accounts.hashes == 5
@@ -190,10 +190,36 @@ async def test_who_signed_in_just_now_is_not_kept_waiting(passwords: GuardedPass
     """A client with the right password goes on working while another beside it fails."""
     await account("alice", secret=SECRET)
     await passwords.verify(RIGHT, HERE)
-    for _ in range(5):
+    for number in range(5):
         with pytest.raises(CredentialsRefused):
-            await passwords.verify(WRONG, HERE)
+            await passwords.verify(Basic("alice", f"guess {number}"), HERE)
     assert (await passwords.verify(RIGHT, HERE)).name == "alice"
+
+
+async def test_the_same_mistake_again_is_no_further_guess(
+    passwords: GuardedPasswords, accounts: CountingAccounts, account: AccountMaker
+) -> None:
+    """A client that sends one wrong password with each request costs one hash, and nobody has to wait for it."""
+    await account("alice", secret=SECRET)
+    together = await asyncio.gather(*(passwords.verify(WRONG, HERE) for _ in range(20)), return_exceptions=True)
+    assert {type(outcome) for outcome in together} == {CredentialsRefused}
+    for name in ("alice", "nobody"):
+        for _ in range(20):
+            with pytest.raises(CredentialsRefused):
+                await passwords.verify(Basic(name, "battery staple"), HERE)
+    assert accounts.hashes == 2
+    assert (await passwords.verify(RIGHT, HERE)).name == "alice"
+
+
+async def test_a_password_that_was_wrong_may_become_right(
+    passwords: GuardedPasswords, account: AccountMaker, database: Database
+) -> None:
+    """What was remembered as wrong ends at the moment in which the account gets this password."""
+    alice = await account("alice", secret=SECRET)
+    with pytest.raises(CredentialsRefused):
+        await passwords.verify(WRONG, HERE)
+    await database.write(lambda tx: principals.set_secret(tx, alice.id, hash_password("battery staple")))
+    assert (await passwords.verify(WRONG, HERE)).name == "alice"
 
 
 async def test_no_password_is_kept_or_logged(
@@ -206,6 +232,12 @@ async def test_no_password_is_kept_or_logged(
         await passwords.verify(Basic("alice\nadmin signed in", "battery staple"), HERE)
     assert "sign-in failed" in caplog.text
     assert r"alice\nadmin" in caplog.text
-    seen = caplog.text + repr(RIGHT) + repr(vars(passwords)) + repr(passwords._right._entries)
+    seen = (
+        caplog.text
+        + repr(RIGHT)
+        + repr(vars(passwords))
+        + repr(passwords._right._entries)
+        + repr(passwords._wrong._entries)
+    )
     assert "battery" not in seen
     assert "horse" not in seen
