@@ -1,9 +1,10 @@
 """Blobs: their bytes' whereabouts and state, and which repositories hold them.
 
-A blob is `live`, then `marked` by the collector, then `deleting`; every step is a compare-and-set, so that a push that
-meets `marked` wins the blob back and one that meets `deleting` waits until the row is gone. A blob whose bytes somebody
-else took away or damaged is `missing`: who refers to it is remembered, nobody sees it, and the next push of it heals
-whatever needs it.
+A blob is `live`, then `marked` by the collector, then `deleting`; every step is a compare-and-set on `generation`, so
+that a push that meets `marked` wins the blob back and one that meets `deleting` waits until the row is gone. Whatever
+puts a blob's collection off raises the generation: a blob that was won back and marked again is not the one that a
+collector saw before. A blob whose bytes somebody else took away or damaged is `missing`: who refers to it is
+remembered, nobody sees it, and the next push of it heals whatever needs it.
 """
 
 from __future__ import annotations
@@ -177,7 +178,9 @@ _PUT = Query(
     "blobs.put",
 )
 _KEEP = Query(
-    update(blobs).where(in_list(blobs.c.id, "ids"), _READABLE).values(state=LIVE, review_after=bindparam("after")),
+    update(blobs)
+    .where(in_list(blobs.c.id, "ids"), _READABLE)
+    .values(state=LIVE, review_after=bindparam("after"), generation=blobs.c.generation + 1),
     "blobs.keep",
 )
 _QUEUE = Query(
@@ -186,7 +189,7 @@ _QUEUE = Query(
         in_list(blobs.c.id, "ids"),
         ~select(1).where(manifest_blobs.c.blob_id == blobs.c.id).exists(),
     )
-    .values(review_after=bindparam("after")),
+    .values(review_after=bindparam("after"), generation=blobs.c.generation + 1),
     "blobs.queue",
 )
 _LINK = Query(

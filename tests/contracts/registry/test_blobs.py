@@ -47,6 +47,11 @@ async def _set_state(kit: Kit, digest: Digest, state: str) -> None:
     await kit.metadata.write(lambda tx: tx.execute(_SET_STATE, which=str(digest), becomes=state))
 
 
+async def _stored(kit: Kit, digest: Digest) -> blob_rows.StoredRow:
+    (found,) = [row for row in await blob_rows.stored(kit.metadata, after=0, limit=9) if row.digest == str(digest)]
+    return found
+
+
 async def test_an_upload_in_chunks_becomes_a_blob(registry: Registry) -> None:
     """POST, three PATCHes, PUT without a body."""
     session = await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
@@ -147,6 +152,29 @@ async def test_a_manifest_wins_a_marked_blob_back(kit: Kit, pusher: Pusher) -> N
     row = await blob_rows.find(kit.metadata, str(LAYER))
     assert row is not None
     assert (row.state, row.review_after) == (blob_rows.LIVE, None)
+
+
+async def test_what_puts_a_collection_off_raises_the_generation(kit: Kit, pusher: Pusher, registry: Registry) -> None:
+    """A collector that saw a blob before it was won back meets another generation, though the state is the same."""
+    for content in (b"layer", b"{}"):
+        await pusher.blob(content)
+
+    async def queue() -> None:
+        row = await _stored(kit, LAYER)
+        await kit.metadata.write(lambda tx: blob_rows.queue(tx, [row.id], review_after=5))
+
+    for put_off in (
+        queue,
+        lambda: registry.blobs.stat(NAME, LAYER),
+        lambda: registry.blobs.mount(RepositoryName.parse("team/copy"), LAYER, NAME, actor=ALICE),
+        lambda: pusher.blob(b"layer"),
+        lambda: pusher.manifest(image(b"{}", b"layer")),
+    ):
+        await _set_state(kit, LAYER, blob_rows.MARKED)
+        before = await _stored(kit, LAYER)
+        await put_off()
+        await _set_state(kit, LAYER, blob_rows.MARKED)
+        assert not await kit.metadata.write(lambda tx, row=before: blob_rows.set_state(tx, row, blob_rows.MISSING))
 
 
 async def test_a_head_renews_the_grace_of_a_queued_blob(kit: Kit, pusher: Pusher, registry: Registry) -> None:
