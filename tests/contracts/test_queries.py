@@ -1,15 +1,31 @@
 """Every statement of the metadata package, on both databases."""
 
+import time
 from pathlib import Path
 
-from entrepot.metadata import tables, work_tables
+from sqlalchemy import bindparam
+
+from entrepot.metadata import catalog, projects, tables, work_tables
+from entrepot.metadata.database import Transaction
 from entrepot.metadata.ddl import create_all
 from entrepot.metadata.postgresql_dialect import POSTGRESQL
+from entrepot.metadata.query import Query
+from entrepot.metadata.sqlite import SqliteDatabase
 from tests.support.databases import postgres_database, sqlite_database
 from tests.support.plans import full_scans, query_plan
 from tests.support.postgres import PostgresServer
 from tests.support.queries import all_queries
 
+_ADD_REPOSITORY = Query(
+    lambda d: d.insert(tables.repositories).values(
+        project_id=bindparam("project_id"),
+        name=bindparam("name"),
+        sort_key=bindparam("sort_key"),
+        adopted=0,
+        created_at=0,
+    ),
+    "test.add_repository",
+)
 #: Written for one database alone.
 ONE_DATABASE = {"schema._ONE_NODE", "opening._WORK_VERSION"}
 #: May read a whole table, because it has one row, a few rows, or only rows that are about to go.
@@ -28,8 +44,8 @@ WHOLE_REPOSITORY = {
     "contents._TAGS",
     "contents._MANIFESTS",
     "contents._BLOBS",
-    "repositories._CATALOG",
-    "repositories._CATALOG_OF_PROJECTS",
+    "catalog._ALL",
+    "catalog._OF_PROJECTS",
 }
 
 
@@ -65,6 +81,37 @@ async def test_no_statement_reads_a_whole_repository(tmp_path: Path) -> None:
         plans = {name: query_plan(database, query) for name, query in queries.items()}
         whole = {name for name, steps in plans.items() if any("(repository_id=?)" in step for step in steps)}
         assert whole == WHOLE_REPOSITORY
+
+
+async def test_a_page_of_the_catalog_costs_what_the_reader_may_see(tmp_path: Path) -> None:
+    """Among 100,000 repositories of others, one's own few are found in microseconds; so is a page of very many."""
+    async with sqlite_database(tmp_path) as database:
+        await create_all(database, tables.metadata)
+        await database.write(_fill_catalog)
+        small = await catalog.names(database, limit=101, last="", projects=["zz"])
+        assert small == [f"zz/r{number}" for number in range(5)]
+        assert await _seconds(database, ["zz"]) < 0.001
+        both = await catalog.names(database, limit=101, last="huge/r099990", projects=["zz", "huge", "absent"])
+        assert both == [f"huge/r{number:06}" for number in range(99_991, 100_000)] + small
+        assert await _seconds(database, ["huge", "zz"]) < 0.01
+
+
+async def _seconds(database: SqliteDatabase, projects: list[str]) -> float:
+    """Take the best of five times of this thread, since the machine has other things to do too."""
+    times = []
+    for _ in range(5):
+        started = time.thread_time()
+        await catalog.names(database, limit=101, last="", projects=projects)
+        times.append(time.thread_time() - started)
+    return min(times)
+
+
+async def _fill_catalog(tx: Transaction) -> None:
+    """Give one project 100,000 repositories and another five, all of them adopted by name alone."""
+    for name, texts in (("huge", [f"r{n:06}" for n in range(100_000)]), ("zz", [f"r{n}" for n in range(5)])):
+        project = await projects.ensure(tx, name)
+        rows = [{"project_id": project.id, "name": f"{name}/{text}", "sort_key": f"{name}\x01{text}"} for text in texts]
+        await tx.many(_ADD_REPOSITORY, rows)
 
 
 async def test_a_full_scan_is_seen(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.query import Query
 from entrepot.metadata.sqlite import SqliteDatabase
 
-#: A scan of what a statement built itself: a subquery, a list parameter, a constant row.
-_OWN = re.compile(r"SCAN (json_each|\d+|CONSTANT ROW|\(subquery-\d+\))")
+#: A scan of what a statement built itself: a subquery, a list parameter, a constant row, the queue of a recursion.
+_OWN = re.compile(r"SCAN (json_each|heads$|\d+|CONSTANT ROW|\(subquery-\d+\))")
 
 
 def query_plan(database: SqliteDatabase, query: Query) -> list[str]:

@@ -1,4 +1,4 @@
-"""Repositories: found by name, listed for the catalog.
+"""Repositories: found by name, and listed for adoption.
 
 A one-part name belongs to the project `library`; `x` and `library/x` are two spellings of one repository as long as
 only one of them exists (see `find`).
@@ -6,16 +6,15 @@ only one of them exists (see `find`).
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, exists, func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata import projects as project_rows
 from entrepot.metadata.database import Reader, Row, Transaction
-from entrepot.metadata.query import Query, in_list
-from entrepot.metadata.tables import manifests, projects, repositories
+from entrepot.metadata.query import Query
+from entrepot.metadata.tables import repositories
 from entrepot.oci.reference import DEFAULT_PROJECT, MAX_NAME_LENGTH, RepositoryName, sort_key
 
 
@@ -65,22 +64,6 @@ _COUNT_PENDING = Query(
 _SET_ADOPTED = Query(
     update(repositories).where(repositories.c.id == bindparam("repository_id")).values(adopted=1),
     "repositories.set_adopted",
-)
-#: Like registry:2, whose catalog lists what has a `_manifests` folder: uploads alone make no entry.
-_LISTED = ((repositories.c.adopted == 0) | exists(select(1).where(manifests.c.repository_id == repositories.c.id))) & (
-    repositories.c.sort_key > bindparam("last")
-)
-_CATALOG = Query(
-    select(repositories.c.name).where(_LISTED).order_by(repositories.c.sort_key).limit(bindparam("limit")),
-    "repositories.catalog",
-)
-_CATALOG_OF_PROJECTS = Query(
-    select(repositories.c.name)
-    .join(projects, projects.c.id == repositories.c.project_id)
-    .where(_LISTED, in_list(projects.c.name, "projects"))
-    .order_by(repositories.c.sort_key)
-    .limit(bindparam("limit")),
-    "repositories.catalog_of_projects",
 )
 
 
@@ -132,16 +115,6 @@ async def ensure(tx: Transaction, name: RepositoryName) -> RepositoryRecord:
     created = await find_exact(tx, name)
     assert created is not None
     return created
-
-
-async def catalog(reader: Reader, *, limit: int, last: str, projects: Collection[str] | None) -> list[str]:
-    """Return up to `limit` names after `last`, ordered by path component; `projects` None means all of them."""
-    after = sort_key(last)
-    if projects is None:
-        rows = await reader.all(_CATALOG, last=after, limit=limit)
-    else:
-        rows = await reader.all(_CATALOG_OF_PROJECTS, last=after, limit=limit, projects=sorted(projects))
-    return [row[0] for row in rows]
 
 
 async def pending(reader: Reader, *, limit: int, last: str = "") -> list[str]:

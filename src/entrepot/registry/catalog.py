@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from entrepot.metadata import repositories
+from entrepot.metadata import catalog
 from entrepot.metadata.database import Database
 from entrepot.registry.adoption import AdoptionGate
 from entrepot.registry.model import Page, cut_page
@@ -27,5 +27,5 @@ class Catalog:
             projects: The projects whose repositories may be seen; None for all.
         """
         await self.gate.names_known()
-        names = await repositories.catalog(self.metadata, limit=limit + 1, last=last, projects=projects)
+        names = await catalog.names(self.metadata, limit=limit + 1, last=last, projects=projects)
         return cut_page(names, limit)
