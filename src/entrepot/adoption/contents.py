@@ -51,7 +51,7 @@ class Contents:
         for link in links:
             stored = self.links.tree.find_blob(link.stored_as)
             if stored is None:
-                self.links.note(ProblemKind.MISSING_BLOB, link.digest, "linked, but not there")
+                self.links.note(ProblemKind.DANGLING_LAYER, link.digest, "linked, not there, and nothing needs it")
             else:
                 piece.stored[link.digest] = stored
         return piece
@@ -59,7 +59,7 @@ class Contents:
     def _manifest(self, digest: Digest) -> oci_manifest.Manifest | None:
         raw = self.links.tree.manifest(digest)
         if raw is None:
-            self.links.note(ProblemKind.MISSING_MANIFEST, digest)
+            self.links.note(ProblemKind.MISSING_MANIFEST, digest, "its bytes are gone")
             return None
         if Digest.of(raw, digest.algorithm) != digest:
             self.links.note(ProblemKind.DAMAGED_MANIFEST, digest, "the bytes have another digest")

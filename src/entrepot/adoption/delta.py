@@ -161,7 +161,7 @@ class Delta:
         self.kept.extend(gone)
 
     def _note(self, progress: Progress, problems: list[Problem]) -> None:
-        progress.problems += len(problems)
+        progress.problems += sum(problem.matters for problem in problems)
         self.report.append(problems)
         self.on_progress(progress)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-#: What a transaction should take: everybody else who writes waits as long, and should not notice.
+from collections import deque
+from statistics import median
+
+#: What a transaction should take: everybody else who writes waits as long (at most 50 ms are allowed).
 TARGET_SECONDS = 0.02
 _SMALLEST = 8
 _LARGEST = 1000
+#: One piece that met a busy processor says little; the middle one of several says how busy it is.
+_REMEMBERED = 7
 
 
 class Pace:
@@ -13,13 +18,12 @@ class Pace:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self._costs: deque[float] = deque(maxlen=_REMEMBERED)
 
     def took(self, seconds: float, items: int) -> None:
-        """Learn from a piece: shrink at once, grow slowly."""
+        """Learn from a piece; the next is at most twice as large as the last."""
         if items == 0:
             return
-        wanted = int(items * TARGET_SECONDS / max(seconds, 1e-6))
-        if wanted < self.size:
-            self.size = max(_SMALLEST, wanted)
-        elif items >= self.size:
-            self.size = min(_LARGEST, wanted, self.size + max(1, self.size // 4))
+        self._costs.append(seconds / items)
+        wanted = int(TARGET_SECONDS / max(median(self._costs), 1e-7))
+        self.size = max(_SMALLEST, min(_LARGEST, 2 * self.size, wanted))

@@ -22,7 +22,8 @@ class ProblemKind(StrEnum):
     DANGLING_TAG = "dangling-tag"  #: a tag that names a manifest the repository does not have
     MISSING_MANIFEST = "missing-manifest"  #: a revision whose bytes are gone
     DAMAGED_MANIFEST = "damaged-manifest"  #: bytes that do not have their digest, or cannot be served
-    MISSING_BLOB = "missing-blob"  #: a link or a manifest names a blob whose bytes are gone
+    MISSING_BLOB = "missing-blob"  #: a manifest needs a blob whose bytes are gone
+    DANGLING_LAYER = "dangling-layer"  #: a blob that nothing needs is gone: registry:2's collection leaves its links
     WRONG_SIZE = "wrong-size"  #: a blob is longer or shorter than its manifest says
     UNREADABLE = "unreadable"  #: the file system refused to read
 
@@ -35,6 +36,11 @@ class Problem:
     repository: str
     subject: str
     detail: str = ""
+
+    @property
+    def matters(self) -> bool:
+        """Tell whether anybody could miss something."""
+        return self.kind is not ProblemKind.DANGLING_LAYER
 
 
 class ReportFile:

@@ -102,7 +102,7 @@ class AdoptionRun:
                 self.on_progress(progress)
 
     def _note(self, progress: Progress, problems: list[Problem]) -> None:
-        progress.problems += len(problems)
+        progress.problems += sum(problem.matters for problem in problems)
         self.report.append(problems)
 
 

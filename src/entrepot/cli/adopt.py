@@ -22,6 +22,7 @@ from entrepot.adoption import state
 from entrepot.adoption.delta import Delta
 from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.intake import Intake
+from entrepot.adoption.note import leave_note
 from entrepot.adoption.prune import Gone
 from entrepot.adoption.report import Problem, ReportFile
 from entrepot.adoption.rights import require_rights
@@ -59,31 +60,29 @@ def adopt_command(
     console = Console(stderr=True)
     # A transaction that took long is no news for a person who watches a bar.
     logging.getLogger("entrepot.metadata.sqlite_writer").setLevel(logging.ERROR)
-
-    async def watched() -> _Outcome:
-        with _bar(console) as on_progress:
-            return await _adopt(folder, on_progress, delta=delta, prune=prune)
-
-    outcome = run(watched)
+    outcome = run(lambda: _adopt(folder, console, delta=delta, prune=prune))
     problems = list(ReportFile(folder).problems())
     if as_json:
         typer.echo(_json(outcome, problems))
     else:
         _show(console, outcome, folder, delta=delta)
-        _show_problems(console, problems, ReportFile(folder).path)
+        _show_problems(console, problems, ReportFile(folder).path, table=delta or not outcome.was_adopted)
 
 
-async def _adopt(folder: Path, on_progress: adoption.OnProgress, *, delta: bool, prune: bool) -> _Outcome:
+async def _adopt(folder: Path, console: Console, *, delta: bool, prune: bool) -> _Outcome:
     require_rights(folder)
     require_tree(folder)
+    leave_note(folder)
     async with opened(folder) as stores:
         intake, report = Intake(stores.metadata, Tree(folder)), ReportFile(folder)
         was_adopted = await state.prepare(stores.metadata, intake.tree) is AdoptionState.COMPLETE
-        if not (delta and was_adopted):
-            progress = await adoption.AdoptionRun(intake, report, on_progress).run()
-            return _Outcome(progress, was_adopted)
-        work = Delta(intake, report, on_progress, pruning=prune)
-        progress = await work.run()
+        if was_adopted and not delta:
+            return _Outcome(adoption.Progress(), was_adopted)
+        with _bar(console) as on_progress:
+            if not was_adopted:
+                return _Outcome(await adoption.AdoptionRun(intake, report, on_progress).run(), was_adopted)
+            work = Delta(intake, report, on_progress, pruning=prune)
+            progress = await work.run()
         await ForeignWrites(stores.metadata, intake.tree).settle()
         return _Outcome(progress, was_adopted, work.kept)
 
@@ -142,14 +141,21 @@ def _show_kept(console: Console, kept: list[Gone]) -> None:
     console.print("To delete them here too, add --prune; to give them back to registry:2: entrepot layout write")
 
 
-def _show_problems(console: Console, problems: list[Problem], path: Path) -> None:
+def _show_problems(console: Console, problems: list[Problem], path: Path, *, table: bool) -> None:
     if not problems:
         console.print("Nothing is broken.")
         return
-    table = Table("kind", "repository", "what", "detail", title=f"{len(problems)} broken things were passed over")
-    for problem in problems[:_SHOWN]:
-        table.add_row(*map(printable, (problem.kind, problem.repository, problem.subject, problem.detail)))
-    console.print(table)
+    if table:
+        _show_table(console, problems)
     counts = Counter(problem.kind.value for problem in problems)
     listed = ", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items()))
-    console.print(f"{listed}. All of them: {path}", markup=False, soft_wrap=True)
+    console.print(f"Passed over: {listed}. All of it is in {path}", markup=False, soft_wrap=True)
+
+
+def _show_table(console: Console, problems: list[Problem]) -> None:
+    """Show the worst first: links that nothing needs are last."""
+    ordered = sorted(problems, key=lambda problem: not problem.matters)
+    table = Table("kind", "repository", "what", "detail", title=f"{len(problems)} broken things were passed over")
+    for problem in ordered[:_SHOWN]:
+        table.add_row(*map(printable, (problem.kind, problem.repository, problem.subject, problem.detail)))
+    console.print(table)

@@ -67,7 +67,7 @@ def require_metadata(folder: Path) -> None:
 
 def printable(text: str) -> str:
     """Give a text from the file system in a form that every terminal can show and that is no markup."""
-    return escape(text.encode("utf-8", "backslashreplace").decode())
+    return escape("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text))
 
 
 @asynccontextmanager

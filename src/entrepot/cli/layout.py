@@ -8,11 +8,11 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from entrepot.adoption.rights import require_rights
 from entrepot.adoption.tree import Tree
-from entrepot.cli.folder import AsJson, Folder, opened, require_metadata, run
+from entrepot.cli.folder import AsJson, Folder, opened, printable, require_metadata, run
 from entrepot.projection.comparison import Comparison, DifferenceKind, Result
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
@@ -27,7 +27,7 @@ def check_command(folder: Folder, *, as_json: AsJson = False) -> None:
     """Compare the files with the metadata, both ways. Exits with 1 if anything differs."""
     result = run(lambda: _compare(folder, writing=False))
     _show(result, as_json=as_json)
-    raise typer.Exit(1 if result.differences or result.problems else 0)
+    raise typer.Exit(1 if result.differences else 0)
 
 
 @app.command("write")
@@ -36,7 +36,7 @@ def write_command(folder: Folder, *, as_json: AsJson = False) -> None:
     result = run(lambda: _compare(folder, writing=True))
     _show(result, as_json=as_json)
     extra = any(difference.kind is DifferenceKind.EXTRA for difference in result.differences)
-    raise typer.Exit(1 if extra or result.problems else 0)
+    raise typer.Exit(1 if extra else 0)
 
 
 async def _compare(folder: Path, *, writing: bool) -> Result:
@@ -58,9 +58,10 @@ def _show(result: Result, *, as_json: bool) -> None:
     console = Console()
     console.print(f"{result.repositories} repositories compared, {len(result.differences)} differences.")
     if result.differences:
-        table = Table("in the files", "what", "repository", "which")
+        table = Table("in the files", "what", "repository", Column("which", overflow="fold"))
         for difference in result.differences[:_SHOWN]:
             table.add_row(difference.kind, difference.what, difference.repository, difference.subject)
         console.print(table)
     for problem in result.problems[:_SHOWN]:
-        console.print(f"{problem.kind}: {problem.repository} {problem.subject} {problem.detail}")
+        line = f"{problem.kind}: {problem.repository} {problem.subject} {problem.detail}"
+        console.print(printable(line), soft_wrap=True)

@@ -90,16 +90,20 @@ class Comparison:
             last = page[-1]
 
     def _differences(self, wanted: RepositoryContents, links: RepositoryLinks) -> list[Difference]:
+        """Compare one repository; links that lead nowhere, and that the metadata do not have, are no difference."""
         name = links.name
         tags = {str(link.tag): str(link.digest) for link in links.tags()}
-        layers = {str(link.digest) for link in links.layers()}
+        layers = {str(link.digest): link for link in links.layers()}
         whole = {str(digest) for digest in links.revisions() if self.tree.find_blob(digest) is not None}
         moved = [tag for tag in wanted.tags.keys() & tags.keys() if wanted.tags[tag] != tags[tag]]
+        dangling_tags = {tag for tag, digest in tags.items() if digest not in whole} - wanted.tags.keys()
+        unknown = layers.keys() - wanted.blobs.keys()
+        dangling = {digest for digest in unknown if self.tree.find_blob(layers[digest].stored_as) is None}
         return [
             *(Difference(DifferenceKind.OTHER, "tag", name, tag) for tag in sorted(moved)),
             *_compare("manifest", name, wanted.manifests, whole),
-            *_compare("blob", name, wanted.blobs.keys(), layers),
-            *_compare("tag", name, wanted.tags.keys(), tags.keys()),
+            *_compare("blob", name, wanted.blobs.keys(), layers.keys() - dangling),
+            *_compare("tag", name, wanted.tags.keys(), tags.keys() - dangling_tags),
         ]
 
     async def _mend(self, name: RepositoryName, wanted: RepositoryContents, differences: list[Difference]) -> None:

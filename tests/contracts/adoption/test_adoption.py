@@ -352,3 +352,16 @@ async def test_folders_that_may_not_be_read_are_reported() -> None:
         assert problems == {(ProblemKind.UNREADABLE, layout.tags(NAME)), (ProblemKind.UNREADABLE, "deep")}
         assert (await folder.registry.catalog.list(limit=10)).items == ["busybox", "team/app"]
         await folder.stores.close()
+
+
+async def test_links_that_a_collection_left_are_no_alarm(folder: Folder) -> None:
+    """registry:2's collection removes blobs and leaves their links: reported, but nobody misses anything."""
+    await _fill(folder)
+    collected = Digest.of(b"collected long ago")
+    TreeFiles(folder.root).put_layer(NAME, collected, collected)
+    await folder.lose_metadata()
+    progress = await folder.run().run()
+    (problem,) = ReportFile(folder.root).problems()
+    assert (problem.kind, problem.subject, progress.problems) == (ProblemKind.DANGLING_LAYER, str(collected), 0)
+    with pytest.raises(BlobUnknown):
+        await folder.registry.blobs.get(NAME, collected)

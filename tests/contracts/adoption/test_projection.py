@@ -128,3 +128,17 @@ async def test_a_tag_that_names_something_else_is_put_right(folder: Folder) -> N
     found = (await folder.comparison().write()).differences
     assert [(difference.kind, difference.subject) for difference in found] == [(DifferenceKind.OTHER, "v2")]
     assert (folder.root / layout.tag_current_link(NAME, Tag.parse("v2"))).read_text() == str(Digest.of(body))
+
+
+async def test_links_that_lead_nowhere_are_no_difference(folder: Folder) -> None:
+    """registry:2's collection leaves links to blobs it took; only where the metadata know better they count."""
+    body = await folder.pusher.image("v1", b"layer")
+    await folder.project()
+    files, never = TreeFiles(folder.root), Digest.of(b"never")
+    files.put_layer(NAME, never, never)
+    files.put_tag(NAME, Tag.parse("dangling"), never)
+    assert (await folder.comparison().check()).differences == []
+    files.put_tag(NAME, Tag.parse("v1"), never)
+    (found,) = (await folder.comparison().write()).differences
+    assert (found.kind, found.subject) == (DifferenceKind.OTHER, "v1")
+    assert (folder.root / layout.tag_current_link(NAME, Tag.parse("v1"))).read_text() == str(Digest.of(body))
