@@ -37,7 +37,7 @@ SMALL = {
     "grants._REMOVE_FROM": "a change of configuration",
     "outbox._NEXT": "reads from the beginning, with a limit",
     "outbox._BACKLOG": "a metric; the outbox holds what is not yet done",
-    "sessions._COUNT": "a metric; open uploads only",
+    "sessions._OPEN": "stops at the most sessions that there may be",
 }
 #: Read all of one repository because that is what they are for, or look only whether it has anything.
 WHOLE_REPOSITORY = {

@@ -236,3 +236,14 @@ async def test_cve_2026_32589_a_session_belongs_to_its_repository(client: AsgiCl
         answer = await client.request(method, f"{foreign}?digest={digest_of(CONTENT)}", body=CONTENT)
         assert (answer.status, answer.codes) == (404, ["BLOB_UPLOAD_UNKNOWN"])
     assert (await client.get(location)).status == 204
+
+
+async def test_too_many_open_sessions_are_429(open_registry: Opener) -> None:
+    """The answer says how long to wait and what to do; closing a session makes room."""
+    client = (await open_registry(registry={"max_open_uploads": 1})).client()
+    opened = await client.post("/v2/team/app/blobs/uploads/")
+    refused = await client.post("/v2/team/app/blobs/uploads/")
+    assert (refused.status, refused.codes, refused["Retry-After"]) == (429, ["TOOMANYREQUESTS"], "60")
+    assert "complete or cancel" in refused.json()["errors"][0]["message"]
+    assert (await client.delete(opened["Location"])).status == 204
+    assert (await client.post("/v2/team/app/blobs/uploads/")).status == 202

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, bindparam, delete, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Transaction
@@ -67,6 +67,21 @@ _IDLE = Query(
 _KNOWN = Query(select(_S.id).where(in_list(_S.id, "ids")), "sessions.known")
 
 
+def _at_most(limit: str, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
+    """Count rows, and stop at a limit: beyond it the number does not matter."""
+    found = select(_S.id).where(*conditions).limit(bindparam(limit)).subquery()
+    return select(func.count()).select_from(found).scalar_subquery()
+
+
+_OPEN = Query(
+    select(
+        _at_most("most", _S.principal == bindparam("principal"), _S.updated_at > bindparam("since")),
+        _at_most("most_in_all"),
+    ),
+    "sessions.open",
+)
+
+
 async def add(tx: Transaction, session_id: str, *, repository: str, principal: str, algorithm: str) -> None:
     """Open an upload session."""
     await tx.execute(
@@ -93,6 +108,13 @@ async def remove(tx: Transaction, ids: Sequence[str]) -> None:
 async def idle(reader: Reader, *, before: int, limit: int) -> list[str]:
     """Return ids of sessions that received nothing since `before`, in microseconds since the epoch."""
     return [row[0] for row in await reader.all(_IDLE, before=before, limit=limit)]
+
+
+async def open_of(reader: Reader, principal: str, *, since: int, most: int, most_in_all: int) -> tuple[int, int]:
+    """Count the sessions of a principal that received something since a time, and all sessions, up to two limits."""
+    row = await reader.one(_OPEN, principal=principal, since=since, most=most, most_in_all=most_in_all)
+    assert row is not None
+    return int(row[0]), int(row[1])
 
 
 async def known(reader: Reader, ids: Sequence[str]) -> set[str]:

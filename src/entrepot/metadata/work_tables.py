@@ -11,7 +11,7 @@ from sqlalchemy import Index, MetaData
 from entrepot.metadata.columns import NAMES, key, keyed, number, words
 
 #: Raise it with every change below: a database of another number is emptied and built again.
-WORK_VERSION: Final = 1
+WORK_VERSION: Final = 2
 
 work_metadata: Final = MetaData(naming_convention=NAMES)
 
@@ -29,6 +29,7 @@ upload_sessions: Final = keyed(
     number("started_at"),
     number("updated_at"),
     Index(None, "updated_at"),
+    Index(None, "principal", "updated_at"),
 )
 
 #: Who does a job that only one process may do at a time.

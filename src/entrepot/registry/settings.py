@@ -33,6 +33,8 @@ class RegistrySettings:
     permits_url: Callable[[str], bool] = _any_url  #: may a layer that is kept elsewhere name this URL?
     max_manifest_bytes: int = 4 * MIB  #: larger ones are refused; 4 MiB is the least the specification asks for
     max_tags_per_push: int = 100  #: `?tag=` parameters of one push
+    max_open_uploads: int = 1_000  #: of one principal, that received something within the last hour
+    max_open_uploads_in_all: int = 50_000  #: forgotten ones included, until they are purged
     grace_seconds: float = HOUR  #: how long a blob nobody refers to is kept
     deleting_wait_seconds: float = 10.0  #: how long a push waits for a collector that is deleting the same blob
 

@@ -15,17 +15,19 @@ from functools import partial
 from entrepot.metadata import blobs, clock, outbox, repositories, review, sessions
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import BlobUnknown, BlobUploadUnknown, Unavailable, UploadRangeInvalid
+from entrepot.oci.errors import BlobUnknown, BlobUploadUnknown, TooManyRequests, Unavailable, UploadRangeInvalid
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.upload import UploadEvent, advance
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor, BlobRecord, UploadSession
 from entrepot.registry.ports import BlobStore, StoredBlob, UploadProgress
 from entrepot.registry.projects import require_project
-from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.settings import HOUR, RegistrySettings
 
 #: Seconds between looks at a blob that the collector is deleting.
 _DELETING_POLL = 0.05
+#: Seconds after which somebody who has too many sessions open may try again.
+_RETRY_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,12 @@ class Uploads:
 
         Raises:
             NameUnknown: The project does not exist and the actor may not create it.
+            TooManyRequests: The principal, or all together, have too many sessions open.
             Unsupported: The registry is read-only.
         """
         self.settings.require_writable()
         await require_project(self.metadata, name, actor)
+        await self._require_room(principal)
         session_id = secrets.token_urlsafe(24)
         await self.store.start_upload(session_id)
         add = partial(sessions.add, session_id=session_id, repository=name, principal=principal, algorithm=algorithm)
@@ -149,6 +153,27 @@ class Uploads:
         """
         await self._row(name, session_id, principal, UploadEvent.CANCEL)
         await self._forget(session_id)
+
+    async def _require_room(self, principal: str) -> None:
+        """Each session costs a file. One that its client forgot counts against it for an hour: clients get killed."""
+        mine, everybodys = await sessions.open_of(
+            self.work,
+            principal,
+            since=clock.after(-HOUR),
+            most=self.settings.max_open_uploads,
+            most_in_all=self.settings.max_open_uploads_in_all,
+        )
+        if mine >= self.settings.max_open_uploads:
+            raise TooManyRequests(
+                _RETRY_SECONDS,
+                f"{mine:,} uploads of this account are open; complete or cancel (DELETE) some, then push again.",
+            )
+        if everybodys >= self.settings.max_open_uploads_in_all:
+            raise TooManyRequests(
+                _RETRY_SECONDS,
+                f"{everybodys:,} uploads are open, which is all there may be; push again later. "
+                "Forgotten ones go after storage.maintenance.uploadpurging.age.",
+            )
 
     async def _row(
         self, name: RepositoryName, session_id: str, principal: str, event: UploadEvent | None = None

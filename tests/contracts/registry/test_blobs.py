@@ -12,12 +12,14 @@ from entrepot.metadata import blobs as blob_rows
 from entrepot.metadata import clock
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs, project_blobs, repository_blobs
+from entrepot.metadata.work_tables import upload_sessions
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import (
     BlobInUse,
     BlobUnknown,
     BlobUploadUnknown,
     DigestInvalid,
+    TooManyRequests,
     Unavailable,
     UploadRangeInvalid,
 )
@@ -40,6 +42,7 @@ _DOUBT = Query(
 _VERIFIED = Query(
     select(blobs.c.inode, blobs.c.verified_at).where(blobs.c.digest == bindparam("which")), "test.verified"
 )
+_TOUCH = Query(update(upload_sessions).values(updated_at=bindparam("at")), "test.touch")
 _USAGE = Query(select(project_blobs.c.references), "test.usage")
 
 
@@ -101,6 +104,32 @@ async def test_a_session_belongs_to_its_repository_and_principal(registry: Regis
             await registry.uploads.complete(name, session.id, LAYER, principal=principal, actor=ALICE)
         with pytest.raises(BlobUploadUnknown):
             await registry.uploads.cancel(name, session.id, principal=principal)
+
+
+async def test_one_principal_cannot_open_sessions_without_end(kit: Kit) -> None:
+    """The next POST is told to wait; others go on; room is made by completing or cancelling, and by an hour's time."""
+    registry = kit.registry(max_open_uploads=2)
+    opened = [await registry.uploads.start(NAME, principal=OWNER, actor=ALICE) for _ in range(2)]
+    with pytest.raises(TooManyRequests, match="2 uploads of this account are open; complete or cancel") as refusal:
+        await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    assert refusal.value.retry_after == 60
+    assert len(await kit.store.uploads()) == 2
+    await registry.uploads.append(NAME, opened[0].id, pieces(b"more"), principal=OWNER)
+    await registry.uploads.start(NAME, principal="user:bob", actor=ALICE)
+    await registry.uploads.cancel(NAME, opened[0].id, principal=OWNER)
+    await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    await kit.work.write(lambda tx: tx.execute(_TOUCH, at=clock.after(-3601)))
+    await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+
+
+async def test_all_sessions_together_are_bounded(kit: Kit) -> None:
+    """Many accounts, and sessions forgotten long ago, count together."""
+    registry = kit.registry(max_open_uploads_in_all=2)
+    for number in range(2):
+        await registry.uploads.start(NAME, principal=f"user:{number}", actor=ALICE)
+    await kit.work.write(lambda tx: tx.execute(_TOUCH, at=0))
+    with pytest.raises(TooManyRequests, match="2 uploads are open"):
+        await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
 
 
 async def test_a_cancelled_session_is_gone(registry: Registry) -> None:
