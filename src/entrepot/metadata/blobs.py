@@ -109,8 +109,19 @@ _OF_REPOSITORIES = Query(
     .limit(bindparam("limit")),
     "blobs.of_repositories",
 )
+_STORED_COLUMNS = (
+    blobs.c.id,
+    blobs.c.digest,
+    blobs.c.storage_key,
+    blobs.c.size,
+    blobs.c.state,
+    blobs.c.generation,
+)
+_STORED_AS = Query(
+    select(*_STORED_COLUMNS).where(blobs.c.digest == bindparam("digest"), blobs.c.state != DELETING), "blobs.stored_as"
+)
 _STORED = Query(
-    select(blobs.c.id, blobs.c.digest, blobs.c.storage_key, blobs.c.size, blobs.c.state, blobs.c.generation)
+    select(*_STORED_COLUMNS)
     .where(blobs.c.id > bindparam("last"), blobs.c.state != DELETING)
     .order_by(blobs.c.id)
     .limit(bindparam("limit")),
@@ -289,6 +300,12 @@ async def linked(reader: Reader, repository_id: int, digests: Sequence[str]) -> 
 async def stored(reader: Reader, *, after: int, limit: int) -> list[StoredRow]:
     """Return up to `limit` blobs whose row id is above `after`, in the order of their ids."""
     return [StoredRow(*row) for row in await reader.all(_STORED, last=after, limit=limit)]
+
+
+async def stored_as(reader: Reader, digest: str) -> StoredRow | None:
+    """Return a blob with its generation; None when it is unknown or being deleted."""
+    row = await reader.one(_STORED_AS, digest=digest)
+    return None if row is None else StoredRow(*row)
 
 
 async def holders(reader: Reader, digest: str, limit: int) -> list[str]:

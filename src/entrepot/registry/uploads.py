@@ -130,7 +130,7 @@ class Uploads:
             BlobUploadUnknown: There is no such session for this principal.
             DigestInvalid: The bytes have another digest; the session stays open.
             InsufficientStorage: The disk is full; the session is cancelled.
-            Unavailable: The collector is deleting an old copy and does not come to an end.
+            Unavailable: The collector is deleting an old copy and does not come to an end, or took away these bytes.
             Unsupported: The registry is read-only.
             UploadRangeInvalid: The session stands elsewhere than at `start`.
         """
@@ -212,10 +212,35 @@ class Uploads:
             if copy is not None:
                 link = partial(self._link, name, digest, copy, actor)
                 if await self.metadata.write(link, name="commit blob"):
-                    return BlobRecord(digest, size, copy.key)
+                    if await self._is_there(copy.key, size):
+                        return BlobRecord(digest, size, copy.key)
+                    await self._take_back(session_id, digest, copy)
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable(5, "An old copy of this blob is being deleted; push it again in a moment.")
             await asyncio.sleep(_DELETING_POLL)
+
+    async def _is_there(self, key: str, size: int) -> bool:
+        try:
+            return (await self.store.stat(key)).size == size
+        except BlobUnknown:
+            return False
+
+    async def _take_back(self, session_id: str, digest: Digest, copy: _Copy) -> None:
+        """Note that the bytes of a blob went while it was committed.
+
+        That happens when this process stood still for longer than the grace between publishing and committing: to the
+        collector, bytes without a row were left behind. Bytes that the session still has are published next.
+
+        Raises:
+            Unavailable: It was this session's bytes that went.
+        """
+        seen = await blobs.stored_as(self.metadata, str(digest))
+        # Looked at after its generation is known: a push that brings it back meanwhile raises that.
+        if seen is not None and not await self._is_there(seen.storage_key, seen.size):
+            await self.metadata.write(partial(blobs.set_state, seen=seen, state=blobs.MISSING), name="take blob back")
+        if copy.stored is not None:
+            await self._forget(session_id)
+            raise Unavailable(1, "The blob was taken away while it was being stored; push it again.")
 
     async def _place(self, session_id: str, digest: Digest, size: int) -> _Copy | None:
         """Return where the bytes are; None while the collector is deleting an old copy.

@@ -300,6 +300,48 @@ async def test_a_push_that_relied_on_a_copy_stores_its_own_when_the_collector_wa
     assert (await kit.store.stat(record.key)).size == 5
 
 
+async def test_a_push_whose_bytes_went_before_its_commit_is_not_acknowledged(
+    kit: Kit, pusher: Pusher, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that stood still between publishing and committing met a collector; the next push is a good one."""
+    real = MemoryBlobStore.publish
+
+    async def publish_then_lose(store: MemoryBlobStore, upload_id: str, digest: Digest) -> StoredBlob:
+        published = await real(store, upload_id, digest)
+        await store.delete(published.key)
+        return published
+
+    monkeypatch.setattr(MemoryBlobStore, "publish", publish_then_lose)
+    with pytest.raises(Unavailable, match="push it again"):
+        await pusher.blob(b"layer")
+    monkeypatch.undo()
+    with pytest.raises(BlobUnknown):
+        await registry.blobs.get(NAME, LAYER)
+    assert await kit.store.uploads() == []
+    record = await pusher.blob(b"layer")
+    assert (await kit.store.stat(record.key)).size == 5
+    assert (await registry.blobs.get(NAME, LAYER)).size == 5
+
+
+async def test_a_push_publishes_its_own_bytes_when_the_copy_went_before_its_commit(
+    kit: Kit, pusher: Pusher, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row was still there, so the commit counted; the look after it finds the file gone."""
+    await pusher.blob(b"layer")
+    real = MemoryBlobStore.stat
+
+    async def stat_then_lose(store: MemoryBlobStore, key: str) -> StoredBlob:
+        monkeypatch.undo()
+        found = await real(store, key)
+        await store.delete(key)
+        return found
+
+    monkeypatch.setattr(MemoryBlobStore, "stat", stat_then_lose)
+    record = await pusher.blob(b"layer")
+    assert (await kit.store.stat(record.key)).size == 5
+    assert (await registry.blobs.get(NAME, LAYER)).size == 5
+
+
 async def test_a_push_of_known_bytes_does_not_vouch_for_the_copy_that_is_there(kit: Kit, pusher: Pusher) -> None:
     """Nobody read that copy again, so what its row says of the file and its verification stays."""
     await pusher.blob(b"layer")
