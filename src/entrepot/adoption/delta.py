@@ -20,8 +20,8 @@ from entrepot.adoption.links import LayerLink, RepositoryLinks, TagLink
 from entrepot.adoption.presence import Presence
 from entrepot.adoption.prune import Gone
 from entrepot.adoption.report import Problem, ReportFile
-from entrepot.adoption.run import OnProgress, Progress, Tally, walk_names
-from entrepot.adoption.taking import Adopted, Taking
+from entrepot.adoption.run import OnProgress, Progress, Tally, note, walk_names
+from entrepot.adoption.taking import Adopted, OnPiece, Taking
 from entrepot.metadata import contents, events, outbox, repositories
 from entrepot.metadata.contents import RepositoryContents
 from entrepot.metadata.database import Transaction
@@ -88,13 +88,13 @@ class Delta:
         """
         progress = Progress()
         async for found in walk_names(self.intake.tree):
-            self._note(progress, [entry for entry in found if isinstance(entry, Problem)])
+            note(progress, self.report, [entry for entry in found if isinstance(entry, Problem)])
             for name in found:
                 if not isinstance(name, Problem):
                     await self._repository(name, progress)
         await self._vanished(progress)
         seen = await Presence(self.intake.metadata, self.intake.tree).check(lambda: self.on_progress(progress))
-        self._note(progress, seen.problems)
+        note(progress, self.report, seen.problems)
         return progress
 
     async def _vanished(self, progress: Progress) -> None:
@@ -109,28 +109,26 @@ class Delta:
     async def _repository(self, name: RepositoryName, progress: Progress) -> None:
         progress.total += 1
         for _ in range(_ATTEMPTS):
+            tally = Tally(progress, self.report, self.on_progress)
             try:
-                adopted = await self._attempt(name, progress)
+                adopted = await self._attempt(name, tally.piece)
             except _ChangedMeanwhile:
                 continue
-            progress.repository = name
-            progress.done += 1
-            self._note(progress, adopted.problems)
+            tally.end(name, adopted)
             return
         raise TooBusy(f"{TooBusy.__doc__} It is {name}.")
 
-    async def _attempt(self, name: RepositoryName, progress: Progress) -> Adopted:
+    async def _attempt(self, name: RepositoryName, on_piece: OnPiece) -> Adopted:
         moment = await self._moment(name)
         links = RepositoryLinks(self.intake.tree, name)
         wanted = await contents.read(self.intake.metadata, name)
         found = await asyncio.to_thread(_Found.read, links)
-        tally = Tally(progress, self.on_progress)
         taking = Taking(
             metadata=self.intake.metadata,
             links=links,
             guard=moment.require,
             paces=self.intake.paces,
-            on_piece=tally.piece,
+            on_piece=on_piece,
         )
         await _take_new(taking, wanted, found)
         await self._prune(taking, moment, _gone(name, wanted, found))
@@ -159,11 +157,6 @@ class Delta:
                 break
             gone = rest
         self.kept.extend(gone)
-
-    def _note(self, progress: Progress, problems: list[Problem]) -> None:
-        progress.problems += sum(problem.matters for problem in problems)
-        self.report.append(problems)
-        self.on_progress(progress)
 
 
 @dataclass(slots=True)

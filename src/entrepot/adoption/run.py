@@ -64,7 +64,7 @@ class AdoptionRun:
 
     async def _list(self, progress: Progress) -> None:
         async for found in walk_names(self.intake.tree):
-            self._note(progress, [entry for entry in found if isinstance(entry, Problem)])
+            note(progress, self.report, [entry for entry in found if isinstance(entry, Problem)])
             names = [entry for entry in found if not isinstance(entry, Problem)]
             await self.intake.metadata.write(partial(_add_pending, names), name="adopt names")
             progress.total += len(names)
@@ -92,35 +92,43 @@ class AdoptionRun:
 
     async def _work(self, names: _Pending, progress: Progress) -> None:
         while (name := await names.next()) is not None:
-            tally = Tally(progress, self.on_progress)
+            tally = Tally(progress, self.report, self.on_progress)
             adopted = await self.intake.adopt(name, tally.piece)
             if adopted is not None:
-                tally.piece(adopted)
-                progress.repository = name
-                progress.done += 1
-                self._note(progress, adopted.problems)
-                self.on_progress(progress)
-
-    def _note(self, progress: Progress, problems: list[Problem]) -> None:
-        progress.problems += sum(problem.matters for problem in problems)
-        self.report.append(problems)
+                tally.end(name, adopted)
 
 
 class Tally:
     """Adds what one repository brings to the progress of the whole, while it comes in."""
 
-    def __init__(self, progress: Progress, on_progress: OnProgress) -> None:
+    def __init__(self, progress: Progress, report: ReportFile, on_progress: OnProgress) -> None:
         self._progress = progress
+        self._report = report
         self._on_progress = on_progress
         self._manifests = 0
         self._tags = 0
 
     def piece(self, adopted: Adopted) -> None:
-        """Note how much of the repository is taken in by now."""
+        """Note how much of the repository is taken in by now, and write down what is broken so far."""
         self._progress.manifests += adopted.manifests - self._manifests
         self._progress.tags += adopted.tags - self._tags
         self._manifests, self._tags = adopted.manifests, adopted.tags
+        problems = list(adopted.problems)
+        del adopted.problems[: len(problems)]  # a thread may be adding more
+        note(self._progress, self._report, problems)
         self._on_progress(self._progress)
+
+    def end(self, name: str, adopted: Adopted) -> None:
+        """Note that the repository is done."""
+        self._progress.repository = name
+        self._progress.done += 1
+        self.piece(adopted)
+
+
+def note(progress: Progress, report: ReportFile, problems: list[Problem]) -> None:
+    """Write down what is broken, and count what of it matters."""
+    progress.problems += sum(problem.matters for problem in problems)
+    report.append(problems)
 
 
 class _Pending:

@@ -95,6 +95,7 @@ class Taking:
             if loose:
                 piece = await asyncio.to_thread(Contents(self.links).layers, loose)
                 await self.write(partial(rows.take_layers, stored=piece.stored), len(loose), self.paces.layers)
+            self.on_piece(self.result)
 
         await self._each(links, self.paces.layers, list, take)
 
