@@ -17,7 +17,6 @@ from tests.support.server import Server
 OPEN = {"auth": {"none": {}}, "log": {"accesslog": {"disabled": True}}}
 ADOPTED = "the folder is adopted"
 LARGE = [
-    pytest.param(20, 75),
     pytest.param(1, 1_500),
     *(pytest.param(*shape, marks=pytest.mark.full) for shape in ((200, 100), (1, 20_000))),
 ]

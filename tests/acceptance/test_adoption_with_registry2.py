@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.http_client import Client, eventually
-from tests.support.layout import Layout, digest_in, small_layer
+from tests.support.images import sha512 as write_sha512
+from tests.support.layout import MANIFEST, Layout, digest_in, small_layer
 from tests.support.registry2 import Registry2, catalog, everything, get, push, skopeo, status, tags, whole
 from tests.support.server import Server
 from tests.support.tools import find_tool
@@ -53,7 +54,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Give layouts of images: `one`, `two`, `gone` and `new` share a layer with each other and with `multi`."""
     folder = tmp_path_factory.mktemp("images")
     made = {name: _image(folder / name, "base", name) for name in ("one", "two", "gone", "new")}
-    return {**made, "multi": _index(folder / "multi", "amd64", "arm64"), "other": _index(folder / "other", "s390x")}
+    write_sha512(folder / "sha512")
+    return {
+        **made,
+        "sha512": folder / "sha512",
+        "multi": _index(folder / "multi", "amd64", "arm64"),
+        "other": _index(folder / "other", "s390x"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +99,21 @@ def _blob(address: str, repository: str, algorithm: str, data: bytes) -> None:
     client = Client(url=f"http://{address}")
     session = client.request("POST", f"/v2/{repository}/blobs/uploads/").location
     digest = f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
-    assert client.request("PUT", f"{session}&digest={digest}", data).status == 201
+    joint = "&" if "?" in session else "?"
+    assert client.request("PUT", f"{session}{joint}digest={digest}", data).status == 201
+
+
+def _push_by_sha512(address: str, repository: str, layout: Path) -> list[str]:
+    """Push an image whose every digest is sha512 (no client does that to registry:2); gives the paths of its parts."""
+    blobs = layout / "blobs" / "sha512"
+    digest = digest_in(layout)
+    raw = (blobs / digest.partition(":")[2]).read_bytes()
+    manifest = json.loads(raw)
+    parts = [str(part["digest"]) for part in (manifest["config"], *manifest["layers"])]
+    for part in parts:
+        _blob(address, repository, "sha512", (blobs / part.partition(":")[2]).read_bytes())
+    assert status(address, f"{repository}/manifests/{digest}", "PUT", raw, Content_Type=MANIFEST) == 201
+    return [*(f"{repository}/blobs/{part}" for part in parts), f"{repository}/manifests/{digest}"]
 
 
 def _attach(address: str, name: str, folder: Path) -> None:
@@ -151,6 +172,7 @@ def test_the_way_back(folder: Path, before: Pulled, images: dict[str, Path]) -> 
         push(images["new"], server.address, "team/app:new")
         push(images["two"], server.address, "busybox:1.0")
         push(images["other"], server.address, "fresh/repository:1")
+        sha512 = _push_by_sha512(server.address, "team/strong", images["sha512"])
         assert status(server.address, "team/app/manifests/v1", "DELETE") == 202
         skopeo("delete", "--tls-verify=false", f"docker://{server.address}/deep/er/and/er/still:1")
         _adopted(server)
@@ -163,6 +185,7 @@ def test_the_way_back(folder: Path, before: Pulled, images: dict[str, Path]) -> 
     registry.collect()
     with registry.running():
         assert everything(registry.address) == after
+        assert [status(registry.address, path, "GET", Accept=MANIFEST) for path in sha512] == [200] * len(sha512)
     with _serving(folder) as server:
         assert everything(server.address) == after
     _check_layout(folder)
