@@ -127,6 +127,7 @@ class Delta:
             metadata=self.intake.metadata,
             links=links,
             guard=moment.require,
+            pushes_win=False,
             paces=self.intake.paces,
             on_piece=on_piece,
         )

@@ -1,7 +1,8 @@
 """The gate in front of a folder that is still being adopted (see `entrepot.registry.adoption`).
 
-A request for a manifest or a blob has just that taken in and goes on: the job worker adopts the rest. One that needs a
-whole repository (a push, a list) waits until it is adopted, by this process or by whichever has it in hand.
+A request for a manifest or a blob, and a push, has just what it needs taken in and goes on: the job worker adopts the
+rest. One that needs a whole repository (a list, a delete) waits until it is adopted, by this process or by whichever
+has it in hand.
 """
 
 from __future__ import annotations

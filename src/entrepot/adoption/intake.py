@@ -1,8 +1,8 @@
 """Taking repositories of a folder into the metadata.
 
-A repository counts as adopted only after its last piece; until then every piece may be repeated by any process, and no
-push is let in. A piece that finds the repository adopted stops: another process was faster, and pushes may have changed
-it since.
+A repository counts as adopted only after its last piece; until then every piece may be repeated by any process. Pushes
+are let in meanwhile, and a tag that was pushed keeps what the push said; deletes wait. A piece that finds the
+repository adopted stops: another process was faster, and it may have been changed since.
 
 A single manifest or blob that somebody asks for is taken in ahead of the rest (`fetch`), so that the first pull from a
 repository of a hundred thousand tags need not wait for all of them.

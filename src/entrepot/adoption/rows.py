@@ -47,8 +47,13 @@ class TakenTags:
     dangling: list[TagLink]
 
 
-async def take_tags(tx: Transaction, repository: RepositoryRecord, links: Sequence[TagLink]) -> TakenTags:
-    """Let tags name what they name in the folder."""
+async def take_tags(
+    tx: Transaction, repository: RepositoryRecord, links: Sequence[TagLink], *, pushes_win: bool
+) -> TakenTags:
+    """Let tags name what they name in the folder; where `pushes_win`, only those that nobody has pushed to us since."""
+    if pushes_win:
+        pushed = await tags.touched(tx, repository.id, [link.tag for link in links], but_by=ACTOR)
+        links = [link for link in links if link.tag not in pushed]
     targets = await manifests.present(tx, repository.id, [str(link.digest) for link in links])
     before = await tags.current(tx, repository.id, [link.tag for link in links])
     moved = [link for link in links if before.get(link.tag) != str(link.digest)]

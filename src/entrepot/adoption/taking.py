@@ -61,6 +61,8 @@ class Taking:
     metadata: Database
     links: RepositoryLinks
     guard: Guard
+    #: A tag that was pushed keeps what the push said, whatever the files say.
+    pushes_win: bool = True
     paces: Paces = field(default_factory=Paces)
     on_piece: OnPiece = nobody
     result: Adopted = field(default_factory=Adopted)
@@ -110,7 +112,8 @@ class Taking:
 
     async def some_tags(self, links: list[TagLink]) -> None:
         """Take in a few tags; those without their manifest are noted."""
-        taken = await self.write(partial(rows.take_tags, links=links), len(links), self.paces.tags)
+        work = partial(rows.take_tags, links=links, pushes_win=self.pushes_win)
+        taken = await self.write(work, len(links), self.paces.tags)
         self.result.tags += taken.moved
         for link in taken.dangling:
             self.links.note(ProblemKind.DANGLING_TAG, link.tag, f"names {link.digest}")

@@ -142,20 +142,19 @@ def _show_kept(console: Console, kept: list[Gone]) -> None:
 
 
 def _show_problems(console: Console, problems: list[Problem], path: Path, *, table: bool) -> None:
-    if not problems:
+    serious = [problem for problem in problems if problem.matters]
+    if not serious:
         console.print("Nothing is broken.")
-        return
-    if table:
-        _show_table(console, problems)
-    counts = Counter(problem.kind.value for problem in problems)
-    listed = ", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items()))
-    console.print(f"Passed over: {listed}. All of it is in {path}", markup=False, soft_wrap=True)
+    elif table:
+        _show_table(console, serious)
+    if problems:
+        counts = Counter(problem.kind.value for problem in problems)
+        listed = ", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items()))
+        console.print(f"Passed over: {listed}. All of it is in {path}", markup=False, soft_wrap=True)
 
 
 def _show_table(console: Console, problems: list[Problem]) -> None:
-    """Show the worst first: links that nothing needs are last."""
-    ordered = sorted(problems, key=lambda problem: not problem.matters)
     table = Table("kind", "repository", "what", "detail", title=f"{len(problems)} broken things were passed over")
-    for problem in ordered[:_SHOWN]:
+    for problem in problems[:_SHOWN]:
         table.add_row(*map(printable, (problem.kind, problem.repository, problem.subject, problem.detail)))
     console.print(table)

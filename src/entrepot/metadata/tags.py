@@ -70,6 +70,17 @@ _HISTORY = Query(
     "tags.history",
 )
 
+_TOUCHED = Query(
+    select(tag_history.c.name)
+    .where(
+        tag_history.c.repository_id == bindparam("repository_id"),
+        in_list(tag_history.c.name, "names"),
+        tag_history.c.actor != bindparam("actor"),
+    )
+    .distinct(),
+    "tags.touched",
+)
+
 
 async def page(reader: Reader, repository: str, *, limit: int, last: str) -> list[str]:
     """Return up to `limit` tags after `last`, in bytewise order, of the repository of this exact name."""
@@ -122,6 +133,12 @@ async def remember(
             for name in names
         ],
     )
+
+
+async def touched(reader: Reader, repository_id: int, names: Sequence[str], *, but_by: str) -> set[str]:
+    """Return those of `names` that anybody but one actor ever set or deleted."""
+    rows = await reader.all(_TOUCHED, repository_id=repository_id, names=list(names), actor=but_by)
+    return {row[0] for row in rows}
 
 
 async def history(reader: Reader, repository_id: int, name: str) -> list[tuple[str, str, str, str, int]]:

@@ -58,7 +58,7 @@ class Blobs:
             Unsupported: The registry is read-only.
         """
         self.settings.require_writable()
-        await self.lookup.prepare(name)
+        await self.lookup.prepare(name, WantedBlob(digest))
         row = await self.lookup.find(source, partial(self._held, digest=digest), WantedBlob(digest))
         if row is None:
             return None

@@ -13,8 +13,10 @@ from typing import TypeVar
 from entrepot.metadata import repositories
 from entrepot.metadata.database import Database
 from entrepot.oci.errors import NameUnknown
+from entrepot.oci.manifest import Manifest
 from entrepot.oci.reference import RepositoryName
-from entrepot.registry.adoption import AdoptionGate, Wanted
+from entrepot.registry.adoption import AdoptionGate, Wanted, WantedBlob
+from entrepot.registry.references import blob_references
 
 T = TypeVar("T")
 
@@ -55,6 +57,14 @@ class Lookup:
         if alias is not None and await self.gate.ensure(RepositoryName.parse(alias), wanted):
             return True
         return adopted
+
+    async def prepare_push(self, name: RepositoryName, manifest: Manifest) -> None:
+        """Adopt what a manifest about to be pushed refers to; its repository need not be adopted for that."""
+        blobs = [WantedBlob(blob.digest) for _, blob in blob_references(manifest)]
+        parts: list[Wanted] = [manifest.digest, *blobs, *(entry.digest for entry in manifest.children)]
+        for wanted in parts:
+            if not await self.prepare(name, wanted):
+                return
 
     async def repository(self, name: RepositoryName) -> repositories.RepositoryRecord:
         """Return the repository.

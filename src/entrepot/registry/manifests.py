@@ -79,7 +79,7 @@ class Manifests:
         self.settings.require_writable()
         wanted = self._tags(reference, tags)
         manifest = self._parse(reference, media_type, body)
-        await self.lookup.prepare(name)
+        await self.lookup.prepare_push(name, manifest)
         push = Push(name=name, manifest=manifest, tags=wanted, actor=actor, settings=self.settings)
         await self.metadata.write(push.run, name="push manifest")
         self.cache.put(str(manifest.digest), body)

@@ -18,6 +18,7 @@ from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, BlobUploadUnknown, TooManyRequests, Unavailable, UploadRangeInvalid
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.upload import UploadEvent, advance
+from entrepot.registry.adoption import WantedBlob
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor, BlobRecord, UploadSession
 from entrepot.registry.ports import BlobStore, StoredBlob, UploadProgress
@@ -205,7 +206,7 @@ class Uploads:
         self, name: RepositoryName, session_id: str, digest: Digest, size: int, actor: Actor
     ) -> BlobRecord:
         """Publish the sealed bytes and write their row, in whichever order the blob's present state asks for."""
-        await self.lookup.prepare(name)
+        await self.lookup.prepare(name, WantedBlob(digest))
         deadline = asyncio.get_running_loop().time() + self.settings.deleting_wait_seconds
         while True:
             copy = await self._place(session_id, digest, size)

@@ -80,15 +80,36 @@ async def test_a_repository_is_adopted_when_it_is_first_asked_for(folder: Folder
     assert found.content == pushed["top"]
 
 
-async def test_a_push_to_a_pending_repository_comes_after_its_adoption(folder: Folder) -> None:
-    """The tag keeps what was pushed; adopting the rest does not put the old one back."""
+async def test_a_push_does_not_wait_for_its_repository(folder: Folder) -> None:
+    """The tag keeps what was pushed, whatever the files said, and adopting the rest does not put the old one back."""
+    pushed = await _fill(folder)
+    await folder.lose_metadata()
+    old = image(b"{}", b"layer two")  # nobody has looked at it, at its blobs or at its repository so far
+    await folder.pusher.manifest(index(entry(old)), "index")
+    await folder.pusher.manifest(old, "latest")
+    body = await folder.pusher.image("new", b"new layer")
+    row = await repositories.find_exact(folder.stores.metadata, NAME)
+    assert row is not None
+    assert not row.adopted
+    await folder.run().run()
+    registry = folder.registry
+    assert (await registry.manifests.get(NAME, Tag.parse("latest"), content=True)).content == old
+    assert (await registry.manifests.get(NAME, Tag.parse("new"), content=True)).content == body
+    assert (await registry.manifests.get(NAME, Tag.parse("multi"), content=True)).content == pushed["multi"]
+    assert (await registry.tags.list(NAME, limit=10)).items == ["index", "latest", "multi", "new"]
+
+
+async def test_a_blob_is_mounted_out_of_and_into_pending_repositories(folder: Folder) -> None:
+    """Neither side need be adopted for it, and neither is spelt twice."""
     await _fill(folder)
     await folder.lose_metadata()
-    body = await folder.pusher.image("latest", b"new layer")
+    box, source = RepositoryName.parse("library/busybox"), RepositoryName.parse("deep/er/still")
+    mounted = await folder.registry.blobs.mount(box, Digest.of(b"layer one"), source, actor=ALICE)
+    assert mounted is not None
+    assert await repositories.count_pending(folder.stores.metadata) == 2
+    assert await repositories.find_exact(folder.stores.metadata, "library/busybox") is None
     await folder.run().run()
-    found = await folder.registry.manifests.get(NAME, Tag.parse("latest"), content=True)
-    assert found.content == body
-    assert (await folder.registry.tags.list(NAME, limit=10)).items == ["latest", "multi"]
+    assert (await folder.registry.blobs.get(RepositoryName.parse("busybox"), Digest.of(b"layer one"))).size == 9
 
 
 async def test_the_catalog_waits_for_the_names_only(folder: Folder) -> None:
