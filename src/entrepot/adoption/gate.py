@@ -52,7 +52,7 @@ class FolderGate:
     async def names_known(self) -> None:
         """Wait, bounded, until the names of all repositories are in the metadata."""
         deadline = asyncio.get_running_loop().time() + self._patience
-        while not self._complete and await state.find(self._intake.metadata) is AdoptionState.LISTING:
+        while not await self._is_complete() and await state.find(self._intake.metadata) is AdoptionState.LISTING:
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable(5, "The folder's repositories are still being listed; try again in a moment.")
             await asyncio.sleep(_POLL_SECONDS)

@@ -70,17 +70,21 @@ class Comparison:
     async def _run(self, *, writing: bool) -> Result:
         result = Result()
         async for name in self._names():
-            wanted = await contents.read(self.metadata, name)
-            links = RepositoryLinks(self.tree, name)
-            differences = await asyncio.to_thread(self._differences, wanted, links)
-            if writing:
-                await self._mend(name, wanted, differences)
-            result.repositories += 1
-            result.differences += differences
-            result.problems += links.problems
+            async with self.files.turn():
+                await self._repository(name, result, writing=writing)
             self.on_repository(name)
         await self._add_unknown(result)
         return result
+
+    async def _repository(self, name: RepositoryName, result: Result, *, writing: bool) -> None:
+        wanted = await contents.read(self.metadata, name)
+        links = RepositoryLinks(self.tree, name)
+        differences = await asyncio.to_thread(self._differences, wanted, links)
+        if writing:
+            await self._mend(name, wanted, differences)
+        result.repositories += 1
+        result.differences += differences
+        result.problems += links.problems
 
     async def _names(self) -> AsyncIterator[RepositoryName]:
         last = ""

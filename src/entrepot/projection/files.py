@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
+from entrepot.projection.turn import turn
 from entrepot.registry import layout
 
 
@@ -21,6 +22,10 @@ class TreeFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Give the turn to write, of all processes on the folder."""
+        return turn(self._root)
 
     def put_manifest(self, name: RepositoryName, digest: Digest, content: bytes) -> None:
         """Write a manifest's bytes where registry:2 keeps blobs, then the link that gives them to a repository."""

@@ -1,7 +1,8 @@
 """Following the outbox: each entry is written to the tree, in order, then removed.
 
-One process projects at a time (the job worker, under a lease). Every step may be repeated: an entry says which names
-to bring in line, and what they hold is read from the metadata when it is projected, not when it was queued.
+One process projects at a time (the job worker, under a lease; where that is not enough, see `turn`). Every step may be
+repeated: an entry says which names to bring in line, and what they hold is read from the metadata when it is projected,
+not when it was queued.
 """
 
 from __future__ import annotations
@@ -34,10 +35,14 @@ class _Plan:
     size: int = 0
 
     async def carry_out(self) -> None:
-        """Take the steps; the plan is empty afterwards."""
+        """Take the steps, to their end also when cancelled: the turn is given back after. The plan is empty then."""
         steps, self.steps, self.size = self.steps, [], 0
         self.brought.clear()
-        await asyncio.to_thread(_run, steps)
+        writing = asyncio.ensure_future(asyncio.to_thread(_run, steps))
+        try:
+            await asyncio.shield(writing)
+        finally:
+            await asyncio.wait({writing})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,11 @@ class Projector:
         Raises:
             OSError: The disk refused; what was written stays, and all of it may be repeated.
         """
-        plan = _Plan()
-        for entry in entries:
-            await self._entry(plan, entry)
-        await plan.carry_out()
+        async with self.files.turn():
+            plan = _Plan()
+            for entry in entries:
+                await self._entry(plan, entry)
+            await plan.carry_out()
 
     async def _entry(self, plan: _Plan, entry: OutboxEntry) -> None:
         planners: dict[str, Callable[[_Plan, RepositoryName, OutboxEntry], Awaitable[None]]] = {

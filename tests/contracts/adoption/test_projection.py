@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import threading
+import time
 import tracemalloc
+
+import pytest
 
 from entrepot.metadata import outbox
 from entrepot.oci.digest import Digest
@@ -142,3 +147,39 @@ async def test_links_that_lead_nowhere_are_no_difference(folder: Folder) -> None
     (found,) = (await folder.comparison().write()).differences
     assert (found.kind, found.subject) == (DifferenceKind.OTHER, "v1")
     assert (folder.root / layout.tag_current_link(NAME, Tag.parse("v1"))).read_text() == str(Digest.of(body))
+
+
+async def test_two_who_write_take_turns(folder: Folder) -> None:
+    """What one has planned it has written before the other plans: the newer state is always the last to be written."""
+    await folder.pusher.image("v1", b"layer")
+    files = TreeFiles(folder.root)
+    async with files.turn():
+        writing = asyncio.ensure_future(folder.project())
+        await asyncio.sleep(0.1)
+        assert not writing.done()
+        assert not (folder.root / layout.tag_folder(NAME, Tag.parse("v1"))).exists()
+        await folder.registry.manifests.delete(NAME, Tag.parse("v1"), actor=ALICE)
+    assert await writing == 4
+    assert not (folder.root / layout.tag_folder(NAME, Tag.parse("v1"))).exists()
+    assert (await folder.comparison().check()).differences == []
+
+
+async def test_a_projection_that_is_stopped_ends_what_it_began(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The turn is given back only when nothing is being written any more."""
+    await folder.pusher.image("v1", b"layer")
+    put, began, ended = TreeFiles.put_tag, threading.Event(), threading.Event()
+
+    def slow(files: TreeFiles, name: RepositoryName, tag: Tag, digest: Digest) -> None:
+        began.set()
+        time.sleep(0.3)
+        put(files, name, tag, digest)
+        ended.set()
+
+    monkeypatch.setattr(TreeFiles, "put_tag", slow)
+    writing = asyncio.ensure_future(folder.project())
+    await asyncio.to_thread(began.wait, 10)
+    writing.cancel()
+    async with TreeFiles(folder.root).turn():
+        assert ended.is_set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
