@@ -15,10 +15,11 @@ from tests.support.skopeo import Skopeo
 from tests.support.terminal import Terminal
 from tests.support.tools import find_tool
 
+#: Run again, the second step would give another image: only a cache gives the same one.
 TEXT = """\
 FROM scratch
 COPY busybox /bin/sh
-RUN ["/bin/sh", "-c", "echo built > /text"]
+RUN ["/bin/sh", "-c", "read up idle < /proc/uptime; echo built $up > /text"]
 CMD ["/bin/sh", "-c", "read line < /text; echo $line"]
 """
 
@@ -57,12 +58,20 @@ def manifest(skopeo: Skopeo, name: str) -> dict[str, Any]:
     return found
 
 
+def digest_after(builder: Docker, context: Path, place: Place, *options: str) -> str:
+    """Build once more, with an engine that has forgotten everything; gives the digest of the image."""
+    builder.run("buildx", "prune", "--all", "--force")
+    builder.forget()
+    build(builder, context, place, *options)
+    skopeo = Skopeo(builder.terminal, place)
+    return str(manifest(skopeo, "buildx/app:1")["manifests"][0]["digest"])
+
+
 def test_an_attestation_index_with_zstd_layers_and_a_cache(builder: Docker, place: Place, context: Path) -> None:
     """The pushed index names its attestation; layers are zstd; an emptied builder finds every step in the cache."""
     builder.login(place)
     cache = f"type=registry,ref={place.address}/buildx/cache:1"
-    first = build(builder, context, place, "--cache-to", f"{cache},mode=max")
-    assert "CACHED" not in first
+    build(builder, context, place, "--cache-to", f"{cache},mode=max")
 
     skopeo = Skopeo(builder.terminal, place)
     skopeo.login()
@@ -75,11 +84,8 @@ def test_an_attestation_index_with_zstd_layers_and_a_cache(builder: Docker, plac
     assert {layer["mediaType"] for layer in statement} == {"application/vnd.in-toto+json"}
     assert "vnd.buildkit" in manifest(skopeo, "buildx/cache:1")["manifests"][-1]["mediaType"]
 
-    builder.run("buildx", "prune", "--all", "--force")
-    builder.forget()
-    second = build(builder, context, place, "--cache-from", cache)
-    assert second.count(" CACHED") == 2, second
-    assert manifest(skopeo, "buildx/app:1")["manifests"][0]["digest"] == image["digest"]
+    assert digest_after(builder, context, place) != image["digest"]
+    assert digest_after(builder, context, place, "--cache-from", cache) == image["digest"]
 
 
 def test_what_was_built_can_be_pulled_and_run(builder: Docker, place: Place, context: Path) -> None:
@@ -90,7 +96,7 @@ def test_what_was_built_can_be_pulled_and_run(builder: Docker, place: Place, con
     builder.forget()
     name = f"{place.address}/buildx/app:1"
     builder.run("pull", "--quiet", name)
-    assert builder.run("run", "--rm", "--network", "none", name) == "built"
+    assert builder.run("run", "--rm", "--network", "none", name)[:6] == "built "
     skopeo = Skopeo(builder.terminal, place)
     skopeo.login()
     known = json.loads(builder.run("image", "inspect", "--format", "{{json .RepoDigests}}", name))
