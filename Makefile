@@ -48,7 +48,7 @@ lock: .venv/ready-test ## pin the dependencies of pyproject.toml anew; UPGRADE=1
 	tools/lock.sh $(if $(UPGRADE),--upgrade)
 
 clean: ## remove everything the targets made, but no data
-	rm -rf .venv .tools .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .tools build/test-images .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 packages-serve packages-test packages-bench: packages-%:
 	@tools/packages.sh $*
