@@ -22,12 +22,13 @@ _START_SECONDS = 30.0
 
 
 class Registry2:
-    """registry:2 with everything allowed, on a folder."""
+    """registry:2 with everything allowed, on a folder; its configuration and log lie beside that."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.address = f"127.0.0.1:{_free_port()}"
-        self._folder = Path(tempfile.mkdtemp(prefix="registry2-"))
+        self._folder = root.with_name(f"{root.name}-of-registry2")
+        self._folder.mkdir(exist_ok=True)
         self._config = self._folder / "config.yml"
         storage = {"filesystem": {"rootdirectory": str(root)}, "delete": {"enabled": True}}
         log = {"level": "error", "accesslog": {"disabled": True}}
