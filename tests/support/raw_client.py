@@ -74,16 +74,19 @@ async def encounter(
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     begun = time.monotonic()
-    writer.write(request)
-    if end:
-        writer.write_eof()
     dripping = asyncio.ensure_future(_drip(writer, drip, every)) if drip else None
-    received, closed = await _listen(reader, patience)
-    seconds = time.monotonic() - begun
-    if dripping:
-        dripping.cancel()
-    writer.close()
-    return Encounter(received, seconds, closed)
+    try:
+        writer.write(request)
+        if end:
+            writer.write_eof()
+        received, closed = await _listen(reader, patience)
+        return Encounter(received, time.monotonic() - begun, closed)
+    finally:
+        if dripping:
+            dripping.cancel()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def _listen(reader: asyncio.StreamReader, patience: float) -> tuple[bytes, bool]:
