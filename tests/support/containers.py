@@ -19,10 +19,16 @@ import pytest
 from tests.support.tools import SEARCH_PATH, find_tool
 
 _STORAGE = '[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n'
-#: Limits that a container on a machine without CAP_SYS_RESOURCE can have, and a runtime for every version of cgroups.
-_CONTAINERS = (
-    '[containers]\ndefault_ulimits = ["nofile=20000:20000", "nproc=90000:90000"]\n[engine]\nruntime = "runc"\n'
-)
+#: Limits that a container on a machine without CAP_SYS_RESOURCE can have, a runtime for every version of cgroups, and
+#: Podman's own files and locks apart from those of any other Podman on the machine.
+_CONTAINERS = """\
+[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=90000:90000"]
+[engine]
+runtime = "runc"
+tmp_dir = "{folder}/libpod"
+lock_type = "file"
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +110,7 @@ def settings_in(folder: Path) -> dict[str, str]:
     """Write settings that keep Podman and Buildah in a folder, and give the variables that name them."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "storage.conf").write_text(_STORAGE.format(folder=folder), encoding="utf-8")
-    (folder / "containers.conf").write_text(_CONTAINERS, encoding="utf-8")
+    (folder / "containers.conf").write_text(_CONTAINERS.format(folder=folder), encoding="utf-8")
     return {
         "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
         "CONTAINERS_CONF": str(folder / "containers.conf"),
