@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.server import Server
+from tests.support.terminal import ENDS_WITH_TESTS
 from tests.support.tools import find_tool
 
-#: Puts a process where it sees no process of the other, and would have the same pid.
-APART = ("unshare", "--pid", "--fork", "--mount-proc")
+#: Puts a process where it sees no process of the other, and would have the same pid. It dies with the tests.
+APART = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 CONFIG = """\
 global
@@ -55,8 +56,11 @@ def haproxy(folder: Path, servers: tuple[Server, ...]) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:  # HAProxy takes over the socket, so the port is ours
         descriptor = listener.fileno()
         (folder / "haproxy.cfg").write_text(CONFIG.format(descriptor=descriptor, servers=lines), encoding="utf-8")
+        command = [*ENDS_WITH_TESTS, find_tool("haproxy"), "-db", "-f", folder / "haproxy.cfg"]
         process = subprocess.Popen(
-            [find_tool("haproxy"), "-db", "-f", folder / "haproxy.cfg"], pass_fds=[descriptor], cwd=folder
+            command,
+            pass_fds=[descriptor],
+            cwd=folder,
         )
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"

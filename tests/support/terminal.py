@@ -29,6 +29,9 @@ _FOREIGN = (
     "REQUESTS_CA",
 )
 
+#: Put before a program that keeps running: it is told to end when the tests are, even if they were killed.
+ENDS_WITH_TESTS = ("setpriv", "--pdeathsig", "TERM")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
@@ -64,7 +67,7 @@ class Terminal:
         """Keep a program running; it is ended and waited for on leaving."""
         with log.open("wb") as output:
             process = subprocess.Popen(
-                self._words(command),
+                [*ENDS_WITH_TESTS, *self._words(command)],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
