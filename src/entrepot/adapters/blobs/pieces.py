@@ -4,8 +4,9 @@ from __future__ import annotations
 
 KIB = 1024
 
-#: Up to so many at once: pieces of this size. A stream holds one piece, an upload up to three.
-_SIZES = ((8, 1024 * KIB), (16, 512 * KIB), (48, 256 * KIB), (128, 128 * KIB))
+#: Up to so many at once: pieces of this size. An upload holds up to three. A stream holds one and the server some five
+#: more on their way out, all of them as long as a reader stalls; so few get the largest, which are hardly faster.
+_SIZES = ((2, 1024 * KIB), (8, 512 * KIB), (16, 256 * KIB), (64, 128 * KIB))
 _SMALLEST = 64 * KIB
 
 
