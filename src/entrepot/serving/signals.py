@@ -7,6 +7,7 @@ import signal
 import socket
 from typing import Final
 
+STOP: Final = (signal.SIGTERM, signal.SIGINT)
 WATCHED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -34,6 +35,20 @@ class SignalPipe:
             signal.signal(number, signal.SIG_DFL)
         self.socket.close()
         self._write_end.close()
+
+
+def hold_stop() -> None:
+    """Let the kernel keep signals to stop until `release_stop`.
+
+    A web worker runs its event loop twice, for the start and for requests, and the loop forgets a signal that arrives
+    between the two: the worker would not hear that it should stop.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+
+
+def release_stop() -> None:
+    """Let them through again; one that was kept arrives now. Call it in the thread that held them."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
 
 
 def _nothing(*_: object) -> None:

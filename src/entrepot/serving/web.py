@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from entrepot.serving.handover import prefer_newest
 from entrepot.serving.listeners import once_listening
 from entrepot.serving.process import die_with_parent
+from entrepot.serving.signals import hold_stop, release_stop
 from entrepot.serving.web_limits import LONGEST_DRAIN_SECONDS
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 #: A worker that cannot start says so and waits: Granian would start the next one at once.
 _FAILURE_PAUSE_SECONDS: Final = 3.0
+#: The loop stops when the application is open, and runs again for the server: a timer set before fires in that run.
+_SECOND_RUN_SECONDS: Final = 0.005
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +97,7 @@ def _configure_log(surroundings: Surroundings) -> None:
 def load_worker(parent: int, surroundings: Surroundings, sockets: int) -> WebWorker:
     """Make the application of one worker; called by Granian in the worker's process."""
     die_with_parent(parent)
+    hold_stop()
     return WebWorker(surroundings, sockets)
 
 
@@ -138,6 +142,8 @@ class WebWorker:
 
     async def _announce(self) -> None:
         """Say that this worker serves, once it does: the server opens its socket after the application."""
+        await asyncio.sleep(_SECOND_RUN_SECONDS)
+        release_stop()
         if self._sockets:
             await once_listening(self._steer)
         self._runtime.ready()
