@@ -28,10 +28,11 @@ from entrepot.adoption.tree import Tree
 from entrepot.config import Config
 from entrepot.jobs.adoption import FolderAdoption
 from entrepot.jobs.model import Job
-from entrepot.jobs.outbox import Handler, OutboxConsumer
+from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.jobs.upload_purging import UploadPurging
 from entrepot.jobs.worker import JobWorker
 from entrepot.metadata.opening import Stores, open_embedded
+from entrepot.metadata.outbox import Handler
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
 from entrepot.registry.ports import BlobStore, LocalFiles

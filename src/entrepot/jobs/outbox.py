@@ -11,19 +11,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from entrepot.metadata import clock, outbox
-from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.outbox import OutboxEntry
+from entrepot.metadata.database import Database
+from entrepot.metadata.outbox import Handler
 from entrepot.telemetry.instruments import Metrics
 
 _log = logging.getLogger(__name__)
 
-#: Does what the entries say, in order; all of them are done when it returns.
-Handler = Callable[[Sequence[OutboxEntry]], Awaitable[None]]
-
-_BATCH = 200
 _IDLE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
 _MEASURE_SECONDS = 5.0
@@ -59,18 +55,7 @@ class OutboxConsumer:
 
     async def handle_batch(self) -> int:
         """Handle the oldest entries; returns how many."""
-        entries = await outbox.oldest(self._metadata, _BATCH)
-        if not entries:
-            return 0
-        for handler in self._handlers:
-            await handler(entries)
-        ids = [entry.id for entry in entries]
-
-        async def remove(tx: Transaction) -> None:
-            await outbox.done(tx, ids)
-
-        await self._metadata.write(remove, name="outbox")
-        return len(entries)
+        return await outbox.hand_on(self._metadata, self._handlers)
 
     async def _measure(self) -> None:
         if time.monotonic() - self._measured < _MEASURE_SECONDS:

@@ -12,6 +12,7 @@ Statements that need the dialect's own insert are given as a function:
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Executable, String, bindparam
@@ -103,11 +104,11 @@ def _as_list(value: object) -> list[object]:
 class Query:
     """A statement, the same for both databases."""
 
-    __slots__ = ("_build", "_compiled", "name")
+    __slots__ = ("_compile", "_compiled", "name")
 
     def __init__(self, build: Callable[[Dialect], Executable] | Executable, name: str = "") -> None:
         self.name = name
-        self._build = build
+        self._compile: Callable[[Dialect], Compiled] = partial(_from_core, name, build)
         self._compiled: dict[str, Compiled] = {}
 
     def __repr__(self) -> str:
@@ -120,29 +121,24 @@ class Query:
             found = self._compiled[dialect.name] = self._compile(dialect)
         return found
 
-    def _compile(self, dialect: Dialect) -> Compiled:
-        build: Any = self._build
-        statement = build if isinstance(build, ClauseElement) else build(dialect)
-        compiled = statement.compile(dialect=dialect.compiler, compile_kwargs={"render_postcompile": True})
-        return _from_compiler(self.name, compiled)
-
 
 class RawQuery(Query):
     """A statement given as text without parameters, for migrations and pragmas."""
 
-    __slots__ = ("_text",)
+    __slots__ = ()
 
     def __init__(self, text: str, name: str = "") -> None:
-        super().__init__(_no_builder, name)
-        self._text = text
-
-    def _compile(self, dialect: Dialect) -> Compiled:  # noqa: ARG002 - the text is the same for both
         none: frozenset[str] = frozenset()
-        return Compiled(self.name, self._text, (), {}, none, none, plain=True)
+        given = Compiled(name, text, (), {}, none, none, plain=True)
+        self.name = name
+        self._compile = lambda _dialect: given
+        self._compiled = {}
 
 
-def _no_builder(dialect: Dialect) -> Executable:
-    raise NotImplementedError(dialect.name)
+def _from_core(name: str, build: Any, dialect: Dialect) -> Compiled:
+    statement = build if isinstance(build, ClauseElement) else build(dialect)
+    compiled = statement.compile(dialect=dialect.compiler, compile_kwargs={"render_postcompile": True})
+    return _from_compiler(name, compiled)
 
 
 def _from_compiler(name: str, compiled: Any) -> Compiled:

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from entrepot.metadata import blobs, manifests, outbox
-from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.database import Database
 from entrepot.metadata.outbox import OutboxEntry
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.files import TreeFiles
 
-_ENTRIES_A_BATCH = 200
 #: Manifests' bytes that may be held before they are written: a batch may name thousands of tags of large manifests.
 _BYTES_AT_ONCE = 8 * 1024 * 1024
 
@@ -55,10 +54,8 @@ class Projector:
     async def run(self) -> int:
         """Project everything that is waiting; return the number of entries."""
         done = 0
-        while entries := await outbox.oldest(self.metadata, _ENTRIES_A_BATCH):
-            await self.project(entries)
-            await self.metadata.write(partial(_forget, [entry.id for entry in entries]), name="outbox done")
-            done += len(entries)
+        while handled := await outbox.hand_on(self.metadata, [self.project]):
+            done += handled
         return done
 
     async def project(self, entries: Iterable[OutboxEntry]) -> None:
@@ -146,7 +143,3 @@ def _tags(entry: OutboxEntry) -> list[Tag]:
 def _run(steps: list[Step]) -> None:
     for step in steps:
         step()
-
-
-async def _forget(ids: list[int], tx: Transaction) -> None:
-    await outbox.done(tx, ids)

@@ -233,7 +233,7 @@ class Uploads:
         collector, bytes without a row were left behind. Bytes that the session still has are published next.
 
         Raises:
-            Unavailable: It was this session's bytes that went.
+            Unavailable: It was this upload's own bytes that went.
         """
         seen = await blobs.stored_as(self.metadata, str(digest))
         # Looked at after its generation is known: a push that brings it back meanwhile raises that.

@@ -92,10 +92,10 @@ async def test_a_failure_keeps_the_entries(tables: Database) -> None:
 async def test_entries_are_taken_as_they_come_until_stopped(tables: Database) -> None:
     """More than one batch, and what comes later, is handled; the waiting number is a metric."""
     recorder, metrics, stop = Recorder(), Metrics(), asyncio.Event()
-    await leave(tables, *range(module._BATCH + 50))
+    await leave(tables, *range(outbox.BATCH + 50))
     task = asyncio.create_task(OutboxConsumer(tables, [recorder], metrics).run(stop))
     async with asyncio.timeout(10):
-        while len(recorder.seen) < module._BATCH + 50:
+        while len(recorder.seen) < outbox.BATCH + 50:
             await asyncio.sleep(0.02)
         await leave(tables, -1)
         while recorder.seen[-1] != -1:
