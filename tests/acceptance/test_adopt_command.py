@@ -79,24 +79,27 @@ class Screen:
         os.close(self._end)
 
 
-def test_a_person_sees_the_progress_stops_and_goes_on(folder: Path) -> None:
+def test_a_person_sees_the_progress_stops_and_goes_on(tmp_path: Path) -> None:
     """The bar counts repositories and manifests; Ctrl-C says how to go on, and the next run does only the rest."""
+    # Large enough that a fast machine is still at work when the key is pressed.
+    folder, repositories = tmp_path / "registry", 300
+    write_registry2_tree(folder, repositories=repositories, tags=TAGS)
     with closing(Screen("adopt", folder)) as screen:
         screen.watch(lambda shown: any(int(done) for done, _, _ in BAR.findall(shown)))
         screen.press(b"\x03")
         assert screen.watch() == 130, screen.shown
         assert "stopped; run the command again to go on" in screen.shown
-        seen = [int(done) for done, total, _ in BAR.findall(screen.shown) if int(total) == REPOSITORIES]
+        seen = [int(done) for done, total, _ in BAR.findall(screen.shown) if int(total) == repositories]
         assert seen == sorted(seen)
-        assert 0 < seen[-1] < REPOSITORIES
+        assert 0 < seen[-1] < repositories
     with closing(Screen("adopt", folder)) as screen:
         assert screen.watch() == 0
         done, total, _ = BAR.findall(screen.shown)[-1]
         assert done == total
-        assert 0 < int(total) < REPOSITORIES
+        assert 0 < int(total) < repositories
         assert f"{total} repositories, " in screen.shown
         assert "Nothing is broken." in screen.shown
-    assert entrepot("layout", "check", folder).stdout.strip() == f"{REPOSITORIES} repositories compared, 0 differences."
+    assert entrepot("layout", "check", folder).stdout.strip() == f"{repositories} repositories compared, 0 differences."
 
 
 def test_a_program_reads_json(folder: Path) -> None:
