@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from entrepot.access.errors import SetupError
-from entrepot.access.model import ANY_ACTION, ANY_RESOURCE
+from entrepot.access.roles import SYSTEM_ADMIN
 from entrepot.access.secret_file import create_once, remove
 from entrepot.metadata import grants, principals
 from entrepot.metadata.database import Database, Transaction
@@ -86,5 +86,5 @@ async def _create(tx: Transaction, encoded: str) -> bool:
         return False
     account = await principals.find(tx, principals.USER, NAME)
     assert account is not None  # made a moment ago, in this transaction
-    await grants.add(tx, principal_id=account.id, resource=ANY_RESOURCE, actions=ANY_ACTION, origin=_ORIGIN)
+    await grants.add(tx, principal_id=account.id, role_id=SYSTEM_ADMIN, origin=_ORIGIN)
     return True

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from entrepot.access.decide import decide, reaches
+from entrepot.access.decide import decide, explain
 from entrepot.access.errors import AccessRefused, ScopeInsufficient, TokenRefused
 from entrepot.access.model import (
     ANONYMOUS,
-    ANY_RESOURCE,
-    Action,
     Audience,
     Decision,
     Principal,
-    project_resource,
+    Target,
     scope_for,
 )
+from entrepot.access.permissions import PULL, Permission
 from entrepot.access.policy import Policy, needs_fresh
+from entrepot.metadata import clock
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.scope import Scope
 
@@ -31,38 +31,60 @@ class Authorizer:
         """Return one that reads each right once, and as it is committed now: for many decisions in one request."""
         return Authorizer(self._policy.now())
 
-    async def allows(self, principal: Principal, action: Action, name: RepositoryName | None) -> Decision:
-        """Decide one action; `name` None means the registry as a whole."""
-        fresh = needs_fresh(action)
-        decision = await self._decide(principal, action, name, fresh=fresh)
+    async def allows(self, principal: Principal, permission: Permission, target: Target) -> Decision:
+        """Decide whether a principal may do one thing."""
+        fresh = needs_fresh(permission)
+        decision = await self._decide(principal, permission, target, fresh=fresh)
         if decision.allowed or fresh:
             return decision
-        return await self._decide(principal, action, name, fresh=True)
+        return await self._decide(principal, permission, target, fresh=True)
+
+    async def explain(self, principal: Principal, permission: Permission, target: Target) -> Decision:
+        """Decide as `allows` does, on what is committed now, and say of each grant what came of it."""
+        if not await self._policy.is_current(principal, fresh=True):
+            return _revoked(principal)
+        return explain(
+            principal,
+            await self._policy.rights_of(principal, fresh=True),
+            permission,
+            target,
+            visibility=await self._policy.visibility(target.project, fresh=True),
+            now=clock.now(),
+        )
 
     async def require(
         self,
         principal: Principal,
-        actions: Action | Sequence[Action],
+        permissions: Permission | Sequence[Permission],
         name: RepositoryName | None,
         *,
+        tag: str | None = None,
         source: RepositoryName | None = None,
     ) -> None:
-        """Go on only if all of `actions` are allowed on `name`, and pulling from `source`, where a mount names one.
+        """Go on only if all permissions are given on `name`, and pulling from `source`, where a mount names one.
+
+        Args:
+            principal: Who asks.
+            permissions: What is asked for.
+            name: The repository; None means the registry as a whole.
+            tag: The tag that is read, set or removed, if the request names one.
+            source: The repository that a blob is mounted from.
 
         Raises:
             AccessRefused: Nobody has signed in, and not everybody may do this.
             TokenRefused: The account behind the credential was disabled or changed since.
             ScopeInsufficient: The principal may not, whether or not the repository exists.
         """
-        wanted = (actions,) if isinstance(actions, Action) else actions
-        asked = [(action, name) for action in wanted]
+        wanted = (permissions,) if isinstance(permissions, Permission) else permissions
+        target = Target.of(name, tag)
+        asked = [(permission, target) for permission in wanted]
         if source is not None:
-            asked.append((Action.PULL, source))
-        for action, resource in asked:
-            if not (await self.allows(principal, action, resource)).allowed:
+            asked.append((PULL, Target.of(source)))
+        for permission, resource in asked:
+            if not (await self.allows(principal, permission, resource)).allowed:
                 scopes = [scope_for(name, wanted)]
                 if source is not None:
-                    scopes.append(scope_for(source, (Action.PULL,)))
+                    scopes.append(scope_for(source, (PULL,)))
                 raise await self._refusal(principal, scopes)
 
     async def require_sign_in(self, principal: Principal) -> None:
@@ -85,34 +107,34 @@ class Authorizer:
         signed is all we know of its bearer, and stays the limit.
         """
         for name in names:
-            if (await self.allows(principal.beyond_token(), Action.PULL, name)).allowed:
+            if (await self.allows(principal.beyond_token(), PULL, Target.of(name))).allowed:
                 return name
         return None
 
     async def readable_projects(self, principal: Principal) -> Collection[str] | None:
         """Return the projects whose repositories the principal may see in lists; None means all."""
-        grants = [g for g in await self._policy.grants_for(principal, fresh=True) if reaches(g, principal)]
-        if any(grant.covers(Action.PULL, None) for grant in grants):
-            return None
-        prefix = project_resource("")
-        granted = {
-            grant.resource.removeprefix(prefix)
-            for grant in grants
-            if grant.resource != ANY_RESOURCE and grant.covers(Action.PULL, grant.resource.removeprefix(prefix))
-        }
-        return granted.union(await self._policy.public_projects())
+        rights = await self._policy.rights_of(principal, fresh=True)
+        now = clock.now()
+        granted: set[str] = set()
+        for grant in rights.all():
+            if grant.repositories is not None or grant.tags is not None:
+                continue
+            if not grant.misses(PULL, Target(grant.project), now):
+                if grant.project is None:
+                    return None
+                granted.add(grant.project)
+        return granted.union(await self._policy.open_projects(principal))
 
-    async def _decide(
-        self, principal: Principal, action: Action, name: RepositoryName | None, *, fresh: bool
-    ) -> Decision:
+    async def _decide(self, principal: Principal, permission: Permission, target: Target, *, fresh: bool) -> Decision:
         if not await self._policy.is_current(principal, fresh=fresh):
-            return Decision(allowed=False, reason=f"the credential of {principal.name} was revoked")
+            return _revoked(principal)
         return decide(
             principal,
-            await self._policy.grants_for(principal, fresh=fresh),
-            project_public=name is not None and await self._policy.is_public(name.project, fresh=fresh),
-            action=action,
-            name=name,
+            await self._policy.rights_of(principal, fresh=fresh),
+            permission,
+            target,
+            visibility=await self._policy.visibility(target.project, fresh=fresh),
+            now=clock.now(),
         )
 
     async def _refusal(self, principal: Principal, scopes: Sequence[Scope]) -> AccessRefused:
@@ -125,7 +147,11 @@ class Authorizer:
     async def _is_open(self) -> bool:
         """Tell whether anonymous callers were granted anything beside public projects."""
         for fresh in (False, True):
-            grants = await self._policy.grants_for(ANONYMOUS, fresh=fresh)
-            if any(grant.audience is Audience.ANYONE for grant in grants):
+            rights = await self._policy.rights_of(ANONYMOUS, fresh=fresh)
+            if any(grant.audience is Audience.ANYONE for grant in rights.all()):
                 return True
         return False
+
+
+def _revoked(principal: Principal) -> Decision:
+    return Decision(allowed=False, reason=f"the credential of {principal.name} was revoked")

@@ -6,12 +6,12 @@ was removed stays removed, and takes it back when the configuration asks for ano
 
 from __future__ import annotations
 
-from entrepot.access.model import ANY_RESOURCE, Action, Audience
+from entrepot.access.model import Audience
+from entrepot.access.roles import REGISTRY2
 from entrepot.metadata import grants, settings
 from entrepot.metadata.database import Database, Transaction
 
 ORIGIN = "registry2-compat"
-_ACTIONS = f"{Action.PULL},{Action.PUSH},{Action.DELETE},{Action.CATALOG},{Action.CREATE_PROJECT}"
 
 
 async def ensure_compatibility(database: Database, audience: Audience | None) -> None:
@@ -26,5 +26,5 @@ async def _change(tx: Transaction, wanted: str) -> None:
         return
     await grants.remove_from(tx, ORIGIN)
     if wanted:
-        await grants.add(tx, audience=wanted, resource=ANY_RESOURCE, actions=_ACTIONS, origin=ORIGIN)
+        await grants.add(tx, audience=wanted, role_id=REGISTRY2, origin=ORIGIN)
     await settings.put(tx, ORIGIN, wanted)

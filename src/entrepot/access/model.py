@@ -1,11 +1,13 @@
-"""The words of access: principals, actions, grants and decisions."""
+"""The words of access: principals, targets, grants and decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from entrepot.access.patterns import Pattern
+from entrepot.access.permissions import ANY, DELETE, PULL, PUSH, Permission
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.scope import Scope
 
@@ -13,31 +15,20 @@ from entrepot.oci.scope import Scope
 REGISTRY_TYPE = "registry"
 CATALOG_NAME = "catalog"
 REPOSITORY_TYPE = "repository"
-ANY_ACTION = "*"
-
-
-class Action(StrEnum):
-    """What a principal may be allowed to do."""
-
-    PULL = "pull"
-    PUSH = "push"
-    DELETE = "delete"
-    CATALOG = "catalog"  #: list repositories; which ones is decided for each
-    CREATE_PROJECT = "create"  #: make a project, also by pushing into one that does not exist
-    ADMIN = "admin"  #: everything else: accounts, settings, visibility
+ANY_ACTION = ANY
 
 
 #: The actions that a token may name in a scope of type `repository`.
-REPOSITORY_ACTIONS = (Action.PULL, Action.PUSH, Action.DELETE)
+REPOSITORY_ACTIONS: Mapping[str, Permission] = {"pull": PULL, "push": PUSH, "delete": DELETE}
 
 #: What each HTTP method needs on the repository it names (field by field what registry:2 asks for).
-ACTIONS_BY_METHOD = {
-    "GET": (Action.PULL,),
-    "HEAD": (Action.PULL,),
-    "POST": (Action.PULL, Action.PUSH),
-    "PUT": (Action.PULL, Action.PUSH),
-    "PATCH": (Action.PULL, Action.PUSH),
-    "DELETE": (Action.DELETE,),
+PERMISSIONS_BY_METHOD = {
+    "GET": (PULL,),
+    "HEAD": (PULL,),
+    "POST": (PULL, PUSH),
+    "PUT": (PULL, PUSH),
+    "PATCH": (PULL, PUSH),
+    "DELETE": (DELETE,),
 }
 
 
@@ -45,7 +36,8 @@ class PrincipalKind(StrEnum):
     """Where a principal's name comes from, and with it which grants reach it."""
 
     ANONYMOUS = "anonymous"
-    USER = "user"  #: an account of ours or of an htpasswd file
+    USER = "user"  #: an account of ours, of a directory, of a provider or of an htpasswd file
+    ROBOT = "robot"  #: a machine's account
     TOKEN = "token"  # noqa: S105 - the kind of a principal whom another service's token names
 
 
@@ -65,6 +57,8 @@ class Principal:
     id: int | None = None  #: row in `principals`; None for names that other services keep
     epoch: int = 0  #: the account's epoch when this was verified: an older one is revoked
     scopes: tuple[Scope, ...] | None = None
+    key: int | None = None  #: row in `api_keys`, when it was a key that signed in
+    limits: tuple[Grant, ...] | None = None  #: all that the key may be used for; None: whatever the account may
 
     @property
     def is_anonymous(self) -> bool:
@@ -72,9 +66,16 @@ class Principal:
         return self.kind is PrincipalKind.ANONYMOUS
 
     @property
-    def key(self) -> str:
+    def label(self) -> str:
         """Name the principal so that no two kinds share a name: the owner of upload sessions."""
         return f"{self.kind}:{self.name}"
+
+    @property
+    def credential(self) -> str:
+        """Say for the audit log what signed in, where that is known."""
+        if self.key is not None:
+            return f"key:{self.key}"
+        return "" if self.is_anonymous else "token" if self.scopes is not None else "password"
 
     def with_scopes(self, scopes: Iterable[Scope]) -> Principal:
         """Return the same principal, limited to `scopes`."""
@@ -88,30 +89,87 @@ class Principal:
 ANONYMOUS = Principal(kind=PrincipalKind.ANONYMOUS, name="")
 
 
+class Visibility(StrEnum):
+    """Who may read a project without having been granted anything."""
+
+    PRIVATE = "private"
+    INTERNAL = "internal"  #: whoever is signed in
+    PUBLIC = "public"  #: everybody
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an action is done to: the registry as a whole, a project, a repository or a tag of it."""
+
+    project: str | None = None
+    repository: RepositoryName | None = None
+    tag: str | None = None
+
+    @classmethod
+    def of(cls, name: RepositoryName | None, tag: str | None = None) -> Target:
+        """Return a repository as a target, with its project; None means the registry as a whole."""
+        return SYSTEM_TARGET if name is None else cls(name.project, name, tag)
+
+    def __str__(self) -> str:
+        if self.repository is not None:
+            return f"repository {self.repository}" + (f", tag {self.tag}" if self.tag is not None else "")
+        return "the registry" if self.project is None else f"project {self.project}"
+
+
+SYSTEM_TARGET = Target()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A right given to one principal or to an audience; `resource` is `*` or `project:<name>`."""
+    """Permissions given to one principal, to a group it is in, or to an audience, on a part of the registry.
 
-    resource: str
-    actions: frozenset[str]
+    Without `project`, `repositories` and `tags` that part is everything. A grant on tags alone lets bytes in and out by
+    digest, for an upload names no tag; the tag is asked for where it is set, moved or read.
+    """
+
+    permissions: frozenset[Permission]  #: wildcards spelt out
+    role: str = ""  #: name of the role they come from; empty for permissions given one by one
+    project: str | None = None
+    repositories: Pattern | None = None  #: over the full name
+    tags: Pattern | None = None
     origin: str = ""  #: why it exists, for people: `first-start`, `registry2-compat`, ...
     principal_id: int | None = None
+    group: str = ""  #: name of the group through which it reaches the principal
     audience: Audience | None = None
+    expires_at: int | None = None  #: microseconds since the epoch
     id: int | None = None
 
-    def covers(self, action: Action, project: str | None) -> bool:
-        """Tell whether the grant allows `action` on a project's repositories (None: on the registry as a whole)."""
-        if action not in self.actions and ANY_ACTION not in self.actions:
-            return False
-        return self.resource == ANY_RESOURCE or (project is not None and self.resource == project_resource(project))
+    def misses(self, permission: Permission, target: Target, now: int) -> str:
+        """Say why the grant does not allow `permission` on `target`; the empty text when it does."""
+        if permission not in self.permissions:
+            return "it does not include the permission"
+        if self.project is not None and self.project != target.project:
+            return "it is for another project"
+        if self.expires_at is not None and now >= self.expires_at:
+            return "it has expired"
+        if self.repositories is not None and not _fits(self.repositories, target.repository):
+            return "its pattern does not match the repository"
+        if self.tags is not None and not self._reaches_tag(permission, target):
+            return "its pattern does not match the tag"
+        return ""
+
+    def _reaches_tag(self, permission: Permission, target: Target) -> bool:
+        assert self.tags is not None
+        if target.tag is None:
+            return target.repository is not None and permission in (PULL, PUSH)
+        return self.tags.matches(target.tag)
+
+    def __str__(self) -> str:
+        what = f"role {self.role}" if self.role else "permissions"
+        where = [f"project {self.project}"] if self.project is not None else []
+        where += [f"repositories {self.repositories.text}"] if self.repositories is not None else []
+        where += [f"tags {self.tags.text}"] if self.tags is not None else []
+        through = f", through group {self.group}" if self.group else ""
+        return f"grant {self.origin or self.id}: {what} on {', '.join(where) or 'everything'}{through}"
 
 
-ANY_RESOURCE = "*"
-
-
-def project_resource(project: str) -> str:
-    """Return how a grant names a project."""
-    return f"project:{project}"
+def _fits(pattern: Pattern, name: RepositoryName | None) -> bool:
+    return name is not None and pattern.matches(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +178,11 @@ class Decision:
 
     allowed: bool
     reason: str
+    trace: tuple[str, ...] = ()  #: every grant that was looked at and what came of it; only where it was asked for
 
 
-def scope_for(name: RepositoryName | None, actions: Iterable[Action]) -> Scope:
-    """Return the scope that a token needs for `actions` on a repository, or on the catalog when there is no name."""
+def scope_for(name: RepositoryName | None, permissions: Iterable[Permission]) -> Scope:
+    """Return the scope that a token needs on a repository, or on the catalog when there is no name."""
     if name is None:
         return Scope(REGISTRY_TYPE, CATALOG_NAME, (ANY_ACTION,))
-    return Scope(REPOSITORY_TYPE, str(name), tuple(str(action) for action in actions))
+    return Scope(REPOSITORY_TYPE, str(name), tuple(permission.action for permission in permissions))

@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from entrepot.access.decide import Rights, reaches
 from entrepot.access.memory import Memory
-from entrepot.access.model import Action, Audience, Grant, Principal
+from entrepot.access.model import Audience, Grant, Principal, PrincipalKind, Visibility
+from entrepot.access.patterns import Pattern
+from entrepot.access.permissions import CATALOG, READING, Permission, expand
+from entrepot.metadata import api_keys, clock, principals, projects
 from entrepot.metadata import grants as grant_rows
-from entrepot.metadata import principals, projects
 from entrepot.metadata.database import Reader
 
 #: Seconds for which a worker may decide reads on what it read before.
@@ -24,13 +27,21 @@ _LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """Whether an account's credentials of one epoch still count."""
+    """Whether an account's credentials of one epoch still count, and until when (microseconds since the epoch)."""
 
     epoch: int
     disabled: bool
+    expires_at: int | None
+
+    def allows(self, epoch: int) -> bool:
+        ended = self.expires_at is not None and clock.now() >= self.expires_at
+        return not self.disabled and self.epoch == epoch and not ended
 
 
-_GONE = _Standing(epoch=-1, disabled=True)
+_GONE = _Standing(epoch=-1, disabled=True, expires_at=None)
+#: The end of keys that are gone, and of those that have none.
+_GONE_KEY = 0
+_NEVER = 2**63 - 1
 
 
 class Policy:
@@ -47,41 +58,63 @@ class Policy:
         """Keep what to ask; `one_moment` means that what was read once counts as fresh."""
         self._database = database
         self._one_moment = one_moment
-        self._grants: Memory[int | None, tuple[Grant, ...]] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
+        self._rights: Memory[tuple[PrincipalKind, int | None], Rights] = Memory(
+            limit=_LIMIT, seconds=max_age, clock=clock
+        )
         self._standings: Memory[int, _Standing] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
-        self._public: Memory[str, bool] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
+        self._keys: Memory[int, int] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
+        self._visible: Memory[str, Visibility] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
 
-    async def grants_for(self, principal: Principal, *, fresh: bool = False) -> tuple[Grant, ...]:
-        """Return the grants that name the principal or an audience."""
-        known = self._grants.find(principal.id) if self._may_remember(fresh=fresh) else None
+    async def rights_of(self, principal: Principal, *, fresh: bool = False) -> Rights:
+        """Return the grants that reach the principal."""
+        key = (principal.kind, principal.id)
+        known = self._rights.find(key) if self._may_remember(fresh=fresh) else None
         if known is None:
-            known = tuple(_grant(record) for record in await grant_rows.list_for(self._database, principal.id))
-            self._grants.put(principal.id, known)
+            records = await grant_rows.list_for(self._database, principal.id)
+            grants = [grant_of(record, principal.id) for record in records]
+            known = Rights.of(grant for grant in grants if reaches(grant, principal))
+            self._rights.put(key, known)
         return known
 
     async def is_current(self, principal: Principal, *, fresh: bool = False) -> bool:
-        """Tell whether the account behind a credential still exists, is enabled and has the credential's epoch."""
+        """Tell whether the account behind a credential still exists, is enabled and has the credential's epoch.
+
+        Where a key signed in, it must still exist, too.
+        """
         if principal.id is None:
             return True
+        if principal.key is not None and not await self._key_counts(principal.key, fresh=fresh):
+            return False
         standing = self._standings.find(principal.id) if self._may_remember(fresh=fresh) else None
         if standing is None:
             record = await principals.find_by_id(self._database, principal.id)
-            standing = _GONE if record is None else _Standing(record.epoch, record.disabled)
+            standing = _GONE if record is None else _Standing(record.epoch, record.disabled, record.expires_at)
             self._standings.put(principal.id, standing)
-        return not standing.disabled and standing.epoch == principal.epoch
+        return standing.allows(principal.epoch)
 
-    async def is_public(self, project: str, *, fresh: bool = False) -> bool:
-        """Tell whether everybody may pull from a project."""
-        known = self._public.find(project) if self._may_remember(fresh=fresh) else None
+    async def visibility(self, project: str | None, *, fresh: bool = False) -> Visibility:
+        """Return who may read a project without a grant; the registry as a whole is private."""
+        if project is None:
+            return Visibility.PRIVATE
+        known = self._visible.find(project) if self._may_remember(fresh=fresh) else None
         if known is None:
-            record = await projects.find(self._database, project)
-            known = record is not None and record.public
-            self._public.put(project, known)
+            known = _visibility(await projects.find(self._database, project))
+            self._visible.put(project, known)
         return known
 
-    async def public_projects(self) -> Collection[str]:
-        """Return the names of all public projects."""
-        return await projects.public_names(self._database)
+    async def open_projects(self, principal: Principal) -> Collection[str]:
+        """Return the names of the projects that the principal may read without a grant."""
+        public = await projects.public_names(self._database)
+        return public if principal.is_anonymous else public + await projects.internal_names(self._database)
+
+    async def _key_counts(self, key: int, *, fresh: bool) -> bool:
+        """Tell whether a key still exists and has not expired."""
+        end = self._keys.find(key) if self._may_remember(fresh=fresh) else None
+        if end is None:
+            record = await api_keys.find_by_id(self._database, key)
+            end = _end_of(record)
+            self._keys.put(key, end)
+        return clock.now() < end
 
     def now(self) -> Policy:
         """Return what is committed now, read once: for a request that asks for many decisions at one moment."""
@@ -92,22 +125,44 @@ class Policy:
 
     def forget(self) -> None:
         """Read everything anew: for the process that has just changed something."""
-        self._grants.clear()
+        self._rights.clear()
         self._standings.clear()
-        self._public.clear()
+        self._keys.clear()
+        self._visible.clear()
 
 
-def needs_fresh(action: Action) -> bool:
-    """Tell whether an action is decided on what is committed now: everything but reading."""
-    return action not in (Action.PULL, Action.CATALOG)
+def needs_fresh(permission: Permission) -> bool:
+    """Tell whether a permission is decided on what is committed now: everything but reading."""
+    return permission not in READING and permission != CATALOG
 
 
-def _grant(record: grant_rows.GrantRecord) -> Grant:
+def grant_of(record: grant_rows.GrantRecord, principal_id: int | None = None) -> Grant:
+    """Turn a row into a grant, as it reaches one principal."""
+    through = record.principal_kind == principals.GROUP and record.principal_id != principal_id
     return Grant(
         id=record.id,
-        resource=record.resource,
-        actions=frozenset(record.actions.split(",")),
+        permissions=expand(record.permissions),
+        role=record.role or "",
+        project=record.project,
+        repositories=None if record.repositories is None else Pattern(record.repositories),
+        tags=None if record.tags is None else Pattern(record.tags),
         origin=record.origin,
         principal_id=record.principal_id,
+        group=(record.principal_name or "") if through else "",
         audience=None if record.audience is None else Audience(record.audience),
+        expires_at=record.expires_at,
     )
+
+
+def _visibility(project: projects.ProjectRecord | None) -> Visibility:
+    if project is None:
+        return Visibility.PRIVATE
+    if project.public:
+        return Visibility.PUBLIC
+    return Visibility.INTERNAL if project.internal else Visibility.PRIVATE
+
+
+def _end_of(key: api_keys.ApiKeyRecord | None) -> int:
+    if key is None:
+        return _GONE_KEY
+    return _NEVER if key.expires_at is None else key.expires_at

@@ -68,7 +68,7 @@ class RefreshTokens:
         found = await principals.find_by_id(reader, account)
         if found is None or found.disabled or found.epoch != epoch:
             raise CredentialsRefused("the account was disabled or changed; sign in again")
-        return Principal(kind=PrincipalKind.USER, name=found.name, id=found.id, epoch=found.epoch)
+        return Principal(kind=PrincipalKind(found.kind), name=found.name, id=found.id, epoch=found.epoch)
 
 
 def _hash(token: str) -> str:

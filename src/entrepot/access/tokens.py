@@ -28,11 +28,13 @@ from entrepot.access.model import (
     REGISTRY_TYPE,
     REPOSITORY_ACTIONS,
     REPOSITORY_TYPE,
-    Action,
+    SYSTEM_TARGET,
     Decision,
     Principal,
     PrincipalKind,
+    Target,
 )
+from entrepot.access.permissions import CATALOG, Permission
 from entrepot.access.policy import Policy
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.reference import RepositoryName
@@ -47,10 +49,10 @@ SHORTEST_LIFETIME = 60
 #: Two workers' clocks are one clock; this covers a step of it.
 _LEEWAY = 5.0
 _HEADER_FIELDS = frozenset({"alg", "kid", "typ"})
-#: Our claim that ties a token to an account: kind, id and epoch.
+#: Our claim that ties a token to an account: kind, id and epoch, and the key that signed in if it was one.
 _ACCOUNT = "entrepot"
 _KINDS = frozenset(kind.value for kind in PrincipalKind)
-_Allows = Callable[[Principal, Action, RepositoryName | None], Awaitable[Decision]]
+_Allows = Callable[[Principal, Permission, Target], Awaitable[Decision]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +109,7 @@ class TokenService:
             "iat": now,
             "jti": secrets.token_urlsafe(16),
             "access": [{"type": s.type, "name": s.name, "actions": list(s.actions)} for s in granted],
-            _ACCOUNT: {"kind": principal.kind.value, "id": principal.id, "epoch": principal.epoch},
+            _ACCOUNT: _account_claim(principal),
         }
         key = self._keys.current
         return IssuedToken(
@@ -118,7 +120,7 @@ class TokenService:
 async def _granted(allows: _Allows, principal: Principal, scope: Scope) -> Scope | None:
     """Return the part of a scope that the principal may have; None when that is nothing."""
     if scope.type == REGISTRY_TYPE and scope.name == CATALOG_NAME and ANY_ACTION in scope.actions:
-        allowed = (await allows(principal, Action.CATALOG, None)).allowed
+        allowed = (await allows(principal, CATALOG, SYSTEM_TARGET)).allowed
         return Scope(scope.type, scope.name, (ANY_ACTION,)) if allowed else None
     if scope.type != REPOSITORY_TYPE:
         return None
@@ -126,8 +128,9 @@ async def _granted(allows: _Allows, principal: Principal, scope: Scope) -> Scope
         name = RepositoryName.parse(scope.name)
     except NameInvalid:
         return None
+    target = Target.of(name)
     wanted = [a for a in REPOSITORY_ACTIONS if a in scope.actions or ANY_ACTION in scope.actions]
-    actions = tuple([str(a) for a in wanted if (await allows(principal, a, name)).allowed])
+    actions = tuple([a for a in wanted if (await allows(principal, REPOSITORY_ACTIONS[a], target)).allowed])
     return Scope(scope.type, scope.name, actions) if actions else None
 
 
@@ -172,10 +175,22 @@ class OwnTokenChecker:
         return VerifiedToken(_account(claims).with_scopes(scopes_of(claims)), expires + _LEEWAY)
 
 
+def _account_claim(principal: Principal) -> dict[str, object]:
+    claim: dict[str, object] = {"kind": principal.kind.value, "id": principal.id, "epoch": principal.epoch}
+    return claim if principal.key is None else claim | {"key": principal.key}
+
+
 def _account(claims: dict[str, object]) -> Principal:
     match claims.get(_ACCOUNT):
-        case {"kind": str(kind), "id": int() | None as number, "epoch": int(epoch)} if kind in _KINDS:
-            return Principal(kind=PrincipalKind(kind), name=text(claims, "sub"), id=number, epoch=epoch)
+        case {"kind": str(kind), "id": int() | None as number, "epoch": int(epoch), **more} if kind in _KINDS:
+            key = more.get("key")
+            return Principal(
+                kind=PrincipalKind(kind),
+                name=text(claims, "sub"),
+                id=number,
+                epoch=epoch,
+                key=key if isinstance(key, int) else None,
+            )
     raise TokenRefused("the token does not say whose it is")
 
 

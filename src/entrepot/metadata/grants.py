@@ -1,65 +1,120 @@
-"""Grants: rights given to one account or to an audience."""
+"""Grants: a role, or permissions one by one, given to a user, a robot, a group or an audience."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy import Select, bindparam, delete, or_, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query
-from entrepot.metadata.tables import grants
+from entrepot.metadata.tables import grants, memberships, principals, projects, roles
 
 
 @dataclass(frozen=True, slots=True)
 class GrantRecord:
-    """One grant; `actions` are separated by commas, and either `principal_id` or `audience` is set."""
+    """One grant, with the names of what it refers to; either `principal_id` or `audience` is set."""
 
     id: int
     principal_id: int | None
+    principal_kind: str | None  #: user, robot or group
+    principal_name: str | None
     audience: str | None
-    resource: str
-    actions: str
+    role_id: int | None
+    role: str | None
+    permissions: frozenset[str]  #: of the role, or given one by one; wildcards as written
+    project_id: int | None
+    project: str | None
+    repositories: str | None
+    tags: str | None
+    expires_at: int | None
     origin: str
+    created_at: int
 
 
-_COLUMNS = (
-    grants.c.id,
-    grants.c.principal_id,
-    grants.c.audience,
-    grants.c.resource,
-    grants.c.actions,
-    grants.c.origin,
-)
+def _select() -> Select[Any]:
+    return (
+        select(
+            grants.c.id,
+            grants.c.principal_id,
+            principals.c.kind,
+            principals.c.name,
+            grants.c.audience,
+            grants.c.role_id,
+            roles.c.name,
+            grants.c.permissions,
+            roles.c.permissions,
+            grants.c.project_id,
+            projects.c.name,
+            grants.c.repositories,
+            grants.c.tags,
+            grants.c.expires_at,
+            grants.c.origin,
+            grants.c.created_at,
+        )
+        .select_from(
+            grants.outerjoin(principals, principals.c.id == grants.c.principal_id)
+            .outerjoin(roles, roles.c.id == grants.c.role_id)
+            .outerjoin(projects, projects.c.id == grants.c.project_id)
+        )
+        .order_by(grants.c.id)
+    )
+
+
+_GROUPS = select(memberships.c.group_id).where(memberships.c.principal_id == bindparam("principal_id"))
 _FOR = Query(
-    select(*_COLUMNS)
-    .where(or_(grants.c.audience.is_not(None), grants.c.principal_id == bindparam("principal_id")))
-    .order_by(grants.c.id),
+    _select().where(
+        or_(
+            grants.c.audience.is_not(None),
+            grants.c.principal_id == bindparam("principal_id"),
+            grants.c.principal_id.in_(_GROUPS),
+        )
+    ),
     "grants.list_for",
 )
-_LIST = Query(select(*_COLUMNS).order_by(grants.c.id), "grants.list")
+_LIST = Query(_select(), "grants.list")
+_OF = Query(_select().where(grants.c.principal_id == bindparam("principal_id")), "grants.of_principal")
+_ON = Query(_select().where(grants.c.project_id == bindparam("project_id")), "grants.on_project")
+_FIND = Query(_select().where(grants.c.id == bindparam("id")), "grants.find")
 _ADD = Query(
-    lambda d: d.insert(grants).values(
-        principal_id=bindparam("principal_id"),
-        audience=bindparam("audience"),
-        resource=bindparam("resource"),
-        actions=bindparam("actions"),
-        origin=bindparam("origin"),
-        created_at=bindparam("created_at"),
+    lambda d: (
+        d.insert(grants)
+        .values(
+            principal_id=bindparam("principal_id"),
+            audience=bindparam("audience"),
+            role_id=bindparam("role_id"),
+            permissions=bindparam("permissions"),
+            project_id=bindparam("project_id"),
+            repositories=bindparam("repositories"),
+            tags=bindparam("tags"),
+            expires_at=bindparam("expires_at"),
+            origin=bindparam("origin"),
+            created_at=bindparam("created_at"),
+        )
+        .returning(grants.c.id)
     ),
     "grants.add",
 )
+_SET_ROLE = Query(
+    update(grants).where(grants.c.id == bindparam("grant")).values(role_id=bindparam("role"), permissions=None),
+    "grants.set_role",
+)
 _REMOVE = Query(delete(grants).where(grants.c.id == bindparam("id")), "grants.remove")
+_REMOVE_OF = Query(delete(grants).where(grants.c.principal_id == bindparam("principal_id")), "grants.remove_of")
 _REMOVE_FROM = Query(delete(grants).where(grants.c.origin == bindparam("origin")), "grants.remove_from")
 
 
 def _record(row: Row) -> GrantRecord:
-    return GrantRecord(*row)
+    own, of_role = row[7], row[8]
+    permissions = frozenset(filter(None, (own if own is not None else of_role or "").split(",")))
+    return GrantRecord(*(*row[:7], permissions, *row[9:]))
 
 
 async def list_for(reader: Reader, principal_id: int | None) -> list[GrantRecord]:
-    """Return the grants to one account and those to audiences; which of these reach the account, `access` decides."""
+    """Return the grants to an account, to the groups it is in, and to audiences."""
     return [_record(row) for row in await reader.all(_FOR, principal_id=principal_id)]
 
 
@@ -68,30 +123,66 @@ async def list_all(reader: Reader) -> list[GrantRecord]:
     return [_record(row) for row in await reader.all(_LIST)]
 
 
+async def of_principal(reader: Reader, principal_id: int) -> list[GrantRecord]:
+    """Return the grants made to one user, robot or group itself."""
+    return [_record(row) for row in await reader.all(_OF, principal_id=principal_id)]
+
+
+async def on_project(reader: Reader, project_id: int) -> list[GrantRecord]:
+    """Return the grants on one project."""
+    return [_record(row) for row in await reader.all(_ON, project_id=project_id)]
+
+
+async def find(reader: Reader, grant_id: int) -> GrantRecord | None:
+    """Return the grant of this id, if there is one."""
+    row = await reader.one(_FIND, id=grant_id)
+    return None if row is None else _record(row)
+
+
 async def add(
     tx: Transaction,
     *,
-    resource: str,
-    actions: str,
     origin: str,
+    role_id: int | None = None,
+    permissions: Iterable[str] | None = None,
     principal_id: int | None = None,
     audience: str | None = None,
-) -> None:
-    """Give a right to an account, or to an audience."""
-    await tx.execute(
+    project_id: int | None = None,
+    repositories: str | None = None,
+    tags: str | None = None,
+    expires_at: int | None = None,
+) -> int:
+    """Give a role, or permissions, to an account, a group or an audience; return the grant's id."""
+    row = await tx.one(
         _ADD,
         principal_id=principal_id,
         audience=audience,
-        resource=resource,
-        actions=actions,
+        role_id=role_id,
+        permissions=None if permissions is None else ",".join(sorted(permissions)),
+        project_id=project_id,
+        repositories=repositories,
+        tags=tags,
+        expires_at=expires_at,
         origin=origin,
         created_at=clock.now(),
     )
+    assert row is not None
+    return int(row[0])
+
+
+async def set_role(tx: Transaction, grant_id: int, role_id: int) -> bool:
+    """Let a grant give another role; False when there is none with this id."""
+    return await tx.execute(_SET_ROLE, grant=grant_id, role=role_id) == 1
 
 
 async def remove(tx: Transaction, grant_id: int) -> bool:
     """Take one grant back; False when there is none with this id."""
     return await tx.execute(_REMOVE, id=grant_id) == 1
+
+
+async def remove_of(tx: Transaction, principal_id: int) -> None:
+    """Take back all grants to one user, robot or group."""
+    await tx.execute(_REMOVE_OF, principal_id=principal_id)
 
 
 async def remove_from(tx: Transaction, origin: str) -> None:

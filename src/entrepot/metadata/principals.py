@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from entrepot.metadata import clock, refresh_tokens
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import principals
 
-#: The kind of a person's account.
+#: The kinds: a person, a machine, and a group of persons.
 USER = "user"
+ROBOT = "robot"
+GROUP = "group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,9 @@ class PrincipalRecord:
     secret: str | None = field(repr=False)
     epoch: int
     disabled: bool
+    expires_at: int | None = None  #: microseconds since the epoch
+    created_at: int = 0
+    updated_at: int = 0
 
 
 _COLUMNS = (
@@ -34,6 +39,9 @@ _COLUMNS = (
     principals.c.secret,
     principals.c.epoch,
     principals.c.disabled,
+    principals.c.expires_at,
+    principals.c.created_at,
+    principals.c.updated_at,
 )
 _FIND = Query(
     select(*_COLUMNS).where(principals.c.kind == bindparam("kind"), principals.c.name == bindparam("name")),
@@ -62,6 +70,19 @@ _SET_SECRET = Query(
     .values(secret=bindparam("new_secret"), epoch=principals.c.epoch + 1, updated_at=bindparam("at")),
     "principals.set_secret",
 )
+_SET_EXPIRY = Query(
+    update(principals)
+    .where(principals.c.id == bindparam("principal"))
+    .values(expires_at=bindparam("new_expiry"), updated_at=bindparam("at")),
+    "principals.set_expiry",
+)
+_BUMP = Query(
+    update(principals)
+    .where(principals.c.id == bindparam("principal"))
+    .values(epoch=principals.c.epoch + 1, updated_at=bindparam("at")),
+    "principals.bump",
+)
+_REMOVE = Query(delete(principals).where(principals.c.id == bindparam("id")), "principals.remove")
 _SET_DISABLED = Query(
     update(principals)
     .where(principals.c.id == bindparam("principal"))
@@ -71,7 +92,7 @@ _SET_DISABLED = Query(
 
 
 def _record(row: Row) -> PrincipalRecord:
-    return PrincipalRecord(row[0], row[1], row[2], row[3], row[4], bool(row[5]))
+    return PrincipalRecord(*(*row[:5], bool(row[5]), *row[6:]))
 
 
 async def find(reader: Reader, kind: str, name: str) -> PrincipalRecord | None:
@@ -105,3 +126,19 @@ async def set_disabled(tx: Transaction, principal_id: int, *, disabled: bool) ->
     """Close or reopen an account, and end everything that was open."""
     await tx.execute(_SET_DISABLED, principal=principal_id, is_disabled=int(disabled), at=clock.now())
     await refresh_tokens.remove_of(tx, principal_id)
+
+
+async def set_expiry(tx: Transaction, principal_id: int, expires_at: int | None) -> None:
+    """Let an account end at a moment (microseconds since the epoch), or never."""
+    await tx.execute(_SET_EXPIRY, principal=principal_id, new_expiry=expires_at, at=clock.now())
+
+
+async def end_sign_ins(tx: Transaction, principal_id: int) -> None:
+    """End everything that was opened with an account's credentials, which stay as they are."""
+    await tx.execute(_BUMP, principal=principal_id, at=clock.now())
+    await refresh_tokens.remove_of(tx, principal_id)
+
+
+async def remove(tx: Transaction, principal_id: int) -> bool:
+    """Remove an account with its grants, keys and memberships; False when there is none of this id."""
+    return await tx.execute(_REMOVE, id=principal_id) == 1

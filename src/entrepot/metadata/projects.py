@@ -19,18 +19,38 @@ class ProjectRecord:
     id: int
     name: str
     public: bool
+    internal: bool  #: whoever is signed in may read it
+    owner_id: int | None
+    created_at: int
+    updated_at: int
 
 
-_COLUMNS = (projects.c.id, projects.c.name, projects.c.public)
+_COLUMNS = (
+    projects.c.id,
+    projects.c.name,
+    projects.c.public,
+    projects.c.internal,
+    projects.c.owner_id,
+    projects.c.created_at,
+    projects.c.updated_at,
+)
 _FIND = Query(select(*_COLUMNS).where(projects.c.name == bindparam("name")), "projects.find")
 _LIST = Query(
     select(*_COLUMNS).where(projects.c.name > bindparam("last")).order_by(projects.c.name).limit(bindparam("limit")),
     "projects.list",
 )
+_FIND_BY_ID = Query(select(*_COLUMNS).where(projects.c.id == bindparam("id")), "projects.find_by_id")
 _PUBLIC = Query(select(projects.c.name).where(projects.c.public == 1), "projects.public")
-_SET_PUBLIC = Query(
-    update(projects).where(projects.c.name == bindparam("project")).values(public=bindparam("is_public")),
-    "projects.set_public",
+_INTERNAL = Query(select(projects.c.name).where(projects.c.internal == 1), "projects.internal")
+_SET_VISIBILITY = Query(
+    update(projects)
+    .where(projects.c.name == bindparam("project"))
+    .values(public=bindparam("is_public"), internal=bindparam("is_internal"), updated_at=bindparam("at")),
+    "projects.set_visibility",
+)
+_SET_OWNER = Query(
+    update(projects).where(projects.c.id == bindparam("project")).values(owner_id=bindparam("owner")),
+    "projects.set_owner",
 )
 _CREATE = Query(
     lambda d: (
@@ -43,12 +63,18 @@ _CREATE = Query(
 
 
 def _record(row: Row) -> ProjectRecord:
-    return ProjectRecord(row[0], row[1], bool(row[2]))
+    return ProjectRecord(*(*row[:2], bool(row[2]), bool(row[3]), *row[4:]))
 
 
 async def find(reader: Reader, name: str) -> ProjectRecord | None:
     """Return the project of this name, if there is one."""
     row = await reader.one(_FIND, name=name)
+    return None if row is None else _record(row)
+
+
+async def find_by_id(reader: Reader, project_id: int) -> ProjectRecord | None:
+    """Return the project of this id, if there is one."""
+    row = await reader.one(_FIND_BY_ID, id=project_id)
     return None if row is None else _record(row)
 
 
@@ -62,6 +88,11 @@ async def public_names(reader: Reader) -> list[str]:
     return [row[0] for row in await reader.all(_PUBLIC)]
 
 
+async def internal_names(reader: Reader) -> list[str]:
+    """Return the names of all projects that whoever is signed in may read."""
+    return [row[0] for row in await reader.all(_INTERNAL)]
+
+
 async def ensure(tx: Transaction, name: str, *, public: bool = False) -> ProjectRecord:
     """Return the project of this name, created if it is missing."""
     await tx.execute(_CREATE, name=name, public=int(public), created_at=clock.now())
@@ -72,4 +103,17 @@ async def ensure(tx: Transaction, name: str, *, public: bool = False) -> Project
 
 async def set_public(tx: Transaction, name: str, *, public: bool) -> bool:
     """Make a project public or private; False when there is no such project."""
-    return await tx.execute(_SET_PUBLIC, project=name, is_public=int(public)) == 1
+    return await set_visibility(tx, name, public=public, internal=False)
+
+
+async def set_visibility(tx: Transaction, name: str, *, public: bool, internal: bool) -> bool:
+    """Say who may read a project without a grant; False when there is no such project."""
+    changed = await tx.execute(
+        _SET_VISIBILITY, project=name, is_public=int(public), is_internal=int(internal), at=clock.now()
+    )
+    return changed == 1
+
+
+async def set_owner(tx: Transaction, project_id: int, owner_id: int) -> None:
+    """Note who made a project."""
+    await tx.execute(_SET_OWNER, project=project_id, owner=owner_id)

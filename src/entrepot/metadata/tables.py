@@ -29,8 +29,17 @@ projects: Final = numbered(
     words("name"),
     number("public", default=0),
     number("created_at"),
+    number("internal", default=0),
+    number("owner_id", null=True),
+    number("updated_at", default=0),
     UniqueConstraint("name"),
     Index(None, "public", "name"),
+    Index(None, "internal", "name"),
+)
+
+#: What a project is set to, by Harbor's names for it; who may read it stands in `projects`.
+project_metadata: Final = keyed(
+    "project_metadata", metadata, owned("project_id", "projects.id", primary_key=True), key("key"), words("value")
 )
 
 #: `name` is as written, `sort_key` the same with "/" lowest, for the catalog. `adopted` is 0 while the repository
@@ -43,6 +52,8 @@ repositories: Final = numbered(
     words("sort_key"),
     number("adopted", default=1),
     number("created_at"),
+    words("description", null=True),
+    number("updated_at", default=0),
     UniqueConstraint("name"),
     UniqueConstraint("sort_key"),
     Index(None, "project_id", "sort_key"),
@@ -116,6 +127,36 @@ manifests: Final = numbered(
     Index(None, "digest"),
 )
 
+#: How often a manifest was pulled, and when last: counted in memory and written now and then.
+manifest_pulls: Final = keyed(
+    "manifest_pulls",
+    metadata,
+    owned("manifest_id", "manifests.id", primary_key=True),
+    number("count"),
+    number("last_at"),
+)
+
+#: Names and colours that people put on artifacts; of one project, or of all where `project_id` is empty.
+labels: Final = numbered(
+    "labels",
+    metadata,
+    Column("project_id", WHOLE, ForeignKey("projects.id", ondelete="CASCADE")),
+    words("name"),
+    words("description"),
+    words("color"),
+    number("created_at"),
+    number("updated_at"),
+    Index(None, "project_id", "name"),
+)
+
+manifest_labels: Final = keyed(
+    "manifest_labels",
+    metadata,
+    owned("manifest_id", "manifests.id", primary_key=True),
+    owned("label_id", "labels.id", primary_key=True),
+    Index(None, "label_id"),
+)
+
 #: The blobs that a manifest names, in its order; `role` is config or layer.
 manifest_blobs: Final = keyed(
     "manifest_blobs",
@@ -178,7 +219,10 @@ review_queue: Final = numbered(
 #: Work that the job worker starts because a transaction committed; `payload` is JSON.
 outbox: Final = numbered("outbox", metadata, words("topic"), words("payload"), number("created_at"))
 
-#: What happened, for people and webhooks. Names and not ids: an event outlives what it tells of.
+#: What happened, for people, the audit log and webhooks. Names and not ids: an event outlives what it tells of.
+#: `subject` is what it was done to where that is no repository (`user:alice`, `project:demo`); `credential` says what
+#: signed in, `request` which request it was; `count` is above 1 where one row stands for several sign-ins. `seal` is
+#: the hash that chains the row to the one sealed before it; a row without one waits for the sealer.
 events: Final = numbered(
     "events",
     metadata,
@@ -189,9 +233,26 @@ events: Final = numbered(
     words("actor"),
     number("at"),
     words("detail", null=True),
+    words("project", null=True),
+    words("subject", null=True),
+    words("address", null=True),
+    words("credential", null=True),
+    words("request", null=True),
+    words("result", null=True),
+    number("count", default=1),
+    words("seal", null=True),
+    Index(None, "project", "id"),
+    Index(None, "actor", "id"),
+    Index(
+        "ix_events_unsealed",
+        "id",
+        sqlite_where=text("seal IS NULL"),
+        postgresql_where=text("seal IS NULL"),
+    ),
 )
 
-#: Who may sign in. `secret` is a password hash; `epoch` grows with every change that must end remembered verdicts.
+#: Who may sign in, and groups of these; `kind` is user, robot or group. `secret` is a password hash; `epoch` grows with
+#: every change that must end remembered verdicts.
 principals: Final = numbered(
     "principals",
     metadata,
@@ -202,20 +263,136 @@ principals: Final = numbered(
     number("disabled", default=0),
     number("created_at"),
     number("updated_at"),
+    number("expires_at", null=True),
     UniqueConstraint("kind", "name"),
 )
 
-#: Who may do what: either one principal, or an `audience` (anyone, authenticated). `origin` says where it came from.
+#: What is known of a person. `provider` is `local`, `ldap` or `oidc:NAME`; `subject` its name for them. `totp` and
+#: `recovery` are sealed by the vault. `must_change` is 1 while the password is one that somebody else made.
+users: Final = keyed(
+    "users",
+    metadata,
+    owned("principal_id", "principals.id", primary_key=True),
+    words("email", null=True),
+    words("realname"),
+    words("comment"),
+    words("provider"),
+    words("subject", null=True),
+    words("totp", null=True),
+    words("recovery", null=True),
+    number("must_change", default=0),
+    number("password_at", null=True),
+    number("checked_at", null=True),
+    words("refresh", null=True),
+    Index(None, "provider", "subject", unique=True),
+    Index(None, "email"),
+)
+
+#: `provider` is `local`, `ldap` or `oidc:NAME`, `subject` its name for the group (a DN, a claim's value).
+groups: Final = keyed(
+    "groups",
+    metadata,
+    owned("principal_id", "principals.id", primary_key=True),
+    words("provider"),
+    words("subject", null=True),
+    Index(None, "provider", "subject", unique=True),
+)
+
+memberships: Final = keyed(
+    "memberships",
+    metadata,
+    owned("principal_id", "principals.id", primary_key=True),
+    owned("group_id", "principals.id", primary_key=True),
+    Index(None, "group_id"),
+)
+
+#: `project_id` is empty for a robot of the registry as a whole. `trust` (JSON) says which outside tokens speak for it.
+robots: Final = keyed(
+    "robots",
+    metadata,
+    owned("principal_id", "principals.id", primary_key=True),
+    Column("project_id", WHOLE, ForeignKey("projects.id", ondelete="CASCADE")),
+    words("description"),
+    number("duration"),
+    words("creator"),
+    words("trust", null=True),
+    Index(None, "project_id"),
+)
+
+#: Random keys, each the principal's second password; `limits` (JSON) is all that one may be used for.
+api_keys: Final = numbered(
+    "api_keys",
+    metadata,
+    owned("principal_id", "principals.id"),
+    words("name"),
+    words("hash"),
+    words("hint"),
+    words("limits", null=True),
+    number("created_at"),
+    number("expires_at", null=True),
+    number("last_used_at", null=True),
+    UniqueConstraint("hash"),
+    UniqueConstraint("principal_id", "name"),
+)
+
+#: Links that an administrator hands out, good once: `purpose` is what for.
+one_time_links: Final = keyed(
+    "one_time_links",
+    metadata,
+    key("hash"),
+    owned("principal_id", "principals.id"),
+    words("purpose"),
+    number("expires_at"),
+    Index(None, "principal_id"),
+)
+
+#: `permissions` is a list of `resource:action`, separated by commas.
+roles: Final = numbered(
+    "roles",
+    metadata,
+    words("name"),
+    words("description"),
+    words("permissions"),
+    number("built_in", default=0),
+    number("created_at"),
+    number("updated_at"),
+    UniqueConstraint("name"),
+)
+
+#: Who may do what: one principal, one group or an `audience` (anyone, authenticated) has a role, or `permissions` given
+#: one by one, on everything or on what `project_id`, `repositories` and `tags` (patterns) leave of it. `origin` says
+#: where it came from.
 grants: Final = numbered(
     "grants",
     metadata,
     Column("principal_id", WHOLE, ForeignKey("principals.id", ondelete="CASCADE")),
     words("audience", null=True),
-    words("resource"),
-    words("actions"),
+    Column("role_id", WHOLE, ForeignKey("roles.id")),
+    words("permissions", null=True),
+    Column("project_id", WHOLE, ForeignKey("projects.id", ondelete="CASCADE")),
+    words("repositories", null=True),
+    words("tags", null=True),
+    number("expires_at", null=True),
     words("origin"),
     number("created_at"),
     Index(None, "principal_id"),
+    Index(None, "project_id"),
+    Index(None, "role_id"),
+)
+
+#: Keys that secrets at rest are sealed with, themselves sealed with the operator's key.
+data_keys: Final = numbered("data_keys", metadata, words("wrapped"), words("wrapped_by"), number("created_at"))
+
+#: What a synchronisation with a directory or provider did; `report` is JSON.
+sync_runs: Final = numbered(
+    "sync_runs",
+    metadata,
+    words("provider"),
+    number("dry_run"),
+    number("started_at"),
+    number("finished_at", null=True),
+    words("report", null=True),
+    Index(None, "provider", "id"),
 )
 
 refresh_tokens: Final = keyed(
@@ -228,6 +405,7 @@ refresh_tokens: Final = keyed(
     words("scopes"),
     number("created_at"),
     number("expires_at"),
+    number("key_id", null=True),
     Index(None, "principal_id"),
     Index(None, "expires_at"),
 )

@@ -1,4 +1,4 @@
-"""The tables of work in progress: upload sessions and leases.
+"""The tables of work in progress: upload sessions, leases, browser sessions and failed sign-ins.
 
 They may be lost without harm to what was acknowledged, so they are written with less syncing and are built anew,
 empty, when their shape changes.
@@ -11,7 +11,7 @@ from sqlalchemy import Index, MetaData
 from entrepot.metadata.columns import NAMES, key, keyed, number, words
 
 #: Raise it with every change below: a database of another number is emptied and built again.
-WORK_VERSION: Final = 2
+WORK_VERSION: Final = 3
 
 work_metadata: Final = MetaData(naming_convention=NAMES)
 
@@ -34,3 +34,32 @@ upload_sessions: Final = keyed(
 
 #: Who does a job that only one process may do at a time.
 leases: Final = keyed("leases", work_metadata, key("name"), words("holder"), number("expires_at"))
+
+#: Who is signed in with a browser; the cookie's hash is the key. `provider_session` and `csrf` are of the session.
+web_sessions: Final = keyed(
+    "web_sessions",
+    work_metadata,
+    key("hash"),
+    number("principal_id"),
+    number("epoch"),
+    words("csrf"),
+    words("provider"),
+    words("provider_session", null=True),
+    words("address"),
+    words("agent"),
+    number("created_at"),
+    number("seen_at"),
+    Index(None, "principal_id"),
+    Index(None, "seen_at"),
+)
+
+#: Failed sign-ins by account and network (see `access.throttle`), for all workers together.
+failed_sign_ins: Final = keyed(
+    "failed_sign_ins",
+    work_metadata,
+    key("account"),
+    key("network"),
+    number("count"),
+    number("last_at"),
+    Index(None, "last_at"),
+)

@@ -114,7 +114,7 @@ class Blobs:
         target = await repositories.ensure(tx, name)
         if await rows.link(tx, target.id, row.id):
             await outbox.add(tx, outbox.BLOB_LINKED, repository=target.name, digest=row.digest)
-            await events.add(tx, events.MOUNT, repository=target.name, actor=actor.name, digest=row.digest)
+            await events.add(tx, events.MOUNT, by=actor, repository=target.name, digest=row.digest)
         return True
 
     async def _delete(self, name: RepositoryName, digest: Digest, actor: Actor, tx: Transaction) -> None:
@@ -130,7 +130,13 @@ class Blobs:
         await rows.queue(tx, [row.id], review_after=after)
         await review.add(tx, review.BLOB, [row.id], after=after, reason="blob deleted")
         await outbox.add(tx, outbox.BLOB_UNLINKED, repository=repository.name, digest=row.digest)
-        await events.add(tx, events.DELETE, repository=repository.name, actor=actor.name, digest=row.digest)
+        await events.add(
+            tx,
+            events.DELETE,
+            by=actor,
+            repository=repository.name,
+            digest=row.digest,
+        )
 
 
 def _record(digest: Digest, row: rows.BlobRow) -> BlobRecord:

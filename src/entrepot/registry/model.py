@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from entrepot.metadata.events import Source
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
-    """Who does something, as far as the registry must remember it."""
+class Actor(Source):
+    """Who does something, as far as the registry must remember it in tag history and events."""
 
-    name: str  #: written to tag history and events
     may_create_project: bool = False  #: a push to a project that does not exist creates it
 
 

@@ -54,7 +54,14 @@ class Push:
         digest = str(self.manifest.digest)
         await outbox.add(tx, outbox.MANIFEST_PUT, repository=repository.name, digest=digest, tags=self.tags)
         tag = self.tags[0] if self.tags else None
-        await events.add(tx, events.PUSH, repository=repository.name, actor=self.actor.name, digest=digest, tag=tag)
+        await events.add(
+            tx,
+            events.PUSH,
+            by=self.actor,
+            repository=repository.name,
+            digest=digest,
+            tag=tag,
+        )
 
     async def _repository(self, tx: Transaction) -> repositories.RepositoryRecord:
         found = await repositories.find(tx, self.name)

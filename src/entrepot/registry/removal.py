@@ -34,7 +34,14 @@ class Removal:
         await self._untag(tx, repository, [tag], digest)
         if self.on_disk:
             await outbox.add(tx, outbox.TAG_DELETED, repository=repository.name, tag=tag)
-        await events.add(tx, events.DELETE, repository=repository.name, actor=self.actor.name, digest=digest, tag=tag)
+        await events.add(
+            tx,
+            events.DELETE,
+            by=self.actor,
+            repository=repository.name,
+            digest=digest,
+            tag=tag,
+        )
 
     async def delete_manifest(self, digest: Digest, tx: Transaction) -> None:
         """Remove a manifest and the tags that point at it.
@@ -55,7 +62,13 @@ class Removal:
         if self.on_disk:
             gone = {"repository": repository.name, "digest": manifest.digest, "tags": names}
             await outbox.add(tx, outbox.MANIFEST_DELETED, **gone)
-        await events.add(tx, events.DELETE, repository=repository.name, actor=self.actor.name, digest=manifest.digest)
+        await events.add(
+            tx,
+            events.DELETE,
+            by=self.actor,
+            repository=repository.name,
+            digest=manifest.digest,
+        )
 
     async def _repository(self, tx: Transaction, reference: Tag | Digest) -> repositories.RepositoryRecord:
         found = await repositories.find(tx, self.name)

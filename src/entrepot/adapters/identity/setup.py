@@ -34,6 +34,7 @@ from entrepot.access.model import Audience
 from entrepot.access.passwords import GuardedPasswords
 from entrepot.access.policy import Policy
 from entrepot.access.refresh import RefreshTokens
+from entrepot.access.roles import ensure_roles
 from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
 from entrepot.adapters.identity import htpasswd
@@ -67,6 +68,7 @@ async def prepare_access(config: Config, database: Database, environ: Mapping[st
         SetupError: A file cannot be used; the message says what to do.
     """
     auth = config.auth
+    await ensure_roles(database)
     await ensure_compatibility(database, _audience(config))
     if auth.htpasswd is not None:
         return _noticed(htpasswd.ensure_file(Path(auth.htpasswd.path)))

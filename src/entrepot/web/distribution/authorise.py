@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from entrepot.access.model import ACTIONS_BY_METHOD, Action, Principal, scope_for
+from entrepot.access.model import PERMISSIONS_BY_METHOD, Principal, Target, scope_for
+from entrepot.access.permissions import CATALOG, CREATE_PROJECT, PULL, PUSH, Permission
 from entrepot.oci.errors import Unauthorized
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.model import Actor
@@ -12,7 +13,7 @@ from entrepot.web.http import Request
 from entrepot.web.services import Services
 
 #: What an upload session needs whatever the method: reading or ending it is part of the push that opened it.
-_UPLOAD_ACTIONS = (Action.PULL, Action.PUSH)
+_UPLOAD = (PULL, PUSH)
 
 
 async def identify(request: Request, services: Services, *, grace: float = 0) -> Principal:
@@ -22,15 +23,17 @@ async def identify(request: Request, services: Services, *, grace: float = 0) ->
     return principal
 
 
-async def authorise(request: Request, services: Services) -> tuple[RepositoryName, Principal]:
-    """Return the repository that the path names, once the caller may do what the method does.
+async def authorise(
+    request: Request, services: Services, *, tags: Sequence[str] = ()
+) -> tuple[RepositoryName, Principal]:
+    """Return the repository that the path names, once the caller may do what the method does, to all `tags` it names.
 
     Raises:
         NameInvalid: The path's name is none.
         Unauthorized: The caller may not; the challenge names the scope that is needed.
     """
     name = RepositoryName.parse(request.name)
-    return name, await _authorise(request, services, name, ACTIONS_BY_METHOD[request.method])
+    return name, await _authorise(request, services, name, PERMISSIONS_BY_METHOD[request.method], tags=tags)
 
 
 async def authorise_upload(request: Request, services: Services) -> tuple[RepositoryName, Principal]:
@@ -41,28 +44,41 @@ async def authorise_upload(request: Request, services: Services) -> tuple[Reposi
     """
     name = RepositoryName.parse(request.name)
     grace = services.settings.upload_grace_seconds
-    return name, await _authorise(request, services, name, _UPLOAD_ACTIONS, grace=grace)
+    return name, await _authorise(request, services, name, _UPLOAD, grace=grace)
 
 
 async def authorise_catalog(request: Request, services: Services) -> Principal:
     """Return the caller, once they may list repositories."""
-    return await _authorise(request, services, None, (Action.CATALOG,))
+    return await _authorise(request, services, None, (CATALOG,))
 
 
-async def actor(principal: Principal, name: RepositoryName, services: Services) -> Actor:
+async def actor(request: Request, principal: Principal, name: RepositoryName, services: Services) -> Actor:
     """Return what the registry needs to know of a principal who pushes to a repository."""
-    decision = await services.authorizer.allows(principal, Action.CREATE_PROJECT, name)
-    return Actor(name=principal.name, may_create_project=decision.allowed)
+    decision = await services.authorizer.allows(principal, CREATE_PROJECT, Target.of(name))
+    return Actor(
+        name=principal.name,
+        address=request.client,
+        credential=principal.credential,
+        request=request.id,
+        may_create_project=decision.allowed,
+    )
 
 
 async def _authorise(
-    request: Request, services: Services, name: RepositoryName | None, actions: Sequence[Action], *, grace: float = 0
+    request: Request,
+    services: Services,
+    name: RepositoryName | None,
+    permissions: Sequence[Permission],
+    *,
+    tags: Sequence[str] = (),
+    grace: float = 0,
 ) -> Principal:
     try:
         principal = await identify(request, services, grace=grace)
     except Unauthorized as refused:
         # Clients take the scope of the next token from the challenge, also when it was the old one that was refused.
-        refused.scopes = refused.scopes or (scope_for(name, actions),)
+        refused.scopes = refused.scopes or (scope_for(name, permissions),)
         raise
-    await services.authorizer.require(principal, actions, name)
+    for tag in tags or (None,):
+        await services.authorizer.require(principal, permissions, name, tag=tag)
     return principal

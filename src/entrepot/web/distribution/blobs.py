@@ -54,7 +54,7 @@ async def delete_blob(request: Request, services: Services) -> Response:
     """Answer end-10."""
     name, principal = await authorise(request, services)
     digest = Digest.parse(request.target)
-    await services.registry.blobs.delete(name, digest, actor=await actor(principal, name, services))
+    await services.registry.blobs.delete(name, digest, actor=await actor(request, principal, name, services))
     return Response(202)
 
 

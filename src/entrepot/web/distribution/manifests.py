@@ -20,7 +20,7 @@ from entrepot.web.services import Services
 
 async def get_manifest(request: Request, services: Services) -> Response:
     """Answer end-3 for GET: the bytes as they were pushed."""
-    name, _ = await authorise(request, services)
+    name, _ = await authorise(request, services, tags=_tags_of_path(request))
     manifest = await services.registry.manifests.get(name, _pull_reference(request), content=True)
     headers = _headers(manifest.digest, manifest.media_type)
     if matches_etag(request.header(b"if-none-match"), manifest.digest):
@@ -32,7 +32,7 @@ async def get_manifest(request: Request, services: Services) -> Response:
 
 async def head_manifest(request: Request, services: Services) -> Response:
     """Answer end-3 for HEAD."""
-    name, _ = await authorise(request, services)
+    name, _ = await authorise(request, services, tags=_tags_of_path(request))
     manifest = await services.registry.manifests.get(name, _pull_reference(request), content=False)
     headers = _headers(manifest.digest, manifest.media_type)
     if matches_etag(request.header(b"if-none-match"), manifest.digest):
@@ -42,17 +42,19 @@ async def head_manifest(request: Request, services: Services) -> Response:
 
 async def put_manifest(request: Request, services: Services) -> Response:
     """Answer end-7a and end-7b: store a manifest, and point the tag of the path and those of `?tag=` at it."""
-    name, principal = await authorise(request, services)
+    most = services.registry.manifests.settings.max_tags_per_push
+    tags = (*_tags_of_path(request), *request.query_values("tag")[:most])
+    name, principal = await authorise(request, services, tags=tags)
     reference = parse_reference(request.target)
-    tags = _more_tags(request, services.registry.manifests.settings.max_tags_per_push)
+    more_tags = _more_tags(request, most)
     body = await _read(request, services.registry.manifests.settings.max_manifest_bytes)
     result = await services.registry.manifests.put(
         name,
         reference,
         request.header(b"content-type"),
         body,
-        tags=tags,
-        actor=await actor(principal, name, services),
+        tags=more_tags,
+        actor=await actor(request, principal, name, services),
     )
     headers = [
         locations.manifest(request, services, name, result.digest),
@@ -60,17 +62,22 @@ async def put_manifest(request: Request, services: Services) -> Response:
     ]
     if result.subject is not None:
         headers.append((b"oci-subject", str(result.subject).encode()))
-    if tags:
+    if more_tags:
         headers.extend((b"oci-tag", tag.encode()) for tag in result.tags)
     return Response(201, headers)
 
 
 async def delete_manifest(request: Request, services: Services) -> Response:
     """Answer end-9: remove a tag, or a manifest with all its tags."""
-    name, principal = await authorise(request, services)
+    name, principal = await authorise(request, services, tags=_tags_of_path(request))
     reference = _pull_reference(request)
-    await services.registry.manifests.delete(name, reference, actor=await actor(principal, name, services))
+    await services.registry.manifests.delete(name, reference, actor=await actor(request, principal, name, services))
     return Response(202)
+
+
+def _tags_of_path(request: Request) -> tuple[str, ...]:
+    """Return the tag that the path names, for whom rights end at tags; a digest has a colon."""
+    return () if ":" in request.target else (request.target,)
 
 
 def _pull_reference(request: Request) -> Reference:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from entrepot.access.model import ACTIONS_BY_METHOD, Action, Principal
+from entrepot.access.model import PERMISSIONS_BY_METHOD, Principal, Target
+from entrepot.access.permissions import PULL
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.reference import RepositoryName
@@ -25,7 +26,7 @@ async def try_mount(
     source = await _source(request, services, name, principal, digest)
     if source is None:
         return False
-    who = await actor(principal, name, services)
+    who = await actor(request, principal, name, services)
     return await services.registry.blobs.mount(name, digest, source, actor=who) is not None
 
 
@@ -44,12 +45,12 @@ async def _source(
 
 
 async def _may_read(services: Services, principal: Principal, name: RepositoryName, source: RepositoryName) -> bool:
-    if (await services.authorizer.allows(principal, Action.PULL, source)).allowed:
+    if (await services.authorizer.allows(principal, PULL, Target.of(source))).allowed:
         return True
     if principal.scopes is None:
         return False
     # A better token would do. One of another service may be had for all we know; for one of ours we know.
     person = principal.beyond_token()
-    if person.scopes is not None or (await services.authorizer.allows(person, Action.PULL, source)).allowed:
-        await services.authorizer.require(principal, ACTIONS_BY_METHOD["POST"], name, source=source)
+    if person.scopes is not None or (await services.authorizer.allows(person, PULL, Target.of(source))).allowed:
+        await services.authorizer.require(principal, PERMISSIONS_BY_METHOD["POST"], name, source=source)
     return False

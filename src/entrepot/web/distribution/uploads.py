@@ -34,8 +34,8 @@ async def start_upload(request: Request, services: Services) -> Response:
         return await _take_whole(request, services, name, principal, Digest.parse(digest))
     session = await services.registry.uploads.start(
         name,
-        principal=principal.key,
-        actor=await actor(principal, name, services),
+        principal=principal.label,
+        actor=await actor(request, principal, name, services),
         algorithm=_algorithm(request),
     )
     return Response(202, _session_headers(request, services, session))
@@ -44,7 +44,7 @@ async def start_upload(request: Request, services: Services) -> Response:
 async def get_upload(request: Request, services: Services) -> Response:
     """Answer end-13: how far the upload has come."""
     name, principal = await authorise_upload(request, services)
-    session = await services.registry.uploads.status(name, request.target, principal=principal.key)
+    session = await services.registry.uploads.status(name, request.target, principal=principal.label)
     return Response(204, _session_headers(request, services, session))
 
 
@@ -52,7 +52,7 @@ async def append_upload(request: Request, services: Services) -> Response:
     """Answer end-5: add the body, streamed or as one chunk of a known range."""
     name, principal = await authorise_upload(request, services)
     body, start = _chunk(request)
-    session = await services.registry.uploads.append(name, request.target, body, principal=principal.key, start=start)
+    session = await services.registry.uploads.append(name, request.target, body, principal=principal.label, start=start)
     return Response(202, _session_headers(request, services, session))
 
 
@@ -66,8 +66,8 @@ async def complete_upload(request: Request, services: Services) -> Response:
         request.target,
         digest,
         None if body.empty else body,
-        principal=principal.key,
-        actor=await actor(principal, name, services),
+        principal=principal.label,
+        actor=await actor(request, principal, name, services),
         start=start,
     )
     return _created(request, services, name, blob.digest)
@@ -76,7 +76,7 @@ async def complete_upload(request: Request, services: Services) -> Response:
 async def cancel_upload(request: Request, services: Services) -> Response:
     """Answer end-14: end the session and free its space."""
     name, principal = await authorise_upload(request, services)
-    await services.registry.uploads.cancel(name, request.target, principal=principal.key)
+    await services.registry.uploads.cancel(name, request.target, principal=principal.label)
     return Response(204)
 
 
@@ -85,14 +85,14 @@ async def _take_whole(
 ) -> Response:
     """Store a blob that came with the POST; the client knows no session, so a failure leaves none behind."""
     uploads = services.registry.uploads
-    who = await actor(principal, name, services)
+    who = await actor(request, principal, name, services)
     body: AsyncIterator[bytes] = request.body
-    session = await uploads.start(name, principal=principal.key, actor=who, algorithm=digest.algorithm)
+    session = await uploads.start(name, principal=principal.label, actor=who, algorithm=digest.algorithm)
     try:
-        await uploads.complete(name, session.id, digest, body, principal=principal.key, actor=who)
+        await uploads.complete(name, session.id, digest, body, principal=principal.label, actor=who)
     except BaseException:
         with suppress(BlobUploadUnknown):
-            await uploads.cancel(name, session.id, principal=principal.key)
+            await uploads.cancel(name, session.id, principal=principal.label)
         raise
     return _created(request, services, name, digest)
 

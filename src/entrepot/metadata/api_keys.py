@@ -1,0 +1,133 @@
+"""API keys: random secrets that sign an account in, kept as hashes: whoever reads the database cannot use one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, select, update
+
+from entrepot.metadata import clock
+from entrepot.metadata.database import Reader, Row, Transaction
+from entrepot.metadata.query import Query
+from entrepot.metadata.tables import api_keys
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRecord:
+    """One key; `limits` is JSON, all that it may be used for."""
+
+    id: int
+    principal_id: int
+    name: str
+    hint: str  #: the first characters, so that people can tell keys apart
+    limits: str | None
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+
+
+_COLUMNS = (
+    api_keys.c.id,
+    api_keys.c.principal_id,
+    api_keys.c.name,
+    api_keys.c.hint,
+    api_keys.c.limits,
+    api_keys.c.created_at,
+    api_keys.c.expires_at,
+    api_keys.c.last_used_at,
+)
+_FIND = Query(select(*_COLUMNS).where(api_keys.c.hash == bindparam("hash")), "api_keys.find")
+_FIND_BY_ID = Query(select(*_COLUMNS).where(api_keys.c.id == bindparam("id")), "api_keys.find_by_id")
+_OF = Query(
+    select(*_COLUMNS).where(api_keys.c.principal_id == bindparam("principal_id")).order_by(api_keys.c.id),
+    "api_keys.of_principal",
+)
+_ADD = Query(
+    lambda d: (
+        d.insert(api_keys)
+        .values(
+            principal_id=bindparam("principal_id"),
+            name=bindparam("name"),
+            hash=bindparam("hash"),
+            hint=bindparam("hint"),
+            limits=bindparam("limits"),
+            created_at=bindparam("created_at"),
+            expires_at=bindparam("expires_at"),
+        )
+        .returning(api_keys.c.id)
+    ),
+    "api_keys.add",
+)
+_USED = Query(
+    update(api_keys).where(api_keys.c.id == bindparam("key")).values(last_used_at=bindparam("at")), "api_keys.used"
+)
+_REMOVE = Query(
+    delete(api_keys).where(api_keys.c.id == bindparam("id"), api_keys.c.principal_id == bindparam("principal_id")),
+    "api_keys.remove",
+)
+_REMOVE_OF = Query(delete(api_keys).where(api_keys.c.principal_id == bindparam("principal_id")), "api_keys.remove_of")
+
+
+def _record(row: Row) -> ApiKeyRecord:
+    return ApiKeyRecord(*row)
+
+
+async def find(reader: Reader, hashed: str) -> ApiKeyRecord | None:
+    """Return the key with this hash, if there is one."""
+    row = await reader.one(_FIND, hash=hashed)
+    return None if row is None else _record(row)
+
+
+async def find_by_id(reader: Reader, key_id: int) -> ApiKeyRecord | None:
+    """Return the key of this id, if there is one."""
+    row = await reader.one(_FIND_BY_ID, id=key_id)
+    return None if row is None else _record(row)
+
+
+async def of_principal(reader: Reader, principal_id: int) -> list[ApiKeyRecord]:
+    """Return the keys of one account, oldest first."""
+    return [_record(row) for row in await reader.all(_OF, principal_id=principal_id)]
+
+
+async def add(
+    tx: Transaction,
+    principal_id: int,
+    *,
+    name: str,
+    hashed: str,
+    hint: str,
+    limits: str | None = None,
+    expires_at: int | None = None,
+) -> int:
+    """Add a key to an account and return its id.
+
+    Raises:
+        ConstraintViolated: The account has a key of this name.
+    """
+    row = await tx.one(
+        _ADD,
+        principal_id=principal_id,
+        name=name,
+        hash=hashed,
+        hint=hint,
+        limits=limits,
+        created_at=clock.now(),
+        expires_at=expires_at,
+    )
+    assert row is not None
+    return int(row[0])
+
+
+async def note_use(tx: Transaction, key_id: int, at: int) -> None:
+    """Note when a key was last used."""
+    await tx.execute(_USED, key=key_id, at=at)
+
+
+async def remove(tx: Transaction, principal_id: int, key_id: int) -> bool:
+    """Remove one key of an account; False when the account has none of this id."""
+    return await tx.execute(_REMOVE, id=key_id, principal_id=principal_id) == 1
+
+
+async def remove_of(tx: Transaction, principal_id: int) -> None:
+    """Remove all keys of an account."""
+    await tx.execute(_REMOVE_OF, principal_id=principal_id)
