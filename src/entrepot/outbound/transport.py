@@ -1,0 +1,118 @@
+"""One exchange with addresses that were checked."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_exceptions import ClientConnectorCertificateError, ClientConnectorError
+from yarl import URL
+
+from entrepot.outbound.errors import AnswerInvalid, Unreachable
+from entrepot.outbound.guard import Route, look_up
+from entrepot.outbound.response import Response
+
+#: Everything has one deadline, the caller's.
+_NO_TIMEOUT = ClientTimeout(total=None, sock_connect=None, sock_read=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What is sent."""
+
+    method: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    limit: int
+
+
+class _Pinned(AbstractResolver):
+    """Knows the checked addresses of one host, and looks up nothing but the operator's own proxy."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:  # noqa: ARG002 - the port's signature
+        addresses = await look_up(host, port) if self._route.proxy else self._route.addresses
+        return [_result(host, port, address) for address in addresses]
+
+    async def close(self) -> None:
+        """Hold nothing that must be let go."""
+
+
+async def exchange(route: Route, wanted: Exchange, trust: ssl.SSLContext) -> Response:
+    """Send one request and read the answer; redirects are answers like others.
+
+    Raises:
+        Unreachable: There was no connection, or it broke.
+        AnswerInvalid: The answer is longer than `limit`, or packed although that was not asked for.
+    """
+    connector = TCPConnector(resolver=_Pinned(route), ssl=trust, use_dns_cache=False, force_close=True)
+    headers = {"accept-encoding": "identity", "user-agent": "entrepot", **wanted.headers}
+    try:
+        async with (
+            ClientSession(
+                connector=connector,
+                cookie_jar=DummyCookieJar(),
+                auto_decompress=False,
+                timeout=_NO_TIMEOUT,
+                trust_env=False,
+            ) as session,
+            session.request(
+                wanted.method,
+                URL(str(route.url), encoded=True),
+                headers=headers,
+                data=wanted.body,
+                allow_redirects=False,
+                proxy=route.proxy or None,
+            ) as answer,
+        ):
+            return await _read(route, answer, wanted.limit)
+    except ClientConnectorCertificateError as error:
+        raise Unreachable(
+            f"{route.url.origin}: its certificate is not signed by an authority known here, or is for another name; "
+            "an own authority goes into outbound.cabundle"
+        ) from error
+    except ClientConnectorError as error:
+        raise Unreachable(f"{route.url.origin} cannot be reached: {error.os_error.strerror or 'no connection'}") from error
+    except (ClientError, OSError, ValueError) as error:
+        raise Unreachable(f"{route.url.origin} broke off: {type(error).__name__}") from error
+
+
+async def _read(route: Route, answer: ClientResponse, limit: int) -> Response:
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        raise AnswerInvalid(f"{route.url.origin} sent a packed answer, which was not asked for")
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > limit:
+            raise AnswerInvalid(f"{route.url.origin} sent more than {limit} bytes")
+    headers = {name.lower(): value for name, value in reversed(answer.headers.items())}
+    return Response(status=answer.status, headers=headers, body=bytes(body), url=str(route.url))
+
+
+def _result(host: str, port: int, address: str) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
+
+
+def trust_store(ca_file: str) -> ssl.SSLContext:
+    """Return what is believed: the system's authorities, and those of a file.
+
+    Raises:
+        Unreachable: The file cannot be used.
+    """
+    try:
+        context = ssl.create_default_context()
+        if ca_file:
+            context.load_verify_locations(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise Unreachable(f"the authorities in {ca_file} cannot be used: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
