@@ -221,8 +221,8 @@ outbox: Final = numbered("outbox", metadata, words("topic"), words("payload"), n
 
 #: What happened, for people, the audit log and webhooks. Names and not ids: an event outlives what it tells of.
 #: `subject` is what it was done to where that is no repository (`user:alice`, `project:demo`); `credential` says what
-#: signed in, `request` which request it was; `count` is above 1 where one row stands for several sign-ins. `seal` is
-#: the hash that chains the row to the one sealed before it; a row without one waits for the sealer.
+#: signed in, `request` which request it was; `count` is above 1 where one row stands for several sign-ins. `sequence`
+#: and `seal` chain the row to the one sealed before it; a row without them waits for the sealer.
 events: Final = numbered(
     "events",
     metadata,
@@ -240,7 +240,9 @@ events: Final = numbered(
     words("request", null=True),
     words("result", null=True),
     number("count", default=1),
+    number("sequence", null=True),
     words("seal", null=True),
+    Index(None, "sequence", unique=True),
     Index(None, "project", "id"),
     Index(None, "actor", "id"),
     Index(

@@ -1,0 +1,54 @@
+"""The audit log's own work: sealing every few seconds, forwarding after it, and retention once an hour."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+
+from entrepot.audit.forwarding import Forwarder
+from entrepot.audit.retention import Retention
+from entrepot.audit.sealing import Sealer
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two rounds of sealing; an event is in the chain within twice that.
+INTERVAL = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Auditing:
+    """A lasting job: seals and forwards until stopped."""
+
+    sealer: Sealer
+    forwarder: Forwarder | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Seal what was written, forward what was sealed, and wait; until `stop` is set."""
+        while not stop.is_set():
+            await self.sealer.run_once()
+            await self._forward()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), INTERVAL)
+
+    async def _forward(self) -> None:
+        if self.forwarder is None:
+            return
+        try:
+            await self.forwarder.run_once()
+        except (OSError, TimeoutError) as error:
+            _log.warning("the audit log cannot be forwarded; it is sent later", extra={"error": str(error)})
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRetention:
+    """A periodic job: removes events whose time is over."""
+
+    retention: Retention
+
+    async def run(self, _stop: asyncio.Event) -> None:
+        """Remove them now."""
+        removed = await self.retention.run_once()
+        if removed:
+            _log.info("audit log shortened", extra={"count": removed})
