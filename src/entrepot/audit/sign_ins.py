@@ -14,9 +14,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from entrepot.access.authenticator import PasswordVerifier
+from entrepot.access.credentials import Basic
+from entrepot.access.model import Principal
 from entrepot.metadata import events
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
+from entrepot.oci.errors import RegistryError
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +31,8 @@ _FLUSH = 1.0
 #: Rows that wait at most; with more, failures are counted instead of listed.
 _MOST_WAITING = 10_000
 _MOST_OPEN = 50_000
+#: Whatever somebody sends as a name, no more of it is kept.
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,25 @@ class SignInLog:
             self._dropped += 1
         else:
             self._waiting.append(row)
+
+
+class RecordedPasswords:
+    """A `PasswordVerifier` that takes note of what another one says."""
+
+    def __init__(self, verifier: PasswordVerifier, log: SignInLog) -> None:
+        self._verifier = verifier
+        self._log = log
+
+    async def verify(self, basic: Basic, client: str) -> Principal:
+        """See `PasswordVerifier`."""
+        try:
+            principal = await self._verifier.verify(basic, client)
+        except RegistryError as refused:
+            tried = Source(name=basic.username[:_LONGEST_NAME], address=client, credential="password")
+            self._log.failed(tried, refused.message)
+            raise
+        self._log.succeeded(Source(name=principal.name, address=client, credential=principal.credential))
+        return principal
 
 
 async def _write(tx: Transaction, rows: list[_Row]) -> None:

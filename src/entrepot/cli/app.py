@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import entrepot
-from entrepot.cli import admin, config, layout, project, readonly
+from entrepot.cli import admin, audit, config, layout, project, readonly
 from entrepot.cli.adopt import adopt_command
 from entrepot.cli.serve import serve_command
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(project.app, name="project")
 app.add_typer(readonly.app, name="readonly")
 app.add_typer(admin.app, name="admin")
+app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
 app.add_typer(layout.app, name="layout")
 app.command("adopt")(adopt_command)

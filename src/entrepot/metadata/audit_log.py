@@ -125,7 +125,11 @@ _NEXT_ID = Query(
     select(events.c.id, events.c.at).where(events.c.id >= bindparam("id")).order_by(events.c.id).limit(1),
     "audit_log.next_id",
 )
-_ENDS = Query(select(func.min(events.c.id), func.max(events.c.id)), "audit_log.ends")
+#: Two questions, since SQLite looks up one end at a time.
+_ENDS = Query(
+    select(select(func.min(events.c.id)).scalar_subquery(), select(func.max(events.c.id)).scalar_subquery()),
+    "audit_log.ends",
+)
 _UNSEALED = Query(
     select(*_COLUMNS).where(events.c.seal.is_(None)).order_by(events.c.id).limit(bindparam("limit")),
     "audit_log.unsealed",

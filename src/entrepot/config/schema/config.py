@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import Field, PrivateAttr
 
+from entrepot.config.schema.audit import Audit
 from entrepot.config.schema.auth import Access, Auth
 from entrepot.config.schema.content import Catalog, Policy, Tags, Validation
 from entrepot.config.schema.health import Health
@@ -14,6 +15,7 @@ from entrepot.config.schema.http import Http
 from entrepot.config.schema.log import Level, Log
 from entrepot.config.schema.notifications import Notifications
 from entrepot.config.schema.others import Compatibility, Middleware, Proxy, Reporting
+from entrepot.config.schema.outbound import Outbound
 from entrepot.config.schema.redis import Redis
 from entrepot.config.schema.storage import Storage
 from entrepot.config.section import Section
@@ -71,6 +73,10 @@ class Config(Section):
     """Old features of registry:2."""
     access: Access = Access()
     """Accounts and tokens of this registry. Our own section."""
+    audit: Audit = Audit()
+    """Who did what. Our own section."""
+    outbound: Outbound = Outbound()
+    """How this registry asks others. Our own section."""
     workers: Count = Field(default=0, ge=0, le=1024)
     """Web processes; 0 chooses by the number of processors. Our own key."""
 
