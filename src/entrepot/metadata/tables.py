@@ -43,7 +43,7 @@ project_metadata: Final = keyed(
 )
 
 #: `name` is as written, `sort_key` the same with "/" lowest, for the catalog. `adopted` is 0 while the repository
-#: is known from registry:2's folder by name alone.
+#: is known from registry:2's folder by name alone. `pull_count` is added to now and then, as `manifest_pulls` is.
 repositories: Final = numbered(
     "repositories",
     metadata,
@@ -54,6 +54,7 @@ repositories: Final = numbered(
     number("created_at"),
     words("description", null=True),
     number("updated_at", default=0),
+    number("pull_count", default=0),
     UniqueConstraint("name"),
     UniqueConstraint("sort_key"),
     Index(None, "project_id", "sort_key"),
@@ -125,6 +126,7 @@ manifests: Final = numbered(
         postgresql_where=text("subject IS NOT NULL"),
     ),
     Index(None, "digest"),
+    Index(None, "repository_id", "id"),
 )
 
 #: How often a manifest was pulled, and when last: counted in memory and written now and then.

@@ -45,6 +45,8 @@ def _columns() -> None:
     _add("projects", number("internal", default=0), number("owner_id", null=True), number("updated_at", default=0))
     index("projects", "internal", "name")
     _add("repositories", words("description", null=True), number("updated_at", default=0))
+    _add("repositories", number("pull_count", default=0))
+    index("manifests", "repository_id", "id")
     _add("principals", number("expires_at", null=True))
     _add("refresh_tokens", number("key_id", null=True))
     texts = ("project", "subject", "address", "credential", "request", "result")
