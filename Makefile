@@ -53,5 +53,5 @@ clean: ## remove everything the targets made, but no data
 packages-serve packages-test packages-bench: packages-%:
 	@tools/packages.sh $*
 
-.venv/ready-%: pyproject.toml requirements/uv.txt requirements/constraints.txt requirements/constraints-dev.txt tools/environment.sh
+.venv/ready-%: pyproject.toml requirements/uv.txt requirements/constraints.txt requirements/constraints-dev.txt requirements/constraints-ldap.txt tools/environment.sh
 	@tools/environment.sh $*

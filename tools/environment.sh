@@ -39,6 +39,8 @@ echo "Installing what \`make $kind\` needs into .venv"
 export UV_LINK_MODE=copy
 uv() { .tools/bin/uv --quiet pip install --python .venv/bin/python "$@"; }
 uv --require-hashes -r "$requirements"
+# Compiled here, with the build tools that the line above has put in place.
+uv --require-hashes --no-deps --no-build-isolation -r requirements/constraints-ldap.txt
 uv --no-deps --no-build-isolation --editable .
 
 touch .venv/ready-serve

@@ -11,4 +11,5 @@ lock() {
 lock "$@" pyproject.toml --group build --output-file requirements/constraints.txt
 lock "$@" pyproject.toml --group build --group dev --extra postgres \
     --constraint requirements/constraints.txt --output-file requirements/constraints-dev.txt
+lock "$@" --group ldap --constraint requirements/constraints.txt --output-file requirements/constraints-ldap.txt
 lock "$@" requirements/uv.in --output-file requirements/uv.txt

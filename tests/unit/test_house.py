@@ -13,7 +13,7 @@ from tests.unit.conftest import NetworkInUnitTest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCKS = ("constraints.txt", "constraints-dev.txt", "uv.txt")
+LOCKS = ("constraints.txt", "constraints-dev.txt", "constraints-ldap.txt", "uv.txt")
 
 
 def read_pins(name: str) -> dict[str, tuple[str, int]]:
@@ -52,6 +52,9 @@ def test_every_dependency_is_pinned() -> None:
     product = names(PROJECT["project"]["dependencies"]) | names(PROJECT["dependency-groups"]["build"])
     assert product <= set(read_pins("constraints.txt"))
     assert product | names(PROJECT["dependency-groups"]["dev"]) <= set(read_pins("constraints-dev.txt"))
+    extra = PROJECT["project"]["optional-dependencies"]["ldap"]
+    assert extra == PROJECT["dependency-groups"]["ldap"]
+    assert names(extra) <= set(read_pins("constraints-ldap.txt"))
 
 
 def test_tests_run_on_the_versions_that_are_served() -> None:
