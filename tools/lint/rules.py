@@ -90,7 +90,7 @@ class NoSleepInProduct:
 
 
 class OneWayOut:
-    """Only the guarded client factory and the places listed here may talk HTTP to somebody else.
+    """Only the guarded client and the places listed here may talk HTTP to somebody else.
 
     Quay's proxy cache, redirects, mirroring and log export were each a way to make the server ask for what it should
     not (CVE-2026-32591, CVE-2026-2376): every new door needs the same guards, so there is one.
@@ -98,8 +98,8 @@ class OneWayOut:
 
     name = "one-way-out"
     _clients = frozenset({"aiohttp", "httpx", "requests", "urllib3", "http.client", "urllib.request", "pycurl"})
-    #: Module paths below src/entrepot that may; each one asks only the registry itself.
-    _allowed = ("cli/", "adapters/upstreams/")
+    #: Module paths below src/entrepot that may: the guarded client, and commands that ask the registry itself.
+    _allowed = ("outbound/", "cli/")
 
     def check(self, source: Source) -> Iterator[tuple[int, str]]:
         """Find imports of HTTP clients outside the allowed modules of the product."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
 
+from entrepot.config.hosts import check_proxy, read_host
+from entrepot.config.schema.outbound import Outbound
 from entrepot.outbound.addresses import Network
-from entrepot.outbound.errors import TargetRefused
-from entrepot.outbound.urls import Url
-
-_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,252}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,33 +26,25 @@ class OutboundSettings:
         Raises:
             ValueError: An entry is none of these, or the proxy's address cannot be read.
         """
-        hosts: set[str] = set()
-        networks: list[Network] = []
-        for entry in allow:
-            _sort_in(entry.strip().lower(), hosts, networks)
+        entries = [read_host(entry) for entry in allow]
         if proxy:
-            _check_proxy(proxy)
-        return cls(hosts=frozenset(hosts), networks=tuple(networks), proxy=proxy, ca_file=ca_file)
+            check_proxy(proxy)
+        return cls(
+            hosts=frozenset(entry for entry in entries if isinstance(entry, str)),
+            networks=tuple(entry for entry in entries if not isinstance(entry, str)),
+            proxy=proxy,
+            ca_file=ca_file,
+        )
+
+    @classmethod
+    def from_config(cls, section: Outbound) -> OutboundSettings:
+        """Read the configuration's section.
+
+        Raises:
+            ValueError: The proxy's address cannot be read.
+        """
+        return cls.of(section.allow, proxy=section.proxy, ca_file=section.cabundle)
 
     def with_ca(self, ca_file: str) -> OutboundSettings:
         """Return the same rules with another file of authorities, for a service that has its own; empty: the same."""
         return replace(self, ca_file=ca_file) if ca_file else self
-
-
-def _sort_in(entry: str, hosts: set[str], networks: list[Network]) -> None:
-    try:
-        networks.append(ip_network(entry.strip("[]"), strict=False))
-    except ValueError:
-        name = entry.removesuffix(".")
-        if not _NAME.fullmatch(name) or name.replace(".", "").isdigit():
-            raise ValueError(f"'{entry}' is no host name, address or network such as 10.1.0.0/16") from None
-        hosts.add(name)
-
-
-def _check_proxy(proxy: str) -> None:
-    try:
-        # A user and a password may stand in a proxy's address, for they are for the proxy alone.
-        scheme, _, rest = proxy.partition("://")
-        Url.parse(f"{scheme}://{rest.rpartition('@')[2]}")
-    except TargetRefused:
-        raise ValueError("the proxy is no address such as http://proxy.example.org:3128") from None

@@ -79,7 +79,9 @@ async def exchange(route: Route, wanted: Exchange, trust: ssl.SSLContext) -> Res
             "an own authority goes into outbound.cabundle"
         ) from error
     except ClientConnectorError as error:
-        raise Unreachable(f"{route.url.origin} cannot be reached: {error.os_error.strerror or 'no connection'}") from error
+        raise Unreachable(
+            f"{route.url.origin} cannot be reached: {error.os_error.strerror or 'no connection'}"
+        ) from error
     except (ClientError, OSError, ValueError) as error:
         raise Unreachable(f"{route.url.origin} broke off: {type(error).__name__}") from error
 
@@ -92,7 +94,7 @@ async def _read(route: Route, answer: ClientResponse, limit: int) -> Response:
         body += piece
         if len(body) > limit:
             raise AnswerInvalid(f"{route.url.origin} sent more than {limit} bytes")
-    headers = {name.lower(): value for name, value in reversed(answer.headers.items())}
+    headers = {name.lower(): value for name, value in reversed(list(answer.headers.items()))}
     return Response(status=answer.status, headers=headers, body=bytes(body), url=str(route.url))
 
 
@@ -115,4 +117,3 @@ def trust_store(ca_file: str) -> ssl.SSLContext:
         raise Unreachable(f"the authorities in {ca_file} cannot be used: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-

@@ -1,7 +1,7 @@
 """The one strict reader of addresses.
 
-Two parsers that read one address differently are how a check is passed by (`http://good@evil`, `http://evil\\@good`).
-So what is accepted has one reading only: plain characters, no user, no backslash, no escaped host.
+Two parsers that read one address differently are how a check is passed by (`http://good@evil`, with a backslash before
+the `@`). So what is accepted has one reading only: plain characters, no user, no backslash, no escaped host.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _URL = re.compile(
     r"(?P<scheme>https?)://"
     r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9.])?|\[[0-9A-Fa-f:.]{2,45}\])"
     r"(?::(?P<port>[0-9]{1,5}))?"
-    r"(?P<rest>[/?][\x21\x23-\x5b\x5d\x5f\x61-\x7a\x7e|%]*)?",
+    r"(?P<rest>[/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%|-]*)?",
     re.IGNORECASE,
 )
 
