@@ -5,6 +5,7 @@ import pytest
 from entrepot.access.admin import NAME, ensure_admin
 from entrepot.access.compatibility import ensure_compatibility
 from entrepot.access.model import Audience
+from entrepot.access.roles import ensure_roles
 from entrepot.metadata import clock, grants, principals, refresh_tokens
 from entrepot.metadata.database import Database
 from entrepot.metadata.ddl import create_all
@@ -16,6 +17,7 @@ from entrepot.metadata.tables import metadata
 async def rows(database: Database) -> Database:
     """Give an empty database with all tables."""
     await create_all(database, metadata)
+    await ensure_roles(database)
     return database
 
 
@@ -63,7 +65,7 @@ async def test_grants_of_one_account_and_of_audiences(rows: Database) -> None:
     alice, bob = await make(rows), await make(rows, "bob")
     for fields in ({"principal_id": alice.id}, {"principal_id": bob.id}, {"audience": "anyone"}):
         await rows.write(
-            lambda tx, fields=fields: grants.add(tx, resource="*", actions="pull", origin="test", **fields)
+            lambda tx, fields=fields: grants.add(tx, permissions=["repository:pull"], origin="test", **fields)
         )
     seen = [(g.principal_id, g.audience) for g in await grants.list_for(rows, alice.id)]
     assert seen == [(alice.id, None), (None, "anyone")]

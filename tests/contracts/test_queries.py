@@ -30,13 +30,22 @@ _ADD_REPOSITORY = Query(
 ONE_DATABASE = {"schema._ONE_NODE", "opening._WORK_VERSION"}
 #: May read a whole table, because it has one row, a few rows, or only rows that are about to go.
 SMALL = {
+    "data_keys._ALL": "a rotation looks at all, and leaves few",
+    "data_keys._NEWEST": "takes one, from the end",
     "schema._IS_BUILT": "SQLite's own list of tables",
     "schema._GET": "one row",
     "grants._LIST": "lists all",
     "grants._FOR": "grants are few, and most are for an audience",
     "grants._REMOVE_FROM": "a change of configuration",
+    "roles._LIST": "lists all; roles are few",
+    "roles._BUILT_IN": "roles are few",
     "outbox._NEXT": "reads from the beginning, with a limit",
     "outbox._BACKLOG": "a metric; the outbox holds what is not yet done",
+    **{
+        f"audit_log.{name}": "looks through a window that was found by key"
+        for name in ("_PAGE", "_PAGE_OF_PROJECT", "_PAGE_OF_ACTOR", "_LAST", "_LAST_OF_PROJECT", "_LAST_OF_ACTOR")
+    },
+    "audit_log._UNSEALED": "an index of what waits for the sealer",
     "sessions._OPEN": "stops at the most sessions that there may be",
 }
 #: Read all of one repository because that is what they are for, or look only whether it has anything.

@@ -150,7 +150,7 @@ async def test_a_right_that_was_taken_ends_the_upload(private: App, alice: Princ
 
 async def test_pushing_makes_projects_only_for_those_who_may(private: App, alice: Principal) -> None:
     """A push to a project that does not exist creates it for the admin, and is refused for others."""
-    await private.account("bob", ("project:new", "pull,push"))
+    await private.account("bob", ("repositories:new/**", "pull,push"))
     refused = await private.basic("bob").post("/v2/new/app/blobs/uploads/")
     assert refused.status == 404
     assert refused.codes == ["NAME_UNKNOWN"]

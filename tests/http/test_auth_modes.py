@@ -64,7 +64,12 @@ async def test_the_compatibility_grant_can_be_removed(tmp_path: Path) -> None:
     async with registry_with(tmp_path, section) as registry:
         database = registry.app.stores.metadata
         (row,) = await grants.list_all(database)
-        assert (row.origin, row.audience, row.resource) == ("registry2-compat", "authenticated", "*")
+        assert (row.origin, row.audience, row.role, row.project) == (
+            "registry2-compat",
+            "authenticated",
+            "registry2",
+            None,
+        )
         await database.write(lambda tx: grants.remove(tx, row.id))
         assert await push(registry.client, "new/app", alice) == 401
 

@@ -45,7 +45,7 @@ async def private(open_registry: Opener) -> App:
     """Give a registry with a private blob of alice's, and bob who has rights of his own only."""
     app: App = await open_registry(signed_in=True)
     await app.account("alice", ("*", "*"))
-    await app.account("bob", ("project:bob", "pull,push,create"))
+    await app.account("bob", ("repositories:bob/**", "pull,push,create"))
     await push_blob(app.basic("alice"), CONTENT, "secret/base")
     return app
 
@@ -75,7 +75,7 @@ async def test_a_token_without_the_source_is_told_both_scopes(private: App) -> N
 
 async def test_a_token_that_can_get_no_better_opens_a_session(private: App) -> None:
     """Whose account may not read the source either gets 202: asking for another token would be in vain."""
-    dave = await private.account("dave", ("project:dave", "pull,push,create"))
+    dave = await private.account("dave", ("repositories:dave/**", "pull,push,create"))
     client = await private.bearer(dave, "repository:dave/app:pull,push")
     assert (await mount(client, "dave/app", "secret/base")).status == 202
 

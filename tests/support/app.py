@@ -17,10 +17,11 @@ from entrepot.access.keys import load_or_create
 from entrepot.access.model import Audience, Principal, PrincipalKind
 from entrepot.access.passwords import StoredPassword
 from entrepot.access.policy import Policy
+from entrepot.access.roles import ensure_roles
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.memory import MemoryBlobStore
-from entrepot.metadata import grants, principals, projects
+from entrepot.metadata import principals, projects
 from entrepot.metadata.opening import Stores, open_embedded
 from entrepot.oci.errors import Unauthorized
 from entrepot.oci.scope import parse_scopes
@@ -35,6 +36,7 @@ from entrepot.web.proxies import Proxies
 from entrepot.web.services import Services
 from entrepot.web.settings import WebSettings
 from tests.http.transport import AsgiClient
+from tests.support.rights import give_all
 
 
 @dataclass(kw_only=True)
@@ -66,16 +68,11 @@ class App:
         return AsgiClient(self.application, **options)
 
     async def account(self, name: str, *rights: tuple[str, str]) -> Principal:
-        """Make an account with grants: pairs of resource and actions."""
+        """Make an account with grants: pairs as `give` takes them."""
         await self.stores.metadata.write(lambda tx: principals.create(tx, principals.USER, name, secret=name))
         record = await principals.find(self.stores.metadata, principals.USER, name)
         assert record is not None
-        for resource, actions in rights:
-            await self.stores.metadata.write(
-                lambda tx, resource=resource, actions=actions: grants.add(
-                    tx, principal_id=record.id, resource=resource, actions=actions, origin="test"
-                )
-            )
+        await give_all(self.stores.metadata, record.id, rights)
         return Principal(kind=PrincipalKind.USER, name=name, id=record.id, epoch=record.epoch)
 
     async def publish(self, project: str) -> None:
@@ -131,6 +128,7 @@ async def open_app(folder: Path, options: AppOptions | None = None) -> AsyncIter
 
 
 async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOptions) -> App:
+    await ensure_roles(stores.metadata)
     await ensure_compatibility(stores.metadata, None if options.signed_in else Audience.ANYONE)
     policy = Policy(stores.metadata, max_age=0)
     authorizer = Authorizer(policy)

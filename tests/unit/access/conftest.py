@@ -10,13 +10,15 @@ from entrepot.access.authorizer import Authorizer
 from entrepot.access.keys import SigningKeys, load_or_create
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.policy import Policy
-from entrepot.metadata import grants, principals, projects
+from entrepot.access.roles import ensure_roles
+from entrepot.metadata import principals, projects
 from entrepot.metadata.database import Database
 from entrepot.metadata.ddl import create_all
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata
+from tests.support.rights import give_all
 
-#: Makes an account with grants, pairs of resource and actions.
+#: Makes an account with grants, pairs as `give` takes them.
 AccountMaker = Callable[..., Awaitable[Principal]]
 
 
@@ -41,6 +43,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """Open an empty database with all tables."""
     opened = SqliteDatabase(tmp_path / "metadata.db")
     await create_all(opened, metadata)
+    await ensure_roles(opened)
     yield opened
     await opened.close()
 
@@ -65,16 +68,10 @@ def account(database: Database) -> AccountMaker:
         await database.write(lambda tx: principals.create(tx, principals.USER, name, secret=secret))
         record = await principals.find(database, principals.USER, name)
         assert record is not None
-        for resource, actions in rights:
-            await grant(database, principal_id=record.id, resource=resource, actions=actions)
+        await give_all(database, record.id, rights)
         return Principal(kind=PrincipalKind.USER, name=name, id=record.id, epoch=record.epoch)
 
     return make
-
-
-async def grant(database: Database, **fields: object) -> None:
-    """Add a grant."""
-    await database.write(lambda tx: grants.add(tx, origin="test", **fields))
 
 
 async def make_project(database: Database, name: str, *, public: bool) -> None:

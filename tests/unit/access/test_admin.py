@@ -9,13 +9,14 @@ import pytest
 from entrepot.access.admin import FILE, NAME, ensure_admin, set_password
 from entrepot.access.errors import SetupError
 from entrepot.access.keys import load_or_create
-from entrepot.access.secret_file import create_once
+from entrepot.access.roles import ensure_roles
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
 from entrepot.metadata import grants, principals
 from entrepot.metadata.database import Database
 from entrepot.metadata.ddl import create_all
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata
+from entrepot.vault.private_file import create_once
 
 
 def cheap(password: str) -> str:
@@ -41,9 +42,9 @@ async def test_the_first_start_makes_the_account(database: Database, tmp_path: P
     assert stored is not None
     assert stored.encoded.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert LocalAccounts(database).matches(stored.encoded, password)
-    assert [(g.principal_id, g.resource, g.actions) for g in await grants.list_all(database)] == [
-        (stored.principal.id, "*", "*")
-    ]
+    (grant,) = await grants.list_all(database)
+    assert (grant.principal_id, grant.role, grant.permissions) == (stored.principal.id, "systemAdmin", {"*:*"})
+    assert (grant.project, grant.repositories, grant.tags, grant.expires_at) == (None, None, None, None)
 
 
 async def test_the_next_start_changes_nothing(database: Database, tmp_path: Path) -> None:
@@ -96,6 +97,7 @@ async def test_an_unusable_file_stops_the_start(mode: int, content: str, databas
 
 async def _start(folder: Path) -> tuple[str | None, str, str | None, str]:
     database = SqliteDatabase(folder / "metadata.db")
+    await ensure_roles(database)
     notice = await ensure_admin(database, folder, hash_password)
     secret = await secret_of(database)
     password = (folder / FILE).read_text().strip()

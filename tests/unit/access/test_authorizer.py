@@ -4,37 +4,41 @@ import pytest
 
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.errors import AccessRefused, ScopeInsufficient, TokenRefused
-from entrepot.access.model import ANONYMOUS, Action, Audience, Principal, PrincipalKind
+from entrepot.access.model import ANONYMOUS, Audience, Principal, PrincipalKind, Target
+from entrepot.access.permissions import CATALOG, CREATE_PROJECT, DELETE, PULL, PUSH, Permission
 from entrepot.metadata import grants, principals
 from entrepot.metadata.database import Database
 from entrepot.oci.errors import ErrorCode
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.scope import Scope, format_scopes
-from tests.unit.access.conftest import AccountMaker, Clock, grant, make_project
+from tests.support.rights import give
+from tests.unit.access.conftest import AccountMaker, Clock, make_project
 
 APP = RepositoryName.parse("team/app")
 OTHER = RepositoryName.parse("other/app")
 PULL_TOKEN = (Scope("repository", "team/app", ("pull",)),)
 
 
-async def may(authorizer: Authorizer, principal: Principal, action: Action, name: RepositoryName | None) -> bool:
-    return (await authorizer.allows(principal, action, name)).allowed
+async def may(
+    authorizer: Authorizer, principal: Principal, permission: Permission, name: RepositoryName | None
+) -> bool:
+    return (await authorizer.allows(principal, permission, Target.of(name))).allowed
 
 
 async def test_a_right_given_counts_at_once(authorizer: Authorizer, database: Database, account: AccountMaker) -> None:
     """A refusal is never remembered: the pull after the grant works."""
     alice = await account("alice")
-    assert not await may(authorizer, alice, Action.PULL, APP)
-    await grant(database, principal_id=alice.id, resource="project:team", actions="pull")
-    assert await may(authorizer, alice, Action.PULL, APP)
+    assert not await may(authorizer, alice, PULL, APP)
+    await give(database, "project:team", "pull", principal_id=alice.id)
+    assert await may(authorizer, alice, PULL, APP)
 
 
 async def test_a_project_made_public_counts_at_once(authorizer: Authorizer, database: Database) -> None:
     """The anonymous pull after `project set --public` works, also right after one that was refused."""
     await make_project(database, "team", public=False)
-    assert not await may(authorizer, ANONYMOUS, Action.PULL, APP)
+    assert not await may(authorizer, ANONYMOUS, PULL, APP)
     await make_project(database, "team", public=True)
-    assert await may(authorizer, ANONYMOUS, Action.PULL, APP)
+    assert await may(authorizer, ANONYMOUS, PULL, APP)
 
 
 async def test_a_right_taken_is_gone_in_time(
@@ -42,26 +46,26 @@ async def test_a_right_taken_is_gone_in_time(
 ) -> None:
     """A read may be decided on what was true five seconds ago, and no longer."""
     alice = await account("alice", ("*", "pull,push"))
-    assert await may(authorizer, alice, Action.PULL, APP)
+    assert await may(authorizer, alice, PULL, APP)
     (row,) = await grants.list_all(database)
     await database.write(lambda tx: grants.remove(tx, row.id))
     clock.now += 4.9
-    assert await may(authorizer, alice, Action.PULL, APP)
+    assert await may(authorizer, alice, PULL, APP)
     clock.now += 0.2
-    assert not await may(authorizer, alice, Action.PULL, APP)
+    assert not await may(authorizer, alice, PULL, APP)
 
 
-@pytest.mark.parametrize("action", [Action.PUSH, Action.DELETE, Action.CREATE_PROJECT, Action.ADMIN])
+@pytest.mark.parametrize("permission", [PUSH, DELETE, CREATE_PROJECT, Permission("member:create")])
 async def test_writes_are_decided_on_what_is_true_now(
-    action: Action, authorizer: Authorizer, database: Database, account: AccountMaker
+    permission: Permission, authorizer: Authorizer, database: Database, account: AccountMaker
 ) -> None:
     """A right that was taken stops the next write, whatever was read before."""
     alice = await account("alice", ("*", "*"))
-    assert await may(authorizer, alice, Action.PULL, APP)
-    assert await may(authorizer, alice, action, APP)
+    assert await may(authorizer, alice, PULL, APP)
+    assert await may(authorizer, alice, permission, APP)
     (row,) = await grants.list_all(database)
     await database.write(lambda tx: grants.remove(tx, row.id))
-    assert not await may(authorizer, alice, action, APP)
+    assert not await may(authorizer, alice, permission, APP)
 
 
 async def test_a_disabled_account_stops_writing_at_once_and_reading_in_time(
@@ -69,13 +73,13 @@ async def test_a_disabled_account_stops_writing_at_once_and_reading_in_time(
 ) -> None:
     """Revocation: writes at once, reads within the age of what is remembered."""
     alice = await account("alice", ("*", "*"))
-    assert await may(authorizer, alice, Action.PULL, APP)
+    assert await may(authorizer, alice, PULL, APP)
     await database.write(lambda tx: principals.set_disabled(tx, alice.id, disabled=True))
     with pytest.raises(TokenRefused):
-        await authorizer.require(alice, (Action.PULL, Action.PUSH), APP)
+        await authorizer.require(alice, (PULL, PUSH), APP)
     clock.now += 30
     with pytest.raises(TokenRefused):
-        await authorizer.require(alice, Action.PULL, APP)
+        await authorizer.require(alice, PULL, APP)
     with pytest.raises(TokenRefused):
         await authorizer.require_sign_in(alice)
 
@@ -86,7 +90,7 @@ async def test_a_changed_password_ends_older_credentials(
     """The epoch of a credential must be the account's."""
     alice = await account("alice", ("*", "*"))
     await database.write(lambda tx: principals.set_secret(tx, alice.id, "y"))
-    assert not await may(authorizer, alice, Action.PUSH, APP)
+    assert not await may(authorizer, alice, PUSH, APP)
 
 
 async def test_a_pull_costs_no_statement_when_it_is_remembered(
@@ -94,20 +98,20 @@ async def test_a_pull_costs_no_statement_when_it_is_remembered(
 ) -> None:
     """After the first, a thousand pulls of one account ask the database nothing about rights."""
     alice = await account("alice", ("*", "pull"))
-    await authorizer.require(alice, Action.PULL, APP)
+    await authorizer.require(alice, PULL, APP)
     before = database.statistics.statements
     for _ in range(1000):
-        await authorizer.require(alice, Action.PULL, APP)
+        await authorizer.require(alice, PULL, APP)
     assert database.statistics.statements == before
 
 
 async def test_refusals_say_what_a_token_would_need(authorizer: Authorizer, account: AccountMaker) -> None:
     """Without a credential the challenge asks for one; with one it says that its scope does not suffice."""
     with pytest.raises(AccessRefused) as anonymous:
-        await authorizer.require(ANONYMOUS, (Action.PULL, Action.PUSH), APP)
+        await authorizer.require(ANONYMOUS, (PULL, PUSH), APP)
     assert (format_scopes(anonymous.value.scopes), anonymous.value.error) == ("repository:team/app:pull,push", None)
     with pytest.raises(ScopeInsufficient) as refused:
-        await authorizer.require(await account("alice"), Action.PULL, APP)
+        await authorizer.require(await account("alice"), PULL, APP)
     assert (format_scopes(refused.value.scopes), refused.value.error) == (
         "repository:team/app:pull",
         "insufficient_scope",
@@ -120,7 +124,7 @@ async def test_an_anonymous_token_is_a_credential(authorizer: Authorizer) -> Non
     """Whoever came with an anonymous token is told that it does not suffice, and passes `GET /v2/`."""
     token = ANONYMOUS.with_scopes(())
     with pytest.raises(ScopeInsufficient):
-        await authorizer.require(token, Action.PULL, APP)
+        await authorizer.require(token, PULL, APP)
     await authorizer.require_sign_in(token)
 
 
@@ -133,7 +137,7 @@ async def test_refusals_look_the_same_for_what_exists_and_what_does_not(
     seen = []
     for name in (APP, OTHER):
         with pytest.raises(ScopeInsufficient) as refused:
-            await authorizer.require(alice, Action.PULL, name)
+            await authorizer.require(alice, PULL, name)
         seen.append((str(refused.value), refused.value.error, repr(refused.value.detail).replace(name, "NAME")))
     assert seen[0] == seen[1]
 
@@ -143,10 +147,10 @@ async def test_a_mount_names_both_repositories(authorizer: Authorizer, account: 
     alice = await account("alice", ("*", "*"))
     target_only = alice.with_scopes((Scope("repository", "team/app", ("pull", "push")),))
     with pytest.raises(ScopeInsufficient) as refused:
-        await authorizer.require(target_only, (Action.PULL, Action.PUSH), APP, source=OTHER)
+        await authorizer.require(target_only, (PULL, PUSH), APP, source=OTHER)
     assert format_scopes(refused.value.scopes) == "repository:team/app:pull,push repository:other/app:pull"
     both = alice.with_scopes((*target_only.scopes, Scope("repository", "other/app", ("pull",))))
-    await authorizer.require(both, (Action.PULL, Action.PUSH), APP, source=OTHER)
+    await authorizer.require(both, (PULL, PUSH), APP, source=OTHER)
 
 
 async def test_mounting_from_anywhere_asks_for_the_rights_of_the_account(
@@ -164,7 +168,7 @@ async def test_mounting_from_anywhere_asks_for_the_rights_of_the_account(
 
 async def test_another_services_token_mounts_only_what_it_names(authorizer: Authorizer, database: Database) -> None:
     """Of a name that another service keeps we know the token alone, so the token stays the limit."""
-    await grant(database, audience=Audience.AUTHENTICATED, resource="*", actions="pull,push")
+    await give(database, "*", "pull,push", audience=Audience.AUTHENTICATED)
     token = Principal(kind=PrincipalKind.TOKEN, name="alice", scopes=PULL_TOKEN)
     assert await authorizer.first_readable(token, [OTHER]) is None
     assert await authorizer.first_readable(token, [OTHER, APP]) == APP
@@ -177,7 +181,7 @@ async def test_sign_in_is_asked_of_strangers_only_where_something_is_closed(
     with pytest.raises(AccessRefused):
         await authorizer.require_sign_in(ANONYMOUS)
     await authorizer.require_sign_in(await account("alice"))
-    await grant(database, audience=Audience.ANYONE, resource="*", actions="pull")
+    await give(database, "*", "pull", audience=Audience.ANYONE)
     await authorizer.require_sign_in(ANONYMOUS)
 
 
@@ -202,6 +206,6 @@ async def test_lists_show_what_may_be_read(authorizer: Authorizer, database: Dat
 async def test_the_catalog_is_for_those_who_signed_in(authorizer: Authorizer, account: AccountMaker) -> None:
     """The anonymous are asked to sign in, with the catalog's scope; an account without grants may look at its part."""
     with pytest.raises(AccessRefused) as refused:
-        await authorizer.require(ANONYMOUS, Action.CATALOG, None)
+        await authorizer.require(ANONYMOUS, CATALOG, None)
     assert format_scopes(refused.value.scopes) == "registry:catalog:*"
-    await authorizer.require(await account("alice"), Action.CATALOG, None)
+    await authorizer.require(await account("alice"), CATALOG, None)

@@ -4,14 +4,23 @@ import pytest
 
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.compatibility import ORIGIN, ensure_compatibility
-from entrepot.access.model import ANONYMOUS, Action, Audience, Principal, PrincipalKind
+from entrepot.access.model import ANONYMOUS, SYSTEM_TARGET, Audience, Principal, PrincipalKind, Target
+from entrepot.access.permissions import CATALOG, CREATE_PROJECT, DELETE, PULL, PUSH, SYSTEM, Permission
 from entrepot.metadata import grants
 from entrepot.metadata.database import Database
 from entrepot.oci.reference import RepositoryName
+from tests.support.rights import give
 
-APP = RepositoryName.parse("team/app")
+APP = Target.of(RepositoryName.parse("team/app"))
 ALICE = Principal(kind=PrincipalKind.USER, name="alice")
-GIVEN = (Action.PULL, Action.PUSH, Action.DELETE, Action.CATALOG, Action.CREATE_PROJECT)
+GIVEN = (PULL, PUSH, DELETE, CATALOG, CREATE_PROJECT)
+#: Everything that is done to the registry as a whole, but for making and listing projects.
+ADMINISTRATION = [
+    Permission.of(resource, action)
+    for resource, actions in SYSTEM.items()
+    for action in actions
+    if resource not in ("project", "catalog")
+]
 
 
 async def audiences(database: Database) -> list[str | None]:
@@ -21,19 +30,23 @@ async def audiences(database: Database) -> list[str | None]:
 async def test_an_htpasswd_name_may_what_registry_2_lets_it(database: Database, authorizer: Authorizer) -> None:
     """Every name that signs in pulls, pushes, deletes, lists and makes projects, but does not administer."""
     await ensure_compatibility(database, Audience.AUTHENTICATED)
-    for action in Action:
-        name = None if action in (Action.CATALOG, Action.ADMIN) else APP
-        assert (await authorizer.allows(ALICE, action, name)).allowed is (action in GIVEN), action
-        assert not (await authorizer.allows(ANONYMOUS, action, name)).allowed
+    for permission in GIVEN:
+        target = SYSTEM_TARGET if permission == CATALOG else APP
+        assert (await authorizer.allows(ALICE, permission, target)).allowed, permission
+        assert not (await authorizer.allows(ANONYMOUS, permission, target)).allowed, permission
+    for permission in ADMINISTRATION:
+        assert not (await authorizer.allows(ALICE, permission, SYSTEM_TARGET)).allowed, permission
     assert await authorizer.readable_projects(ALICE) is None
 
 
 async def test_without_auth_everybody_may(database: Database, authorizer: Authorizer) -> None:
     """An open registry gives the anonymous the same, and still no administration."""
     await ensure_compatibility(database, Audience.ANYONE)
-    for action in Action:
-        name = None if action in (Action.CATALOG, Action.ADMIN) else APP
-        assert (await authorizer.allows(ANONYMOUS, action, name)).allowed is (action in GIVEN), action
+    for permission in GIVEN:
+        target = SYSTEM_TARGET if permission == CATALOG else APP
+        assert (await authorizer.allows(ANONYMOUS, permission, target)).allowed, permission
+    for permission in ADMINISTRATION:
+        assert not (await authorizer.allows(ANONYMOUS, permission, SYSTEM_TARGET)).allowed, permission
     await authorizer.require_sign_in(ANONYMOUS)
     assert await authorizer.readable_projects(ANONYMOUS) is None
 
@@ -57,14 +70,12 @@ async def test_closing_an_open_registry_closes_it(
     await ensure_compatibility(database, Audience.ANYONE)
     await ensure_compatibility(database, then)
     assert await audiences(database) == ([] if then is None else [then.value])
-    assert not (await authorizer.allows(ANONYMOUS, Action.PUSH, APP)).allowed
+    assert not (await authorizer.allows(ANONYMOUS, PUSH, APP)).allowed
 
 
 async def test_other_grants_are_left_alone(database: Database) -> None:
     """Only grants of this origin come and go."""
-    await database.write(
-        lambda tx: grants.add(tx, audience="anyone", resource="project:a", actions="pull", origin="me")
-    )
+    await give(database, "project:a", "pull", audience="anyone", origin="me")
     for audience in (Audience.ANYONE, None, Audience.AUTHENTICATED):
         await ensure_compatibility(database, audience)
         assert [row.origin for row in await grants.list_all(database) if row.origin != ORIGIN] == ["me"]
