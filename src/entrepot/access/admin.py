@@ -14,7 +14,7 @@ from pathlib import Path
 
 from entrepot.access.errors import SetupError
 from entrepot.access.roles import SYSTEM_ADMIN
-from entrepot.access.secret_file import create_once, remove
+from entrepot.vault.private_file import create_once, remove
 from entrepot.metadata import grants, principals
 from entrepot.metadata.database import Database, Transaction
 

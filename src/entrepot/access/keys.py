@@ -11,7 +11,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
 from entrepot.access.errors import SetupError
-from entrepot.access.secret_file import create_once
+from entrepot.vault.private_file import create_once
 
 #: The algorithms we sign with, and their keys' curve. A fixed list; what a token's header says is compared to it.
 CURVES = {"ES256": "P-256", "EdDSA": "Ed25519"}

@@ -15,7 +15,7 @@ import bcrypt
 from entrepot.access.errors import SetupError
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.passwords import StoredPassword
-from entrepot.access.secret_file import create_once
+from entrepot.vault.private_file import create_once
 from entrepot.oci.errors import Unavailable
 
 _log = logging.getLogger(__name__)

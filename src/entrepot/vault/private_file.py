@@ -32,6 +32,17 @@ def create_once(path: Path, content: Callable[[], bytes]) -> bool:
     return True
 
 
+def replace(path: Path, content: bytes) -> None:
+    """Put new content in place of the old, in one step that survives a power cut."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write_private(draft, content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync(path.parent)
+
+
 def remove(path: Path) -> None:
     """Remove the file for good, if it is there."""
     if path.exists():
