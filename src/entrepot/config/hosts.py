@@ -26,11 +26,11 @@ def read_host(entry: str) -> IPv4Network | IPv6Network | str:
 
 
 def check_proxy(url: str) -> str:
-    """Return the address of an HTTP proxy, if it is one. The message does not repeat it: it may hold a password.
+    """Return the address of an HTTP proxy, if it is one, or the empty text for none. The message does not repeat it: it may hold a password.
 
     Raises:
         ValueError: It is none.
     """
-    if not _PROXY.fullmatch(url):
+    if url and not _PROXY.fullmatch(url):
         raise ValueError("must be an address such as http://proxy.example.org:3128")
     return url

@@ -13,8 +13,7 @@ from entrepot.config.values import Text, Url, refuse
 def _checked(check: Callable[[str], object]) -> AfterValidator:
     def validate(text: str) -> str:
         try:
-            if text:
-                check(text)
+            check(text)
         except ValueError as error:
             raise refuse(str(error)) from None
         return text
