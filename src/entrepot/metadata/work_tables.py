@@ -11,7 +11,7 @@ from sqlalchemy import Index, MetaData
 from entrepot.metadata.columns import NAMES, key, keyed, number, words
 
 #: Raise it with every change below: a database of another number is emptied and built again.
-WORK_VERSION: Final = 3
+WORK_VERSION: Final = 4
 
 work_metadata: Final = MetaData(naming_convention=NAMES)
 
@@ -51,6 +51,7 @@ web_sessions: Final = keyed(
     number("seen_at"),
     Index(None, "principal_id"),
     Index(None, "seen_at"),
+    Index(None, "provider", "provider_session"),
 )
 
 #: Failed sign-ins by account and network (see `access.throttle`), for all workers together.
