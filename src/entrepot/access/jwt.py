@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,10 @@ MAX_TOKEN_LENGTH = 64 * 1024
 #: Header fields that bring a key or the way to one, or that change what the signature covers.
 _REFUSED_FIELDS = frozenset({"jwk", "jku", "x5u", "crit", "b64", "zip", "enc"})
 _MAX_SCOPES = 1_000
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_EC = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+#: Every algorithm whose signer keeps a secret that the verifier does not have.
+ALGORITHMS = (*_RSA, *_EC.values(), "EdDSA")
 
 
 class _Registry(jws.JWSRegistry):
@@ -69,6 +73,15 @@ def verified_claims(token: str, key: Key, algorithms: Collection[str]) -> dict[s
     except (JoseError, ValueError, TypeError) as error:
         raise TokenRefused("the token's signature is not valid") from error
     return _as_object(content.payload or b"")
+
+
+def algorithms_for(key: Key) -> Sequence[str]:
+    """Return the algorithms that fit a key, so that none is used with a key of another kind."""
+    if isinstance(key, ECKey):
+        return (_EC.get(str(key.get("crv")), ""),)
+    if isinstance(key, OKPKey):
+        return ("EdDSA",)
+    return _RSA
 
 
 def sign(claims: Claims, key: Key, key_id: str, algorithm: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from joserfc.jwk import ECKey, OKPKey
-
 from entrepot.access.errors import SetupError, TokenRefused
 from entrepot.access.jwt import (
+    ALGORITHMS,
     Claims,
     Key,
+    algorithms_for,
     check_lifetime,
     has_audience,
     read_header,
@@ -26,10 +26,6 @@ from entrepot.adapters.identity.trusted_keys import TrustedKeys
 
 #: For clocks that do not agree, as in registry:2.
 LEEWAY = 60.0
-_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-_EC = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
-#: Every algorithm whose signer keeps a secret that the verifier does not have.
-ALGORITHMS = (*_RSA, *_EC.values(), "EdDSA")
 
 
 class ForeignTokens:
@@ -65,7 +61,7 @@ class ForeignTokens:
         """See `TokenChecker`."""
         header = read_header(token)
         key = self._signing_key(header)
-        claims = verified_claims(token, key, self._algorithms.intersection(_algorithms_for(key)))
+        claims = verified_claims(token, key, self._algorithms.intersection(algorithms_for(key)))
         self._check_parties(claims)
         expires = check_lifetime(claims, now=self._clock(), leeway=LEEWAY, grace=grace)
         principal = Principal(kind=PrincipalKind.TOKEN, name=text(claims, "sub"), scopes=scopes_of(claims))
@@ -89,12 +85,3 @@ class ForeignTokens:
             raise TokenRefused("the token comes from an issuer that this registry does not know")
         if not has_audience(claims, self._service):
             raise TokenRefused("the token is meant for another service")
-
-
-def _algorithms_for(key: Key) -> Sequence[str]:
-    """Return the algorithms that fit a key, so that none is used with a key of another kind."""
-    if isinstance(key, ECKey):
-        return (_EC.get(str(key.get("crv")), ""),)
-    if isinstance(key, OKPKey):
-        return ("EdDSA",)
-    return _RSA
