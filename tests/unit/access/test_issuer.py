@@ -113,9 +113,10 @@ async def test_keys_that_do_not_fit_are_left_out(provider: Provider) -> None:
     with quietly():
         short = RSAKey.generate_key(1024, {"kid": "short"})
     crypt = ECKey.generate_key("P-256", {"kid": "crypt"})
-    narrow = RSAKey.generate_key(2048, {"kid": "narrow", "alg": "PS256"})
-    provider.keys = [short, narrow]
+    narrow = RSAKey.generate_key(2048, {"kid": "narrow"})
+    provider.keys = [short]
     provider.extra = [
+        {**narrow.as_dict(private=False), "alg": "PS256"},
         {**crypt.as_dict(private=False), "use": "enc"},
         {"kty": "oct", "k": "c2VjcmV0", "kid": "oct"},
         {"kty": "odd"},
