@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from entrepot.access.admin import set_password
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.measured import MeasuredBlobStore
 from entrepot.adapters.identity.accounts import hash_password
-from entrepot.adapters.identity.setup import build_access, prepare_access
+from entrepot.adapters.identity.setup import Access, build_access, prepare_access
 from entrepot.adoption.gate import FolderGate
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.leftovers import Leftovers
@@ -43,6 +44,7 @@ from entrepot.serving.slow_readers import limit_slow_readers
 from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import RequestMetrics
+from entrepot.web.api.mount import AsgiApp, LazyApi
 from entrepot.web.application import Application
 from entrepot.web.from_config import web_settings
 from entrepot.web.proxies import Proxies
@@ -127,7 +129,22 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             access_log=runtime.access_log,
             readiness=runtime.problems,
         )
-        yield Application(services, token_routes(access.desk) if access.desk else {})
+        async with contextlib.AsyncExitStack() as stack:
+            for work in access.background:
+                await stack.enter_async_context(in_background(work()))
+            api = LazyApi(functools.partial(_management, parts, access, services), prefix=settings.prefix)
+            yield Application(services, token_routes(access.desk) if access.desk else {}, api)
+
+
+def _management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
+    """Build the management API; imported when the first request comes, for FastAPI takes half a second."""
+    from entrepot.web.api.app import build_api  # noqa: PLC0415 - see above
+    from entrepot.web.api.composition import Parts, build_services  # noqa: PLC0415 - as above
+
+    stores = parts.stores
+    return build_api(
+        build_services(Parts(web=services, metadata=stores.metadata, work=stores.work, policy=access.policy))
+    )
 
 
 @contextlib.asynccontextmanager

@@ -31,6 +31,9 @@ from entrepot.registry.settings import RegistrySettings
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import RequestMetrics
+from entrepot.web.api.app import build_api
+from entrepot.web.api.composition import Parts, build_services
+from entrepot.web.api.mount import LazyApi
 from entrepot.web.application import Application
 from entrepot.web.proxies import Proxies
 from entrepot.web.services import Services
@@ -127,6 +130,12 @@ async def open_app(folder: Path, options: AppOptions | None = None) -> AsyncIter
         await stores.close()
 
 
+def _api(stores: Stores, policy: Policy, services: Services) -> LazyApi:
+    """The management API, built at its first request as in production."""
+    parts = Parts(web=services, metadata=stores.metadata, work=stores.work, policy=policy)
+    return LazyApi(lambda: build_api(build_services(parts)), prefix=services.settings.prefix)
+
+
 async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOptions) -> App:
     await ensure_roles(stores.metadata)
     await ensure_compatibility(stores.metadata, None if options.signed_in else Audience.ANYONE)
@@ -162,7 +171,7 @@ async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOption
         stores=stores,
         store=store,
         services=services,
-        application=Application(services),
+        application=Application(services, {}, _api(stores, policy, services)),
         tokens=tokens,
         metrics=metrics,
         clock=clock,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query
-from entrepot.metadata.tables import projects
+from entrepot.metadata.tables import principals, projects, robots
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,25 @@ _SET_OWNER = Query(
     update(projects).where(projects.c.id == bindparam("project")).values(owner_id=bindparam("owner")),
     "projects.set_owner",
 )
+_TOUCH = Query(
+    update(projects).where(projects.c.id == bindparam("project")).values(updated_at=bindparam("at")), "projects.touch"
+)
+_REMOVE = Query(delete(projects).where(projects.c.id == bindparam("id")), "projects.remove")
+_REMOVE_ROBOTS = Query(
+    delete(principals).where(
+        principals.c.id.in_(select(robots.c.principal_id).where(robots.c.project_id == bindparam("id")))
+    ),
+    "projects.remove_robots",
+)
 _CREATE = Query(
     lambda d: (
         d.insert(projects)
-        .values(name=bindparam("name"), public=bindparam("public"), created_at=bindparam("created_at"))
+        .values(
+            name=bindparam("name"),
+            public=bindparam("public"),
+            created_at=bindparam("created_at"),
+            updated_at=bindparam("created_at"),
+        )
         .on_conflict_do_nothing()
     ),
     "projects.create",
@@ -95,10 +110,30 @@ async def internal_names(reader: Reader) -> list[str]:
 
 async def ensure(tx: Transaction, name: str, *, public: bool = False) -> ProjectRecord:
     """Return the project of this name, created if it is missing."""
-    await tx.execute(_CREATE, name=name, public=int(public), created_at=clock.now())
+    await create(tx, name, public=public)
     found = await find(tx, name)
     assert found is not None
     return found
+
+
+async def create(tx: Transaction, name: str, *, public: bool = False) -> bool:
+    """Add a project; False when there is one of this name, which is left as it is."""
+    return await tx.execute(_CREATE, name=name, public=int(public), created_at=clock.now()) == 1
+
+
+async def touch(tx: Transaction, project_id: int) -> None:
+    """Note that a project was changed."""
+    await tx.execute(_TOUCH, project=project_id, at=clock.now())
+
+
+async def remove(tx: Transaction, project_id: int) -> bool:
+    """Remove a project without repositories, with its settings, labels, grants and robots; False when there is none.
+
+    Raises:
+        ConstraintViolated: It has repositories.
+    """
+    await tx.execute(_REMOVE_ROBOTS, id=project_id)
+    return await tx.execute(_REMOVE, id=project_id) == 1
 
 
 async def set_public(tx: Transaction, name: str, *, public: bool) -> bool:

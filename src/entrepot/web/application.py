@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from entrepot.web import health
+from entrepot.web.api.mount import LABEL, LazyApi
 from entrepot.web.body import Receive
 from entrepot.web.distribution import base, blobs, catalog, extensions, manifests, referrers, tags, uploads
 from entrepot.web.distribution.namespace import echo_namespace
@@ -62,11 +63,17 @@ _REPOSITORY = RepositoryRoutes(
 
 
 class Application:
-    """Answers HTTP requests by the ASGI protocol; `more_routes` are those of other parts of the web layer."""
+    """Answers HTTP requests by the ASGI protocol.
 
-    def __init__(self, services: Services, more_routes: Mapping[str, Route] | None = None) -> None:
+    `more_routes` are those of other parts of the web layer, `api` the management API.
+    """
+
+    def __init__(
+        self, services: Services, more_routes: Mapping[str, Route] | None = None, api: LazyApi | None = None
+    ) -> None:
         settings = services.settings
         self._services = services
+        self._api = api
         self._router = Router({**_FIXED, **(more_routes or {})}, _REPOSITORY, settings.prefix)
         self._api_path = (settings.prefix.rstrip("/") + "/v2").encode()
         self._headers = _headers(settings)
@@ -90,6 +97,9 @@ class Application:
         return with_request_id(endpoint, self._services.proxies)
 
     async def _dispatch(self, request: Request, send: Send) -> None:
+        if self._api is not None and self._api.takes(request):
+            await self._manage(self._api, request, send)
+            return
         route = self._router.route(request)
         handler = route.handlers.get(request.method)
         if handler is None:
@@ -102,6 +112,13 @@ class Application:
             await response.send(request, send)
         finally:
             self._services.metrics.leave(request.route)
+
+    async def _manage(self, api: LazyApi, request: Request, send: Send) -> None:
+        self._services.metrics.enter(LABEL)
+        try:
+            await api(request, send)
+        finally:
+            self._services.metrics.leave(LABEL)
 
 
 def _headers(settings: WebSettings) -> tuple[Header, ...]:

@@ -105,6 +105,11 @@ class Request:
         return self._request_body.received if self._request_body else 0
 
     @property
+    def receive(self) -> Receive:
+        """What the server gives to learn more of the request, for an application within ours."""
+        return self._receive
+
+    @property
     def can_send_files(self) -> bool:
         """Whether the server sends whole files by itself (`http.response.pathsend`)."""
         return "http.response.pathsend" in self.scope.get("extensions", ())

@@ -1,0 +1,119 @@
+"""Projects in lists: with their owners, narrowed to those that the reader may see."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, func, select, union_all
+
+from entrepot.metadata.database import Reader, Row
+from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
+from entrepot.metadata.projects import ProjectRecord
+from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.tables import principals, projects, repositories
+
+#: Repositories of a project are counted up to here.
+REPOSITORIES_LIMIT = 10_000
+#: In place of 1 where nothing is to be found.
+_NEVER = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectEntry:
+    """One project and the name of its owner."""
+
+    project: ProjectRecord
+    owner: str | None
+
+
+_COLUMNS = (
+    projects.c.id,
+    projects.c.name,
+    projects.c.public,
+    projects.c.internal,
+    projects.c.owner_id,
+    projects.c.created_at,
+    projects.c.updated_at,
+    principals.c.name,
+)
+_OWNED = projects.outerjoin(principals, principals.c.id == projects.c.owner_id)
+_ALL = select(*_COLUMNS).select_from(_OWNED)
+_VISIBLE = union_all(
+    select(projects.c.id).where(projects.c.public == bindparam("public")),
+    select(projects.c.id).where(projects.c.internal == bindparam("internal")),
+    select(projects.c.id).where(in_list(projects.c.name, "names")),
+)
+FIELDS = {
+    "project_id": Field(column=projects.c.id, kind=Kind.NUMBER),
+    "name": Field(column=projects.c.name),
+    "public": Field(column=projects.c.public, kind=Kind.FLAG),
+    "internal": Field(column=projects.c.internal, kind=Kind.FLAG),
+    "owner": Field(column=principals.c.name),
+    "creation_time": Field(column=projects.c.created_at, kind=Kind.TIME),
+    "update_time": Field(column=projects.c.updated_at, kind=Kind.TIME),
+}
+_BY_NAME = (Order("name"),)
+ALL = Listing("project_lists.all", _ALL, FIELDS, order=_BY_NAME, key=projects.c.id)
+VISIBLE = Listing(
+    "project_lists.visible", _ALL.where(projects.c.id.in_(_VISIBLE)), FIELDS, order=_BY_NAME, key=projects.c.id
+)
+
+_ONE = Query(_ALL.where(projects.c.id == bindparam("id")), "project_lists.one")
+
+
+_FEW = select(repositories.c.id).where(repositories.c.project_id == bindparam("id")).limit(REPOSITORIES_LIMIT)
+_REPOSITORIES = Query(select(func.count()).select_from(_FEW.subquery()), "project_lists.repositories")
+
+_FIRST = Query(
+    select(repositories.c.name)
+    .where(repositories.c.project_id == bindparam("id"))
+    .order_by(repositories.c.sort_key)
+    .limit(1),
+    "project_lists.first_repository",
+)
+
+
+def _entry(row: Row) -> ProjectEntry:
+    return ProjectEntry(ProjectRecord(*(*row[:2], bool(row[2]), bool(row[3]), *row[4:7])), row[7])
+
+
+async def find(reader: Reader, project_id: int) -> ProjectEntry | None:
+    """Return one project with its owner's name."""
+    row = await reader.one(_ONE, id=project_id)
+    return None if row is None else _entry(row)
+
+
+async def every(reader: Reader, selection: Selection) -> Listed[ProjectEntry]:
+    """Return a page of all projects."""
+    found = await ALL.read(reader, selection)
+    return Listed([_entry(row) for row in found.items], found.total)
+
+
+async def visible(
+    reader: Reader, selection: Selection, *, names: Collection[str], public: bool, internal: bool
+) -> Listed[ProjectEntry]:
+    """Return a page of the projects of these names, and of those that are public or internal where that is asked."""
+    found = await VISIBLE.read(
+        reader,
+        selection,
+        names=sorted(names),
+        public=1 if public else _NEVER,
+        internal=1 if internal else _NEVER,
+    )
+    return Listed([_entry(row) for row in found.items], found.total)
+
+
+async def repository_counts(reader: Reader, project_ids: Iterable[int]) -> dict[int, int]:
+    """Count the repositories of some projects, each up to `REPOSITORIES_LIMIT`."""
+    counts = {}
+    for project in project_ids:
+        row = await reader.one(_REPOSITORIES, id=project)
+        counts[project] = 0 if row is None else int(row[0])
+    return counts
+
+
+async def first_repository(reader: Reader, project_id: int) -> str | None:
+    """Return the name of a project's first repository, whether or not it has manifests."""
+    row = await reader.one(_FIRST, id=project_id)
+    return None if row is None else row[0]

@@ -1,0 +1,100 @@
+"""Who is asking, and may they: what every handler of the API begins with.
+
+async def get_thing(caller: CallerOf, services: ServicesOf, thing: str) -> Thing:
+    await caller.require(Permission("thing:read"))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from entrepot.access.authorizer import Authorizer
+from entrepot.access.errors import AccessRefused
+from entrepot.access.faults import Forbidden, NotFound
+from entrepot.access.model import SYSTEM_TARGET, Principal, Target
+from entrepot.access.permissions import Permission
+from entrepot.metadata.events import Source
+from entrepot.web.api.mount import REQUEST
+from entrepot.web.api.services import ApiServices
+from entrepot.web.http import Request as OwnRequest
+
+READ_PROJECT = Permission("project:read")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Whoever sent a request, and what to write into the audit log about them."""
+
+    principal: Principal
+    source: Source
+    authorizer: Authorizer
+
+    async def may(self, permission: Permission, target: Target = SYSTEM_TARGET) -> bool:
+        """Tell whether the caller may do something."""
+        return (await self.authorizer.allows(self.principal, permission, target)).allowed
+
+    async def require(
+        self, permission: Permission, target: Target = SYSTEM_TARGET, *, called: str | None = None
+    ) -> None:
+        """Go on only if the caller may do something.
+
+        Args:
+            permission: What the caller wants to do.
+            target: What it would be done to.
+            called: How the caller named the project, for an answer that says no more than they know.
+
+        Raises:
+            AccessRefused: Nobody has signed in.
+            NotFound: The target is in a project that the caller may not even read.
+            Forbidden: The caller may not do this.
+        """
+        decision = await self.authorizer.allows(self.principal, permission, target)
+        if decision.allowed:
+            return
+        self.require_sign_in()
+        if target.project is not None and not await self.may(READ_PROJECT, Target(target.project)):
+            raise NotFound(f"there is no project {called or target.project}, or you may not see it")
+        raise Forbidden(f"you may not do this: {decision.reason}")
+
+    def require_sign_in(self) -> None:
+        """Go on only if somebody has signed in.
+
+        Raises:
+            AccessRefused: Nobody has.
+        """
+        if self.principal.is_anonymous:
+            raise AccessRefused("sign in to do this")
+
+
+def own_request(request: Request) -> OwnRequest:
+    """Return our own view of a request, with its id and the client's address."""
+    return cast("OwnRequest", request.scope[REQUEST])
+
+
+def services_of(request: Request) -> ApiServices:
+    """Return what handlers work with."""
+    return cast("ApiServices", request.app.state.services)
+
+
+ServicesOf = Annotated[ApiServices, Depends(services_of)]
+
+
+async def caller_of(request: Request, services: ServicesOf) -> Caller:
+    """Return who is asking.
+
+    Raises:
+        CredentialsRefused: The credentials are wrong.
+        TokenRefused: The token is not valid any more.
+        TooManyRequests: Too many failures from there or for that account.
+    """
+    own = own_request(request)
+    principal = await services.web.authenticator.authenticate(own.header(b"authorization"), own.client)
+    own.user = principal.name
+    source = Source(name=principal.name, address=own.client, credential=principal.credential, request=own.id)
+    return Caller(principal=principal, source=source, authorizer=services.web.authorizer)
+
+
+CallerOf = Annotated[Caller, Depends(caller_of)]

@@ -1,0 +1,118 @@
+"""How projects are written in requests and answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from entrepot.access.faults import Invalid
+from entrepot.projects.service import ProjectView
+from entrepot.projects.settings import FALSE, PUBLIC, TRUE
+from entrepot.web.api.values import moment
+
+#: Longest name of a setting, and longest value.
+_Setting = Annotated[str, Field(max_length=1024)]
+
+
+class Allowlist(BaseModel):
+    """Vulnerabilities that do not count."""
+
+    id: int = 0
+    project_id: int = 0
+    expires_at: int | None = None
+    items: list[dict[str, str]] = []
+
+
+class Project(BaseModel):
+    """A project, as Harbor shows it; `metadata` also has `visibility`: private, internal or public."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "project_id": 7,
+                "name": "demo",
+                "owner_id": 3,
+                "owner_name": "alice",
+                "creation_time": "2026-01-02T03:04:05Z",
+                "update_time": "2026-01-02T03:04:05Z",
+                "metadata": {"public": "false", "visibility": "internal"},
+                "repo_count": 12,
+            }
+        }
+    )
+
+    project_id: int
+    name: str
+    owner_id: int | None
+    owner_name: str | None
+    registry_id: int | None = None
+    creation_time: datetime
+    update_time: datetime
+    deleted: bool = False
+    togglable: bool = True
+    current_user_role_id: int | None = None
+    current_user_role_ids: list[int] = []
+    repo_count: int
+    metadata: dict[str, str]
+    cve_allowlist: Allowlist
+
+    @classmethod
+    def of(cls, view: ProjectView, roles: list[int]) -> Project:
+        """Return what is shown of a project to somebody who has these roles in it."""
+        project = view.project
+        made, changed = moment(project.created_at), moment(project.updated_at or project.created_at)
+        return cls(
+            project_id=project.id,
+            name=project.name,
+            owner_id=project.owner_id,
+            owner_name=view.owner,
+            creation_time=made,
+            update_time=changed,
+            current_user_role_id=roles[0] if roles else None,
+            current_user_role_ids=roles,
+            repo_count=view.repositories,
+            metadata=view.settings,
+            cve_allowlist=Allowlist(project_id=project.id),
+        )
+
+
+class ProjectRequest(BaseModel):
+    """A project to be made or changed; Harbor's clients send more than is used, which is then left alone."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={"example": {"project_name": "demo", "metadata": {"public": "false", "auto_scan": "true"}}},
+    )
+
+    project_name: Annotated[str | None, Field(max_length=255)] = None
+    public: bool | None = None
+    metadata: dict[Annotated[str, Field(max_length=64)], _Setting | None] = {}
+    cve_allowlist: dict[str, Any] | None = None
+    storage_limit: int | None = None
+    registry_id: int | None = None
+
+    def settings(self) -> dict[str, str]:
+        """Return what the project shall be set to.
+
+        Raises:
+            Invalid: It asks for what this registry cannot do; ignored, it would look as if it were done.
+        """
+        if self.registry_id:
+            raise Invalid("projects that are a cache of another registry cannot be made with registry_id here")
+        if self.storage_limit not in (None, -1, 0):
+            raise Invalid("this registry has no quotas yet; send storage_limit -1 or leave it out")
+        if self.cve_allowlist and self.cve_allowlist.get("items"):
+            raise Invalid("this registry does not scan yet; leave cve_allowlist empty")
+        given = {key: value for key, value in self.metadata.items() if value is not None}
+        if self.public is not None:
+            given.setdefault(PUBLIC, TRUE if self.public else FALSE)
+        return given
+
+
+class Deletable(BaseModel):
+    """Whether a project can be deleted."""
+
+    deletable: bool
+    message: str = ""

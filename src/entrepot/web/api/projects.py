@@ -1,0 +1,144 @@
+"""`/projects`: made, listed, seen, changed and deleted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from entrepot.access.faults import Conflict, Invalid
+from entrepot.access.model import Target
+from entrepot.access.permissions import CREATE_PROJECT, Permission
+from entrepot.metadata import project_lists
+from entrepot.metadata.filtering import Condition, Match, Selection
+from entrepot.projects.service import check_name
+from entrepot.web.api.caller import CallerOf, ServicesOf
+from entrepot.web.api.conditions import expected_state, set_etag
+from entrepot.web.api.locations import NameInLocation, set_location
+from entrepot.web.api.paging import PAGED, describe, selection
+from entrepot.web.api.project_models import Deletable, Project, ProjectRequest
+from entrepot.web.api.project_of import ProjectIn, project_where
+
+READ = Permission("project:read")
+UPDATE = Permission("project:update")
+DELETE = Permission("project:delete")
+
+
+def router() -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["project"])
+    add = routes.add_api_route
+    add("/projects", list_projects, methods=["GET"], responses=PAGED, operation_id="listProjects")
+    add("/projects", head_project, methods=["HEAD"], status_code=200, operation_id="headProject")
+    add("/projects", create_project, methods=["POST"], status_code=201, operation_id="createProject")
+    one = "/projects/{project_name_or_id}"
+    add(one, get_project, methods=["GET"], operation_id="getProject")
+    add(one, update_project, methods=["PUT"], operation_id="updateProject")
+    add(one, delete_project, methods=["DELETE"], operation_id="deleteProject")
+    add(f"{one}/_deletable", get_deletable, methods=["GET"], operation_id="getProjectDeletable")
+    return routes
+
+
+async def list_projects(
+    request: Request,
+    response: Response,
+    caller: CallerOf,
+    services: ServicesOf,
+    wanted: Annotated[Selection, Depends(selection(project_lists.FIELDS))],
+    *,
+    name: Annotated[str, Query(description="A part of the name.")] = "",
+    public: Annotated[bool | None, Query(description="Only public ones, or only others.")] = None,
+    owner: Annotated[str, Query(description="Name of the owner.")] = "",
+    with_detail: Annotated[bool, Query(description="With the number of repositories.")] = True,
+) -> list[Project]:
+    """List the projects that the caller may see."""
+    more = _conditions(name, public=public, owner=owner)
+    narrowed = Selection(
+        conditions=(*wanted.conditions, *more), order=wanted.order, limit=wanted.limit, offset=wanted.offset
+    )
+    found = await services.projects.page(caller.principal, narrowed, detail=with_detail)
+    describe(request, response, wanted, found.total)
+    roles = await services.projects.roles_of(caller.principal)
+    return [Project.of(view, roles.get(view.project.id, [])) for view in found.items]
+
+
+async def head_project(
+    caller: CallerOf, services: ServicesOf, project_name: Annotated[str, Query(max_length=255)]
+) -> Response:
+    """Tell whether a name is taken: 200 when it is, 404 when it is free."""
+    caller.require_sign_in()
+    found = await services.projects.find(project_name, is_name=True)
+    return Response(status_code=200 if found else 404)
+
+
+async def create_project(
+    body: ProjectRequest,
+    caller: CallerOf,
+    services: ServicesOf,
+    *,
+    by_name: NameInLocation = False,
+) -> Response:
+    """Make a project; whoever makes it becomes its administrator."""
+    if not body.project_name:
+        raise Invalid("project_name is missing")
+    check_name(body.project_name)
+    await caller.require(CREATE_PROJECT, Target(body.project_name))
+    made = await services.projects.create(body.project_name, body.settings(), by=caller.source, owner=caller.principal)
+    response = Response(status_code=201)
+    set_location(response, services, f"/projects/{made.name if by_name else made.id}")
+    set_etag(response, made.updated_at)
+    return response
+
+
+async def get_project(
+    response: Response,
+    caller: CallerOf,
+    services: ServicesOf,
+    project: Annotated[ProjectIn, Depends(project_where(READ))],
+) -> Project:
+    """Return one project."""
+    view = await services.projects.view(project)
+    roles = await services.projects.roles_of(caller.principal)
+    set_etag(response, project.updated_at)
+    return Project.of(view, roles.get(project.id, []))
+
+
+async def update_project(
+    body: ProjectRequest,
+    response: Response,
+    caller: CallerOf,
+    services: ServicesOf,
+    project: Annotated[ProjectIn, Depends(project_where(UPDATE))],
+    expected: Annotated[int | None, Depends(expected_state)],
+) -> None:
+    """Change what a project is set to; settings that are not named stay."""
+    if body.project_name not in (None, "", project.name):
+        raise Conflict("a project keeps its name; leave project_name out")
+    changed = await services.projects.change(project, body.settings(), by=caller.source, expected=expected)
+    set_etag(response, changed.updated_at)
+
+
+async def delete_project(
+    caller: CallerOf, services: ServicesOf, project: Annotated[ProjectIn, Depends(project_where(DELETE))]
+) -> None:
+    """Delete a project without repositories, with its settings, labels, members and robots."""
+    await services.projects.delete(project, by=caller.source)
+
+
+async def get_deletable(
+    services: ServicesOf, project: Annotated[ProjectIn, Depends(project_where(DELETE))]
+) -> Deletable:
+    """Tell whether a project can be deleted."""
+    reason = await services.projects.why_not_deletable(project)
+    return Deletable(deletable=reason is None, message=reason or "")
+
+
+def _conditions(name: str, *, public: bool | None, owner: str) -> list[Condition]:
+    found = []
+    if name:
+        found.append(Condition(field="name", match=Match.CONTAINS, values=(name,)))
+    if public is not None:
+        found.append(Condition(field="public", match=Match.EQUAL, values=(int(public),)))
+    if owner:
+        found.append(Condition(field="owner", match=Match.EQUAL, values=(owner,)))
+    return found
