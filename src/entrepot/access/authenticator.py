@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from entrepot.access.api_keys import is_key
 from entrepot.access.credentials import Basic, Bearer, parse_authorization
 from entrepot.access.errors import AccessRefused, CredentialsRefused
 from entrepot.access.model import ANONYMOUS, Principal, PrincipalKind
@@ -54,18 +55,39 @@ class TokenVerifier(Protocol):
         ...
 
 
-class CredentialAuthenticator:
-    """Believes passwords, tokens or both."""
+class KeyVerifier(Protocol):
+    """Knows whose an API key is."""
 
-    def __init__(self, *, passwords: PasswordVerifier | None = None, tokens: TokenVerifier | None = None) -> None:
+    async def by_key(self, key: str, client: str) -> Principal:
+        """Return the account that a key speaks for.
+
+        Raises:
+            CredentialsRefused: There is no such key, it has expired, or its account is closed.
+        """
+        ...
+
+
+class CredentialAuthenticator:
+    """Believes passwords, tokens and keys, or some of these."""
+
+    def __init__(
+        self,
+        *,
+        passwords: PasswordVerifier | None = None,
+        tokens: TokenVerifier | None = None,
+        keys: KeyVerifier | None = None,
+    ) -> None:
         self._passwords = passwords
         self._tokens = tokens
+        self._keys = keys
 
     async def authenticate(self, authorization: str | None, client: str, *, grace: float = 0) -> Principal:
         """See `Authenticator`; a kind of credential that is not offered counts as a wrong one."""
         match parse_authorization(authorization):
             case None:
                 return ANONYMOUS
+            case Bearer(token) if self._keys is not None and is_key(token):
+                return await self._keys.by_key(token, client)
             case Bearer(token) if self._tokens is not None:
                 return await self._tokens.verify(token, grace=grace)
             case Basic() as basic if self._passwords is not None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from entrepot.access.decide import decide, explain
+from entrepot.access.delegation import lacking
 from entrepot.access.errors import AccessRefused, ScopeInsufficient, TokenRefused
 from entrepot.access.model import (
     ANONYMOUS,
     Audience,
     Decision,
+    Grant,
     Principal,
     Target,
     scope_for,
@@ -51,6 +53,13 @@ class Authorizer:
             visibility=await self._policy.visibility(target.project, fresh=True),
             now=clock.now(),
         )
+
+    async def lacks(self, giver: Principal, gift: Grant) -> frozenset[Permission]:
+        """Return the permissions that a principal would give without having them, see `delegation`."""
+        if not await self._policy.is_current(giver, fresh=True):
+            return gift.permissions
+        rights = await self._policy.rights_of(giver, fresh=True)
+        return lacking(giver, rights, gift, visibility=await self._policy.visibility(gift.project, fresh=True))
 
     async def require(
         self,

@@ -1,14 +1,17 @@
-"""The token endpoint's use cases: who asks is proven by a password or a refresh token, or by nothing for the public."""
+"""The token endpoint's use cases.
+
+Who asks is proven by what signs in elsewhere too, by a refresh token, or by nothing for the public.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from entrepot.access.authenticator import PasswordVerifier
-from entrepot.access.credentials import Basic, Bearer, parse_authorization
+from entrepot.access.authenticator import Authenticator, PasswordVerifier
+from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
-from entrepot.access.model import ANONYMOUS, Principal
+from entrepot.access.model import Principal
 from entrepot.access.refresh import RefreshTokens
 from entrepot.access.tokens import IssuedToken, TokenService
 from entrepot.oci.scope import Scope
@@ -38,7 +41,14 @@ class Answer:
 class TokenDesk:
     """Gives out tokens for this registry."""
 
-    def __init__(self, passwords: PasswordVerifier, tokens: TokenService, refresh: RefreshTokens) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        passwords: PasswordVerifier,
+        tokens: TokenService,
+        refresh: RefreshTokens,
+    ) -> None:
+        self._authenticator = authenticator
         self._passwords = passwords
         self._tokens = tokens
         self._refresh = refresh
@@ -46,24 +56,21 @@ class TokenDesk:
     async def by_header(
         self, authorization: str | None, client: str, *, service: str, scopes: Sequence[Scope], offline: bool
     ) -> Answer:
-        """Answer a GET: with the Basic credentials of the header, or anonymously without one.
+        """Answer a GET: with the credentials of the header, or anonymously without one.
 
         Raises:
-            CredentialsRefused: Wrong name or password, or a token, which cannot ask for more tokens.
+            CredentialsRefused: Wrong name, password or key.
+            TokenRefused: A token, which cannot ask for more tokens, unless it stands for its account.
             TooManyRequests: Too many failures.
             ServiceUnknown: The token is meant for another registry.
             TooManyScopes: Nobody has signed in, and there are more than `ANONYMOUS_SCOPES`.
         """
         self._check_service(service)
-        match parse_authorization(authorization):
-            case None if len(scopes) > ANONYMOUS_SCOPES:
-                raise TooManyScopes
-            case None:
-                return await self._answer(ANONYMOUS, scopes)
-            case Bearer():
-                raise CredentialsRefused("a token cannot ask for a token; send name and password")
-            case Basic() as basic:
-                principal = await self._passwords.verify(basic, client)
+        principal = await self._authenticator.authenticate(authorization, client)
+        if principal.is_anonymous and len(scopes) > ANONYMOUS_SCOPES:
+            raise TooManyScopes
+        if principal.scopes is not None:
+            raise CredentialsRefused("a token cannot ask for a token; send name and password")
         return await self._answer(principal, scopes, offline=offline)
 
     async def by_password(

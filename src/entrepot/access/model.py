@@ -16,6 +16,8 @@ REGISTRY_TYPE = "registry"
 CATALOG_NAME = "catalog"
 REPOSITORY_TYPE = "repository"
 ANY_ACTION = ANY
+#: As the repositories of a grant: all of every project, and the projects themselves, but not the registry as a whole.
+EVERY_REPOSITORY = "**"
 
 
 #: The actions that a token may name in a scope of type `repository`.
@@ -59,6 +61,7 @@ class Principal:
     scopes: tuple[Scope, ...] | None = None
     key: int | None = None  #: row in `api_keys`, when it was a key that signed in
     limits: tuple[Grant, ...] | None = None  #: all that the key may be used for; None: whatever the account may
+    fleeting: bool = False  #: signed in with what lives for minutes: it is given nothing that lives longer
 
     @property
     def is_anonymous(self) -> bool:
@@ -75,7 +78,9 @@ class Principal:
         """Say for the audit log what signed in, where that is known."""
         if self.key is not None:
             return f"key:{self.key}"
-        return "" if self.is_anonymous else "token" if self.scopes is not None else "password"
+        if self.is_anonymous:
+            return ""
+        return "token" if self.fleeting or self.scopes is not None else "password"
 
     def with_scopes(self, scopes: Iterable[Scope]) -> Principal:
         """Return the same principal, limited to `scopes`."""
@@ -147,7 +152,7 @@ class Grant:
             return "it is for another project"
         if self.expires_at is not None and now >= self.expires_at:
             return "it has expired"
-        if self.repositories is not None and not _fits(self.repositories, target.repository):
+        if self.repositories is not None and not _fits(self.repositories, target):
             return "its pattern does not match the repository"
         if self.tags is not None and not self._reaches_tag(permission, target):
             return "its pattern does not match the tag"
@@ -168,8 +173,10 @@ class Grant:
         return f"grant {self.origin or self.id}: {what} on {', '.join(where) or 'everything'}{through}"
 
 
-def _fits(pattern: Pattern, name: RepositoryName | None) -> bool:
-    return name is not None and pattern.matches(name)
+def _fits(pattern: Pattern, target: Target) -> bool:
+    if target.repository is None:
+        return target.project is not None and pattern.text == EVERY_REPOSITORY
+    return pattern.matches(target.repository)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from entrepot.access.decide import Rights, reaches
+from entrepot.access.key_limits import limits_as_grants
 from entrepot.access.memory import Memory
 from entrepot.access.model import Audience, Grant, Principal, PrincipalKind, Visibility
 from entrepot.access.patterns import Pattern
@@ -39,8 +40,17 @@ class _Standing:
 
 
 _GONE = _Standing(epoch=-1, disabled=True, expires_at=None)
-#: The end of keys that are gone, and of those that have none.
-_GONE_KEY = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """When an API key ends (microseconds since the epoch), and all that it may be used for."""
+
+    end: int
+    limits: tuple[Grant, ...] | None
+
+
+_GONE_KEY = _Key(end=0, limits=())
 _NEVER = 2**63 - 1
 
 
@@ -62,7 +72,7 @@ class Policy:
             limit=_LIMIT, seconds=max_age, clock=clock
         )
         self._standings: Memory[int, _Standing] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
-        self._keys: Memory[int, int] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
+        self._keys: Memory[int, _Key] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
         self._visible: Memory[str, Visibility] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
 
     async def rights_of(self, principal: Principal, *, fresh: bool = False) -> Rights:
@@ -81,15 +91,18 @@ class Policy:
 
         Where a key signed in, it must still exist, too.
         """
-        if principal.id is None:
+        if principal.id is None or await self._counts(principal, principal.id, fresh=fresh):
             return True
+        return not fresh and await self._counts(principal, principal.id, fresh=True)
+
+    async def _counts(self, principal: Principal, account: int, *, fresh: bool) -> bool:
         if principal.key is not None and not await self._key_counts(principal.key, fresh=fresh):
             return False
-        standing = self._standings.find(principal.id) if self._may_remember(fresh=fresh) else None
+        standing = self._standings.find(account) if self._may_remember(fresh=fresh) else None
         if standing is None:
-            record = await principals.find_by_id(self._database, principal.id)
+            record = await principals.find_by_id(self._database, account)
             standing = _GONE if record is None else _Standing(record.epoch, record.disabled, record.expires_at)
-            self._standings.put(principal.id, standing)
+            self._standings.put(account, standing)
         return standing.allows(principal.epoch)
 
     async def visibility(self, project: str | None, *, fresh: bool = False) -> Visibility:
@@ -107,14 +120,20 @@ class Policy:
         public = await projects.public_names(self._database)
         return public if principal.is_anonymous else public + await projects.internal_names(self._database)
 
+    async def limits_of(self, key: int) -> tuple[Grant, ...] | None:
+        """Return all that an API key may be used for: nothing once it is gone; None when it has no limits."""
+        return (await self._key(key, fresh=False)).limits
+
     async def _key_counts(self, key: int, *, fresh: bool) -> bool:
         """Tell whether a key still exists and has not expired."""
-        end = self._keys.find(key) if self._may_remember(fresh=fresh) else None
-        if end is None:
-            record = await api_keys.find_by_id(self._database, key)
-            end = _end_of(record)
-            self._keys.put(key, end)
-        return clock.now() < end
+        return clock.now() < (await self._key(key, fresh=fresh)).end
+
+    async def _key(self, key: int, *, fresh: bool) -> _Key:
+        known = self._keys.find(key) if self._may_remember(fresh=fresh) else None
+        if known is None:
+            known = _key_of(await api_keys.find_by_id(self._database, key))
+            self._keys.put(key, known)
+        return known
 
     def now(self) -> Policy:
         """Return what is committed now, read once: for a request that asks for many decisions at one moment."""
@@ -162,7 +181,7 @@ def _visibility(project: projects.ProjectRecord | None) -> Visibility:
     return Visibility.INTERNAL if project.internal else Visibility.PRIVATE
 
 
-def _end_of(key: api_keys.ApiKeyRecord | None) -> int:
-    if key is None:
+def _key_of(record: api_keys.ApiKeyRecord | None) -> _Key:
+    if record is None:
         return _GONE_KEY
-    return _NEVER if key.expires_at is None else key.expires_at
+    return _Key(_NEVER if record.expires_at is None else record.expires_at, limits_as_grants(record.limits))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import replace
 
 from entrepot.access.errors import CredentialsRefused
+from entrepot.access.key_limits import limits_as_grants
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.metadata import clock, principals, refresh_tokens
+from entrepot.metadata import api_keys, clock, principals, refresh_tokens
 from entrepot.metadata.database import Database, Transaction
 
 LIFETIME = 30 * 24 * 3600
@@ -28,12 +30,12 @@ class RefreshTokens:
         self._lifetime = lifetime
 
     async def issue(self, principal: Principal, service: str) -> str | None:
-        """Make a token for the account; None for who has none.
+        """Make a token for the account; None for who has none, and for who signed in with what lives for minutes.
 
         Raises:
             CredentialsRefused: The account was disabled or changed since it signed in.
         """
-        if principal.id is None:
+        if principal.id is None or principal.fleeting:
             return None
         account = principal.id
         token = f"{_PREFIX}_{principal.epoch}_{secrets.token_urlsafe(32)}"
@@ -48,27 +50,40 @@ class RefreshTokens:
                 service=service,
                 expires_at=clock.after(self._lifetime),
                 keep=_KEEP,
+                key_id=principal.key,
             )
 
         await self._database.write(add, name="refresh token issue")
         return token
 
     async def redeem(self, token: str, service: str) -> Principal:
-        """Return the account that a token speaks for.
+        """Return the account that a token speaks for, limited as the key is that it was made with.
 
         Raises:
-            CredentialsRefused: Unknown, expired, made for another service, or its account was disabled or changed.
+            CredentialsRefused: Unknown, expired, made for another service, or its account or key was disabled, changed
+                or removed.
         """
         record = await refresh_tokens.find(self._database, _hash(token))
         if record is None or record.service != service:
             raise CredentialsRefused("the refresh token is not valid; sign in again")
-        return await self._current(self._database, record.principal_id, _epoch(token))
+        principal = await self._current(self._database, record.principal_id, _epoch(token))
+        return principal if record.key_id is None else await self._limited(principal, record.key_id)
+
+    async def _limited(self, principal: Principal, key_id: int) -> Principal:
+        key = await api_keys.find_by_id(self._database, key_id)
+        if key is None or (key.expires_at is not None and clock.now() >= key.expires_at):
+            raise CredentialsRefused("the API key behind the refresh token was removed or has expired; sign in again")
+        return replace(principal, key=key_id, limits=limits_as_grants(key.limits))
 
     async def _current(self, reader: Database | Transaction, account: int, epoch: int) -> Principal:
         found = await principals.find_by_id(reader, account)
-        if found is None or found.disabled or found.epoch != epoch:
+        if found is None or found.disabled or found.epoch != epoch or _has_ended(found):
             raise CredentialsRefused("the account was disabled or changed; sign in again")
         return Principal(kind=PrincipalKind(found.kind), name=found.name, id=found.id, epoch=found.epoch)
+
+
+def _has_ended(account: principals.PrincipalRecord) -> bool:
+    return account.expires_at is not None and clock.now() >= account.expires_at
 
 
 def _hash(token: str) -> str:

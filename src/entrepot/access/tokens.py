@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from entrepot.access.authorizer import Authorizer
@@ -222,8 +222,17 @@ class RememberedTokens:
         digest = hashlib.sha256(token.encode(errors="replace")).digest()
         known = self._known.find(digest)
         if known is None:
-            known = self._checker.check(token, grace=grace)
+            known = await self._checked(token, grace)
             self._known.put(digest, known, seconds=known.expires - self._clock())
         if not await self._policy.is_current(known.principal):
             raise TokenRefused
         return known.principal
+
+    async def _checked(self, token: str, grace: float) -> VerifiedToken:
+        """Check a token. One that a key asked for is limited as the key is: tags do not show in scopes."""
+        checked = self._checker.check(token, grace=grace)
+        principal = checked.principal
+        if principal.key is None:
+            return checked
+        limits = await self._policy.limits_of(principal.key)
+        return VerifiedToken(replace(principal, limits=limits), checked.expires)

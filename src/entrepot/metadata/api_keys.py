@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, select, update
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query
-from entrepot.metadata.tables import api_keys
+from entrepot.metadata.tables import api_keys, principals
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,18 @@ class ApiKeyRecord:
     last_used_at: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class KeyAccountRecord:
+    """The account that a key speaks for, as far as signing in needs it."""
+
+    id: int
+    kind: str
+    name: str
+    epoch: int
+    disabled: bool
+    expires_at: int | None
+
+
 _COLUMNS = (
     api_keys.c.id,
     api_keys.c.principal_id,
@@ -36,7 +48,20 @@ _COLUMNS = (
     api_keys.c.expires_at,
     api_keys.c.last_used_at,
 )
-_FIND = Query(select(*_COLUMNS).where(api_keys.c.hash == bindparam("hash")), "api_keys.find")
+_WITH_ACCOUNT = Query(
+    select(
+        *_COLUMNS,
+        principals.c.id,
+        principals.c.kind,
+        principals.c.name,
+        principals.c.epoch,
+        principals.c.disabled,
+        principals.c.expires_at,
+    )
+    .join_from(api_keys, principals, principals.c.id == api_keys.c.principal_id)
+    .where(api_keys.c.hash == bindparam("hash")),
+    "api_keys.with_account",
+)
 _FIND_BY_ID = Query(select(*_COLUMNS).where(api_keys.c.id == bindparam("id")), "api_keys.find_by_id")
 _OF = Query(
     select(*_COLUMNS).where(api_keys.c.principal_id == bindparam("principal_id")).order_by(api_keys.c.id),
@@ -61,6 +86,24 @@ _ADD = Query(
 _USED = Query(
     update(api_keys).where(api_keys.c.id == bindparam("key")).values(last_used_at=bindparam("at")), "api_keys.used"
 )
+_RENAME = Query(
+    update(api_keys)
+    .where(api_keys.c.id == bindparam("key"), api_keys.c.principal_id == bindparam("owner"))
+    .values(name=bindparam("new_name")),
+    "api_keys.rename",
+)
+_RETIRE = Query(
+    update(api_keys)
+    .where(api_keys.c.id == bindparam("key"))
+    .values(name=bindparam("new_name"), expires_at=bindparam("end")),
+    "api_keys.retire",
+)
+_REMOVE_ENDED = Query(
+    delete(api_keys).where(
+        api_keys.c.principal_id == bindparam("principal_id"), api_keys.c.expires_at <= bindparam("ended")
+    ),
+    "api_keys.remove_ended",
+)
 _REMOVE = Query(
     delete(api_keys).where(api_keys.c.id == bindparam("id"), api_keys.c.principal_id == bindparam("principal_id")),
     "api_keys.remove",
@@ -72,10 +115,14 @@ def _record(row: Row) -> ApiKeyRecord:
     return ApiKeyRecord(*row)
 
 
-async def find(reader: Reader, hashed: str) -> ApiKeyRecord | None:
-    """Return the key with this hash, if there is one."""
-    row = await reader.one(_FIND, hash=hashed)
-    return None if row is None else _record(row)
+async def find_with_account(reader: Reader, hashed: str) -> tuple[ApiKeyRecord, KeyAccountRecord] | None:
+    """Return the key with this hash and whose it is, if there is one."""
+    row = await reader.one(_WITH_ACCOUNT, hash=hashed)
+    if row is None:
+        return None
+    count = len(_COLUMNS)
+    account = row[count:]
+    return _record(row[:count]), KeyAccountRecord(*account[:4], bool(account[4]), account[5])
 
 
 async def find_by_id(reader: Reader, key_id: int) -> ApiKeyRecord | None:
@@ -121,6 +168,25 @@ async def add(
 async def note_use(tx: Transaction, key_id: int, at: int) -> None:
     """Note when a key was last used."""
     await tx.execute(_USED, key=key_id, at=at)
+
+
+async def rename(tx: Transaction, principal_id: int, key_id: int, name: str) -> bool:
+    """Give one key of an account another name; False when the account has none of this id.
+
+    Raises:
+        ConstraintViolated: The account has a key of this name.
+    """
+    return await tx.execute(_RENAME, key=key_id, owner=principal_id, new_name=name) == 1
+
+
+async def retire(tx: Transaction, key_id: int, *, name: str, expires_at: int) -> None:
+    """Let a key end soon and make its name free, for the one that takes its place."""
+    await tx.execute(_RETIRE, key=key_id, new_name=name, end=expires_at)
+
+
+async def remove_ended(tx: Transaction, principal_id: int, before: int) -> None:
+    """Remove the keys of an account that ended before a moment."""
+    await tx.execute(_REMOVE_ENDED, principal_id=principal_id, ended=before)
 
 
 async def remove(tx: Transaction, principal_id: int, key_id: int) -> bool:

@@ -82,6 +82,16 @@ _BUMP = Query(
     .values(epoch=principals.c.epoch + 1, updated_at=bindparam("at")),
     "principals.bump",
 )
+_TOUCH = Query(
+    update(principals).where(principals.c.id == bindparam("principal")).values(updated_at=bindparam("at")),
+    "principals.touch",
+)
+_RENAME = Query(
+    update(principals)
+    .where(principals.c.id == bindparam("principal"))
+    .values(name=bindparam("new_name"), updated_at=bindparam("at")),
+    "principals.rename",
+)
 _REMOVE = Query(delete(principals).where(principals.c.id == bindparam("id")), "principals.remove")
 _SET_DISABLED = Query(
     update(principals)
@@ -116,8 +126,8 @@ async def create(tx: Transaction, kind: str, name: str, *, secret: str | None) -
     return added == 1
 
 
-async def set_secret(tx: Transaction, principal_id: int, secret: str) -> None:
-    """Give an account a new secret, and end everything that the old one opened."""
+async def set_secret(tx: Transaction, principal_id: int, secret: str | None) -> None:
+    """Give an account a new secret, or none, and end everything that the old one opened."""
     await tx.execute(_SET_SECRET, principal=principal_id, new_secret=secret, at=clock.now())
     await refresh_tokens.remove_of(tx, principal_id)
 
@@ -137,6 +147,20 @@ async def end_sign_ins(tx: Transaction, principal_id: int) -> None:
     """End everything that was opened with an account's credentials, which stay as they are."""
     await tx.execute(_BUMP, principal=principal_id, at=clock.now())
     await refresh_tokens.remove_of(tx, principal_id)
+
+
+async def touch(tx: Transaction, principal_id: int) -> None:
+    """Note that something about an account was changed."""
+    await tx.execute(_TOUCH, principal=principal_id, at=clock.now())
+
+
+async def rename(tx: Transaction, principal_id: int, name: str) -> None:
+    """Give an account another name.
+
+    Raises:
+        ConstraintViolated: There is one of this kind and name.
+    """
+    await tx.execute(_RENAME, principal=principal_id, new_name=name, at=clock.now())
 
 
 async def remove(tx: Transaction, principal_id: int) -> bool:

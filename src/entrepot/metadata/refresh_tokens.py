@@ -20,6 +20,7 @@ class RefreshTokenRecord:
     subject: str
     service: str
     expires_at: int
+    key_id: int | None  #: the API key that it was made with, if it was one
 
 
 _FIND = Query(
@@ -28,6 +29,7 @@ _FIND = Query(
         refresh_tokens.c.subject,
         refresh_tokens.c.service,
         refresh_tokens.c.expires_at,
+        refresh_tokens.c.key_id,
     ).where(refresh_tokens.c.token_hash == bindparam("token_hash"), refresh_tokens.c.expires_at > bindparam("at")),
     "refresh_tokens.find",
 )
@@ -40,6 +42,7 @@ _ADD = Query(
         scopes=bindparam("scopes"),
         created_at=bindparam("created_at"),
         expires_at=bindparam("expires_at"),
+        key_id=bindparam("key_id"),
     ),
     "refresh_tokens.add",
 )
@@ -73,7 +76,15 @@ async def find(reader: Reader, token_hash: str) -> RefreshTokenRecord | None:
 
 
 async def add(
-    tx: Transaction, token_hash: str, *, principal_id: int, subject: str, service: str, expires_at: int, keep: int
+    tx: Transaction,
+    token_hash: str,
+    *,
+    principal_id: int,
+    subject: str,
+    service: str,
+    expires_at: int,
+    keep: int,
+    key_id: int | None = None,
 ) -> None:
     """Add a token; expired ones go, and of the account's others all but the `keep` newest."""
     await tx.execute(_REMOVE_EXPIRED, at=clock.now())
@@ -86,6 +97,7 @@ async def add(
         scopes="",
         created_at=clock.now(),
         expires_at=expires_at,
+        key_id=key_id,
     )
     await tx.execute(_REMOVE_OLDEST, principal_id=principal_id, keep=keep)
 

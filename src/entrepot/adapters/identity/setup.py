@@ -13,7 +13,7 @@ instant; `build_access` builds what each web process needs. Four worlds:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +29,15 @@ from entrepot.access.challenge import BasicChallenge, BearerChallenge, Challenge
 from entrepot.access.compatibility import ensure_compatibility
 from entrepot.access.errors import SetupError
 from entrepot.access.issuing import TokenDesk
+from entrepot.access.key_sign_in import KeySignIn
+from entrepot.access.key_uses import KeyUses
 from entrepot.access.keys import load_or_create
 from entrepot.access.model import Audience
 from entrepot.access.passwords import GuardedPasswords
 from entrepot.access.policy import Policy
 from entrepot.access.refresh import RefreshTokens
 from entrepot.access.roles import ensure_roles
+from entrepot.access.sign_in import Chain
 from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
 from entrepot.adapters.identity import htpasswd
@@ -55,6 +58,7 @@ class Access:
     policy: Policy
     challenge: Challenge
     desk: TokenDesk | None = None  #: the token endpoint; None where another service has it
+    background: Sequence[Callable[[], Awaitable[None]]] = ()  #: what runs beside the requests, until it is cancelled
 
 
 async def prepare_access(config: Config, database: Database, environ: Mapping[str, str]) -> list[str]:
@@ -115,17 +119,24 @@ def _with_accounts(config: Config, database: Database, policy: Policy) -> Access
     wanted = config.access.token
     keys = load_or_create(_keys_folder(config), wanted.algorithm)
     authorizer = Authorizer(policy)
-    passwords = GuardedPasswords(LocalAccounts(database), Throttle())
+    uses = KeyUses(database)
+    keys_of_accounts = KeySignIn(database, policy, uses)
+    passwords = Chain([keys_of_accounts], GuardedPasswords(LocalAccounts(database), Throttle()))
     checker = OwnTokenChecker(keys, issuer=wanted.issuer, service=wanted.service)
     service = TokenService(
         keys, authorizer, issuer=wanted.issuer, service=wanted.service, lifetime=int(wanted.expiration)
     )
+    authenticator = CredentialAuthenticator(
+        passwords=passwords, tokens=RememberedTokens(checker, policy), keys=keys_of_accounts
+    )
+    refresh = RefreshTokens(database, lifetime=wanted.refreshexpiration)
     return Access(
-        authenticator=CredentialAuthenticator(passwords=passwords, tokens=RememberedTokens(checker, policy)),
+        authenticator=authenticator,
         authorizer=authorizer,
         policy=policy,
         challenge=BearerChallenge(service=wanted.service),
-        desk=TokenDesk(passwords, service, RefreshTokens(database, lifetime=wanted.refreshexpiration)),
+        desk=TokenDesk(authenticator, passwords, service, refresh),
+        background=(uses.run,),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from entrepot.access.challenge import TOKEN_PATH
 from entrepot.access.credentials import Basic
-from entrepot.access.errors import CredentialsRefused
+from entrepot.access.errors import AccessRefused
 from entrepot.access.issuing import ANONYMOUS_SCOPES, Answer, ServiceUnknown, TokenDesk, TooManyScopes
 from entrepot.oci.errors import ErrorCode, RequestTimeout
 from entrepot.oci.scope import format_scopes
@@ -55,7 +55,7 @@ class TokenEndpoint:
                 scopes=wanted.scopes,
                 offline=wanted.offline,
             )
-        except CredentialsRefused as refused:
+        except AccessRefused as refused:
             return _refused(refused)
         except ServiceUnknown:
             return _service_unknown()
@@ -72,7 +72,7 @@ class TokenEndpoint:
             answer = await self._by_form(form, request.client)
         except FormInvalid as invalid:
             return _bad_request("invalid_request", str(invalid))
-        except CredentialsRefused as refused:
+        except AccessRefused as refused:
             return _refused(refused)
         except ServiceUnknown:
             return _service_unknown()
@@ -116,7 +116,7 @@ def _document(answer: Answer) -> dict[str, Any]:
     return document
 
 
-def _refused(refused: CredentialsRefused) -> Response:
+def _refused(refused: AccessRefused) -> Response:
     body = {"errors": [{"code": refused.code.value, "message": refused.message}]}
     return json_response(HTTPStatus.UNAUTHORIZED, body, (_BASIC, _NO_STORE))
 

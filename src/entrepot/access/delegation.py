@@ -1,0 +1,71 @@
+"""Nobody gives what they do not have: which part of a gift its giver lacks.
+
+The giver must have each permission on the whole of what the gift covers, for at least as long. Whether one pattern lies
+within another is not decided in general: an equal pattern does, and a plain name does where it fits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from entrepot.access.decide import Rights
+from entrepot.access.model import EVERY_REPOSITORY, Grant, Principal, Visibility
+from entrepot.access.patterns import Pattern
+from entrepot.access.permissions import READING, Permission, within_project
+
+_WILDCARD = re.compile(r"[*?\[{]")
+
+
+def lacking(
+    giver: Principal, rights: Rights, gift: Grant, *, visibility: Visibility = Visibility.PRIVATE
+) -> frozenset[Permission]:
+    """Return the permissions of `gift` that the giver does not have to give.
+
+    Args:
+        giver: Who gives; a token, which is good for one thing, gives nothing.
+        rights: What reaches the giver.
+        gift: What would be given, with the end of the one who receives it.
+        visibility: Who may read the gift's project without a grant.
+    """
+    wanted = gift.permissions if _is_boundless(gift) else gift.permissions & within_project()
+    if giver.scopes is not None:
+        return wanted
+    missing = wanted - _given(rights.all(), gift)
+    if visibility is not Visibility.PRIVATE and gift.project is not None:
+        missing -= READING
+    if giver.limits is not None:
+        missing |= wanted - _given(giver.limits, gift)
+    return missing
+
+
+def covers(grant: Grant, gift: Grant) -> bool:
+    """Tell whether a grant reaches everything that a gift reaches, for as long."""
+    if grant.project is not None and grant.project != gift.project:
+        return False
+    if grant.expires_at is not None and (gift.expires_at is None or gift.expires_at > grant.expires_at):
+        return False
+    return _covers_repositories(grant.repositories, gift) and _within(gift.tags, grant.tags)
+
+
+def _given(grants: Iterable[Grant], gift: Grant) -> frozenset[Permission]:
+    return frozenset[Permission]().union(*(grant.permissions for grant in grants if covers(grant, gift)))
+
+
+def _covers_repositories(pattern: Pattern | None, gift: Grant) -> bool:
+    if pattern is not None and pattern.text == EVERY_REPOSITORY:
+        return not _is_boundless(gift)
+    return _within(gift.repositories, pattern)
+
+
+def _is_boundless(gift: Grant) -> bool:
+    """Tell whether a gift reaches the registry as a whole."""
+    return gift.project is None and gift.repositories is None
+
+
+def _within(narrow: Pattern | None, wide: Pattern | None) -> bool:
+    if wide is None or narrow == wide:
+        return True
+    if narrow is None or _WILDCARD.search(narrow.text):
+        return False
+    return wide.matches(narrow.text)

@@ -1,0 +1,35 @@
+"""Nobody gives what they do not have: asked before rights, keys or secrets are handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from entrepot.access.authorizer import Authorizer
+from entrepot.access.faults import Forbidden
+from entrepot.access.model import Grant, Principal
+
+_SHOWN = 5
+
+
+async def require_to_have(authorizer: Authorizer, giver: Principal, gifts: Iterable[Grant]) -> None:
+    """Go on only if the giver has everything that is given, on the whole of what each gift covers, for as long.
+
+    Raises:
+        Forbidden: Something is missing; the message names it.
+    """
+    asked = authorizer.now()
+    for gift in gifts:
+        missing = sorted(await asked.lacks(giver, gift))
+        if missing:
+            more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+            raise Forbidden(
+                f"you cannot give what you do not have: {', '.join(missing[:_SHOWN])}{more} on {_place(gift)}"
+                + ("" if gift.expires_at else ", without an end")
+            )
+
+
+def _place(gift: Grant) -> str:
+    where = [f"project {gift.project}"] if gift.project is not None else []
+    where += [f"repositories {gift.repositories.text}"] if gift.repositories is not None else []
+    where += [f"tags {gift.tags.text}"] if gift.tags is not None else []
+    return ", ".join(where) or "the registry"
