@@ -17,7 +17,7 @@ from entrepot.access.admin import set_password
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.measured import MeasuredBlobStore
 from entrepot.adapters.identity.accounts import hash_password
-from entrepot.adapters.identity.setup import Access, build_access, prepare_access
+from entrepot.adapters.identity.setup import Access, build_access, head_signer, prepare_access
 from entrepot.adoption.gate import FolderGate
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.leftovers import Leftovers
@@ -26,8 +26,12 @@ from entrepot.adoption.report import ReportFile
 from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import prepare
 from entrepot.adoption.tree import Tree
+from entrepot.audit.forwarding import Forwarder, Receiver
+from entrepot.audit.retention import Retention
+from entrepot.audit.sealing import Sealer
 from entrepot.config import Config
 from entrepot.jobs.adoption import FolderAdoption
+from entrepot.jobs.auditing import Auditing, AuditRetention
 from entrepot.jobs.model import Job
 from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.jobs.upload_purging import UploadPurging
@@ -50,6 +54,8 @@ from entrepot.web.from_config import web_settings
 from entrepot.web.proxies import Proxies
 from entrepot.web.services import Services
 from entrepot.web.token.endpoint import token_routes
+
+_HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +178,18 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
             dry_run=purging.dryrun,
         )
         found.append(Job(name="upload-purging", run=purge.run, interval=purging.interval))
+    return found + audit_jobs(parts)
+
+
+def audit_jobs(parts: Embedded) -> list[Job]:
+    """List what is done for the audit log beside the requests that write it."""
+    audit, metadata = parts.config.audit, parts.stores.metadata
+    sealer = Sealer(metadata, head_signer(parts.config))
+    forwarder = Forwarder(metadata, Receiver(audit.syslog)) if audit.syslog else None
+    found = [Job(name="audit", run=Auditing(sealer, forwarder).run)]
+    if audit.retention:
+        shorten = AuditRetention(Retention(metadata, audit.retention))
+        found.append(Job(name="audit-retention", run=shorten.run, interval=_HOUR))
     return found
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, update
 
 from entrepot.audit import chain
 from entrepot.audit.export import Format, export
-from entrepot.audit.forwarding import Forwarder, Target
+from entrepot.audit.forwarding import Forwarder, Receiver
 from entrepot.audit.retention import Retention
 from entrepot.audit.sealing import ANCHOR, CHECKPOINT, HEAD, Sealer
 from entrepot.audit.sign_ins import WINDOW, SignInLog
@@ -23,13 +23,15 @@ from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.ddl import create_all
 from entrepot.metadata.events import Source
 from entrepot.metadata.query import Query, RawQuery
-from entrepot.metadata.tables import metadata
 from entrepot.metadata.tables import events as table
+from entrepot.metadata.tables import metadata
 
 ALICE = Source(name="alice", address="192.0.2.7", credential="password", request="r1")
 BOB = Source(name="bob", address="192.0.2.8")
 _SET = {
-    name: Query(update(table).where(table.c.id == bindparam("event")).values({name: bindparam("value")}), f"test.{name}")
+    name: Query(
+        update(table).where(table.c.id == bindparam("event")).values({name: bindparam("value")}), f"test.{name}"
+    )
     for name in ("actor", "detail", "sequence", "at", "result")
 }
 Write = Callable[..., Awaitable[None]]
@@ -276,11 +278,11 @@ async def test_forwarding_goes_on_where_it_stopped(rows: Database, write: Write,
     received: list[bytes] = []
     await write(tag="one", repository="team/app")
     await sealer(rows).run_once()
-    away = Forwarder(rows, Target("tcp://127.0.0.1:9"))
+    away = Forwarder(rows, Receiver("tcp://127.0.0.1:9"))
     with pytest.raises(OSError, match="refused|111|Connect"):
         await away.run_once()
-    port, close = await receiver(scheme, received)
-    forwarder = Forwarder(rows, Target(f"{scheme}://127.0.0.1:{port}"))
+    port, close = await listen(scheme, received)
+    forwarder = Forwarder(rows, Receiver(f"{scheme}://127.0.0.1:{port}"))
     assert await forwarder.run_once() == 1
     await write(tag="two", repository="team/app", result=events.FAILURE)
     await sealer(rows).run_once()
@@ -297,7 +299,7 @@ async def test_forwarding_goes_on_where_it_stopped(rows: Database, write: Write,
     assert "<108>1 " in text
 
 
-async def receiver(scheme: str, received: list[bytes]) -> tuple[int, Callable[[], None]]:
+async def listen(scheme: str, received: list[bytes]) -> tuple[int, Callable[[], None]]:
     """Listen as a syslog receiver would; return the port and how to stop."""
     if scheme == "tcp":
 

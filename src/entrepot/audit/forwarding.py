@@ -30,7 +30,7 @@ _MOST_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Receiver:
     """A syslog receiver: `udp://host:514`, `tcp://host:601` or `unix:///dev/log`."""
 
     url: str
@@ -57,7 +57,7 @@ class Forwarder:
     """Sends what was sealed since."""
 
     metadata: Database
-    target: Target
+    receiver: Receiver
 
     async def run_once(self) -> int:
         """Send every sealed event that was not sent yet; return how many.
@@ -79,7 +79,7 @@ class Forwarder:
         await self.metadata.write(lambda tx: settings.put(tx, _CURSOR, place), name="audit forward")
 
     async def _send(self, messages: list[bytes]) -> None:
-        if self.target.scheme == "tcp":
+        if self.receiver.scheme == "tcp":
             await self._send_stream(messages)
             return
         loop = asyncio.get_running_loop()
@@ -91,14 +91,14 @@ class Forwarder:
                 await loop.sock_sendall(sender, each)
 
     async def _datagram_address(self) -> tuple[socket.AddressFamily, tuple[str, int] | str]:
-        if self.target.scheme == "unix":
-            return socket.AF_UNIX, self.target.path
-        host, port = self.target.address
+        if self.receiver.scheme == "unix":
+            return socket.AF_UNIX, self.receiver.path
+        host, port = self.receiver.address
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         return found[0][0], (str(found[0][4][0]), port)
 
     async def _send_stream(self, messages: list[bytes]) -> None:
-        _, writer = await asyncio.open_connection(*self.target.address)
+        _, writer = await asyncio.open_connection(*self.receiver.address)
         try:
             for each in messages:
                 writer.write(f"{len(each)} ".encode() + each)
