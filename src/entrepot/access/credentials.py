@@ -11,10 +11,11 @@ from entrepot.access.errors import CredentialsRefused
 
 @dataclass(frozen=True, slots=True)
 class Basic:
-    """A user name and a password; the password never shows in a repr."""
+    """A user name and a password, and the one-time code of a form that asks for one; neither shows in a repr."""
 
     username: str
     password: str = field(repr=False)
+    one_time: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

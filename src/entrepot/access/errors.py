@@ -3,6 +3,7 @@
 oci.errors.Unauthorized
  └── AccessRefused            nobody signed in, and not everybody may
       ├── CredentialsRefused  wrong name or password, or a header that cannot be read
+      │    └── OneTimeCodeNeeded  the password is right, and does not suffice
       ├── TokenRefused        error="invalid_token"
       └── ScopeInsufficient   error="insufficient_scope"
 SetupError                    the registry cannot start like this
@@ -37,6 +38,10 @@ class AccessRefused(Unauthorized):
 
 class CredentialsRefused(AccessRefused):
     """The user name or the password is wrong."""
+
+
+class OneTimeCodeNeeded(CredentialsRefused):
+    """This account needs a one-time code beside the password; programs sign in with an API key."""
 
 
 class TokenRefused(AccessRefused):

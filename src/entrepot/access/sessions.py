@@ -160,12 +160,13 @@ class Sessions:
         return NewSession(cookie=new, csrf=csrf, expires_in=left // clock.MICROSECONDS)
 
     async def close(self, cookie: str, by: Source) -> Session | None:
-        """End the session of a cookie; return what it was, unless it had ended already."""
+        """End the session of a cookie; return what it was, unless it had ended already. `by` may leave out the name."""
         session = await self.authenticate(cookie)
         if session is None:
             return None
         await self._work.write(lambda tx: sessions_web.remove(tx, _hash(cookie)), name="end session")
-        await self._record(session.principal.name, session.id, by)
+        name = session.principal.name
+        await self._record(name, session.id, replace(by, name=by.name or name))
         return session
 
     async def list(self, principal: Principal, *, current: str = "") -> Sequence[SessionInfo]:

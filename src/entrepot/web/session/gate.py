@@ -1,0 +1,71 @@
+"""Whose session a request belongs to, once it is clear that no other site made the browser send it."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+
+from entrepot.access.sessions import NewSession, Session, Sessions
+from entrepot.web.http import Header, Request
+from entrepot.web.proxies import Proxies
+from entrepot.web.session.cookies import SessionCookies
+from entrepot.web.session.errors import ForeignRequest
+from entrepot.web.session.origin import check_origin
+
+#: The session's token for requests that change something: in each of our answers, and wanted in such a request.
+#: The name is Harbor's, so that clients written for it work.
+CSRF_HEADER: Final = b"x-harbor-csrf-token"
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class SessionGate:
+    """Reads sessions, and hands out their cookies."""
+
+    def __init__(self, sessions: Sessions, proxies: Proxies, *, plain_http: bool = False) -> None:
+        self.sessions = sessions
+        self.cookies = SessionCookies(proxies, plain_http=plain_http)
+        self._proxies = proxies
+
+    async def authenticate(self, request: Request) -> Session | None:
+        """Return the session of the request's cookie; None without one that counts.
+
+        The answer will carry the session's token. Credentials in the Authorization header come first: ask only where
+        there are none.
+
+        Raises:
+            ForeignRequest: The request would change something, and lacks the token or comes from another site.
+        """
+        cookie = self.cookies.read(request)
+        session = await self.sessions.authenticate(cookie) if cookie else None
+        if session is None:
+            return None
+        request.add_header(CSRF_HEADER, session.csrf.encode())
+        if request.method not in _SAFE:
+            check_origin(request, self._proxies)
+            _check_token(request, session)
+        request.user = session.principal.name
+        return session
+
+    def check_origin(self, request: Request) -> None:
+        """Go on unless a page of another site made the browser send this, whatever the method.
+
+        Raises:
+            ForeignRequest: One did.
+        """
+        check_origin(request, self._proxies)
+
+    def hand_out(self, request: Request, opened: NewSession) -> tuple[Header, ...]:
+        """Return the headers that give a new session to the browser."""
+        return (
+            self.cookies.set(request, opened.cookie, opened.expires_in),
+            (CSRF_HEADER, opened.csrf.encode()),
+        )
+
+
+def _check_token(request: Request, session: Session) -> None:
+    given = request.header_values(CSRF_HEADER)
+    if len(given) != 1 or not hmac.compare_digest(given[0].encode(), session.csrf.encode()):
+        raise ForeignRequest(
+            f"a request with a session's cookie that changes something needs the header "
+            f"{CSRF_HEADER.decode().title()}, with the value that a GET answers"
+        )
