@@ -22,6 +22,7 @@ from entrepot.access.authenticator import (
     Authenticator,
     CredentialAuthenticator,
     OpenAuthenticator,
+    PasswordVerifier,
     SillyAuthenticator,
 )
 from entrepot.access.authorizer import Authorizer
@@ -29,6 +30,7 @@ from entrepot.access.challenge import BasicChallenge, BearerChallenge, Challenge
 from entrepot.access.compatibility import ensure_compatibility
 from entrepot.access.errors import SetupError
 from entrepot.access.issuing import TokenDesk
+from entrepot.access.jwt import sign
 from entrepot.access.key_sign_in import KeySignIn
 from entrepot.access.key_uses import KeyUses
 from entrepot.access.keys import load_or_create
@@ -44,6 +46,7 @@ from entrepot.adapters.identity import htpasswd
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
 from entrepot.adapters.identity.foreign_tokens import ForeignTokens
 from entrepot.adapters.identity.trusted_keys import load_trusted_keys
+from entrepot.audit.sign_ins import RecordedPasswords, SignInLog
 from entrepot.config.schema.auth import Htpasswd, Silly, TokenAuth
 from entrepot.config.schema.config import Config
 from entrepot.metadata.database import Database
@@ -58,6 +61,7 @@ class Access:
     policy: Policy
     challenge: Challenge
     desk: TokenDesk | None = None  #: the token endpoint; None where another service has it
+    people: PasswordVerifier | None = None  #: who may sign in with a browser; None where there are no accounts
     background: Sequence[Callable[[], Awaitable[None]]] = ()  #: what runs beside the requests, until it is cancelled
 
 
@@ -91,7 +95,7 @@ def build_access(config: Config, database: Database) -> Access:
     policy = Policy(database)
     auth = config.auth
     if auth.htpasswd is not None:
-        return _with_htpasswd(auth.htpasswd, policy)
+        return _with_htpasswd(auth.htpasswd, database, policy)
     if auth.token is not None:
         return _with_foreign_tokens(auth.token, policy)
     if auth.silly is not None:
@@ -99,6 +103,12 @@ def build_access(config: Config, database: Database) -> Access:
     if config.open_registry:
         return _open(policy)
     return _with_accounts(config, database, policy)
+
+
+def head_signer(config: Config) -> Callable[[str], str]:
+    """Return what signs the head of the audit log: with the key that signs tokens."""
+    key = load_or_create(_keys_folder(config), config.access.token.algorithm).current
+    return lambda head: sign({"head": head}, key.key, key.id, key.algorithm)
 
 
 def _audience(config: Config) -> Audience | None:
@@ -121,7 +131,9 @@ def _with_accounts(config: Config, database: Database, policy: Policy) -> Access
     authorizer = Authorizer(policy)
     uses = KeyUses(database)
     keys_of_accounts = KeySignIn(database, policy, uses)
-    passwords = Chain([keys_of_accounts], GuardedPasswords(LocalAccounts(database), Throttle()))
+    sign_ins = SignInLog(database)
+    ways = Chain([keys_of_accounts], GuardedPasswords(LocalAccounts(database), Throttle()))
+    passwords = RecordedPasswords(ways, sign_ins)
     checker = OwnTokenChecker(keys, issuer=wanted.issuer, service=wanted.service)
     service = TokenService(
         keys, authorizer, issuer=wanted.issuer, service=wanted.service, lifetime=int(wanted.expiration)
@@ -136,17 +148,20 @@ def _with_accounts(config: Config, database: Database, policy: Policy) -> Access
         policy=policy,
         challenge=BearerChallenge(service=wanted.service),
         desk=TokenDesk(authenticator, passwords, service, refresh),
-        background=(uses.run,),
+        people=passwords,
+        background=(uses.run, sign_ins.run),
     )
 
 
-def _with_htpasswd(section: Htpasswd, policy: Policy) -> Access:
-    passwords = GuardedPasswords(htpasswd.HtpasswdFile(Path(section.path)), Throttle())
+def _with_htpasswd(section: Htpasswd, database: Database, policy: Policy) -> Access:
+    sign_ins = SignInLog(database)
+    passwords = RecordedPasswords(GuardedPasswords(htpasswd.HtpasswdFile(Path(section.path)), Throttle()), sign_ins)
     return Access(
         authenticator=CredentialAuthenticator(passwords=passwords),
         authorizer=Authorizer(policy),
         policy=policy,
         challenge=BasicChallenge(section.realm),
+        background=(sign_ins.run,),
     )
 
 
