@@ -9,6 +9,12 @@ from entrepot.metadata.query import Query
 from entrepot.metadata.tables import settings
 
 _FIND = Query(select(settings.c.value).where(settings.c.key == bindparam("key")), "settings.find")
+_BEGINNING = Query(
+    select(settings.c.key, settings.c.value).where(
+        settings.c.key >= bindparam("first"), settings.c.key < bindparam("behind")
+    ),
+    "settings.beginning_with",
+)
 _DELETE = Query(delete(settings).where(settings.c.key == bindparam("key")), "settings.delete")
 _PUT = Query(
     lambda d: (
@@ -22,6 +28,12 @@ async def find(reader: Reader, key: str) -> str | None:
     """Return the value stored under `key`."""
     row = await reader.one(_FIND, key=key)
     return None if row is None else str(row[0])
+
+
+async def beginning_with(reader: Reader, prefix: str) -> dict[str, str]:
+    """Return all values whose keys begin with `prefix`, by their keys."""
+    behind = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    return {row[0]: row[1] for row in await reader.all(_BEGINNING, first=prefix, behind=behind)}
 
 
 async def put(tx: Transaction, key: str, value: str) -> None:
