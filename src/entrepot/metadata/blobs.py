@@ -77,6 +77,7 @@ _FIND_MANY = Query(select(*_COLUMNS).where(in_list(blobs.c.digest, "digests")).w
 _FIND_IN = Query(
     _HELD.where(repositories.c.name == bindparam("repository"), blobs.c.digest == bindparam("digest"), _READABLE),
     "blobs.find_in",
+    recalled=True,
 )
 #: Found by digest, then asked whether the repository has them: a repository may have very many others.
 _IN_REPOSITORY = exists(

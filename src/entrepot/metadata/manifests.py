@@ -41,6 +41,7 @@ _BY_TAG = Query(
     .join(manifests, _M.id == tags.c.manifest_id)
     .where(repositories.c.name == bindparam("repository"), tags.c.name == bindparam("tag")),
     "manifests.by_tag",
+    recalled=True,
 )
 _BY_DIGEST = Query(
     select(*_COLUMNS)
@@ -48,6 +49,7 @@ _BY_DIGEST = Query(
     .join(manifests, _M.repository_id == repositories.c.id)
     .where(repositories.c.name == bindparam("repository"), _M.digest == bindparam("digest")),
     "manifests.by_digest",
+    recalled=True,
 )
 _LOCKED = Query(
     select(*_COLUMNS)

@@ -102,12 +102,19 @@ def _as_list(value: object) -> list[object]:
 
 
 class Query:
-    """A statement, the same for both databases."""
+    """A statement, the same for both databases.
 
-    __slots__ = ("_compile", "_compiled", "name")
+    `recalled` marks one that finds one row by its keys on every pull, always asked with its parameters in the same
+    order: its answer may be remembered for as long as nothing is committed.
+    """
 
-    def __init__(self, build: Callable[[Dialect], Executable] | Executable, name: str = "") -> None:
+    __slots__ = ("_compile", "_compiled", "name", "recalled")
+
+    def __init__(
+        self, build: Callable[[Dialect], Executable] | Executable, name: str = "", *, recalled: bool = False
+    ) -> None:
         self.name = name
+        self.recalled = recalled
         self._compile: Callable[[Dialect], Compiled] = partial(_from_core, name, build)
         self._compiled: dict[str, Compiled] = {}
 
@@ -131,6 +138,7 @@ class RawQuery(Query):
         none: frozenset[str] = frozenset()
         given = Compiled(name, text, (), {}, none, none, plain=True)
         self.name = name
+        self.recalled = False
         self._compile = lambda _dialect: given
         self._compiled = {}
 

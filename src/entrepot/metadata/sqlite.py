@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.errors import DatabaseError, DatabaseUnavailable
 from entrepot.metadata.query import Query
 from entrepot.metadata.sqlite_connection import Durability, connect_reader, connect_writer, translate
+from entrepot.metadata.sqlite_recall import Recall
 from entrepot.metadata.sqlite_writer import Job, Writer
 
 #: How long a caller waits for its transaction to begin. Only a stopped process or a dying disk takes as long.
@@ -50,6 +51,7 @@ class SqliteDatabase:
         self.path = path
         self._asked = 0
         self._closed = False
+        self._recall = Recall(path)
         with ExitStack() as stack:
             writing = stack.enter_context(closing(connect_writer(path, durability)))
             self._reading = stack.enter_context(closing(connect_reader(path)))
@@ -63,6 +65,17 @@ class SqliteDatabase:
         return replace(done, statements=done.statements + self._asked)
 
     async def one(self, query: Query, **parameters: object) -> Row | None:
+        if not query.recalled:
+            return self._one(query, parameters)
+        key = (query.name, *parameters.values())
+        row = self._recall.find(key)
+        if row is None:
+            row = self._one(query, parameters)
+            if row is not None:
+                self._recall.keep(key, row)
+        return row
+
+    def _one(self, query: Query, parameters: Mapping[str, object]) -> Row | None:
         compiled = query.compiled(SQLITE)
         self._asked += 1
         try:
@@ -97,6 +110,7 @@ class SqliteDatabase:
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
+            self._recall.close()
             # The reader goes first, so that the writer is the last and folds the log into the database file.
             self._reading.close()
             await asyncio.to_thread(self._writer.stop)
