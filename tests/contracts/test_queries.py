@@ -43,7 +43,7 @@ SMALL = {
     "outbox._BACKLOG": "a metric; the outbox holds what is not yet done",
     **{
         f"audit_log.{name}": "looks through a window that was found by key"
-        for name in ("_PAGE", "_PAGE_OF_PROJECT", "_PAGE_OF_ACTOR", "_LAST", "_LAST_OF_PROJECT", "_LAST_OF_ACTOR")
+        for name in (kind + of for kind in ("_PAGE", "_COUNT", "_LAST") for of in ("", "_OF_PROJECT", "_OF_ACTOR"))
     },
     "audit_log._UNSEALED": "an index of what waits for the sealer",
     "sessions._OPEN": "stops at the most sessions that there may be",
@@ -55,6 +55,7 @@ WHOLE_REPOSITORY = {
     "contents._BLOBS",
     "catalog._ALL",
     "catalog._OF_PROJECTS",
+    "repository_lists._ONE",  # its newest manifest only
 }
 
 

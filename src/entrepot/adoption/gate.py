@@ -41,7 +41,7 @@ class FolderGate:
 
     async def ensure(self, name: RepositoryName, wanted: Wanted | None = None) -> bool:
         """Adopt what is wanted of a repository that is still to be adopted; requests for the same share the work."""
-        if await self._is_complete() or not await self._is_pending(name):
+        if await self.is_complete() or not await self._is_pending(name):
             return False
         if wanted is None:
             await self._together(name, lambda: self._adopt(name))
@@ -52,13 +52,13 @@ class FolderGate:
     async def names_known(self) -> None:
         """Wait, bounded, until the names of all repositories are in the metadata."""
         deadline = asyncio.get_running_loop().time() + self._patience
-        while not await self._is_complete() and await state.find(self._intake.metadata) is AdoptionState.LISTING:
+        while not await self.is_complete() and await state.find(self._intake.metadata) is AdoptionState.LISTING:
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable(5, "The folder's repositories are still being listed; try again in a moment.")
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _is_complete(self) -> bool:
-        """Once complete, always complete: then a request costs nothing here."""
+    async def is_complete(self) -> bool:
+        """Tell whether nothing is left to adopt. Once complete, always complete: then a request costs nothing here."""
         if not self._complete:
             self._complete = await state.find(self._intake.metadata) in (AdoptionState.COMPLETE, None)
         return self._complete

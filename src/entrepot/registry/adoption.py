@@ -42,6 +42,10 @@ class AdoptionGate(Protocol):
         """
         ...
 
+    async def is_complete(self) -> bool:
+        """Tell whether the folder holds nothing any more that the metadata does not know."""
+        ...
+
 
 class NothingToAdopt:
     """The gate of a folder that was ours from the beginning."""
@@ -52,3 +56,7 @@ class NothingToAdopt:
 
     async def names_known(self) -> None:
         """Return at once."""
+
+    async def is_complete(self) -> bool:
+        """Say that it is."""
+        return True

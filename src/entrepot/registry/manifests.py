@@ -22,6 +22,7 @@ from entrepot.registry.model import Actor, PutResult, StoredManifest
 from entrepot.registry.push import Push
 from entrepot.registry.removal import Removal
 from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.tagging import Tagging
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,12 @@ class Manifests:
             ManifestUnknown: The repository has no such tag or manifest.
         """
         row = await self._find(name, reference)
-        raw = await self._content(row.digest) if content else None
+        raw = await self.content(row.digest) if content else None
         while content and raw is None:
             # Deleted since its row was read; the tag may have been moved to another one before that.
             row = await self._find(name, reference)
-            raw = await self._content(row.digest)
-        return StoredManifest(Digest.parse(row.digest), row.media_type, row.size, raw)
+            raw = await self.content(row.digest)
+        return StoredManifest(row.id, Digest.parse(row.digest), row.media_type, row.size, raw)
 
     async def put(
         self,
@@ -102,6 +103,27 @@ class Manifests:
         else:
             await self.metadata.write(partial(removal.delete_tag, reference), name="delete tag")
 
+    async def content(self, digest: str) -> bytes | None:
+        """Return the exact bytes of a manifest, whichever repositories have it; None when none has."""
+        content = self.cache.get(digest)
+        if content is None:
+            content = await rows.content(self.metadata, digest)
+            if content is not None:
+                self.cache.put(digest, content)
+        return content
+
+    async def add_tag(self, name: RepositoryName, digest: Digest, tag: Tag, *, actor: Actor) -> bool:
+        """Point a new tag at a manifest that is there; False when the repository has a tag of that name.
+
+        Raises:
+            ManifestUnknown: The repository has no such manifest.
+            Unsupported: The registry is read-only.
+        """
+        self.settings.require_writable()
+        await self.lookup.prepare(name, digest)
+        tagging = Tagging(name=name, digest=digest, tag=tag, actor=actor)
+        return await self.metadata.write(tagging.run, name="add tag")
+
     async def _find(self, name: RepositoryName, reference: Reference) -> rows.ManifestRow:
         row = await self._row(name, reference)
         if row is None:
@@ -114,14 +136,6 @@ class Manifests:
         if isinstance(reference, Digest):
             return await rows.by_digest(self.metadata, stored_name, str(reference))
         return await rows.by_tag(self.metadata, stored_name, reference)
-
-    async def _content(self, digest: str) -> bytes | None:
-        content = self.cache.get(digest)
-        if content is None:
-            content = await rows.content(self.metadata, digest)
-            if content is not None:
-                self.cache.put(digest, content)
-        return content
 
     def _tags(self, reference: Reference, tags: Sequence[Tag]) -> tuple[str, ...]:
         if len(tags) > self.settings.max_tags_per_push:

@@ -20,6 +20,7 @@ class Actor(Source):
 class StoredManifest:
     """A manifest of a repository; `content` holds the exact bytes when they were asked for."""
 
+    id: int
     digest: Digest
     media_type: str
     size: int

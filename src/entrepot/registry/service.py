@@ -9,10 +9,12 @@ from entrepot.registry.adoption import AdoptionGate, NothingToAdopt
 from entrepot.registry.blobs import Blobs
 from entrepot.registry.catalog import Catalog
 from entrepot.registry.content_cache import ContentCache
+from entrepot.registry.copying import Copying
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.manifests import Manifests
 from entrepot.registry.ports import BlobStore
 from entrepot.registry.referrers import Referrers
+from entrepot.registry.repositories import Repositories
 from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.tags import Tags
 from entrepot.registry.uploads import Uploads
@@ -28,6 +30,9 @@ class Registry:
     tags: Tags
     referrers: Referrers
     catalog: Catalog
+    repositories: Repositories
+    copying: Copying
+    lookup: Lookup
 
 
 def build_registry(
@@ -41,11 +46,17 @@ def build_registry(
     """Put the services together over a metadata and a work database and a blob store."""
     gate = gate or NothingToAdopt()
     lookup = Lookup(metadata, gate)
+    blobs = Blobs(metadata, lookup, settings)
+    manifests = Manifests(metadata, lookup, settings, ContentCache())
+    referrers = Referrers(metadata, lookup)
     return Registry(
-        blobs=Blobs(metadata, lookup, settings),
+        blobs=blobs,
         uploads=Uploads(metadata, work, store, lookup, settings),
-        manifests=Manifests(metadata, lookup, settings, ContentCache()),
+        manifests=manifests,
         tags=Tags(metadata, lookup),
-        referrers=Referrers(metadata, lookup),
+        referrers=referrers,
         catalog=Catalog(metadata, gate),
+        repositories=Repositories(metadata, lookup, settings),
+        copying=Copying(manifests, blobs, referrers),
+        lookup=lookup,
     )

@@ -1,0 +1,272 @@
+"""What there is to tell of artifacts: each question is asked once for all that a page shows."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Select, bindparam, func, select
+
+from entrepot.metadata.database import Reader, Row
+from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.tables import (
+    blobs,
+    labels,
+    manifest_blobs,
+    manifest_children,
+    manifest_labels,
+    manifest_pulls,
+    manifests,
+    repositories,
+    tags,
+)
+
+#: Tags that a page of artifacts shows at most, and accessories; the lists of one artifact show all, page by page.
+#: Entries of indexes: an index may have 10,000 of them.
+MOST_TAGS: Final = 10_000
+MOST_CHILDREN: Final = 20_000
+MOST_ACCESSORIES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRecord:
+    """A manifest with its place and its pulls."""
+
+    id: int
+    project_id: int
+    repository_id: int
+    repository: str
+    digest: str
+    media_type: str
+    artifact_type: str | None
+    size: int  #: of the manifest alone
+    subject: str | None
+    annotations: dict[str, str]
+    created_at: int
+    pull_count: int
+    pulled_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRecord:
+    """A tag of an artifact."""
+
+    id: int
+    repository_id: int
+    manifest_id: int
+    name: str
+    created_at: int
+    updated_at: int  #: since when it names this manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRecord:
+    """A label on an artifact."""
+
+    id: int
+    project_id: int | None
+    name: str
+    description: str
+    color: str
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigRecord:
+    """Where an artifact's configuration lies."""
+
+    digest: str
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildRecord:
+    """An entry of an index; `id` is empty while the repository does not have it."""
+
+    digest: str
+    id: int | None
+
+
+_M = manifests.c
+_RECORDS = Query(
+    select(
+        _M.id,
+        repositories.c.project_id,
+        _M.repository_id,
+        repositories.c.name,
+        _M.digest,
+        _M.media_type,
+        _M.artifact_type,
+        _M.size,
+        _M.subject,
+        _M.annotations,
+        _M.created_at,
+        func.coalesce(manifest_pulls.c.count, 0),
+        manifest_pulls.c.last_at,
+    )
+    .select_from(
+        manifests.join(repositories, repositories.c.id == _M.repository_id).outerjoin(
+            manifest_pulls, manifest_pulls.c.manifest_id == _M.id
+        )
+    )
+    .where(in_list(_M.id, "ids")),
+    "artifact_parts.records",
+)
+_BLOB_SIZES = Query(
+    select(manifest_blobs.c.manifest_id, func.sum(blobs.c.size))
+    .join(blobs, blobs.c.id == manifest_blobs.c.blob_id)
+    .where(in_list(manifest_blobs.c.manifest_id, "ids"))
+    .group_by(manifest_blobs.c.manifest_id),
+    "artifact_parts.blob_sizes",
+)
+_CHILDREN = Query(
+    select(manifest_children.c.parent_id, manifest_children.c.digest, manifest_children.c.child_id)
+    .where(in_list(manifest_children.c.parent_id, "ids"))
+    .order_by(manifest_children.c.parent_id, manifest_children.c.position)
+    .limit(bindparam("limit")),
+    "artifact_parts.children",
+)
+_SIZES = Query(select(_M.id, _M.size).where(in_list(_M.id, "ids")), "artifact_parts.sizes")
+_CONFIGS = Query(
+    select(manifest_blobs.c.manifest_id, blobs.c.digest, blobs.c.storage_key, blobs.c.size)
+    .join(blobs, blobs.c.id == manifest_blobs.c.blob_id)
+    .where(in_list(manifest_blobs.c.manifest_id, "ids"), manifest_blobs.c.role == "config"),
+    "artifact_parts.configs",
+)
+
+
+def _tags() -> Select[Any]:
+    return select(
+        tags.c.id, tags.c.repository_id, tags.c.manifest_id, tags.c.name, tags.c.created_at, tags.c.updated_at
+    )
+
+
+_TAGS = Query(
+    _tags().where(in_list(tags.c.manifest_id, "ids")).order_by(tags.c.id.desc()).limit(bindparam("limit")),
+    "artifact_parts.tags",
+)
+_TAGS_OF = Query(
+    _tags().where(tags.c.manifest_id == bindparam("id")).order_by(tags.c.id.desc()), "artifact_parts.tags_of"
+)
+_LABELS = Query(
+    select(
+        manifest_labels.c.manifest_id,
+        labels.c.id,
+        labels.c.project_id,
+        labels.c.name,
+        labels.c.description,
+        labels.c.color,
+        labels.c.created_at,
+        labels.c.updated_at,
+    )
+    .join(labels, labels.c.id == manifest_labels.c.label_id)
+    .where(in_list(manifest_labels.c.manifest_id, "ids"))
+    .order_by(labels.c.name, labels.c.id),
+    "artifact_parts.labels",
+)
+_ACCESSORIES = Query(
+    select(_M.id)
+    .where(_M.repository_id == bindparam("repository"), in_list(_M.subject, "subjects"))
+    .order_by(_M.subject, _M.digest)
+    .limit(bindparam("limit")),
+    "artifact_parts.accessories",
+)
+
+
+async def records(reader: Reader, ids: Sequence[int]) -> list[ArtifactRecord]:
+    """Return manifests in the order of `ids`, without those that are gone."""
+    found = {row[0]: _record(row) for row in await reader.all(_RECORDS, ids=ids)}
+    return [found[row_id] for row_id in ids if row_id in found]
+
+
+async def blob_sizes(reader: Reader, ids: Sequence[int]) -> dict[int, int]:
+    """Return for each manifest how many bytes all it refers to has; a blob named twice counts twice."""
+    return {row[0]: int(row[1]) for row in await reader.all(_BLOB_SIZES, ids=ids)}
+
+
+async def sizes(reader: Reader, ids: Sequence[int]) -> dict[int, int]:
+    """Return how many bytes each manifest itself has."""
+    return {row[0]: row[1] for row in await reader.all(_SIZES, ids=ids)}
+
+
+async def children(reader: Reader, ids: Sequence[int]) -> dict[int, list[ChildRecord]]:
+    """Return for each index what it lists, in its order, up to `MOST_CHILDREN` in all."""
+    found: defaultdict[int, list[ChildRecord]] = defaultdict(list)
+    for parent, digest, child in await reader.all(_CHILDREN, ids=ids, limit=MOST_CHILDREN):
+        found[parent].append(ChildRecord(digest=digest, id=child))
+    return found
+
+
+async def configs(reader: Reader, ids: Sequence[int]) -> dict[int, ConfigRecord]:
+    """Return for each manifest that has one where its configuration lies."""
+    rows = await reader.all(_CONFIGS, ids=ids)
+    return {row[0]: ConfigRecord(digest=row[1], key=row[2], size=row[3]) for row in rows}
+
+
+async def tags_of_all(reader: Reader, ids: Sequence[int]) -> dict[int, list[TagRecord]]:
+    """Return for each manifest its tags, the newest first, up to `MOST_TAGS` in all."""
+    found: defaultdict[int, list[TagRecord]] = defaultdict(list)
+    for row in await reader.all(_TAGS, ids=ids, limit=MOST_TAGS):
+        tag = _tag(row)
+        found[tag.manifest_id].append(tag)
+    return found
+
+
+async def tags_of(reader: Reader, manifest_id: int) -> list[TagRecord]:
+    """Return all tags of a manifest, the newest first."""
+    return [_tag(row) for row in await reader.all(_TAGS_OF, id=manifest_id)]
+
+
+async def labels_of(reader: Reader, ids: Sequence[int]) -> dict[int, list[LabelRecord]]:
+    """Return for each manifest the labels on it, by name."""
+    found: defaultdict[int, list[LabelRecord]] = defaultdict(list)
+    for row in await reader.all(_LABELS, ids=ids):
+        found[row[0]].append(
+            LabelRecord(
+                id=row[1],
+                project_id=row[2],
+                name=row[3],
+                description=row[4],
+                color=row[5],
+                created_at=row[6],
+                updated_at=row[7],
+            )
+        )
+    return found
+
+
+async def accessories(
+    reader: Reader, repository_id: int, subjects: Sequence[str], *, limit: int = MOST_ACCESSORIES
+) -> list[int]:
+    """Return the row ids of up to `limit` manifests of a repository whose subject is one of these digests."""
+    rows = await reader.all(_ACCESSORIES, repository=repository_id, subjects=subjects, limit=limit)
+    return [row[0] for row in rows]
+
+
+def _record(row: Row) -> ArtifactRecord:
+    return ArtifactRecord(
+        id=row[0],
+        project_id=row[1],
+        repository_id=row[2],
+        repository=row[3],
+        digest=row[4],
+        media_type=row[5],
+        artifact_type=row[6],
+        size=row[7],
+        subject=row[8],
+        annotations=json.loads(row[9]) if row[9] else {},
+        created_at=row[10],
+        pull_count=int(row[11]),
+        pulled_at=row[12],
+    )
+
+
+def _tag(row: Row) -> TagRecord:
+    return TagRecord(
+        id=row[0], repository_id=row[1], manifest_id=row[2], name=row[3], created_at=row[4], updated_at=row[5]
+    )

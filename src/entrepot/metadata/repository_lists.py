@@ -1,0 +1,139 @@
+"""Repositories in lists: of one project, of all, or of those projects that the reader may see."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import bindparam, select, union_all, update
+
+from entrepot.metadata import clock
+from entrepot.metadata.database import Reader, Row, Transaction
+from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
+from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.tables import manifests, projects, repositories
+
+#: In place of 1 where nothing is to be found.
+_NEVER: Final = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryEntry:
+    """A repository as lists show it."""
+
+    id: int
+    project_id: int
+    name: str
+    description: str | None
+    created_at: int
+    updated_at: int
+    pull_count: int
+    pushed_at: int | None  #: the latest push of something new
+
+
+_R = repositories.c
+_PUSHED_AT = (
+    select(manifests.c.created_at)
+    .where(manifests.c.repository_id == _R.id)
+    .order_by(manifests.c.id.desc())
+    .limit(1)
+    .correlate(repositories)
+    .scalar_subquery()
+)
+_BASE = select(
+    _R.id,
+    _R.project_id,
+    _R.name,
+    _R.description,
+    _R.created_at,
+    _R.updated_at,
+    _R.pull_count,
+    _PUSHED_AT,
+)
+_VISIBLE = union_all(
+    select(projects.c.id).where(projects.c.public == bindparam("public")),
+    select(projects.c.id).where(projects.c.internal == bindparam("internal")),
+    select(projects.c.id).where(in_list(projects.c.name, "names")),
+)
+FIELDS: Final = {
+    "name": Field(column=_R.name),
+    "path": Field(column=_R.sort_key),
+    "repository_id": Field(column=_R.id, kind=Kind.NUMBER),
+    "project_id": Field(column=_R.project_id, kind=Kind.NUMBER),
+    "description": Field(column=_R.description),
+    "creation_time": Field(column=_R.created_at, kind=Kind.TIME),
+    "update_time": Field(column=_R.updated_at, kind=Kind.TIME),
+    "pull_count": Field(column=_R.pull_count, kind=Kind.NUMBER),
+}
+_BY_PATH: Final = (Order("path"),)
+ALL: Final = Listing("repository_lists.all", _BASE, FIELDS, order=_BY_PATH, key=_R.id)
+OF_PROJECT: Final = Listing(
+    "repository_lists.of_project",
+    _BASE.where(_R.project_id == bindparam("project")),
+    FIELDS,
+    order=_BY_PATH,
+    key=_R.id,
+)
+VISIBLE: Final = Listing(
+    "repository_lists.visible", _BASE.where(_R.project_id.in_(_VISIBLE)), FIELDS, order=_BY_PATH, key=_R.id
+)
+_ONE: Final = Query(_BASE.where(_R.id == bindparam("id")), "repository_lists.one")
+_DESCRIBE: Final = Query(
+    update(repositories)
+    .where(_R.id == bindparam("repository"))
+    .values(description=bindparam("text"), updated_at=bindparam("now")),
+    "repository_lists.describe",
+)
+
+
+async def every(reader: Reader, selection: Selection) -> Listed[RepositoryEntry]:
+    """Return a page of all repositories."""
+    return _listed(await ALL.read(reader, selection))
+
+
+async def of_project(reader: Reader, project_id: int, selection: Selection) -> Listed[RepositoryEntry]:
+    """Return a page of the repositories of one project."""
+    return _listed(await OF_PROJECT.read(reader, selection, project=project_id))
+
+
+async def visible(
+    reader: Reader, selection: Selection, *, names: Collection[str], public: bool, internal: bool
+) -> Listed[RepositoryEntry]:
+    """Return a page of the repositories of projects with these names, and of those open to all where that is asked."""
+    found = await VISIBLE.read(
+        reader,
+        selection,
+        names=sorted(names),
+        public=1 if public else _NEVER,
+        internal=1 if internal else _NEVER,
+    )
+    return _listed(found)
+
+
+async def find(reader: Reader, repository_id: int) -> RepositoryEntry | None:
+    """Return one repository."""
+    row = await reader.one(_ONE, id=repository_id)
+    return None if row is None else _entry(row)
+
+
+async def describe(tx: Transaction, repository_id: int, description: str) -> bool:
+    """Say what a repository is for; False when there is none of this id."""
+    return await tx.execute(_DESCRIBE, repository=repository_id, text=description, now=clock.now()) == 1
+
+
+def _listed(found: Listed[Row]) -> Listed[RepositoryEntry]:
+    return Listed([_entry(row) for row in found.items], found.total)
+
+
+def _entry(row: Row) -> RepositoryEntry:
+    return RepositoryEntry(
+        id=row[0],
+        project_id=row[1],
+        name=row[2],
+        description=row[3],
+        created_at=row[4],
+        updated_at=row[5],
+        pull_count=row[6],
+        pushed_at=row[7],
+    )

@@ -1,0 +1,70 @@
+"""Pulls, counted in memory and written down every few seconds: a pull itself writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from entrepot.metadata import clock, pulls
+from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.errors import DatabaseError
+from entrepot.metadata.pulls import Pulled
+
+_LOGGER = logging.getLogger(__name__)
+_SECONDS: Final = 10.0
+#: Manifests that one process remembers; what is pulled beyond that is counted once these are written.
+_MOST: Final = 100_000
+
+
+class PullCounter:
+    """Counts the pulls that one process answers."""
+
+    def __init__(
+        self, metadata: Database, *, paused: Callable[[], bool] = lambda: False, seconds: float = _SECONDS
+    ) -> None:
+        """Count for a database, every so many seconds; `paused` says when nothing may be written."""
+        self._metadata = metadata
+        self._paused = paused
+        self._seconds = seconds
+        self._waiting: dict[int, Pulled] = {}
+
+    def note(self, manifest_id: int) -> None:
+        """Note that a manifest was pulled now."""
+        known = self._waiting.get(manifest_id)
+        if known is None and len(self._waiting) >= _MOST:
+            return
+        self._waiting[manifest_id] = Pulled(1 if known is None else known.count + 1, clock.now())
+
+    async def flush(self) -> None:
+        """Write down what was noted; it stays noted when the database cannot."""
+        if not self._waiting or self._paused():
+            return
+        taken, self._waiting = self._waiting, {}
+        try:
+            await self._metadata.write(partial(_add, taken), name="count pulls")
+        except DatabaseError as error:
+            _LOGGER.warning("the pulls of %d manifests are not written yet: %s", len(taken), error)
+            for manifest_id, pulled in taken.items():
+                self._put_back(manifest_id, pulled)
+
+    async def run(self) -> None:
+        """Write down what is noted, again and again, and a last time when cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(self._seconds)
+                await self.flush()
+        finally:
+            await self.flush()
+
+    def _put_back(self, manifest_id: int, pulled: Pulled) -> None:
+        newer = self._waiting.get(manifest_id)
+        if newer is not None:
+            pulled = Pulled(newer.count + pulled.count, newer.last_at)
+        self._waiting[manifest_id] = pulled
+
+
+async def _add(taken: dict[int, Pulled], tx: Transaction) -> None:
+    await pulls.add(tx, taken)
