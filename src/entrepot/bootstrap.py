@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import functools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from entrepot.access.admin import set_password
+from entrepot.access.sessions import Sessions
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.measured import MeasuredBlobStore
 from entrepot.adapters.identity.accounts import hash_password
@@ -51,8 +52,11 @@ from entrepot.telemetry.metrics import RequestMetrics
 from entrepot.web.api.mount import AsgiApp, LazyApi
 from entrepot.web.application import Application
 from entrepot.web.from_config import web_settings
+from entrepot.web.login import session_routes
 from entrepot.web.proxies import Proxies
+from entrepot.web.router import Route
 from entrepot.web.services import Services
+from entrepot.web.session.gate import SessionGate
 from entrepot.web.token.endpoint import token_routes
 
 _HOUR = 3600.0
@@ -122,6 +126,8 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             runtime.note(notice)
         access = build_access(config, parts.stores.metadata)
         settings = web_settings(config)
+        proxies = Proxies(settings)
+        gate = SessionGate(_sessions(config, parts.stores), proxies, plain_http=config.access.sessions.plainhttp)
         services = Services(
             registry=parts.registry,
             store=parts.store,
@@ -130,16 +136,28 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             authorizer=access.authorizer,
             challenge=access.challenge,
             settings=settings,
-            proxies=Proxies(settings),
+            proxies=proxies,
             metrics=RequestMetrics(runtime.metrics),
             access_log=runtime.access_log,
             readiness=runtime.problems,
+            sessions=gate if access.people else None,
         )
         async with contextlib.AsyncExitStack() as stack:
             for work in access.background:
                 await stack.enter_async_context(in_background(work()))
             api = LazyApi(functools.partial(_management, parts, access, services), prefix=settings.prefix)
-            yield Application(services, token_routes(access.desk) if access.desk else {}, api)
+            yield Application(services, _plain_routes(access, gate), api)
+
+
+def _plain_routes(access: Access, gate: SessionGate) -> Mapping[str, Route]:
+    """List the routes that are none of the registry's and none of the management API's."""
+    tokens = token_routes(access.desk) if access.desk else {}
+    return {**tokens, **(session_routes(gate, access.people) if access.people else {})}
+
+
+def _sessions(config: Config, stores: Stores) -> Sessions:
+    wanted = config.access.sessions
+    return Sessions(stores.metadata, stores.work, idle=wanted.idle, absolute=wanted.absolute)
 
 
 def _management(parts: Embedded, access: Access, services: Services) -> AsgiApp:

@@ -15,10 +15,10 @@ from entrepot.access.sessions import Sessions
 from entrepot.metadata import clock, principals
 from entrepot.web.application import Application
 from entrepot.web.http import Request
+from entrepot.web.login import session_routes
 from entrepot.web.responses import Response, json_response
 from entrepot.web.router import Route
 from entrepot.web.services import Services
-from entrepot.web.session.endpoint import session_routes
 from entrepot.web.session.gate import SessionGate
 from tests.http.transport import Answer, AsgiClient
 from tests.support.app import App, AppOptions, PlainPasswords, open_app

@@ -74,6 +74,8 @@ class Application:
         settings = services.settings
         self._services = services
         self._api = api
+        # They come before the API, which has other paths below the same beginnings.
+        self._plain = frozenset(f"{settings.prefix.rstrip('/')}{path}".encode() for path in more_routes or ())
         self._router = Router({**_FIXED, **(more_routes or {})}, _REPOSITORY, settings.prefix)
         self._api_path = (settings.prefix.rstrip("/") + "/v2").encode()
         self._headers = _headers(settings)
@@ -97,7 +99,7 @@ class Application:
         return with_request_id(endpoint, self._services.proxies)
 
     async def _dispatch(self, request: Request, send: Send) -> None:
-        if self._api is not None and self._api.takes(request):
+        if self._api is not None and request.raw_path not in self._plain and self._api.takes(request):
             await self._manage(self._api, request, send)
             return
         route = self._router.route(request)

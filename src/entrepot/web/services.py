@@ -13,6 +13,7 @@ from entrepot.registry.service import Registry
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.metrics import RequestMetrics
 from entrepot.web.proxies import Proxies
+from entrepot.web.session.gate import SessionGate
 from entrepot.web.settings import WebSettings
 
 #: Says what keeps the registry from serving, by the kind of check and fit for everybody; nothing when it is ready.
@@ -39,3 +40,4 @@ class Services:
     metrics: RequestMetrics
     access_log: AccessLog
     readiness: Readiness = always_ready
+    sessions: SessionGate | None = None  #: set where people sign in with a browser

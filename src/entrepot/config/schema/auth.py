@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from entrepot.config.schema.sessions import Sessions
 from entrepot.config.section import Choice, Section
 from entrepot.config.values import Duration, Flag, Text, as_plain_text, refuse
 
@@ -107,3 +108,5 @@ class Access(Section):
 
     token: IssuedTokens = IssuedTokens()
     """Tokens that this registry issues."""
+    sessions: Sessions = Sessions()
+    """Browsers that are signed in."""

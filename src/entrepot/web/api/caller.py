@@ -16,6 +16,7 @@ from entrepot.access.errors import AccessRefused
 from entrepot.access.faults import Forbidden, NotFound
 from entrepot.access.model import SYSTEM_TARGET, Principal, Target
 from entrepot.access.permissions import Permission
+from entrepot.access.sessions import Session
 from entrepot.metadata.events import Source
 from entrepot.web.api.mount import REQUEST
 from entrepot.web.api.services import ApiServices
@@ -31,6 +32,7 @@ class Caller:
     principal: Principal
     source: Source
     authorizer: Authorizer
+    session: Session | None = None  #: the browser's session, where that is what signed in
 
     async def may(self, permission: Permission, target: Target = SYSTEM_TARGET) -> bool:
         """Tell whether the caller may do something."""
@@ -89,12 +91,26 @@ async def caller_of(request: Request, services: ServicesOf) -> Caller:
         CredentialsRefused: The credentials are wrong.
         TokenRefused: The token is not valid any more.
         TooManyRequests: Too many failures from there or for that account.
+        ForeignRequest: A session's cookie came with a change, and without proof that a page of ours sent it.
     """
     own = own_request(request)
-    principal = await services.web.authenticator.authenticate(own.header(b"authorization"), own.client)
+    session = await _session(own, services)
+    principal = session.principal if session is not None else await _signed_in(own, services)
     own.user = principal.name
-    source = Source(name=principal.name, address=own.client, credential=principal.credential, request=own.id)
-    return Caller(principal=principal, source=source, authorizer=services.web.authorizer)
+    credential = "session" if session is not None else principal.credential
+    source = Source(name=principal.name, address=own.client, credential=credential, request=own.id)
+    return Caller(principal=principal, source=source, authorizer=services.web.authorizer, session=session)
+
+
+async def _session(own: OwnRequest, services: ApiServices) -> Session | None:
+    """Return the browser's session, unless the request brings credentials of its own."""
+    if services.web.sessions is None or own.header(b"authorization") is not None:
+        return None
+    return await services.web.sessions.authenticate(own)
+
+
+async def _signed_in(own: OwnRequest, services: ApiServices) -> Principal:
+    return await services.web.authenticator.authenticate(own.header(b"authorization"), own.client)
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]

@@ -39,11 +39,11 @@ class SessionGate:
         session = await self.sessions.authenticate(cookie) if cookie else None
         if session is None:
             return None
+        request.user = session.principal.name
         request.add_header(CSRF_HEADER, session.csrf.encode())
         if request.method not in _SAFE:
             check_origin(request, self._proxies)
             _check_token(request, session)
-        request.user = session.principal.name
         return session
 
     def check_origin(self, request: Request) -> None:
@@ -66,6 +66,6 @@ def _check_token(request: Request, session: Session) -> None:
     given = request.header_values(CSRF_HEADER)
     if len(given) != 1 or not hmac.compare_digest(given[0].encode(), session.csrf.encode()):
         raise ForeignRequest(
-            f"a request with a session's cookie that changes something needs the header "
-            f"{CSRF_HEADER.decode().title()}, with the value that a GET answers"
+            "a request with a session's cookie that changes something needs the header X-Harbor-CSRF-Token, with the "
+            "value that the answer to a GET has there"
         )
