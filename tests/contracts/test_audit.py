@@ -279,7 +279,7 @@ async def test_forwarding_goes_on_where_it_stopped(rows: Database, write: Write,
     await write(tag="one", repository="team/app")
     await sealer(rows).run_once()
     away = Forwarder(rows, Receiver("tcp://127.0.0.1:9"))
-    with pytest.raises(OSError, match="refused|111|Connect"):
+    with pytest.raises(OSError, match=r"[Cc]onnect"):
         await away.run_once()
     port, close = await listen(scheme, received)
     forwarder = Forwarder(rows, Receiver(f"{scheme}://127.0.0.1:{port}"))

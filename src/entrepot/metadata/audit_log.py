@@ -10,9 +10,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Executable, Select, Text, bindparam, cast, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Select,
+    Subquery,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 
-from entrepot.metadata.database import Reader, Row, Transaction
+from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import events
 
@@ -68,6 +81,8 @@ class EventPage:
     before: int | None
 
 
+#: Fields of a filter that an event must equal.
+_COMPARED: Final = ("project", "actor", "kind", "repository", "address", "result")
 _COLUMNS = tuple(events.c[field.name] for field in fields(EventRecord))
 
 
@@ -76,7 +91,8 @@ def _wanted(column: Any, name: str) -> ColumnElement[bool]:
     return or_(value.is_(None), column == value)
 
 
-def _window(*conditions: ColumnElement[bool]) -> Select[Any]:
+def _fitting(*conditions: ColumnElement[bool]) -> tuple[Subquery, list[ColumnElement[bool]]]:
+    """Return the window, and what its events must be to fit the filter."""
     recent = (
         select(*_COLUMNS)
         .where(events.c.id < bindparam("before"), events.c.id >= bindparam("first"), *conditions)
@@ -86,20 +102,24 @@ def _window(*conditions: ColumnElement[bool]) -> Select[Any]:
     )
     subject = cast(bindparam("subject"), Text)
     begins = func.substr(recent.c.subject, 1, func.length(subject)) == subject
+    wanted = [_wanted(recent.c[name], name) for name in _COMPARED]
+    return recent, [*wanted, or_(subject.is_(None), begins)]
+
+
+def _page(*conditions: ColumnElement[bool]) -> Select[Any]:
+    recent, wanted = _fitting(*conditions)
     return (
         select(*(recent.c[column.name] for column in _COLUMNS))
-        .where(
-            _wanted(recent.c.project, "project"),
-            _wanted(recent.c.actor, "actor"),
-            _wanted(recent.c.kind, "kind"),
-            _wanted(recent.c.repository, "repository"),
-            _wanted(recent.c.address, "address"),
-            _wanted(recent.c.result, "result"),
-            or_(subject.is_(None), begins),
-        )
+        .where(*wanted)
         .order_by(recent.c.id.desc())
         .limit(bindparam("limit"))
+        .offset(bindparam("skip"))
     )
+
+
+def _count(*conditions: ColumnElement[bool]) -> Executable:
+    recent, wanted = _fitting(*conditions)
+    return select(func.count()).select_from(recent).where(*wanted)
 
 
 def _last_of_window(*conditions: ColumnElement[bool]) -> Executable:
@@ -115,9 +135,12 @@ def _last_of_window(*conditions: ColumnElement[bool]) -> Executable:
 
 _OF_PROJECT = events.c.project == bindparam("the_project")
 _OF_ACTOR = events.c.actor == bindparam("the_actor")
-_PAGE = Query(_window(), "audit_log.page")
-_PAGE_OF_PROJECT = Query(_window(_OF_PROJECT), "audit_log.page_of_project")
-_PAGE_OF_ACTOR = Query(_window(_OF_ACTOR), "audit_log.page_of_actor")
+_PAGE = Query(_page(), "audit_log.page")
+_PAGE_OF_PROJECT = Query(_page(_OF_PROJECT), "audit_log.page_of_project")
+_PAGE_OF_ACTOR = Query(_page(_OF_ACTOR), "audit_log.page_of_actor")
+_COUNT = Query(_count(), "audit_log.count")
+_COUNT_OF_PROJECT = Query(_count(_OF_PROJECT), "audit_log.count_of_project")
+_COUNT_OF_ACTOR = Query(_count(_OF_ACTOR), "audit_log.count_of_actor")
 _LAST = Query(_last_of_window(), "audit_log.last")
 _LAST_OF_PROJECT = Query(_last_of_window(_OF_PROJECT), "audit_log.last_of_project")
 _LAST_OF_ACTOR = Query(_last_of_window(_OF_ACTOR), "audit_log.last_of_actor")
@@ -154,39 +177,55 @@ _LAG = Query(
 )
 
 
-def _record(row: Row) -> EventRecord:
-    return EventRecord(*row)
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The statements that follow one index, and its value."""
+
+    page: Query
+    count: Query
+    last: Query
+    given: dict[str, object]
 
 
-async def page(reader: Reader, wanted: Filter, *, limit: int, before: int = NEWEST) -> EventPage:
-    """Return the newest events before a number that fit a filter.
+def _way(wanted: Filter) -> _Way:
+    if wanted.project is not None:
+        return _Way(_PAGE_OF_PROJECT, _COUNT_OF_PROJECT, _LAST_OF_PROJECT, {"the_project": wanted.project})
+    if wanted.actor is not None:
+        return _Way(_PAGE_OF_ACTOR, _COUNT_OF_ACTOR, _LAST_OF_ACTOR, {"the_actor": wanted.actor})
+    return _Way(_PAGE, _COUNT, _LAST, {})
+
+
+async def page(reader: Reader, wanted: Filter, *, limit: int, before: int = NEWEST, skip: int = 0) -> EventPage:
+    """Return the newest events before a number that fit a filter, without the first `skip` of them.
 
     The page may hold fewer than `limit`, even none, and still say where to go on: it has looked at `WINDOW` events.
     """
-    query, last, given = _driving(wanted)
-    first, end = await _bounds(reader, wanted, before)
-    place: dict[str, object] = {"before": end, "first": first, "window": WINDOW, **given}
-    rows = await reader.all(query, limit=limit, **place, **_values(wanted))
-    found = [_record(row) for row in rows]
+    way = _way(wanted)
+    window = await _window(reader, wanted, way, before)
+    found = [
+        EventRecord(*row) for row in await reader.all(way.page, limit=limit, skip=skip, **window, **_values(wanted))
+    ]
     if len(found) == limit:
         return EventPage(found, found[-1].id)
-    seen = await reader.one(last, **place)
+    seen = await reader.one(way.last, **window)
     more = seen is not None and seen[1] == WINDOW
     return EventPage(found, int(seen[0]) if more and seen is not None else None)
 
 
-def _driving(wanted: Filter) -> tuple[Query, Query, dict[str, object]]:
-    """Choose the index that a page follows."""
-    if wanted.project is not None:
-        return _PAGE_OF_PROJECT, _LAST_OF_PROJECT, {"the_project": wanted.project}
-    if wanted.actor is not None:
-        return _PAGE_OF_ACTOR, _LAST_OF_ACTOR, {"the_actor": wanted.actor}
-    return _PAGE, _LAST, {}
+async def count(reader: Reader, wanted: Filter) -> int:
+    """Count the events that fit a filter among the newest `WINDOW` of its project, actor or of all."""
+    way = _way(wanted)
+    row = await reader.one(way.count, **await _window(reader, wanted, way, NEWEST), **_values(wanted))
+    return 0 if row is None else int(row[0])
+
+
+async def _window(reader: Reader, wanted: Filter, way: _Way, before: int) -> dict[str, object]:
+    first, end = await _bounds(reader, wanted, before)
+    return {"before": end, "first": first, "window": WINDOW, **way.given}
 
 
 def _values(wanted: Filter) -> dict[str, object]:
-    names = ("project", "actor", "kind", "repository", "address", "result", "subject")
-    return {name: getattr(wanted, name) for name in names}
+    return {name: getattr(wanted, name) for name in (*_COMPARED, "subject")}
 
 
 async def _bounds(reader: Reader, wanted: Filter, before: int) -> tuple[int, int]:
@@ -213,7 +252,7 @@ async def number_at(reader: Reader, at: int) -> int:
 
 async def unsealed(reader: Reader, *, limit: int) -> list[EventRecord]:
     """Return the oldest events that are not in the chain yet."""
-    return [_record(row) for row in await reader.all(_UNSEALED, limit=limit)]
+    return [EventRecord(*row) for row in await reader.all(_UNSEALED, limit=limit)]
 
 
 async def oldest_unsealed(reader: Reader) -> int | None:
@@ -224,7 +263,7 @@ async def oldest_unsealed(reader: Reader) -> int | None:
 
 async def sealed(reader: Reader, *, after: int, limit: int) -> list[EventRecord]:
     """Return the events of the chain after a place in it, in its order."""
-    return [_record(row) for row in await reader.all(_SEALED, after=after, limit=limit)]
+    return [EventRecord(*row) for row in await reader.all(_SEALED, after=after, limit=limit)]
 
 
 async def seal(tx: Transaction, seals: Sequence[tuple[int, int, str]]) -> None:

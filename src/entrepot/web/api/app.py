@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from entrepot import __version__
-from entrepot.web.api import errors, health, ping, projects
+from entrepot.web.api import audit_logs, errors, health, ping, projects
 from entrepot.web.api.edge import ApiEdge
 from entrepot.web.api.locations import BASE
 from entrepot.web.api.services import ApiServices
@@ -25,6 +25,7 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     ping.router,
     health.router,
     projects.router,
+    audit_logs.router,
 )
 
 #: What browsers are sent to, below `/c`.

@@ -1,0 +1,247 @@
+"""`/audit-logs`, `/auditlog-exts` and those of a project: who did what, newest first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from entrepot.access.faults import Invalid
+from entrepot.access.permissions import Permission
+from entrepot.audit.export import Format, export
+from entrepot.metadata import audit_log, events
+from entrepot.metadata.audit_log import EventRecord, Filter
+from entrepot.metadata.filtering import Condition, Kind, Match, Selection
+from entrepot.metadata.filtering import Field as ListField
+from entrepot.metadata.tables import events as table
+from entrepot.web.api.caller import CallerOf, ServicesOf
+from entrepot.web.api.paging import PAGED, describe, selection
+from entrepot.web.api.project_of import ProjectIn, project_where
+from entrepot.web.api.values import moment
+
+LIST = Permission("audit-log:list")
+LIST_OF_PROJECT = Permission("log:list")
+
+#: What `q` may name, and the field of the filter that it stands for.
+_NAMES: Final[Mapping[str, str]] = {
+    "username": "actor",
+    "operation": "kind",
+    "resource": "repository",
+    "operator": "actor",
+    "project": "project",
+    "subject": "subject",
+    "address": "address",
+    "result": "result",
+}
+_FIELDS: Final = {name: ListField(column=table.c[column]) for name, column in _NAMES.items()} | {
+    "op_time": ListField(column=table.c.at, kind=Kind.TIME)
+}
+_KINDS: Final = (
+    events.CREATE,
+    events.UPDATE,
+    events.DELETE,
+    events.PUSH,
+    events.PULL,
+    events.MOUNT,
+    events.GRANT,
+    events.REVOKE,
+    events.CONFIGURE,
+    events.SIGN_IN,
+    events.SIGN_OUT,
+)
+
+Wanted = Annotated[Selection, Depends(selection(_FIELDS))]
+
+
+class AuditLog(BaseModel):
+    """One event."""
+
+    id: int
+    username: str = Field(examples=["alice"])
+    resource: str = Field(examples=["team/app:v1"])
+    resource_type: str = Field(examples=["artifact"])
+    operation: str = Field(examples=["push"])
+    op_time: datetime
+
+    @classmethod
+    def of(cls, event: EventRecord) -> AuditLog:
+        """Show an event."""
+        return cls(**_common(event))
+
+
+class AuditLogExt(AuditLog):
+    """One event, with what came of it."""
+
+    operation_description: str
+    operation_result: bool
+    count: int = Field(description="How many like events it stands for.")
+    address: str | None = Field(description="Where the request came from.", examples=["192.0.2.7"])
+    credential: str | None = Field(description="What signed in: password, session, key:12, ...")
+    request_id: str | None
+    project: str | None
+    seal: str | None = Field(description="The hash that chains it to the event before; none in the first seconds.")
+
+    @classmethod
+    def of(cls, event: EventRecord) -> AuditLogExt:
+        """Show an event."""
+        return cls(
+            **_common(event),
+            operation_description=_description(event),
+            operation_result=event.result != events.FAILURE,
+            count=event.count,
+            address=event.address,
+            credential=event.credential,
+            request_id=event.request,
+            project=event.project,
+            seal=event.seal,
+        )
+
+
+class EventType(BaseModel):
+    """A kind of event."""
+
+    event_type: str = Field(examples=["push"])
+
+
+def router() -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["auditlog"])
+    add = routes.add_api_route
+    add("/audit-logs", list_logs, methods=["GET"], responses=PAGED, operation_id="listAuditLogs")
+    add("/auditlog-exts", list_log_exts, methods=["GET"], responses=PAGED, operation_id="listAuditLogExts")
+    add("/auditlog-exts/events", list_kinds, methods=["GET"], operation_id="listAuditLogEventTypes")
+    add(
+        "/auditlog-exts/export",
+        export_logs,
+        methods=["GET"],
+        operation_id="exportAuditLogs",
+        response_class=StreamingResponse,
+    )
+    one = "/projects/{project_name_or_id}"
+    add(f"{one}/logs", list_project_logs, methods=["GET"], responses=PAGED, operation_id="getLogs")
+    add(f"{one}/auditlog-exts", list_project_exts, methods=["GET"], responses=PAGED, operation_id="getLogExts")
+    return routes
+
+
+async def list_logs(
+    request: Request, response: Response, caller: CallerOf, services: ServicesOf, wanted: Wanted
+) -> list[AuditLog]:
+    """List what was done, newest first."""
+    await caller.require(LIST)
+    return [AuditLog.of(event) for event in await _page(request, response, services, wanted)]
+
+
+async def list_log_exts(
+    request: Request, response: Response, caller: CallerOf, services: ServicesOf, wanted: Wanted
+) -> list[AuditLogExt]:
+    """List what was done and what came of it, newest first."""
+    await caller.require(LIST)
+    return [AuditLogExt.of(event) for event in await _page(request, response, services, wanted)]
+
+
+async def list_kinds(caller: CallerOf) -> list[EventType]:
+    """List the kinds of events."""
+    caller.require_sign_in()
+    return [EventType(event_type=kind) for kind in _KINDS]
+
+
+async def export_logs(
+    caller: CallerOf,
+    services: ServicesOf,
+    wanted: Wanted,
+    *,
+    form: Annotated[Format, Query(alias="format", description="JSON lines or CSV.")] = Format.JSONL,
+) -> StreamingResponse:
+    """Write all events that fit, newest first."""
+    await caller.require(LIST)
+    media_type = "text/csv" if form is Format.CSV else "application/x-ndjson"
+    headers = {"Content-Disposition": f'attachment; filename="audit-log.{form}"'}
+    pieces = export(services.metadata, _filter(wanted), form)
+    return StreamingResponse(pieces, media_type=media_type, headers=headers)
+
+
+async def list_project_logs(
+    request: Request,
+    response: Response,
+    services: ServicesOf,
+    project: Annotated[ProjectIn, Depends(project_where(LIST_OF_PROJECT))],
+    wanted: Wanted,
+) -> list[AuditLog]:
+    """List what was done in a project, newest first."""
+    return [AuditLog.of(event) for event in await _page(request, response, services, wanted, project.name)]
+
+
+async def list_project_exts(
+    request: Request,
+    response: Response,
+    services: ServicesOf,
+    project: Annotated[ProjectIn, Depends(project_where(LIST_OF_PROJECT))],
+    wanted: Wanted,
+) -> list[AuditLogExt]:
+    """List what was done in a project and what came of it, newest first."""
+    return [AuditLogExt.of(event) for event in await _page(request, response, services, wanted, project.name)]
+
+
+async def _page(
+    request: Request, response: Response, services: ServicesOf, wanted: Selection, project: str | None = None
+) -> list[EventRecord]:
+    if wanted.order and (wanted.order[0].field, wanted.order[0].descending) != ("op_time", True):
+        raise Invalid("the log is sorted by -op_time only; leave sort out")
+    fitting = _filter(wanted, project)
+    describe(request, response, wanted, await audit_log.count(services.metadata, fitting))
+    return (await audit_log.page(services.metadata, fitting, limit=wanted.limit, skip=wanted.offset)).events
+
+
+def _filter(wanted: Selection, project: str | None = None) -> Filter:
+    found: dict[str, str | int | None] = {}
+    for condition in wanted.conditions:
+        found |= _times(condition) if condition.field == "op_time" else {_NAMES[condition.field]: _one(condition)}
+    return Filter(**(found | {"project": project} if project is not None else found))  # type: ignore[arg-type]  # texts for texts, numbers for times
+
+
+def _times(condition: Condition) -> dict[str, str | int | None]:
+    if condition.match is not Match.RANGE:
+        raise Invalid("ask for op_time as a range: op_time=[2026-01-01~2026-02-01]")
+    low, high = condition.values
+    return {"since": low, "until": high}
+
+
+def _one(condition: Condition) -> str:
+    if condition.match is not Match.EQUAL:
+        raise Invalid(f"ask for {condition.field} with = and one value")
+    return str(condition.values[0])
+
+
+def _common(event: EventRecord) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "username": event.actor,
+        "resource": _resource(event),
+        "resource_type": _resource_type(event),
+        "operation": event.kind,
+        "op_time": moment(event.at),
+    }
+
+
+def _resource(event: EventRecord) -> str:
+    if event.repository is None:
+        return (event.subject or event.project or "").partition(":")[2] or event.subject or event.project or ""
+    reference = f":{event.tag}" if event.tag else f"@{event.digest}" if event.digest else ""
+    return f"{event.repository}{reference}"
+
+
+def _resource_type(event: EventRecord) -> str:
+    if event.repository is not None:
+        return "tag" if event.tag and not event.digest else "artifact" if event.digest else "repository"
+    return (event.subject or "project:").partition(":")[0]
+
+
+def _description(event: EventRecord) -> str:
+    done = f"{event.kind} {_resource_type(event)} {_resource(event)}"
+    detail = {} if event.detail is None else json.loads(event.detail)
+    return done + "".join(f", {name}: {value}" for name, value in detail.items())

@@ -1,0 +1,98 @@
+"""The audit log through the API: what is in it, who may read it, pages and filters."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.http.pushing import push_image
+from tests.support.app import App, Opener
+
+API = "/api/v2.0"
+
+
+@pytest.fixture
+async def app(open_registry: Opener) -> App:
+    """Give a registry with accounts and two pushed images."""
+    app = await open_registry(signed_in=True)
+    alice = await app.account("alice", ("*", "*"))
+    await app.account("bob", ("project:team", "project:read,log:list"))
+    await app.account("carol", ("project:team", "project:read,repository:pull"))
+    for name in ("team/app", "other/app"):
+        client = await app.bearer(alice, f"repository:{name}:pull,push")
+        await push_image(client, "v1", name=name)
+    return app
+
+
+async def test_a_push_is_in_the_log_with_all_that_is_known(app: App) -> None:
+    """Who pushed what, from where, with what credential, in which request."""
+    answer = await app.basic("alice").get(f"{API}/auditlog-exts?q=operation=push,project=team")
+    (entry,) = answer.json()
+    assert (entry["username"], entry["operation"], entry["resource_type"]) == ("alice", "push", "artifact")
+    assert entry["resource"] == "team/app:v1"
+    assert (entry["credential"], entry["operation_result"], entry["count"]) == ("token", True, 1)
+    assert entry["request_id"]
+    assert answer["X-Total-Count"] == "1"
+
+
+async def test_pages_are_newest_first_and_link_to_each_other(app: App) -> None:
+    """Each page has what the one before it had not."""
+    client = app.basic("alice")
+    whole = (await client.get(f"{API}/audit-logs?page_size=100")).json()
+    assert [entry["id"] for entry in whole] == sorted((entry["id"] for entry in whole), reverse=True)
+    first = await client.get(f"{API}/audit-logs?page_size=1")
+    second = await client.get(f"{API}/audit-logs?page_size=1&page=2")
+    assert [first.json()[0]["id"], second.json()[0]["id"]] == [whole[0]["id"], whole[1]["id"]]
+    assert 'rel="next"' in first["Link"]
+    assert first["X-Total-Count"] == str(len(whole))
+
+
+@pytest.mark.parametrize(
+    ("path", "who", "status"),
+    [
+        ("/audit-logs", "alice", 200),
+        ("/audit-logs", "bob", 403),
+        ("/audit-logs", None, 401),
+        ("/auditlog-exts/export", "bob", 403),
+        ("/auditlog-exts/events", "bob", 200),
+        ("/projects/team/logs", "bob", 200),
+        ("/projects/team/logs", "carol", 403),
+        ("/projects/other/logs", "bob", 404),
+        ("/projects/nowhere/logs", "bob", 404),
+        ("/projects/team/auditlog-exts", None, 401),
+    ],
+)
+async def test_who_may_read_which_log(app: App, path: str, who: str | None, status: int) -> None:
+    """The whole log is the administrator's, a project's log its members', and nobody learns of other projects."""
+    client = app.client() if who is None else app.basic(who)
+    assert (await client.get(API + path)).status == status
+
+
+async def test_a_project_shows_its_own_log_only(app: App) -> None:
+    """A filter for another project does not widen it."""
+    for query in ("", "?q=project=other"):
+        entries = (await app.basic("bob").get(f"{API}/projects/team/auditlog-exts{query}")).json()
+        assert {entry["project"] for entry in entries} == {"team"}
+
+
+@pytest.mark.parametrize(
+    "query", ["q=secret=x", "q=op_time=5", "q=username=~a", "sort=username", "page=100000", "q=operation={a b}"]
+)
+async def test_what_cannot_be_asked_for_is_said(app: App, query: str) -> None:
+    """Unknown fields, other comparisons and another order are refused with what to do instead."""
+    answer = await app.basic("alice").get(f"{API}/audit-logs?{query}")
+    assert answer.status in (400, 422)
+    assert answer.json()["errors"][0]["message"]
+
+
+async def test_export_as_json_lines_and_csv(app: App) -> None:
+    """Both have every event of the log."""
+    client = app.basic("alice")
+    total = int((await client.get(f"{API}/audit-logs"))["X-Total-Count"])
+    lines = (await client.get(f"{API}/auditlog-exts/export")).body.decode().splitlines()
+    table = (await client.get(f"{API}/auditlog-exts/export?format=csv")).body.decode()
+    assert len([json.loads(line) for line in lines]) == total
+    assert len(list(csv.DictReader(io.StringIO(table)))) == total
