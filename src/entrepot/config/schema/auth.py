@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from entrepot.config.schema.ldap import Ldap
 from entrepot.config.schema.sessions import Sessions
 from entrepot.config.section import Choice, Section
 from entrepot.config.values import Duration, Flag, Text, as_plain_text, refuse
@@ -99,6 +100,8 @@ class IssuedTokens(Section):
     """Life of a token, at least 60s. An upload authorised when it was opened may finish after that."""
     refreshexpiration: Duration = Field(default=30 * 24 * 3600.0, ge=60)
     """Life of a refresh token, which is what `docker login` keeps."""
+    exchangeexpiration: Duration = Field(default=900.0, ge=60, le=3600)
+    """Life of a token that a CI job gets for the token of its CI service, 60s to 1h: as long as a build takes."""
     algorithm: Algorithm = "ES256"
     """Algorithm of the signing key."""
 
@@ -110,3 +113,5 @@ class Access(Section):
     """Tokens that this registry issues."""
     sessions: Sessions = Sessions()
     """Browsers that are signed in."""
+    ldap: Ldap = Ldap()
+    """A directory whose people may sign in."""

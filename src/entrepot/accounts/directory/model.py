@@ -1,0 +1,99 @@
+"""What a directory is to us, and what it tells of a person."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+#: The value of `provider` in the rows of people and groups of a directory.
+PROVIDER = "ldap"
+
+
+class DirectoryError(Exception):
+    """The directory did not answer as it should; the message is for the operator."""
+
+
+class DirectoryUnavailable(DirectoryError):
+    """It is down, too slow or does not let us in: nothing is known now, and nobody is let in or thrown out on that."""
+
+
+class NoDirectory(DirectoryError):
+    """None is configured, or the extra that speaks LDAP is not installed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryGroup:
+    """A group as the directory has it; equal to itself however the DN is spelled."""
+
+    subject: str  #: its folded DN
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody whom the directory knows."""
+
+    subject: str  #: folded DN
+    name: str  #: what to sign in by
+    email: str = ""
+    realname: str = ""
+    refused: str = ""  #: why the person may not enter, in words; empty for who may
+    is_admin: bool = False
+    groups: tuple[DirectoryGroup, ...] = ()  #: all of them, those included that another group is in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a test of the connection found."""
+
+    server: str
+    milliseconds: int
+    people: int  #: found by the filter, 1,000 at most
+    groups: int
+    warnings: tuple[str, ...] = ()
+
+
+class Directory(Protocol):
+    """A directory that can be asked. Every call ends within the time-outs of its configuration.
+
+    Raises:
+        DirectoryUnavailable: From every method.
+    """
+
+    @property
+    def can_list(self) -> bool:
+        """Whether people can be asked about without their passwords."""
+        ...
+
+    async def sign_in(self, name: str, password: str) -> Person | None:
+        """Return the person of that name and password, who may still be refused; None when they do not match."""
+        ...
+
+    def everybody(self) -> AsyncIterator[Sequence[Person]]:
+        """Give all people whom the filter lets in, and those refused for another reason, in parts."""
+        ...
+
+    async def search_people(self, text: str, *, limit: int) -> list[Person]:
+        """Return people whose name, e-mail address or real name begins with a text."""
+        ...
+
+    async def find_person(self, name: str) -> Person | None:
+        """Return the person of exactly that name."""
+        ...
+
+    async def search_groups(self, text: str, *, limit: int) -> list[DirectoryGroup]:
+        """Return groups whose name begins with a text."""
+        ...
+
+    async def find_group(self, dn: str) -> DirectoryGroup | None:
+        """Return the group of that DN."""
+        ...
+
+    async def test(self) -> Answer:
+        """Try the connection and the settings."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...

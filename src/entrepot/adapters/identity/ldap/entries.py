@@ -1,0 +1,88 @@
+"""Entries as servers send them, read with care: what cannot be read is as if it were not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from entrepot.accounts.directory.names import DnInvalid, fold_dn
+
+#: Bits of Active Directory's userAccountControl.
+_ACCOUNT_DISABLED = 0x2
+#: What OpenLDAP's password policy writes when somebody is locked out until an administrator says otherwise.
+_LOCKED_FOR_GOOD = "000001010000Z"
+#: Active Directory counts in tenths of microseconds since 1601; 0 and this mean never.
+_NEVER = 0x7FFFFFFFFFFFFFFF
+_EPOCH_1601 = 11_644_473_600
+_TICKS = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry: its DN as the server spells it, and values by lower-case attribute."""
+
+    dn: str
+    values: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def read(cls, dn: str, attributes: Mapping[str, Sequence[bytes]]) -> Entry:
+        """Take an answer apart. Values that are no text are left out."""
+        return cls(dn, {name.lower(): _texts(values) for name, values in attributes.items()})
+
+    def all(self, attribute: str) -> Sequence[str]:
+        """Return every value of an attribute."""
+        return self.values.get(attribute.lower(), ())
+
+    def first(self, attribute: str) -> str:
+        """Return the first value of an attribute, or the empty text."""
+        return next(iter(self.all(attribute)), "")
+
+    @property
+    def subject(self) -> str:
+        """The DN as it is kept."""
+        return folded(self.dn)
+
+
+def folded(dn: str) -> str:
+    """Fold a DN that a server sent; what is none is taken as it is."""
+    try:
+        return fold_dn(dn)
+    except DnInvalid:
+        return dn.lower()
+
+
+def is_closed(entry: Entry, now: float) -> bool:
+    """Tell whether the directory says that an account is disabled, expired or locked for good.
+
+    Args:
+        entry: With the attributes `settings.STATE_ATTRIBUTES`, as far as the server has them.
+        now: Seconds since the epoch.
+    """
+    flags = (
+        _number(entry.first("userAccountControl")) & _ACCOUNT_DISABLED,
+        entry.first("pwdAccountLockedTime") == _LOCKED_FOR_GOOD,
+        entry.first("nsAccountLock").lower() == "true",
+        entry.first("loginDisabled").lower() == "true",
+    )
+    return any(flags) or _has_expired(_number(entry.first("accountExpires")), now)
+
+
+def _has_expired(ticks: int, now: float) -> bool:
+    return 0 < ticks < _NEVER and ticks / _TICKS - _EPOCH_1601 <= now
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        return 0
+
+
+def _texts(values: Sequence[bytes]) -> list[str]:
+    found = []
+    for value in values:
+        try:
+            found.append(value.decode())
+        except UnicodeDecodeError:
+            continue
+    return found
