@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from entrepot.access.authenticator import Authenticator, PasswordVerifier
 from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
+from entrepot.access.federation import Federation
 from entrepot.access.model import Principal
 from entrepot.access.refresh import RefreshTokens
 from entrepot.access.tokens import IssuedToken, TokenService
@@ -18,6 +19,8 @@ from entrepot.oci.scope import Scope
 
 #: Resources that a token may name for somebody who has not signed in: clients ask for one or two.
 ANONYMOUS_SCOPES = 20
+#: Seconds that a token lives which a CI job got for its own: as long as a build takes.
+EXCHANGE_LIFETIME = 900
 #: Harbor's name for itself as a service: scripts written for it send that.
 _HARBOR = "harbor-registry"
 
@@ -47,11 +50,16 @@ class TokenDesk:
         passwords: PasswordVerifier,
         tokens: TokenService,
         refresh: RefreshTokens,
+        federation: Federation,
+        *,
+        exchange_lifetime: int = EXCHANGE_LIFETIME,
     ) -> None:
         self._authenticator = authenticator
         self._passwords = passwords
         self._tokens = tokens
         self._refresh = refresh
+        self._federation = federation
+        self._exchange_lifetime = exchange_lifetime
 
     async def by_header(
         self, authorization: str | None, client: str, *, service: str, scopes: Sequence[Scope], offline: bool
@@ -90,6 +98,22 @@ class TokenDesk:
         self._check_service(service)
         principal = await self._refresh.redeem(token, self._tokens.service)
         return Answer(token=await self._tokens.issue(principal, scopes), refresh_token=token)
+
+    async def by_outside_token(
+        self, robot: str, token: str, client: str, *, service: str, scopes: Sequence[Scope]
+    ) -> Answer:
+        """Answer an exchange of an outside token: for scopes, or without any for all that the robot may.
+
+        Raises:
+            CredentialsRefused: The token does not speak for the robot.
+            Unavailable: Its issuer cannot be asked for its keys.
+            ServiceUnknown: The token is meant for another registry.
+        """
+        self._check_service(service)
+        principal = await self._federation.exchange(robot, token, client)
+        if not scopes:
+            return Answer(token=self._tokens.issue_whole(principal, self._exchange_lifetime))
+        return await self._answer(principal, scopes)
 
     async def _answer(self, principal: Principal, scopes: Sequence[Scope], *, offline: bool = False) -> Answer:
         refresh = await self._refresh.issue(principal, self._tokens.service) if offline else None

@@ -58,6 +58,24 @@ def read_header(token: str) -> dict[str, object]:
     return header
 
 
+def looks_like_token(text: str) -> bool:
+    """Tell whether a text may be a signed token at all: nobody's password begins and is built like that."""
+    return text.startswith("eyJ") and text.count(".") == 2  # noqa: PLR2004 - header.payload.signature
+
+
+def unverified_issuer(token: str) -> str:
+    """Return whom a token names as its issuer, which nobody has vouched for yet: whom to ask for keys.
+
+    Raises:
+        TokenRefused: Not a signed token, one whose header tries to bring its own key, or one that names no issuer.
+    """
+    read_header(token)
+    issuer = text(_read_object(token.split(".")[1]), "iss")
+    if not issuer:
+        raise TokenRefused("the token names no issuer")
+    return issuer
+
+
 def verified_claims(token: str, key: Key, algorithms: Collection[str]) -> dict[str, object]:
     """Check the signature and return the claims.
 

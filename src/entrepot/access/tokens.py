@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -49,7 +49,8 @@ SHORTEST_LIFETIME = 60
 #: Two workers' clocks are one clock; this covers a step of it.
 _LEEWAY = 5.0
 _HEADER_FIELDS = frozenset({"alg", "kid", "typ"})
-#: Our claim that ties a token to an account: kind, id and epoch, and the key that signed in if it was one.
+#: Our claim that ties a token to an account: kind, id and epoch, the key that signed in if it was one, and `whole` for
+#: a token that stands for the account and not for some scopes.
 _ACCOUNT = "entrepot"
 _KINDS = frozenset(kind.value for kind in PrincipalKind)
 _Allows = Callable[[Principal, Permission, Target], Awaitable[Decision]]
@@ -99,22 +100,30 @@ class TokenService:
         """Sign a token for the part of `scopes` that the principal may have; less is no error."""
         allows = self._authorizer.now().allows
         granted = tuple([kept for scope in scopes if (kept := await _granted(allows, principal, scope)) is not None])
+        access = [{"type": s.type, "name": s.name, "actions": list(s.actions)} for s in granted]
+        claims = {"access": access, _ACCOUNT: _account_claim(principal)}
+        return self._signed(principal, claims, self._lifetime, granted)
+
+    def issue_whole(self, principal: Principal, lifetime: int) -> IssuedToken:
+        """Sign a token that stands for its account wherever the account's password would."""
+        return self._signed(principal, {_ACCOUNT: _account_claim(principal) | {"whole": True}}, lifetime, ())
+
+    def _signed(
+        self, principal: Principal, claims: Mapping[str, object], lifetime: int, scopes: tuple[Scope, ...]
+    ) -> IssuedToken:
         now = int(self._clock())
-        claims: dict[str, object] = {
+        common = {
             "iss": self._issuer,
             "sub": principal.name,
             "aud": self.service,
-            "exp": now + self._lifetime,
+            "exp": now + lifetime,
             "nbf": now,
             "iat": now,
             "jti": secrets.token_urlsafe(16),
-            "access": [{"type": s.type, "name": s.name, "actions": list(s.actions)} for s in granted],
-            _ACCOUNT: _account_claim(principal),
         }
         key = self._keys.current
-        return IssuedToken(
-            text=sign(claims, key.key, key.id, key.algorithm), expires_in=self._lifetime, issued_at=now, scopes=granted
-        )
+        text = sign({**common, **claims}, key.key, key.id, key.algorithm)
+        return IssuedToken(text=text, expires_in=lifetime, issued_at=now, scopes=scopes)
 
 
 async def _granted(allows: _Allows, principal: Principal, scope: Scope) -> Scope | None:
@@ -172,7 +181,15 @@ class OwnTokenChecker:
         if claims.get("iss") != self._issuer or not has_audience(claims, self._service):
             raise TokenRefused("the token is meant for another service")
         expires = check_lifetime(claims, now=self._clock(), leeway=_LEEWAY, grace=grace)
-        return VerifiedToken(_account(claims).with_scopes(scopes_of(claims)), expires + _LEEWAY)
+        account = _account(claims)
+        return VerifiedToken(account if account.fleeting else account.with_scopes(scopes_of(claims)), expires + _LEEWAY)
+
+    def is_own(self, token: str) -> bool:
+        """Tell whether a token names one of our keys: then it is ours, or a forgery."""
+        try:
+            return str(read_header(token).get("kid", "")) in self._keys.trusted
+        except TokenRefused:
+            return False
 
 
 def _account_claim(principal: Principal) -> dict[str, object]:
@@ -190,6 +207,7 @@ def _account(claims: dict[str, object]) -> Principal:
                 id=number,
                 epoch=epoch,
                 key=key if isinstance(key, int) else None,
+                fleeting=more.get("whole") is True,
             )
     raise TokenRefused("the token does not say whose it is")
 

@@ -1,4 +1,4 @@
-"""Local accounts: names and Argon2id hashes in the metadata database."""
+"""Local accounts, people's and robots': names and Argon2id hashes in the metadata database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from entrepot.access.memory import Memory
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.passwords import StoredPassword
 from entrepot.access.policy import MAX_AGE
-from entrepot.metadata import principals
+from entrepot.metadata import clock, principals
 from entrepot.metadata.database import Reader
 
 #: 19 MiB, two passes, one lane: 35 ms on a small machine (OWASP's second choice).
@@ -54,10 +54,12 @@ class LocalAccounts:
         if known is not None:
             return known
         record = await principals.find(self._database, principals.USER, name)
-        if record is None or record.secret is None or record.disabled:
+        if record is None:
+            record = await principals.find(self._database, principals.ROBOT, name)
+        if record is None or record.secret is None or record.disabled or _has_ended(record):
             self._known.forget(name)
             return None
-        principal = Principal(kind=PrincipalKind.USER, name=record.name, id=record.id, epoch=record.epoch)
+        principal = Principal(kind=PrincipalKind(record.kind), name=record.name, id=record.id, epoch=record.epoch)
         stored = StoredPassword(principal, record.secret)
         self._known.put(name, stored)
         return stored
@@ -69,3 +71,7 @@ class LocalAccounts:
         except (VerificationError, InvalidHashError):
             return False
         return encoded is not None
+
+
+def _has_ended(record: principals.PrincipalRecord) -> bool:
+    return record.expires_at is not None and clock.now() >= record.expires_at

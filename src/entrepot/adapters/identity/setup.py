@@ -29,6 +29,7 @@ from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import BasicChallenge, BearerChallenge, Challenge, SillyChallenge
 from entrepot.access.compatibility import ensure_compatibility
 from entrepot.access.errors import SetupError
+from entrepot.access.federation import Federation
 from entrepot.access.issuing import TokenDesk
 from entrepot.access.jwt import sign
 from entrepot.access.key_sign_in import KeySignIn
@@ -42,6 +43,7 @@ from entrepot.access.roles import ensure_roles
 from entrepot.access.sign_in import Chain
 from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
+from entrepot.access.whole_tokens import WholeTokenSignIn
 from entrepot.adapters.identity import htpasswd
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
 from entrepot.adapters.identity.foreign_tokens import ForeignTokens
@@ -50,6 +52,8 @@ from entrepot.audit.sign_ins import RecordedPasswords, SignInLog
 from entrepot.config.schema.auth import Htpasswd, Silly, TokenAuth
 from entrepot.config.schema.config import Config
 from entrepot.metadata.database import Database
+from entrepot.outbound.client import Client
+from entrepot.outbound.settings import OutboundSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,22 +136,27 @@ def _with_accounts(config: Config, database: Database, policy: Policy) -> Access
     uses = KeyUses(database)
     keys_of_accounts = KeySignIn(database, policy, uses)
     sign_ins = SignInLog(database)
-    ways = Chain([keys_of_accounts], GuardedPasswords(LocalAccounts(database), Throttle()))
-    passwords = RecordedPasswords(ways, sign_ins)
+    federation = Federation(database, Client(OutboundSettings.from_config(config.outbound)))
     checker = OwnTokenChecker(keys, issuer=wanted.issuer, service=wanted.service)
+    tokens = RememberedTokens(checker, policy)
+    ways = Chain(
+        (keys_of_accounts, WholeTokenSignIn(checker, tokens), federation),
+        GuardedPasswords(LocalAccounts(database), Throttle()),
+    )
+    passwords = RecordedPasswords(ways, sign_ins)
     service = TokenService(
         keys, authorizer, issuer=wanted.issuer, service=wanted.service, lifetime=int(wanted.expiration)
     )
-    authenticator = CredentialAuthenticator(
-        passwords=passwords, tokens=RememberedTokens(checker, policy), keys=keys_of_accounts
-    )
+    authenticator = CredentialAuthenticator(passwords=passwords, tokens=tokens, keys=keys_of_accounts)
     refresh = RefreshTokens(database, lifetime=wanted.refreshexpiration)
     return Access(
         authenticator=authenticator,
         authorizer=authorizer,
         policy=policy,
         challenge=BearerChallenge(service=wanted.service),
-        desk=TokenDesk(authenticator, passwords, service, refresh),
+        desk=TokenDesk(
+            authenticator, passwords, service, refresh, federation, exchange_lifetime=int(wanted.exchangeexpiration)
+        ),
         people=passwords,
         background=(uses.run, sign_ins.run),
     )

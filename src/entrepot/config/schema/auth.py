@@ -102,6 +102,8 @@ class IssuedTokens(Section):
     """Life of a refresh token, which is what `docker login` keeps."""
     exchangeexpiration: Duration = Field(default=900.0, ge=60, le=3600)
     """Life of a token that a CI job gets for the token of its CI service, 60s to 1h: as long as a build takes."""
+    exchangeexpiration: Duration = Field(default=900.0, ge=60, le=3600)
+    """Life of a token that a CI job gets for the token of its CI service, 60s to 1h: as long as a build takes."""
     algorithm: Algorithm = "ES256"
     """Algorithm of the signing key."""
 

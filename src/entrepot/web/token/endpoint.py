@@ -18,6 +18,7 @@ from entrepot.web.http import Header, Request
 from entrepot.web.responses import Response, json_response
 from entrepot.web.router import Route
 from entrepot.web.services import Services
+from entrepot.web.token import parameters
 from entrepot.web.token.parameters import MAX_FORM_BYTES, FormInvalid, TokenForm, read_form, read_query
 
 #: Tokens are credentials: nothing between us and the client may keep them (RFC 6749, section 5.1).
@@ -25,6 +26,9 @@ _NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 _BASIC: Final[Header] = (b"www-authenticate", b'Basic realm="entrepot"')
 #: The whole form, which has a few hundred bytes, must have arrived after this time.
 FORM_SECONDS: Final = 10.0
+#: Types of token that an exchange takes and gives (RFC 8693, section 3).
+_TOKEN_TYPES: Final = ("urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:jwt")
+_ISSUED: Final = "urn:ietf:params:oauth:token-type:access_token"
 PATHS: Final = (TOKEN_PATH, "/service/token")
 
 
@@ -33,6 +37,10 @@ def token_routes(desk: TokenDesk) -> Mapping[str, Route]:
     endpoint = TokenEndpoint(desk)
     route = Route("token", {"GET": endpoint.get, "POST": endpoint.post})
     return dict.fromkeys(PATHS, route)
+
+
+class _GrantInvalid(Exception):
+    """The token that was sent for an exchange is worth nothing here (RFC 6749, section 5.2)."""
 
 
 class TokenEndpoint:
@@ -72,11 +80,15 @@ class TokenEndpoint:
             answer = await self._by_form(form, request.client)
         except FormInvalid as invalid:
             return _bad_request("invalid_request", str(invalid))
+        except _GrantInvalid as invalid:
+            return _bad_request("invalid_grant", str(invalid))
         except AccessRefused as refused:
             return _refused(refused)
         except ServiceUnknown:
             return _service_unknown()
         document = _document(answer) | {"scope": format_scopes(answer.token.scopes)}
+        if form.outside_token:
+            document |= {"token_type": "Bearer", "issued_token_type": _ISSUED}
         return json_response(HTTPStatus.OK, document, (_NO_STORE,))
 
     async def _read(self, request: Request) -> bytes:
@@ -101,7 +113,22 @@ class TokenEndpoint:
                 )
             case "refresh_token":
                 return await self._desk.by_refresh_token(form.refresh_token, service=form.service, scopes=form.scopes)
-        raise FormInvalid("grant_type must be password or refresh_token")
+            case parameters.TOKEN_EXCHANGE | parameters.JWT_BEARER:
+                return await self._exchange(form, client)
+        raise FormInvalid("grant_type must be password, refresh_token, or the exchange of a token (RFC 8693, RFC 7523)")
+
+    async def _exchange(self, form: TokenForm, client: str) -> Answer:
+        """Exchange an outside token; `client_id` names the robot that it speaks for."""
+        if form.grant_type == parameters.TOKEN_EXCHANGE and form.outside_type not in _TOKEN_TYPES:
+            raise FormInvalid(f"subject_token_type must be {' or '.join(_TOKEN_TYPES)}")
+        if not form.outside_token or not form.client_id:
+            raise FormInvalid("send the token as subject_token (or assertion), and the robot's name as client_id")
+        try:
+            return await self._desk.by_outside_token(
+                form.client_id, form.outside_token, client, service=form.service, scopes=form.scopes
+            )
+        except AccessRefused as refused:
+            raise _GrantInvalid(refused.message) from None
 
 
 def _document(answer: Answer) -> dict[str, Any]:

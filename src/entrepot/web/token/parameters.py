@@ -11,6 +11,9 @@ from entrepot.oci.scope import Scope, parse_scopes
 #: A form of more fields or bytes is no token request.
 MAX_FORM_BYTES = 64 * 1024
 _MAX_FIELDS = 100
+#: The exchange of an outside token: RFC 8693, section 2.1, and RFC 7523, section 2.1.
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -35,6 +38,9 @@ class TokenForm(TokenRequest):
     username: str
     password: str = field(repr=False)
     refresh_token: str = field(repr=False)
+    client_id: str
+    outside_token: str = field(repr=False)  #: `assertion` or `subject_token`, whichever the grant type has
+    outside_type: str  #: `subject_token_type`
 
 
 def read_query(services: Sequence[str], scopes: Sequence[str], offline: str | None) -> TokenRequest:
@@ -58,14 +64,18 @@ def read_form(content_type: str | None, body: bytes) -> TokenForm:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError:
         raise FormInvalid("the form cannot be read") from None
+    grant_type = _first(fields, "grant_type")
     return TokenForm(
         service=_first(fields, "service"),
         scopes=parse_scopes(" ".join(fields.get("scope", []))),
         offline=_first(fields, "access_type") == "offline",
-        grant_type=_first(fields, "grant_type"),
+        grant_type=grant_type,
         username=_first(fields, "username"),
         password=_first(fields, "password"),
         refresh_token=_first(fields, "refresh_token"),
+        client_id=_first(fields, "client_id"),
+        outside_token=_first(fields, "assertion" if grant_type == JWT_BEARER else "subject_token"),
+        outside_type=_first(fields, "subject_token_type"),
     )
 
 
