@@ -1,0 +1,35 @@
+"""Nobody takes over an account that may more than they may themselves.
+
+Whoever sets somebody's password, closes or removes their account acts with their rights in effect: so they need all of
+these. An operator at the machine, who could write to the database, is asked nothing.
+"""
+
+from __future__ import annotations
+
+from entrepot.access.authorizer import Authorizer
+from entrepot.access.model import Principal
+from entrepot.access.policy import grant_of
+from entrepot.accounts.giving import require_to_have
+from entrepot.metadata import grants
+from entrepot.metadata.database import Reader
+
+
+async def require_to_outrank(
+    reader: Reader, authorizer: Authorizer, acting: Principal | None, principal_id: int
+) -> None:
+    """Go on only if who acts has every right of an account, of a group, or acts on their own account.
+
+    Args:
+        reader: The metadata.
+        authorizer: Knows what who acts may do.
+        acting: Who acts; None for the operator at the machine.
+        principal_id: The account or group.
+
+    Raises:
+        Forbidden: The account has a right that who acts has not.
+    """
+    if acting is None or acting.id == principal_id:
+        return
+    records = await grants.list_for(reader, principal_id)
+    rights = [grant_of(record, principal_id) for record in records if record.audience is None]
+    await require_to_have(authorizer, acting, rights)
