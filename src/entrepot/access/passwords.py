@@ -86,10 +86,10 @@ class GuardedPasswords:
         if stored is not None and self._right.find(mark) == stored.encoded:
             return stored.principal
         if not await self._was_wrong(basic, mark):
-            self._throttle.check(basic.username, client)
+            await self._throttle.check(basic.username, client)
             stored = await self._in_turn(basic, mark, client)
             if stored is not None:
-                self._throttle.succeeded(basic.username, client)
+                await self._throttle.succeeded(basic.username, client)
                 return stored.principal
         _log.warning("sign-in failed: account %a from %s", basic.username[:64], client or "a local socket")
         raise CredentialsRefused
@@ -115,13 +115,14 @@ class GuardedPasswords:
                     return stored
                 if self._wrong.find(mark) == (encoded,):
                     return None
+                await self._throttle.check(basic.username, client)  # of many who came at once, some have failed since
                 loop = asyncio.get_running_loop()
                 right = await loop.run_in_executor(self._thread, self._store.matches, encoded, basic.password)
         finally:
             self._waiting -= 1
         if not right or encoded is None:
             self._wrong.put(mark, (encoded,))
-            self._throttle.failed(basic.username, client)
+            await self._throttle.failed(basic.username, client)
             return None
         self._right.put(mark, encoded)
         return stored

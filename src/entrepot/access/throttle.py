@@ -1,9 +1,12 @@
 """Waiting times for those who guess passwords, growing with each failure and never longer than a minute.
 
-Three counts run beside each other: failures for one account from one network, for one account from anywhere, and from
-one network for any account. The first is strict. The other two have more room, and are not asked for networks from
-which the account has signed in before, the second not for this host either: so a stranger who keeps failing cannot lock
-the owner out, and neither can a machine with an old password lock out all who come through the same proxy.
+Four counts run beside each other: failures for one account from one network, for one account from anywhere, from one
+network for any account, and of everybody. The first is strict. The others have more room, and are not asked for
+networks from which the account has signed in before, and those of the world not for this host either: so a stranger who
+keeps failing cannot lock the owner out, and neither can a machine with an old password lock out all who come through
+the same proxy. Whoever guesses has less than a hundred tries an hour for an account.
+
+The administrator, on this host, never waits longer than two seconds: somebody must be able to put things right.
 """
 
 from __future__ import annotations
@@ -12,75 +15,89 @@ import ipaddress
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from entrepot.access.memory import Memory
+from entrepot.access.admin import NAME
+from entrepot.access.sign_in_counts import Counts, Key, MemoryCounts, SharedCounts, Standing
+from entrepot.metadata.database import Database
 from entrepot.oci.errors import TooManyRequests
 
-#: Failures that are free, for one account from one network, and for the two wider counts.
+#: Failures that are free: for one account from one network, for the two wider counts, and for all together.
 FREE = 5
 FREE_WIDE = 20
-#: The longest wait, in seconds.
+FREE_ALL = 1000
+#: The longest wait, in seconds; that after failures of everybody; and that of the administrator on this host.
 LONGEST = 60.0
-#: Seconds without a failure after which all is forgotten.
-_FORGET = 900.0
-#: Seconds for which a network counts as one where the account's owner is.
-_FAMILIAR = 30 * 24 * 3600.0
-_LIMIT = 50_000
+LONGEST_ALL = 5.0
+LONGEST_HERE = 2.0
+#: Stands for every account, or every network.
+_EVERY = "*"
 
-_Key = tuple[str, str]
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One count, how much of it is free, and how long the wait may grow."""
+
+    key: Key
+    free: int
+    longest: float = LONGEST
 
 
 class Throttle:
     """Counts failures and says who has to wait."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._failures: Memory[_Key, tuple[int, float]] = Memory(limit=_LIMIT, seconds=_FORGET, clock=clock)
-        self._familiar: Memory[_Key, float] = Memory(limit=_LIMIT, seconds=_FAMILIAR, clock=clock)
+    def __init__(self, counts: Counts | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Count in `counts`; without it, in this process alone and by `clock`."""
+        self._counts = counts or MemoryCounts(clock=clock)
 
-    def check(self, account: str, client: str) -> None:
+    @classmethod
+    def shared(cls, work: Database) -> Throttle:
+        """Return one that counts together with all other workers."""
+        return cls(SharedCounts(work))
+
+    async def check(self, account: str, client: str) -> None:
         """Go on only if nobody has to wait.
 
         Raises:
             TooManyRequests: With the seconds to wait.
         """
-        wait = max(self._wait(key, free) for key, free in self._keys(account, client))
+        network = network_of(client)
+        standing = await self._counts.read(_keys(account, network), (account, network))
+        wait = max(self._wait(rule, standing) for rule in _rules(account, network, familiar=standing.familiar))
         if wait > 0:
             raise TooManyRequests(math.ceil(wait), "too many failed sign-ins; wait before you try again")
 
-    def failed(self, account: str, client: str) -> None:
+    async def failed(self, account: str, client: str) -> None:
         """Count a failure, also where it is not asked for this client."""
-        network = network_of(client)
-        for key in ((account, network), (account, "*"), ("", network)):
-            count = self._count(key) + 1
-            self._failures.put(key, (count, self._clock()))
+        await self._counts.failed(_keys(account, network_of(client)))
 
-    def succeeded(self, account: str, client: str) -> None:
+    async def succeeded(self, account: str, client: str) -> None:
         """Forget the failures of this account from there; others from the same network may still be guessing."""
-        network = network_of(client)
-        self._failures.forget((account, network))
-        self._familiar.put((account, network), self._clock())
+        await self._counts.succeeded((account, network_of(client)))
 
-    def _keys(self, account: str, client: str) -> list[tuple[_Key, int]]:
-        network = network_of(client)
-        keys = [((account, network), FREE)]
-        if self._familiar.find((account, network)) is None:
-            keys.append((("", network), FREE_WIDE))
-            if network != LOCAL:
-                keys.append(((account, "*"), FREE_WIDE))
-        return keys
-
-    def _count(self, key: _Key) -> int:
-        entry = self._failures.find(key)
-        return 0 if entry is None else entry[0]
-
-    def _wait(self, key: _Key, free: int) -> float:
-        entry = self._failures.find(key)
-        if entry is None or entry[0] < free:
+    def _wait(self, rule: _Rule, standing: Standing) -> float:
+        count, last = standing.failures.get(rule.key, (0, 0.0))
+        if count < rule.free:
             return 0.0
-        count, last = entry
-        delay = min(LONGEST, 2.0 ** min(count - free, 16))
-        return last + delay - self._clock()
+        delay = min(rule.longest, 2.0 ** min(count - rule.free, 16))
+        return last + delay - self._counts.now()
+
+
+def _keys(account: str, network: str) -> list[Key]:
+    """Return what a failure is counted under. The empty account is nobody's: it stands for all."""
+    return [(account, network), (account, _EVERY), ("", network), ("", _EVERY)]
+
+
+def _rules(account: str, network: str, *, familiar: bool) -> list[_Rule]:
+    own, from_anywhere, of_network, of_all = _keys(account, network)
+    if network == LOCAL and account == NAME:
+        return [_Rule(own, FREE, LONGEST_HERE)]
+    rules = [_Rule(own, FREE)]
+    if not familiar:
+        rules.append(_Rule(of_network, FREE_WIDE))
+    if not familiar and network != LOCAL:
+        rules += [_Rule(from_anywhere, FREE_WIDE), _Rule(of_all, FREE_ALL, LONGEST_ALL)]
+    return rules
 
 
 #: How connections from this host are counted, whatever their address.

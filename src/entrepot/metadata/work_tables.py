@@ -1,4 +1,4 @@
-"""The tables of work in progress: upload sessions, leases, browser sessions and failed sign-ins.
+"""The tables of work in progress: upload sessions, leases, browser sessions and sign-ins.
 
 They may be lost without harm to what was acknowledged, so they are written with less syncing and are built anew,
 empty, when their shape changes.
@@ -11,7 +11,7 @@ from sqlalchemy import Index, MetaData
 from entrepot.metadata.columns import NAMES, key, keyed, number, words
 
 #: Raise it with every change below: a database of another number is emptied and built again.
-WORK_VERSION: Final = 4
+WORK_VERSION: Final = 5
 
 work_metadata: Final = MetaData(naming_convention=NAMES)
 
@@ -61,6 +61,26 @@ failed_sign_ins: Final = keyed(
     key("account"),
     key("network"),
     number("count"),
+    number("last_at"),
+    Index(None, "last_at"),
+)
+
+#: People whom a provider vouched for and who have not chosen a name here yet. `payload` is sealed.
+strangers: Final = keyed(
+    "strangers",
+    work_metadata,
+    key("ticket_hash"),
+    words("payload"),
+    number("expires_at"),
+    Index(None, "expires_at"),
+)
+
+#: From which networks an account has signed in, so that others' failures do not lock its owner out there.
+sign_in_places: Final = keyed(
+    "sign_in_places",
+    work_metadata,
+    key("account"),
+    key("network"),
     number("last_at"),
     Index(None, "last_at"),
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from entrepot.access.sign_in_counts import MemoryCounts
 from entrepot.access.throttle import LOCAL, Throttle, network_of
 from entrepot.oci.errors import TooManyRequests
 from tests.unit.access.conftest import Clock
@@ -15,108 +16,154 @@ def throttle(clock: Clock) -> Throttle:
     return Throttle(clock=clock)
 
 
-def fail(throttle: Throttle, times: int, account: str = "admin", client: str = HERE) -> None:
+async def fail(throttle: Throttle, times: int, account: str = "admin", client: str = HERE) -> None:
     for _ in range(times):
-        throttle.failed(account, client)
+        await throttle.failed(account, client)
 
 
-def wait(throttle: Throttle, account: str = "admin", client: str = HERE) -> int:
+async def wait(throttle: Throttle, account: str = "admin", client: str = HERE) -> int:
     """Return the seconds to wait."""
     try:
-        throttle.check(account, client)
+        await throttle.check(account, client)
     except TooManyRequests as refused:
         return refused.retry_after
     return 0
 
 
-def test_five_failures_are_free_and_then_the_wait_doubles(throttle: Throttle, clock: Clock) -> None:
+async def test_five_failures_are_free_and_then_the_wait_doubles(throttle: Throttle, clock: Clock) -> None:
     """The wait grows 1, 2, 4, ... and ends at a minute."""
-    fail(throttle, 4)
-    assert wait(throttle) == 0
+    await fail(throttle, 4)
+    assert await wait(throttle) == 0
     waits = []
     for _ in range(10):
-        fail(throttle, 1)
-        waits.append(wait(throttle))
+        await fail(throttle, 1)
+        waits.append(await wait(throttle))
         clock.now += waits[-1]
-        assert wait(throttle) == 0
+        assert await wait(throttle) == 0
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
 
 
-def test_success_ends_the_count(throttle: Throttle) -> None:
+async def test_success_ends_the_count(throttle: Throttle) -> None:
     """The right password takes its own failures back."""
-    fail(throttle, 5)
-    throttle.succeeded("admin", HERE)
-    assert wait(throttle) == 0
+    await fail(throttle, 5)
+    await throttle.succeeded("admin", HERE)
+    assert await wait(throttle) == 0
 
 
-def test_failures_are_forgotten(throttle: Throttle, clock: Clock) -> None:
+async def test_failures_are_forgotten(throttle: Throttle, clock: Clock) -> None:
     """A quarter of an hour without a failure starts anew."""
-    fail(throttle, 12)
+    await fail(throttle, 12)
     clock.now += 901
-    fail(throttle, 4)
-    assert wait(throttle) == 0
+    await fail(throttle, 4)
+    assert await wait(throttle) == 0
 
 
-def test_one_network_is_one_guesser(throttle: Throttle) -> None:
+async def test_one_network_is_one_guesser(throttle: Throttle) -> None:
     """The addresses of one /24 or /64 count together, others apart."""
     for last in range(5):
-        throttle.failed("admin", f"192.0.2.{last}")
-        throttle.failed("root", f"2001:db8:1:2::{last}")
-    assert wait(throttle, "admin", "192.0.2.200") > 0
-    assert wait(throttle, "admin", "192.0.3.1") == 0
-    assert wait(throttle, "root", "2001:db8:1:2:ffff::1") > 0
-    assert wait(throttle, "root", "2001:db8:1:3::1") == 0
+        await throttle.failed("admin", f"192.0.2.{last}")
+        await throttle.failed("root", f"2001:db8:1:2::{last}")
+    assert await wait(throttle, "admin", "192.0.2.200") > 0
+    assert await wait(throttle, "admin", "192.0.3.1") == 0
+    assert await wait(throttle, "root", "2001:db8:1:2:ffff::1") > 0
+    assert await wait(throttle, "root", "2001:db8:1:3::1") == 0
 
 
-def test_many_networks_together_are_one_guesser(throttle: Throttle) -> None:
+async def test_many_networks_together_are_one_guesser(throttle: Throttle) -> None:
     """Twenty failures for one account from anywhere make the whole world wait for it, but not for another account."""
     for number in range(20):
-        fail(throttle, 1, client=f"198.51.{number}.1")
-    assert wait(throttle, client=THERE) > 0
-    assert wait(throttle, "other", THERE) == 0
+        await fail(throttle, 1, client=f"198.51.{number}.1")
+    assert await wait(throttle, client=THERE) > 0
+    assert await wait(throttle, "other", THERE) == 0
 
 
-def test_one_network_trying_many_accounts_waits(throttle: Throttle) -> None:
+async def test_one_network_trying_many_accounts_waits(throttle: Throttle) -> None:
     """Twenty failures from one network, whatever the names, make it wait for every account."""
     for number in range(20):
-        throttle.failed(f"user{number}", HERE)
-    assert wait(throttle, "somebody") > 0
-    assert wait(throttle, "somebody", THERE) == 0
+        await throttle.failed(f"user{number}", HERE)
+    assert await wait(throttle, "somebody") > 0
+    assert await wait(throttle, "somebody", THERE) == 0
 
 
-def test_strangers_cannot_lock_the_owner_out(throttle: Throttle) -> None:
+async def test_strangers_cannot_lock_the_owner_out(throttle: Throttle) -> None:
     """From where the account signed in before, and from this host, others' failures do not count."""
-    throttle.succeeded("admin", HERE)
+    await throttle.succeeded("admin", HERE)
     for number in range(200):
-        fail(throttle, 1, client=f"198.51.{number}.1")
-    assert wait(throttle, client=THERE) > 0
-    assert wait(throttle, client=HERE) == 0
-    assert wait(throttle, client="127.0.0.1") == 0
-    assert wait(throttle, client="") == 0
+        await fail(throttle, 1, client=f"198.51.{number}.1")
+    assert await wait(throttle, client=THERE) > 0
+    assert await wait(throttle, client=HERE) == 0
+    assert await wait(throttle, client="127.0.0.1") == 0
+    assert await wait(throttle, client="") == 0
 
 
-def test_a_neighbour_cannot_lock_out_who_signed_in_there_before(throttle: Throttle) -> None:
+async def test_a_neighbour_cannot_lock_out_who_signed_in_there_before(throttle: Throttle) -> None:
     """Behind one proxy, a machine that keeps failing makes those wait who are new there, not those who are known."""
-    throttle.succeeded("alice", HERE)
-    fail(throttle, 200, "old-robot", HERE)
-    assert wait(throttle, "alice", HERE) == 0
-    assert wait(throttle, "newcomer", HERE) > 0
-    fail(throttle, 5, "alice", HERE)
-    assert wait(throttle, "alice", HERE) > 0
+    await throttle.succeeded("alice", HERE)
+    await fail(throttle, 200, "old-robot", HERE)
+    assert await wait(throttle, "alice", HERE) == 0
+    assert await wait(throttle, "newcomer", HERE) > 0
+    await fail(throttle, 5, "alice", HERE)
+    assert await wait(throttle, "alice", HERE) > 0
 
 
 @pytest.mark.parametrize("client", [HERE, THERE, "127.0.0.1", "", "2001:db8::1"])
-def test_nobody_waits_longer_than_a_minute(client: str, throttle: Throttle) -> None:
+async def test_nobody_waits_longer_than_a_minute(client: str, throttle: Throttle) -> None:
     """However many failures there were, the wait is a minute at most."""
-    fail(throttle, 10_000, client=client)
-    assert 0 < wait(throttle, client=client) <= 60
+    await fail(throttle, 10_000, client=client)
+    assert 0 < await wait(throttle, client=client) <= 60
 
 
-def test_memory_is_bounded(throttle: Throttle) -> None:
+async def test_memory_is_bounded(clock: Clock) -> None:
     """A flood of names does not fill the memory."""
+    counts = MemoryCounts(clock=clock)
+    throttle = Throttle(counts)
     for number in range(60_000):
-        throttle.failed(f"user{number}", HERE)
-    assert len(throttle._failures) == 50_000
+        await throttle.failed(f"user{number}", HERE)
+    assert len(counts._failures) == 50_000
+
+
+@pytest.mark.parametrize("client", ["127.0.0.1", "::1", ""])
+async def test_the_administrator_is_never_locked_out_on_this_host(client: str, throttle: Throttle) -> None:
+    """Whatever was tried, from here and from everywhere, the administrator on this host waits two seconds at most."""
+    for number in range(300):
+        await fail(throttle, 1, client=f"198.51.{number % 250}.1")
+        await fail(throttle, 10, client=client)
+        await fail(throttle, 1, account=f"user{number}", client=client)
+    assert 0 < await wait(throttle, client=client) <= 2
+    assert await wait(throttle, "somebody", client) > 2
+    assert await wait(throttle, client=THERE) > 2
+
+
+@pytest.mark.parametrize("pause", [0, 901])
+@pytest.mark.parametrize("networks", [1, 50])
+async def test_a_guesser_has_less_than_a_hundred_tries_an_hour(
+    pause: int, networks: int, throttle: Throttle, clock: Clock
+) -> None:
+    """However the tries are spread over networks and over the hour."""
+    end = clock.now + 3600
+    tries = 0
+    while clock.now < end:
+        client = f"198.51.{tries % networks}.1"
+        seconds = await wait(throttle, client=client)
+        if seconds == 0:
+            await fail(throttle, 1, client=client)
+            tries += 1
+        else:
+            clock.now += max(seconds, pause)
+    assert 15 < tries < 100
+
+
+async def test_guessers_everywhere_slow_strangers_down_and_nobody_else(throttle: Throttle) -> None:
+    """A thousand failures of all kinds make new places wait some seconds; known ones, and this host, not at all."""
+    await throttle.succeeded("alice", HERE)
+    for number in range(1000):
+        await throttle.failed(f"user{number}", f"203.{number // 250}.{number % 250}.1")
+    assert await wait(throttle, "alice", THERE) == 1
+    for number in range(100):
+        await throttle.failed(f"name{number}", f"204.0.{number}.1")
+    assert await wait(throttle, "alice", THERE) == 5
+    assert await wait(throttle, "alice", HERE) == 0
+    assert await wait(throttle, "alice", "127.0.0.1") == 0
 
 
 @pytest.mark.parametrize(
