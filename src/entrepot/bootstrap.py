@@ -41,6 +41,7 @@ from entrepot.metadata.opening import Stores, open_embedded
 from entrepot.metadata.outbox import Handler
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
+from entrepot.projects.contents.pulls import PullCounter
 from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.read_only import ReadOnlySwitch
 from entrepot.registry.service import Registry, build_registry
@@ -128,6 +129,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         settings = web_settings(config)
         proxies = Proxies(settings)
         gate = SessionGate(_sessions(config, parts.stores), proxies, plain_http=config.access.sessions.plainhttp)
+        pulls = PullCounter(parts.stores.metadata, paused=parts.read_only)
         services = Services(
             registry=parts.registry,
             store=parts.store,
@@ -141,9 +143,10 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             access_log=runtime.access_log,
             readiness=runtime.problems,
             sessions=gate if access.people else None,
+            count_pull=pulls.note,
         )
         async with contextlib.AsyncExitStack() as stack:
-            for work in access.background:
+            for work in (pulls.run, *access.background):
                 await stack.enter_async_context(in_background(work()))
             api = LazyApi(functools.partial(_management, parts, access, services), prefix=settings.prefix)
             yield Application(services, _plain_routes(access, gate), api)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from entrepot.metadata.tables import manifests, projects, repositories
 
 #: In place of 1 where nothing is to be found.
 _NEVER: Final = -1
+_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,13 @@ VISIBLE: Final = Listing(
     "repository_lists.visible", _BASE.where(_R.project_id.in_(_VISIBLE)), FIELDS, order=_BY_PATH, key=_R.id
 )
 _ONE: Final = Query(_BASE.where(_R.id == bindparam("id")), "repository_lists.one")
+_IDS: Final = Query(
+    select(_R.id, _R.sort_key)
+    .where(_R.project_id == bindparam("project"), _R.sort_key > bindparam("last"))
+    .order_by(_R.sort_key)
+    .limit(bindparam("limit")),
+    "repository_lists.ids",
+)
 _DESCRIBE: Final = Query(
     update(repositories)
     .where(_R.id == bindparam("repository"))
@@ -115,6 +123,15 @@ async def find(reader: Reader, repository_id: int) -> RepositoryEntry | None:
     """Return one repository."""
     row = await reader.one(_ONE, id=repository_id)
     return None if row is None else _entry(row)
+
+
+async def ids_of_project(reader: Reader, project_id: int) -> AsyncIterator[int]:
+    """Give the row ids of all repositories of a project, by and by."""
+    last = ""
+    while rows := await reader.all(_IDS, project=project_id, last=last, limit=_AT_ONCE):
+        for row_id, sort_key in rows:
+            yield row_id
+            last = sort_key
 
 
 async def describe(tx: Transaction, repository_id: int, description: str) -> bool:

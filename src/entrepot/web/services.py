@@ -20,6 +20,10 @@ from entrepot.web.settings import WebSettings
 Readiness = Callable[[], Awaitable[Mapping[str, str]]]
 
 
+def no_count(_manifest_id: int) -> None:
+    """Count nothing."""
+
+
 async def always_ready() -> Mapping[str, str]:
     """Say that nothing keeps the registry from serving."""
     return {}
@@ -40,4 +44,5 @@ class Services:
     metrics: RequestMetrics
     access_log: AccessLog
     readiness: Readiness = always_ready
+    count_pull: Callable[[int], None] = no_count  #: told of each manifest that is pulled, by its row id
     sessions: SessionGate | None = None  #: set where people sign in with a browser

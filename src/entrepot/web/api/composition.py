@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from entrepot.access.policy import Policy
 from entrepot.metadata.database import Database
+from entrepot.projects.contents.service import build_contents
 from entrepot.projects.service import Projects
 from entrepot.web.api.services import ApiServices
 from entrepot.web.services import Services
@@ -26,5 +27,6 @@ def build_services(parts: Parts) -> ApiServices:
     return ApiServices(
         web=parts.web,
         metadata=parts.metadata,
+        contents=build_contents(parts.metadata, parts.web.registry, parts.web.store, parts.policy),
         projects=Projects(parts.metadata, parts.policy, parts.web.registry.catalog.gate),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from entrepot.metadata.database import Database
+from entrepot.projects.contents.service import Contents
 from entrepot.projects.service import Projects
 from entrepot.web.services import Services
 
@@ -16,3 +17,4 @@ class ApiServices:
     web: Services  #: what the rest of the web layer works with: registry, authenticator, authorizer, settings, ...
     metadata: Database
     projects: Projects
+    contents: Contents

@@ -22,6 +22,7 @@ async def get_manifest(request: Request, services: Services) -> Response:
     """Answer end-3 for GET: the bytes as they were pushed."""
     name, _ = await authorise(request, services, tags=_tags_of_path(request))
     manifest = await services.registry.manifests.get(name, _pull_reference(request), content=True)
+    services.count_pull(manifest.id)
     headers = _headers(manifest.digest, manifest.media_type)
     if matches_etag(request.header(b"if-none-match"), manifest.digest):
         return Response(304, headers)
