@@ -192,7 +192,15 @@ def _meaning(section: type[Section], key: Key) -> str:
 
 
 def attribute_docs(section: type[Section]) -> dict[str, str]:
-    """The texts below the attributes of a section, read from its source."""
+    """The texts below the attributes of a section and of those it extends, read from their source."""
+    found: dict[str, str] = {}
+    for part in reversed(section.__mro__):
+        if issubclass(part, Section) and part is not Section:
+            found |= _own_docs(part)
+    return found
+
+
+def _own_docs(section: type[Section]) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(section)))
     definition = tree.body[0]
     body = definition.body if isinstance(definition, ast.ClassDef) else []

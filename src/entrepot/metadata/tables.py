@@ -289,6 +289,7 @@ users: Final = keyed(
     number("checked_at", null=True),
     words("refresh", null=True),
     Index(None, "provider", "subject", unique=True),
+    Index(None, "provider", "checked_at"),
     Index(None, "email"),
 )
 
@@ -382,6 +383,12 @@ grants: Final = numbered(
     Index(None, "principal_id"),
     Index(None, "project_id"),
     Index(None, "role_id"),
+    Index(
+        "ix_grants_audience",
+        "audience",
+        sqlite_where=text("audience IS NOT NULL"),
+        postgresql_where=text("audience IS NOT NULL"),
+    ),
 )
 
 #: Keys that secrets at rest are sealed with, themselves sealed with the operator's key.

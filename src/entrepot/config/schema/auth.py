@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from entrepot.config.schema.ldap import Ldap
+from entrepot.config.schema.providers import OAuthProvider, OidcProvider
 from entrepot.config.schema.sessions import Sessions
 from entrepot.config.section import Choice, Section
 from entrepot.config.values import Duration, Flag, Text, as_plain_text, refuse
@@ -102,8 +103,6 @@ class IssuedTokens(Section):
     """Life of a refresh token, which is what `docker login` keeps."""
     exchangeexpiration: Duration = Field(default=900.0, ge=60, le=3600)
     """Life of a token that a CI job gets for the token of its CI service, 60s to 1h: as long as a build takes."""
-    exchangeexpiration: Duration = Field(default=900.0, ge=60, le=3600)
-    """Life of a token that a CI job gets for the token of its CI service, 60s to 1h: as long as a build takes."""
     algorithm: Algorithm = "ES256"
     """Algorithm of the signing key."""
 
@@ -117,3 +116,7 @@ class Access(Section):
     """Browsers that are signed in."""
     ldap: Ldap = Ldap()
     """A directory whose people may sign in."""
+    oidc: tuple[OidcProvider, ...] = ()
+    """Services that say who somebody is, by OpenID Connect."""
+    oauth: tuple[OAuthProvider, ...] = ()
+    """Services of GitHub's kind that say who somebody is, by OAuth 2.0."""

@@ -117,6 +117,7 @@ def _people() -> None:
         foreign("users", "principal_id", "principals.id", "CASCADE"),
     )
     op.create_index("ix_users_provider_subject", "users", ["provider", "subject"], unique=True)
+    index("users", "provider", "checked_at")
     index("users", "email")
     keyed(
         "groups",
@@ -232,6 +233,8 @@ def _grants() -> None:
     index("grants", "principal_id")
     index("grants", "project_id")
     index("grants", "role_id")
+    audience = sa.text("audience IS NOT NULL")
+    op.create_index("ix_grants_audience", "grants", ["audience"], sqlite_where=audience, postgresql_where=audience)
     op.execute(
         "INSERT INTO grants (principal_id, audience, role_id, origin, created_at) "
         "SELECT principal_id, audience, CASE actions WHEN '*' THEN 100 ELSE 101 END, "

@@ -1,0 +1,163 @@
+"""A provider of GitHub's kind: OAuth 2.0, and addresses that say whose token it is and in which groups they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from entrepot.accounts.providers.mapping import Rules
+from entrepot.accounts.providers.model import Arrival, Grip, Kept, PersonGone, ProviderUnavailable, SignInRefused, Told
+from entrepot.adapters.identity.oidc.code_flow import (
+    RegisteredClient,
+    ask_with_token,
+    code_of,
+    departure,
+    document,
+    redeem,
+    renew,
+)
+from entrepot.adapters.identity.oidc.fields import at, filled
+from entrepot.metadata import clock
+from entrepot.outbound.client import Requester
+
+_NEXT: Final = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next"?')
+_MOST_PAGES: Final = 20
+#: Seconds before a token's end at which it is renewed.
+_EARLY: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupList:
+    """An address that lists groups."""
+
+    url: str
+    items: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where to ask for what."""
+
+    authorize: str
+    token: str
+    user: str
+    groups: tuple[GroupList, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Templates:
+    """How a person's fields are made of the provider's answer."""
+
+    subject: str
+    name: str
+    email: str
+    realname: str
+
+
+class OAuthProvider:
+    """A `Provider`; see there."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        title: str,
+        rules: Rules,
+        client: RegisteredClient,
+        endpoints: Endpoints,
+        templates: Templates,
+        http: Requester,
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.rules = rules
+        self._client = client
+        self._endpoints = endpoints
+        self._templates = templates
+        self._http = http
+
+    async def address(self, redirect_uri: str, kept: Kept) -> str:
+        """See `Provider`."""
+        return departure(self._endpoints.authorize, self._client, redirect_uri, kept)
+
+    async def arrival(self, answer: Mapping[str, str], redirect_uri: str, kept: Kept) -> Arrival:
+        """See `Provider`."""
+        code = code_of(answer, kept)
+        tokens = await redeem(self._http, self._endpoints.token, self._client, code, redirect_uri, kept, basic=False)
+        grip = _grip(tokens)
+        try:
+            return Arrival(told=await self._told(grip.token), grip=grip)
+        except PersonGone as gone:
+            raise SignInRefused(str(gone)) from None
+
+    async def ask_again(self, subject: str, grip: Grip) -> tuple[Told, Grip]:
+        """See `Provider`: the token itself is used, and renewed where it ends."""
+        if grip.refresh and grip.ends_at is not None and clock.after(_EARLY) >= grip.ends_at:
+            tokens = await renew(self._http, self._endpoints.token, self._client, grip.refresh, basic=False)
+            grip = _grip(tokens, grip.refresh)
+        told = await self._told(grip.token)
+        if told.subject != subject:
+            raise PersonGone("the provider speaks of somebody else now")
+        return told, grip
+
+    async def farewell(self, hint: str, back_to: str) -> str:  # noqa: ARG002 - the port's signature
+        """See `Provider`; OAuth 2.0 knows no such thing."""
+        return ""
+
+    async def _told(self, token: str) -> Told:
+        user = document(await ask_with_token(self._http, self._endpoints.user, token))
+        subject = filled(self._templates.subject, user)
+        if not subject:
+            raise ProviderUnavailable("the provider's answer does not say who it is; check the setting subject")
+        groups: list[str] = []
+        for where in self._endpoints.groups:
+            groups += await self._groups(where, token)
+        return Told(
+            subject=subject,
+            name=filled(self._templates.name, user) or subject,
+            email=filled(self._templates.email, user),
+            realname=filled(self._templates.realname, user),
+            groups=tuple(groups),
+        )
+
+    async def _groups(self, where: GroupList, token: str) -> list[str]:
+        found: list[str] = []
+        url: str | None = where.url
+        for _ in range(_MOST_PAGES):
+            if url is None:
+                break
+            answer = await ask_with_token(self._http, url, token)
+            found += _names(at(document(answer), where.items), where.name)
+            url = _next(answer.headers.get("link", ""), where.url)
+        return found
+
+
+def _names(items: object, template: str) -> Sequence[str]:
+    if not isinstance(items, list):
+        raise ProviderUnavailable("the provider's list of groups is no list; check the setting groups.items")
+    return [name for name in (filled(template, item) for item in items) if name]
+
+
+def _next(link: str, base: str) -> str | None:
+    """Return the next page, where it is at the same place: the token goes nowhere else."""
+    found = _NEXT.search(link)
+    if found is None:
+        return None
+    here, there = urlsplit(base), urlsplit(found[1])
+    return found[1] if (here.scheme, here.netloc) == (there.scheme, there.netloc) else None
+
+
+def _grip(tokens: Mapping[str, object], refresh: str = "") -> Grip:
+    token, renewal, seconds = tokens.get("access_token"), tokens.get("refresh_token"), tokens.get("expires_in")
+    if not isinstance(token, str) or not token:
+        raise ProviderUnavailable("the provider's token endpoint sent no token")
+    ends = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+    return Grip(
+        token=token,
+        refresh=renewal if isinstance(renewal, str) and renewal else refresh,
+        ends_at=clock.after(float(str(seconds))) if ends else None,
+    )

@@ -1,0 +1,244 @@
+"""A provider that speaks OpenID Connect (Core 1.0, Discovery 1.0, RP-Initiated Logout 1.0)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from entrepot.access.errors import TokenRefused
+from entrepot.access.issuer import LEEWAY, Issuer
+from entrepot.access.jwt import Claims, read_header
+from entrepot.accounts.providers.mapping import Rules
+from entrepot.accounts.providers.model import (
+    Arrival,
+    Grip,
+    Kept,
+    PersonGone,
+    ProviderUnavailable,
+    SignInRefused,
+    Told,
+)
+from entrepot.adapters.identity.oidc.code_flow import (
+    RegisteredClient,
+    ask_with_token,
+    code_of,
+    departure,
+    document,
+    redeem,
+    renew,
+    with_query,
+)
+from entrepot.adapters.identity.oidc.fields import groups_at, text_at
+from entrepot.outbound.client import Requester
+from entrepot.outbound.errors import OutboundError
+
+_HASHES: Final = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512}
+_LONGEST_SUBJECT: Final = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimNames:
+    """Which claims say what."""
+
+    name: str
+    groups: str  #: empty: the provider says nothing of groups
+
+
+class OpenIdProvider:
+    """A `Provider`; see there."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        title: str,
+        rules: Rules,
+        issuer: Issuer,
+        client: RegisteredClient,
+        claims: ClaimNames,
+        http: Requester,
+        logout: bool = True,
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.rules = rules
+        self._issuer = issuer
+        self._client = client
+        self._claims = claims
+        self._http = http
+        self._logout = logout
+
+    async def address(self, redirect_uri: str, kept: Kept) -> str:
+        """See `Provider`."""
+        endpoint = await self._endpoint("authorization_endpoint")
+        return departure(endpoint, self._client, redirect_uri, kept, nonce=kept.nonce)
+
+    async def arrival(self, answer: Mapping[str, str], redirect_uri: str, kept: Kept) -> Arrival:
+        """See `Provider`."""
+        metadata = await self._metadata()
+        names_issuer = metadata.get("authorization_response_iss_parameter_supported") is True
+        code = code_of(answer, kept, self._issuer.name, names_issuer=names_issuer)
+        endpoint = await self._endpoint("token_endpoint")
+        tokens = await redeem(
+            self._http, endpoint, self._client, code, redirect_uri, kept, basic=self._says_basic(metadata)
+        )
+        claims = await self._id_claims(tokens, kept.nonce)
+        access = _text(tokens, "access_token")
+        try:
+            told = await self._told(claims, access)
+        except PersonGone as gone:
+            raise SignInRefused(str(gone)) from None
+        refresh = _text(tokens, "refresh_token")
+        return Arrival(
+            told=told,
+            grip=Grip(token=refresh) if refresh else None,
+            session=_session(claims, kept),
+            hint=_text(tokens, "id_token") if self._logout else "",
+        )
+
+    async def ask_again(self, subject: str, grip: Grip) -> tuple[Told, Grip]:
+        """See `Provider`: the refresh token is exchanged, and what came with it or the userinfo endpoint read."""
+        metadata = await self._metadata()
+        endpoint = await self._endpoint("token_endpoint")
+        tokens = await renew(self._http, endpoint, self._client, grip.token, basic=self._says_basic(metadata))
+        claims = await self._renewed_claims(tokens)
+        if claims and claims.get("sub") != subject:
+            raise PersonGone("the provider speaks of somebody else now")
+        told = await self._told({"sub": subject, **claims}, _text(tokens, "access_token"))
+        return told, Grip(token=_text(tokens, "refresh_token") or grip.token)
+
+    async def farewell(self, hint: str, back_to: str) -> str:
+        """See `Provider`: the address of RP-initiated logout."""
+        if not self._logout:
+            return ""
+        try:
+            endpoint = await self._issuer.find_endpoint("end_session_endpoint")
+        except OutboundError as error:
+            raise ProviderUnavailable(str(error)) from error
+        query = {"client_id": self._client.id, "post_logout_redirect_uri": back_to}
+        return with_query(endpoint, query | ({"id_token_hint": hint} if hint else {})) if endpoint else ""
+
+    async def _id_claims(self, tokens: Claims, nonce: str) -> dict[str, object]:
+        token = _text(tokens, "id_token")
+        if not token:
+            raise SignInRefused("the provider sent no ID token; the scope openid is needed")
+        try:
+            claims = await self._issuer.claims(token, audience=self._client.id)
+            self._check(claims, nonce, time.time())
+            _check_access_token(token, claims, _text(tokens, "access_token"))
+        except TokenRefused as refused:
+            raise SignInRefused(f"the provider's ID token cannot be believed: {refused.message}") from refused
+        except OutboundError as error:
+            raise ProviderUnavailable(str(error)) from error
+        return claims
+
+    async def _renewed_claims(self, tokens: Claims) -> dict[str, object]:
+        """Read the ID token that came with a renewal, if one did (Core 1.0, section 12.2)."""
+        token = _text(tokens, "id_token")
+        if not token:
+            return {}
+        try:
+            return await self._issuer.claims(token, audience=self._client.id)
+        except TokenRefused as refused:
+            raise ProviderUnavailable(f"the provider's ID token cannot be believed: {refused.message}") from refused
+        except OutboundError as error:
+            raise ProviderUnavailable(str(error)) from error
+
+    def _check(self, claims: Claims, nonce: str, now: float) -> None:
+        """Check what Core 1.0, section 3.1.3.7 asks for beyond signature, issuer, audience and end."""
+        subject = claims.get("sub")
+        if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
+            raise TokenRefused("it names nobody")
+        said = claims.get("nonce")
+        if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
+            raise TokenRefused("it was made for another sign-in")
+        party = claims.get("azp")
+        if (party is not None and party != self._client.id) or (party is None and _many(claims.get("aud"))):
+            raise TokenRefused("it was made for another party")
+        issued = claims.get("iat")
+        if not isinstance(issued, int | float) or isinstance(issued, bool) or issued > now + LEEWAY:
+            raise TokenRefused("it does not say when it was made, or was made in the future; do the clocks agree?")
+
+    async def _told(self, claims: Claims, access_token: str) -> Told:
+        """Put together what is told, with the userinfo endpoint where the ID token leaves out what we want."""
+        wanted = [self._claims.name, "email", *([self._claims.groups] if self._claims.groups else [])]
+        known = dict(claims)
+        if access_token and any(not _has(known, name) for name in wanted):
+            known = {**await self._userinfo(str(claims["sub"]), access_token), **known}
+        subject = str(claims["sub"])
+        return Told(
+            subject=subject,
+            name=text_at(known, self._claims.name) or text_at(known, "email").partition("@")[0] or subject,
+            email=text_at(known, "email") if known.get("email_verified") is not False else "",
+            realname=text_at(known, "name"),
+            groups=tuple(groups_at(known, self._claims.groups)),
+        )
+
+    async def _userinfo(self, subject: str, access_token: str) -> dict[str, object]:
+        """Ask the userinfo endpoint; nothing where the provider has none (Core 1.0, section 5.3)."""
+        try:
+            endpoint = await self._issuer.find_endpoint("userinfo_endpoint")
+        except OutboundError as error:
+            raise ProviderUnavailable(str(error)) from error
+        if endpoint is None:
+            return {}
+        found = document(await ask_with_token(self._http, endpoint, access_token))
+        if not isinstance(found, dict):
+            raise ProviderUnavailable("the provider's userinfo endpoint sent no JSON object")
+        if found.get("sub") != subject:
+            raise ProviderUnavailable("the provider's userinfo endpoint speaks of somebody else")
+        return found
+
+    async def _metadata(self) -> Mapping[str, object]:
+        try:
+            return await self._issuer.metadata()
+        except OutboundError as error:
+            raise ProviderUnavailable(f"the provider cannot be asked: {error}") from error
+
+    async def _endpoint(self, name: str) -> str:
+        try:
+            return await self._issuer.endpoint(name)
+        except OutboundError as error:
+            raise ProviderUnavailable(f"the provider cannot be asked: {error}") from error
+
+    def _says_basic(self, metadata: Mapping[str, object]) -> bool:
+        """Tell whether the secret goes into the header: the default, unless the provider only takes it in the form."""
+        methods = metadata.get("token_endpoint_auth_methods_supported")
+        return not isinstance(methods, list) or "client_secret_basic" in methods
+
+
+def _check_access_token(token: str, claims: Claims, access_token: str) -> None:
+    """Check that the access token came with this ID token (Core 1.0, section 3.1.3.8)."""
+    said = claims.get("at_hash")
+    make = _HASHES.get(str(read_header(token).get("alg", ""))[-3:])
+    if said is None or make is None or not access_token:
+        return
+    digest = make(access_token.encode()).digest()
+    expected = base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
+    if not hmac.compare_digest(expected, str(said).encode()):
+        raise TokenRefused("it came with another access token")
+
+
+def _session(claims: Claims, kept: Kept) -> str:
+    """Return the provider's name for its session, or one that we make up where it has none."""
+    session = claims.get("sid")
+    made_up = hashlib.sha256(kept.nonce.encode()).hexdigest()[:32]
+    return session if isinstance(session, str) and 0 < len(session) <= _LONGEST_SUBJECT else made_up
+
+
+def _text(document: Mapping[str, object], name: str) -> str:
+    value = document.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _has(claims: Claims, path: str) -> bool:
+    return path in claims or path.partition(".")[0] in claims
+
+
+def _many(audience: object) -> bool:
+    return isinstance(audience, list) and len(audience) > 1
