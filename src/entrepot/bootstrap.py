@@ -14,6 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from entrepot.access.admin import set_password
+from entrepot.access.challenge import BasicChallenge
+from entrepot.access.operator import OperatorAuthenticator, OperatorAuthorizer
+from entrepot.access.policy import Policy
 from entrepot.access.sessions import Sessions
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.measured import MeasuredBlobStore
@@ -48,8 +51,13 @@ from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
 from entrepot.serving.slow_readers import limit_slow_readers
 from entrepot.serving.worker_runtime import WorkerRuntime
+from entrepot.system.configuration import Configuration
+from entrepot.system.from_config import fixed_values
+from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import RequestMetrics
+from entrepot.vault.master import KeySource
+from entrepot.vault.vault import Vault
 from entrepot.web.api.mount import AsgiApp, LazyApi
 from entrepot.web.application import Application
 from entrepot.web.from_config import web_settings
@@ -74,6 +82,7 @@ class Embedded:
     read_only: ReadOnlySwitch
     registry: Registry
     intake: Intake
+    vault: Vault
 
 
 @contextlib.asynccontextmanager
@@ -104,6 +113,8 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
             settings=settings,
             gate=FolderGate(intake, ReportFile(config.data)),
         )
+        source = KeySource(config.state, os.environ)
+        source.check()
         yield Embedded(
             config=config,
             stores=stores,
@@ -112,6 +123,7 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
             read_only=read_only,
             registry=registry,
             intake=intake,
+            vault=Vault(stores.metadata, source),
         )
 
 
@@ -125,7 +137,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
     ):
         for notice in await prepare_access(config, parts.stores.metadata, os.environ):
             runtime.note(notice)
-        access = build_access(config, parts.stores.metadata)
+        access = build_access(config, parts.stores, parts.vault)
         settings = web_settings(config)
         proxies = Proxies(settings)
         gate = SessionGate(_sessions(config, parts.stores), proxies, plain_http=config.access.sessions.plainhttp)
@@ -143,6 +155,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             access_log=runtime.access_log,
             readiness=runtime.problems,
             sessions=gate if access.people else None,
+            second_factors=access.second_factors,
             count_pull=pulls.note,
         )
         async with contextlib.AsyncExitStack() as stack:
@@ -168,10 +181,54 @@ def _management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
     from entrepot.web.api.app import build_api  # noqa: PLC0415 - see above
     from entrepot.web.api.composition import Parts, build_services  # noqa: PLC0415 - as above
 
-    stores = parts.stores
     return build_api(
-        build_services(Parts(web=services, metadata=stores.metadata, work=stores.work, policy=access.policy))
+        build_services(
+            Parts(
+                web=services,
+                metadata=parts.stores.metadata,
+                work=parts.stores.work,
+                policy=access.policy,
+                configuration=_configuration(parts),
+                folder=parts.config.data,
+            )
+        )
     )
+
+
+def _configuration(parts: Embedded) -> Configuration:
+    """Give what the registry is set to while it runs."""
+    metadata = parts.stores.metadata
+    source = KeySource(parts.config.state, os.environ)
+    return Configuration(metadata, Vault(metadata, source), fixed_values(parts.config))
+
+
+@contextlib.asynccontextmanager
+async def operator(config: Config, name: str) -> AsyncIterator[Application]:
+    """Give the application to the command line, for work on the data folder: every request is the operator's."""
+    metrics = Metrics()
+    async with embedded(config, metrics) as parts:
+        policy = Policy(parts.stores.metadata)
+        access = Access(
+            authenticator=OperatorAuthenticator(name),
+            authorizer=OperatorAuthorizer(policy),
+            policy=policy,
+            challenge=BasicChallenge("entrepot"),
+        )
+        settings = web_settings(config)
+        services = Services(
+            registry=parts.registry,
+            store=parts.store,
+            files=parts.files,
+            authenticator=access.authenticator,
+            authorizer=access.authorizer,
+            challenge=access.challenge,
+            settings=settings,
+            proxies=Proxies(settings),
+            metrics=RequestMetrics(metrics),
+            access_log=AccessLog(enabled=False),
+        )
+        build = functools.partial(_management, parts, access, services)
+        yield Application(services, {}, LazyApi(build, prefix=settings.prefix))
 
 
 @contextlib.asynccontextmanager

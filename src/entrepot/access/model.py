@@ -40,6 +40,7 @@ class PrincipalKind(StrEnum):
     ANONYMOUS = "anonymous"
     USER = "user"  #: an account of ours, of a directory, of a provider or of an htpasswd file
     ROBOT = "robot"  #: a machine's account
+    OPERATOR = "operator"  #: whoever works on the data folder itself
     TOKEN = "token"  # noqa: S105 - the kind of a principal whom another service's token names
 
 
@@ -76,6 +77,8 @@ class Principal:
     @property
     def credential(self) -> str:
         """Say for the audit log what signed in, where that is known."""
+        if self.kind is PrincipalKind.OPERATOR:
+            return "command line"
         if self.key is not None:
             return f"key:{self.key}"
         if self.is_anonymous:

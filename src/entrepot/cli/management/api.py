@@ -1,0 +1,108 @@
+"""The management API as commands use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from entrepot.oci.errors import RegistryError
+
+BASE = "/api/v2.0"
+_PAGE = 100
+_REFUSED = 400
+
+
+class ApiRefused(RegistryError):
+    """The registry refused a request; the message is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]  #: by lower-case name
+    body: bytes = field(repr=False, default=b"")
+
+    def json(self) -> Any:
+        """Return the body as JSON; None when there is none."""
+        return json.loads(self.body) if self.body else None
+
+
+#: Sends a request: method, path with query, body.
+Send = Callable[[str, str, bytes | None], Awaitable[Reply]]
+Query = Mapping[str, str | int | bool | None]
+
+
+class Api:
+    """Sends requests and turns refusals into errors."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def get(self, path: str, **query: str | int | bool | None) -> Any:
+        """Return what a path shows.
+
+        Raises:
+            ApiRefused: With the registry's own words.
+        """
+        return (await self._ask("GET", path, query=query)).json()
+
+    async def every(self, path: str, **query: str | int | bool | None) -> list[Any]:
+        """Return all entries of a list, page by page."""
+        return [entry async for entry in self.entries(path, **query)]
+
+    async def entries(self, path: str, **query: str | int | bool | None) -> AsyncIterator[Any]:
+        """Yield the entries of a list, page by page."""
+        page = 1
+        while True:
+            found = await self.get(path, **query, page=page, page_size=_PAGE)
+            for entry in found:
+                yield entry
+            if len(found) < _PAGE:
+                return
+            page += 1
+
+    async def post(self, path: str, body: object = None) -> Any:
+        """Make something; return what the registry says of it, if anything."""
+        return (await self._ask("POST", path, body)).json()
+
+    async def put(self, path: str, body: object = None) -> Any:
+        """Change something."""
+        return (await self._ask("PUT", path, body)).json()
+
+    async def patch(self, path: str, body: object = None) -> Any:
+        """Change a part of something."""
+        return (await self._ask("PATCH", path, body)).json()
+
+    async def delete(self, path: str) -> None:
+        """Remove something."""
+        await self._ask("DELETE", path)
+
+    async def _ask(self, method: str, path: str, body: object = None, query: Query | None = None) -> Reply:
+        encoded = None if body is None else json.dumps(body).encode()
+        reply = await self._send(method, f"{BASE}{path}{_query(query or {})}", encoded)
+        if reply.status >= _REFUSED:
+            raise ApiRefused(_reason(reply))
+        return reply
+
+
+def part(name: object) -> str:
+    """Return a name as one part of a path: a slash in it is encoded twice, as Harbor's clients do."""
+    return quote(quote(str(name), safe=""), safe="") if "/" in str(name) else quote(str(name), safe="")
+
+
+def _query(query: Query) -> str:
+    given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()}
+    pairs = urlencode({name: value for name, value in given.items() if value is not None})
+    return f"?{pairs}" if pairs else ""
+
+
+def _reason(reply: Reply) -> str:
+    try:
+        return "; ".join(error["message"] for error in reply.json()["errors"])
+    except (ValueError, KeyError, TypeError):
+        return f"the server answered {reply.status}, not as an Entrepot does; is the address right?"

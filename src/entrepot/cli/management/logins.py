@@ -1,0 +1,91 @@
+"""Where `entrepot login` keeps what it got: one file that only its owner can read."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from entrepot.oci.errors import RegistryError
+
+VARIABLE = "ENTREPOT_SERVER"
+KEY_VARIABLE = "ENTREPOT_KEY"
+_FOLDER = "entrepot"
+_FILE = "logins.json"
+
+
+class NotSignedIn(RegistryError):
+    """There is no login for that server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A server, an account there, and the API key that speaks for it."""
+
+    server: str
+    user: str
+    key: str = field(repr=False)
+    key_id: int = 0
+
+
+def normal(server: str) -> str:
+    """Return a server's URL as logins are kept by: with its scheme, https where none is given, without a path's end."""
+    text = server if "://" in server else f"https://{server}"
+    if urlsplit(text).hostname is None:
+        raise NotSignedIn(f"{server!r} is no server's address; write it as https://registry.example.org")
+    return text.rstrip("/")
+
+
+def load() -> list[Login]:
+    """Return the logins, the latest last."""
+    path = _path()
+    if not path.exists():
+        return []
+    if path.stat().st_mode & 0o077:
+        raise NotSignedIn(f"{path} can be read by others; remove it and sign in again")
+    return [Login(**entry) for entry in json.loads(path.read_text())]
+
+
+def find(server: str | None) -> Login:
+    """Return the login for a server, or the latest one.
+
+    Raises:
+        NotSignedIn: There is none; the message says how to make one.
+    """
+    wanted = normal(server) if server else None
+    if wanted and (key := os.environ.get(KEY_VARIABLE)):
+        return Login(wanted, "", key)
+    for login in reversed(load()):
+        if wanted in (None, login.server):
+            return login
+    raise NotSignedIn(f"not signed in to {wanted or 'any server'}; run: entrepot login {wanted or 'URL'}")
+
+
+def remember(login: Login) -> None:
+    """Keep a login, in place of an earlier one for the same server."""
+    _write([other for other in load() if other.server != login.server] + [login])
+
+
+def forget(server: str) -> bool:
+    """Remove the login for a server; False when there was none."""
+    every = load()
+    kept = [login for login in every if login.server != server]
+    _write(kept)
+    return len(kept) < len(every)
+
+
+def _write(logins: list[Login]) -> None:
+    path = _path()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    waiting = path.with_suffix(".new")
+    waiting.unlink(missing_ok=True)
+    with os.fdopen(os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump([asdict(login) for login in logins], file)
+    waiting.rename(path)
+
+
+def _path() -> Path:
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / _FOLDER / _FILE

@@ -1,0 +1,66 @@
+"""Which registry a command means: a server by `--server`, or the data folder by `--data`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from entrepot.cli.folder import run
+from entrepot.cli.management import logins
+from entrepot.cli.management.api import Api
+from entrepot.cli.management.local import local_api
+from entrepot.cli.management.remote import with_login
+from entrepot.cli.place import ConfigFile, Data, located
+
+T = TypeVar("T")
+
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        envvar=logins.VARIABLE,
+        help="The server to ask, where `entrepot login` signed in; without it, the data folder is used.",
+    ),
+]
+
+__all__ = ["ConfigFile", "Data", "Server", "ask"]
+
+
+def ask(server: str | None, config: Path | None, data: Path | None, work: Callable[[Api], Awaitable[T]]) -> T:
+    """Do something with the registry that the options name.
+
+    `--data` or `--config` mean the folder. Without these, and without `--server`, it is the folder ./data where there
+    is one, and else the server signed in to last.
+
+    Raises:
+        typer.Exit: It could not be done; the reason is on standard error.
+    """
+
+    async def inside() -> T:
+        async with _opened(server, config, data) as api:
+            return await work(api)
+
+    return run(inside)
+
+
+@asynccontextmanager
+async def _opened(server: str | None, config: Path | None, data: Path | None) -> AsyncIterator[Api]:
+    given = config is not None or data is not None
+    if given and server is not None and not os.environ.get(logins.VARIABLE):
+        typer.echo("error: name a server or a data folder, not both", err=True)
+        raise typer.Exit(2)
+    if given or (server is None and _prefers_folder()):
+        async with local_api(located(config, data)) as api:
+            yield api
+        return
+    yield with_login(logins.find(server))
+
+
+def _prefers_folder() -> bool:
+    return Path("data/entrepot").is_dir() or not logins.load()

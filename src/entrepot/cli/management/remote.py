@@ -1,0 +1,40 @@
+"""The management API of a server, over HTTP."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from entrepot.cli.management.api import Api, Reply
+from entrepot.cli.management.logins import Login
+from entrepot.outbound.client import Client
+from entrepot.outbound.settings import OutboundSettings
+
+_LIMIT = 64 * 1024 * 1024
+_SECONDS = 60.0
+
+
+def with_login(login: Login) -> Api:
+    """Speak to a server as whoever signed in."""
+    return _api(login.server, {"authorization": f"Bearer {login.key}"})
+
+
+def with_password(server: str, user: str, password: str) -> Api:
+    """Speak to a server with a name and a password."""
+    encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return _api(server, {"authorization": f"Basic {encoded}"})
+
+
+def _api(server: str, credentials: Mapping[str, str]) -> Api:
+    # The user named this host: it may be in a private network, and speak plain HTTP if its URL says so.
+    client = Client(OutboundSettings.of([urlsplit(server).hostname or ""]))
+
+    async def send(method: str, path: str, body: bytes | None) -> Reply:
+        headers = {**credentials, "accept": "application/json", "content-type": "application/json"}
+        answer = await client.request(
+            method, f"{server}{path}", headers=headers, body=body, limit=_LIMIT, timeout=_SECONDS
+        )
+        return Reply(answer.status, answer.headers, answer.body)
+
+    return Api(send)

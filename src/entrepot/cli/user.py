@@ -1,0 +1,147 @@
+"""`entrepot user`: people and their accounts."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from entrepot.cli.folder import AsJson
+from entrepot.cli.management.api import Api, ApiRefused
+from entrepot.cli.management.output import show
+from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+
+app = typer.Typer(no_args_is_help=True, help="People: list, create, disable, remove.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name the person signs in with.")]
+Email = Annotated[str, typer.Option("--email", help="Address of the person.")]
+RealName = Annotated[str, typer.Option("--realname", help="The person's full name.")]
+Stdin = Annotated[bool, typer.Option("--stdin", help="Read the password from standard input.")]
+Generate = Annotated[bool, typer.Option("--generate", help="Make a password up and print it.")]
+
+
+@app.command("list")
+def list_command(
+    *,
+    search: Annotated[str | None, typer.Option("--search", help="Only names that contain this.")] = None,
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the accounts of people."""
+    query = None if search is None else f"username=~{search}"
+    found = ask(server, config, data, lambda api: api.every("/users", q=query))
+    columns = {"id": "user_id", "name": "username", "email": "email", "real name": "realname", "admin": "sysadmin_flag"}
+    show(found, columns, as_json=as_json)
+
+
+@app.command("create")
+def create_command(
+    name: Name,
+    *,
+    email: Email = "",
+    realname: RealName = "",
+    admin: Annotated[bool, typer.Option("--admin", help="Let the account do everything.")] = False,
+    stdin: Stdin = False,
+    generate: Generate = False,
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Create an account."""
+    password = new_password(stdin=stdin, generate=generate)
+
+    async def work(api: Api) -> None:
+        body = {"username": name, "email": email, "realname": realname or name, "password": password, "comment": ""}
+        await api.post("/users", body)
+        if admin:
+            await api.put(f"/users/{await user_id(api, name)}/sysadmin", {"sysadmin_flag": True})
+
+    ask(server, config, data, work)
+    typer.echo(password if generate else f"{name} can sign in now.")
+
+
+@app.command("remove")
+def remove_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+    """Remove an account with its keys and rights. What it pushed stays."""
+
+    async def work(api: Api) -> None:
+        await api.delete(f"/users/{await user_id(api, name)}")
+
+    ask(server, config, data, work)
+    typer.echo(f"{name} is removed.")
+
+
+@app.command("admin")
+def admin_command(
+    name: Name,
+    *,
+    grant: Annotated[bool, typer.Option("--grant/--revoke", help="Give the right to do everything, or take it.")],
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Let an account do everything, or no longer."""
+
+    async def work(api: Api) -> None:
+        await api.put(f"/users/{await user_id(api, name)}/sysadmin", {"sysadmin_flag": grant})
+
+    ask(server, config, data, work)
+    typer.echo(f"{name} {'may do everything' if grant else 'is an administrator no longer'}.")
+
+
+@app.command("password")
+def password_command(
+    name: Name,
+    *,
+    stdin: Stdin = False,
+    generate: Generate = False,
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Give an account a new password. Whoever signed in with the old one is signed out within seconds."""
+    password = new_password(stdin=stdin, generate=generate)
+
+    async def work(api: Api) -> None:
+        await api.put(f"/users/{await user_id(api, name)}/password", {"new_password": password})
+
+    ask(server, config, data, work)
+    typer.echo(password if generate else f"The password of {name} is changed.")
+
+
+@app.command("show")
+def show_command(
+    name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
+) -> None:
+    """Show an account."""
+
+    async def work(api: Api) -> Any:
+        return await api.get(f"/users/{await user_id(api, name)}")
+
+    found = ask(server, config, data, work)
+    show([found], {key: key for key in ("user_id", "username", "email", "realname", "sysadmin_flag")}, as_json=as_json)
+
+
+async def user_id(api: Api, name: str) -> int:
+    """Return the number of the account of this name.
+
+    Raises:
+        ApiRefused: There is none.
+    """
+    for found in await api.get("/users", q=f'username="{name}"', page_size=2):
+        if found["username"] == name:
+            return int(found["user_id"])
+    raise ApiRefused(f"there is no account {name}; entrepot user list shows all")
+
+
+def new_password(*, stdin: bool, generate: bool) -> str:
+    """Return the password that a command sets, from wherever its options say."""
+    if generate:
+        return secrets.token_urlsafe(18)
+    if stdin:
+        return sys.stdin.readline().rstrip("\n")
+    return str(typer.prompt("New password", hide_input=True, confirmation_prompt=True))
