@@ -197,9 +197,7 @@ def _management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
 
 def _configuration(parts: Embedded) -> Configuration:
     """Give what the registry is set to while it runs."""
-    metadata = parts.stores.metadata
-    source = KeySource(parts.config.state, os.environ)
-    return Configuration(metadata, Vault(metadata, source), fixed_values(parts.config))
+    return Configuration(parts.stores.metadata, parts.vault, fixed_values(parts.config))
 
 
 @contextlib.asynccontextmanager

@@ -28,9 +28,12 @@ from entrepot.oci.scope import parse_scopes
 from entrepot.registry.ports import BlobStore
 from entrepot.registry.service import build_registry
 from entrepot.registry.settings import RegistrySettings
+from entrepot.system.configuration import Configuration
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import RequestMetrics
+from entrepot.vault.master import KeySource
+from entrepot.vault.vault import Vault
 from entrepot.web.api.app import build_api
 from entrepot.web.api.composition import Parts, build_services
 from entrepot.web.api.mount import LazyApi
@@ -130,9 +133,16 @@ async def open_app(folder: Path, options: AppOptions | None = None) -> AsyncIter
         await stores.close()
 
 
-def _api(stores: Stores, policy: Policy, services: Services) -> LazyApi:
+def _api(folder: Path, stores: Stores, policy: Policy, services: Services) -> LazyApi:
     """The management API, built at its first request as in production."""
-    parts = Parts(web=services, metadata=stores.metadata, work=stores.work, policy=policy)
+    parts = Parts(
+        web=services,
+        metadata=stores.metadata,
+        work=stores.work,
+        policy=policy,
+        configuration=Configuration(stores.metadata, Vault(stores.metadata, KeySource(folder, {}))),
+        folder=folder,
+    )
     return LazyApi(lambda: build_api(build_services(parts)), prefix=services.settings.prefix)
 
 
@@ -171,7 +181,7 @@ async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOption
         stores=stores,
         store=store,
         services=services,
-        application=Application(services, {}, _api(stores, policy, services)),
+        application=Application(services, {}, _api(folder, stores, policy, services)),
         tokens=tokens,
         metrics=metrics,
         clock=clock,

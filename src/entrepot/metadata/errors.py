@@ -16,6 +16,13 @@ class DatabaseFull(DatabaseError):
     """The disk below the database is full; nothing of the transaction was kept."""
 
 
+class TookTooLong(DatabaseError):
+    """A question about very many rows was broken off."""
+
+    def __init__(self) -> None:
+        super().__init__("there is too much to look through for this list; ask for less, with q or another order")
+
+
 class ConstraintViolated(DatabaseError):
     """A row breaks a unique, foreign key, not null or check rule of the schema."""
 

@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, func, select
 
 from entrepot.metadata.database import Reader, Row
+from entrepot.metadata.patient import patient
 from entrepot.metadata.query import Query, in_list
 
 T = TypeVar("T")
@@ -141,8 +142,10 @@ class Listing:
 
         Raises:
             FieldUnknown: The selection names a field that the list does not have.
+            TookTooLong: There is too much to look through.
         """
         page, count = self.queries(selection)
+        reader = patient(reader)
         given = {**parameters, **_values(selection.conditions)}
         rows = await reader.all(page, **given, page_limit=selection.limit, page_offset=selection.offset)
         # The first page tells by itself how many there are when it is not full.

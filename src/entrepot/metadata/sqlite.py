@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from entrepot.metadata.database import Row, Statistics, T, Work
+from entrepot.metadata.database import Reader, Row, Statistics, T, Work
 from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.errors import DatabaseError, DatabaseUnavailable
+from entrepot.metadata.patient import PatientReader
 from entrepot.metadata.query import Query
 from entrepot.metadata.sqlite_connection import Durability, connect_reader, connect_writer, translate
 from entrepot.metadata.sqlite_recall import Recall
@@ -52,6 +53,7 @@ class SqliteDatabase:
         self._asked = 0
         self._closed = False
         self._recall = Recall(path)
+        self._patient = PatientReader(path)
         with ExitStack() as stack:
             writing = stack.enter_context(closing(connect_writer(path, durability)))
             self._reading = stack.enter_context(closing(connect_reader(path)))
@@ -62,7 +64,7 @@ class SqliteDatabase:
     def statistics(self) -> Statistics:
         # Two threads count, each for itself: no count is lost between them.
         done = self._writer.statistics
-        return replace(done, statements=done.statements + self._asked)
+        return replace(done, statements=done.statements + self._asked + self._patient.asked)
 
     async def one(self, query: Query, **parameters: object) -> Row | None:
         if not query.recalled:
@@ -92,6 +94,12 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise self._translated(error) from error
 
+    def patient(self) -> Reader:
+        """Return another way of asking, for questions that would hold up the event loop."""
+        if self._closed:
+            raise self._closed_error()
+        return self._patient
+
     async def write(self, work: Work[T], *, name: str = "") -> T:
         if self._closed:
             raise self._closed_error()
@@ -111,6 +119,7 @@ class SqliteDatabase:
         if not self._closed:
             self._closed = True
             self._recall.close()
+            await asyncio.to_thread(self._patient.close)
             # The reader goes first, so that the writer is the last and folds the log into the database file.
             self._reading.close()
             await asyncio.to_thread(self._writer.stop)

@@ -9,7 +9,20 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from entrepot import __version__
-from entrepot.web.api import audit_logs, errors, health, ping, projects
+from entrepot.web.api import (
+    audit_logs,
+    configurations,
+    errors,
+    health,
+    labels,
+    metadatas,
+    permissions,
+    ping,
+    projects,
+    search,
+    statistics,
+    systeminfo,
+)
 from entrepot.web.api.edge import ApiEdge
 from entrepot.web.api.locations import BASE
 from entrepot.web.api.services import ApiServices
@@ -25,6 +38,13 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     ping.router,
     health.router,
     projects.router,
+    metadatas.router,
+    labels.router,
+    search.router,
+    statistics.router,
+    systeminfo.router,
+    permissions.router,
+    configurations.router,
     audit_logs.router,
 )
 

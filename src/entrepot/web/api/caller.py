@@ -39,14 +39,14 @@ class Caller:
         return (await self.authorizer.allows(self.principal, permission, target)).allowed
 
     async def require(
-        self, permission: Permission, target: Target = SYSTEM_TARGET, *, called: str | None = None
+        self, permission: Permission, target: Target = SYSTEM_TARGET, *, hidden: str | None = None
     ) -> None:
         """Go on only if the caller may do something.
 
         Args:
             permission: What the caller wants to do.
             target: What it would be done to.
-            called: How the caller named the project, for an answer that says no more than they know.
+            hidden: What to say where the caller may not even know of it: no more than they have said.
 
         Raises:
             AccessRefused: Nobody has signed in.
@@ -58,7 +58,7 @@ class Caller:
             return
         self.require_sign_in()
         if target.project is not None and not await self.may(READ_PROJECT, Target(target.project)):
-            raise NotFound(f"there is no project {called or target.project}, or you may not see it")
+            raise NotFound(hidden or f"there is no project {target.project}, or you may not see it")
         raise Forbidden(f"you may not do this: {decision.reason}")
 
     def require_sign_in(self) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from entrepot.access import faults
-from entrepot.metadata.errors import AnotherHost, DatabaseFull, DatabaseUnavailable
+from entrepot.metadata.errors import AnotherHost, DatabaseFull, DatabaseUnavailable, TookTooLong
 from entrepot.metadata.filtering import FieldUnknown
 from entrepot.oci import errors as oci
 from entrepot.web.body import BodyTooLarge
@@ -66,6 +66,7 @@ _FAULTS: Final[Mapping[type[Exception], HTTPStatus]] = {
     faults.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     FieldUnknown: HTTPStatus.BAD_REQUEST,
     UnsupportedBody: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    TookTooLong: HTTPStatus.SERVICE_UNAVAILABLE,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 

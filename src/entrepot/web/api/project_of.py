@@ -56,9 +56,10 @@ async def find_project(
         NotFound: There is none, or the caller may not see it; the two look the same.
         Forbidden: The caller sees it, and may not do this.
     """
+    hidden = f"there is no project {reference}, or you may not see it"
     found = await services.projects.find(reference, is_name=is_name)
     if found is None:
         caller.require_sign_in()
-        raise NotFound(f"there is no project {reference}, or you may not see it")
-    await caller.require(permission, Target(found.name), called=reference)
+        raise NotFound(hidden)
+    await caller.require(permission, Target(found.name), hidden=hidden)
     return found

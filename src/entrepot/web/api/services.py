@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from entrepot.metadata.database import Database
 from entrepot.projects.contents.service import Contents
+from entrepot.projects.labels import Labels
+from entrepot.projects.search import Search
 from entrepot.projects.service import Projects
+from entrepot.system.configuration import Configuration
+from entrepot.system.statistics import Statistics
+from entrepot.system.volumes import Volume
 from entrepot.web.services import Services
+
+#: Tells how much space there is for blobs.
+VolumeOf = Callable[[], Awaitable[Volume]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,3 +27,8 @@ class ApiServices:
     metadata: Database
     projects: Projects
     contents: Contents
+    labels: Labels
+    search: Search
+    configuration: Configuration
+    statistics: Statistics
+    volume: VolumeOf

@@ -1,0 +1,69 @@
+"""Figures over everything: how many projects and repositories there are, and how many bytes they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, func, select
+
+from entrepot.metadata.database import Reader
+from entrepot.metadata.patient import patient
+from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.tables import blobs, projects, repositories
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How many projects there are, and how many repositories in them."""
+
+    projects: int
+    repositories: int
+
+    def __sub__(self, other: Figures) -> Figures:
+        return Figures(self.projects - other.projects, self.repositories - other.repositories)
+
+
+_PUBLIC = projects.c.public == 1
+_PRIVATE = projects.c.public == 0
+_IN_PROJECTS = repositories.join(projects, projects.c.id == repositories.c.project_id)
+_NAMED = in_list(projects.c.name, "names")
+
+_PROJECTS = Query(select(func.count()).select_from(projects), "statistics.projects")
+_REPOSITORIES = Query(select(func.count()).select_from(repositories), "statistics.repositories")
+_PUBLIC_PROJECTS = Query(select(func.count()).select_from(projects).where(_PUBLIC), "statistics.public_projects")
+_PUBLIC_REPOSITORIES = Query(
+    select(func.count()).select_from(_IN_PROJECTS).where(_PUBLIC), "statistics.public_repositories"
+)
+_NAMED_PROJECTS = Query(select(func.count()).select_from(projects).where(_PRIVATE, _NAMED), "statistics.named_projects")
+_NAMED_REPOSITORIES = Query(
+    select(func.count()).select_from(_IN_PROJECTS).where(_PRIVATE, _NAMED), "statistics.named_repositories"
+)
+_BYTES = Query(select(func.sum(blobs.c.size)).where(blobs.c.state != bindparam("missing")), "statistics.bytes")
+
+
+async def total(reader: Reader) -> Figures:
+    """Count all projects and repositories."""
+    return await _figures(reader, _PROJECTS, _REPOSITORIES)
+
+
+async def public(reader: Reader) -> Figures:
+    """Count the projects that everybody may read, and their repositories."""
+    return await _figures(reader, _PUBLIC_PROJECTS, _PUBLIC_REPOSITORIES)
+
+
+async def named(reader: Reader, names: Collection[str]) -> Figures:
+    """Count those of some projects that are not public, and their repositories."""
+    return await _figures(reader, _NAMED_PROJECTS, _NAMED_REPOSITORIES, names=sorted(names))
+
+
+async def stored_bytes(reader: Reader) -> int:
+    """Add up the sizes of all blobs, each once."""
+    row = await patient(reader).one(_BYTES, missing="missing")
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
+async def _figures(reader: Reader, first: Query, second: Query, **parameters: object) -> Figures:
+    asked = patient(reader)
+    counts = [await asked.one(query, **parameters) for query in (first, second)]
+    return Figures(*(0 if row is None else int(row[0]) for row in counts))

@@ -1,0 +1,53 @@
+"""`/configurations`: what the registry is set to while it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from entrepot.access.permissions import Permission
+from entrepot.system.keys import Value
+from entrepot.web.api.caller import CallerOf, ServicesOf
+
+_READ = Permission("configuration:read")
+_UPDATE = Permission("configuration:update")
+
+
+class Item(BaseModel):
+    """One setting."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"value": "db_auth", "editable": True}})
+
+    value: Value
+    editable: bool
+
+
+Changes = Annotated[
+    dict[Annotated[str, Field(max_length=64)], StrictBool | StrictInt | StrictStr | None],
+    Field(max_length=100, examples=[{"self_registration": False, "session_timeout": 60}]),
+]
+
+
+def router() -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["configure"])
+    add = routes.add_api_route
+    add("/configurations", get_configurations, methods=["GET"], operation_id="getConfigurations")
+    add("/configurations", update_configurations, methods=["PUT"], operation_id="updateConfigurations")
+    return routes
+
+
+async def get_configurations(caller: CallerOf, services: ServicesOf) -> dict[str, Item]:
+    """Return all settings but the secrets, each with whether it can be changed here."""
+    await caller.require(_READ)
+    shown = await services.configuration.shown()
+    return {name: Item(value=item.value, editable=item.editable) for name, item in shown.items()}
+
+
+async def update_configurations(body: Changes, caller: CallerOf, services: ServicesOf) -> None:
+    """Change settings; those that are not named, or null, stay."""
+    await caller.require(_UPDATE)
+    given = {name: value for name, value in body.items() if value is not None}
+    await services.configuration.change(given, by=caller.source)
