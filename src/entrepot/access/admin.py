@@ -15,7 +15,7 @@ from pathlib import Path
 from entrepot.access.errors import SetupError
 from entrepot.access.roles import SYSTEM_ADMIN
 from entrepot.vault.private_file import create_once, remove
-from entrepot.metadata import grants, principals
+from entrepot.metadata import grants, principals, users
 from entrepot.metadata.database import Database, Transaction
 
 NAME = "admin"
@@ -65,10 +65,15 @@ async def set_password(database: Database, folder: Path, hash_password: Hash, na
     if account is None:
         return False
     encoded = await asyncio.to_thread(hash_password, password)
-    await database.write(lambda tx: principals.set_secret(tx, account.id, encoded), name="set password")
+    await database.write(lambda tx: users.set_password(tx, account.id, encoded), name="set password")
+    forget_first_password(folder, name)
+    return True
+
+
+def forget_first_password(folder: Path, name: str) -> None:
+    """Remove the file with the first password once that of the account `name` was changed, if it is the account's."""
     if name == NAME:
         remove(folder / FILE)
-    return True
 
 
 def _made_up(path: Path) -> str:
@@ -82,9 +87,8 @@ def _made_up(path: Path) -> str:
 
 
 async def _create(tx: Transaction, encoded: str) -> bool:
-    if not await principals.create(tx, principals.USER, NAME, secret=encoded):
+    account = await users.add(tx, NAME, secret=encoded)
+    if account is None:
         return False
-    account = await principals.find(tx, principals.USER, NAME)
-    assert account is not None  # made a moment ago, in this transaction
     await grants.add(tx, principal_id=account.id, role_id=SYSTEM_ADMIN, origin=_ORIGIN)
     return True

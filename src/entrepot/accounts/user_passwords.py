@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from entrepot.access.authenticator import PasswordVerifier
@@ -38,13 +39,28 @@ class UserPasswords:
     """The use cases about passwords; whether the caller may, the caller's side has asked before."""
 
     def __init__(
-        self, metadata: Database, authorizer: Authorizer, hash_password: Hash, passwords: PasswordVerifier
+        self,
+        metadata: Database,
+        authorizer: Authorizer,
+        hash_password: Hash,
+        passwords: PasswordVerifier,
+        *,
+        changed: Callable[[str], None] = lambda _name: None,
     ) -> None:
-        """Keep what to ask; `passwords` compares old ones, with the limits on wrong guesses."""
+        """Keep what to ask.
+
+        Args:
+            metadata: The metadata.
+            authorizer: Knows what who acts may do.
+            hash_password: Hashes a new password.
+            passwords: Compares an old one, with the limits on wrong guesses.
+            changed: Told the account's name before a change is answered: a file with the password of before goes.
+        """
         self._metadata = metadata
         self._authorizer = authorizer
         self._hash = hash_password
         self._passwords = passwords
+        self._changed = changed
 
     async def change_own(self, user_id: int, old: str, new: str, *, by: Source) -> None:
         """Change one's own password, knowing the old one; everything that it opened ends.
@@ -129,6 +145,7 @@ class UserPasswords:
             await _store(tx, found, encoded, by, must_change=False)
 
         await self._metadata.write(work, name="set password by link")
+        await asyncio.to_thread(self._changed, user.name)
         return user
 
     async def _set(self, user: UserRecord, chosen: str, by: Source, *, must_change: bool) -> None:
@@ -136,6 +153,7 @@ class UserPasswords:
         await self._metadata.write(
             lambda tx: _store(tx, user, encoded, by, must_change=must_change), name="set password"
         )
+        await asyncio.to_thread(self._changed, user.name)
 
     async def _local(self, user_id: int) -> UserRecord:
         user = await users.find_by_id(self._metadata, user_id)

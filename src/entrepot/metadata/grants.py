@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, or_, select, update
+from sqlalchemy import Select, bindparam, delete, select, union_all, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
@@ -35,46 +35,45 @@ class GrantRecord:
     created_at: int
 
 
-def _select() -> Select[Any]:
-    return (
-        select(
-            grants.c.id,
-            grants.c.principal_id,
-            principals.c.kind,
-            principals.c.name,
-            grants.c.audience,
-            grants.c.role_id,
-            roles.c.name,
-            grants.c.permissions,
-            roles.c.permissions,
-            grants.c.project_id,
-            projects.c.name,
-            grants.c.repositories,
-            grants.c.tags,
-            grants.c.expires_at,
-            grants.c.origin,
-            grants.c.created_at,
-        )
-        .select_from(
-            grants.outerjoin(principals, principals.c.id == grants.c.principal_id)
-            .outerjoin(roles, roles.c.id == grants.c.role_id)
-            .outerjoin(projects, projects.c.id == grants.c.project_id)
-        )
-        .order_by(grants.c.id)
+def select_grants() -> Select[Any]:
+    """Select grants with the names of what they refer to, in no order."""
+    return select(
+        grants.c.id,
+        grants.c.principal_id,
+        principals.c.kind,
+        principals.c.name,
+        grants.c.audience,
+        grants.c.role_id,
+        roles.c.name,
+        grants.c.permissions,
+        roles.c.permissions,
+        grants.c.project_id,
+        projects.c.name,
+        grants.c.repositories,
+        grants.c.tags,
+        grants.c.expires_at,
+        grants.c.origin,
+        grants.c.created_at,
+    ).select_from(
+        grants.outerjoin(principals, principals.c.id == grants.c.principal_id)
+        .outerjoin(roles, roles.c.id == grants.c.role_id)
+        .outerjoin(projects, projects.c.id == grants.c.project_id)
     )
 
 
-_GROUPS = select(memberships.c.group_id).where(memberships.c.principal_id == bindparam("principal_id"))
-_FOR = Query(
-    _select().where(
-        or_(
-            grants.c.audience.is_not(None),
-            grants.c.principal_id == bindparam("principal_id"),
-            grants.c.principal_id.in_(_GROUPS),
-        )
-    ),
-    "grants.list_for",
+def _select() -> Select[Any]:
+    return select_grants().order_by(grants.c.id)
+
+
+#: Three look-ups by index: most of the grants that there are do not reach one account.
+_REACHING = union_all(
+    select(grants.c.id).where(grants.c.audience.is_not(None)),
+    select(grants.c.id).where(grants.c.principal_id == bindparam("principal_id")),
+    select(grants.c.id)
+    .join_from(memberships, grants, grants.c.principal_id == memberships.c.group_id)
+    .where(memberships.c.principal_id == bindparam("principal_id")),
 )
+_FOR = Query(_select().where(grants.c.id.in_(_REACHING)), "grants.list_for")
 _LIST = Query(_select(), "grants.list")
 _OF = Query(_select().where(grants.c.principal_id == bindparam("principal_id")), "grants.of_principal")
 _ON = Query(_select().where(grants.c.project_id == bindparam("project_id")), "grants.on_project")
@@ -102,12 +101,19 @@ _SET_ROLE = Query(
     update(grants).where(grants.c.id == bindparam("grant")).values(role_id=bindparam("role"), permissions=None),
     "grants.set_role",
 )
+_SET_SCOPE = Query(
+    update(grants)
+    .where(grants.c.id == bindparam("grant"))
+    .values(repositories=bindparam("new_repositories"), tags=bindparam("new_tags"), expires_at=bindparam("new_expiry")),
+    "grants.set_scope",
+)
 _REMOVE = Query(delete(grants).where(grants.c.id == bindparam("id")), "grants.remove")
 _REMOVE_OF = Query(delete(grants).where(grants.c.principal_id == bindparam("principal_id")), "grants.remove_of")
 _REMOVE_FROM = Query(delete(grants).where(grants.c.origin == bindparam("origin")), "grants.remove_from")
 
 
-def _record(row: Row) -> GrantRecord:
+def record_of(row: Row) -> GrantRecord:
+    """Return the grant in a row of `select_grants`."""
     own, of_role = row[7], row[8]
     permissions = frozenset(filter(None, (own if own is not None else of_role or "").split(",")))
     return GrantRecord(*(*row[:7], permissions, *row[9:]))
@@ -115,28 +121,28 @@ def _record(row: Row) -> GrantRecord:
 
 async def list_for(reader: Reader, principal_id: int | None) -> list[GrantRecord]:
     """Return the grants to an account, to the groups it is in, and to audiences."""
-    return [_record(row) for row in await reader.all(_FOR, principal_id=principal_id)]
+    return [record_of(row) for row in await reader.all(_FOR, principal_id=principal_id)]
 
 
 async def list_all(reader: Reader) -> list[GrantRecord]:
     """Return every grant, oldest first."""
-    return [_record(row) for row in await reader.all(_LIST)]
+    return [record_of(row) for row in await reader.all(_LIST)]
 
 
 async def of_principal(reader: Reader, principal_id: int) -> list[GrantRecord]:
     """Return the grants made to one user, robot or group itself."""
-    return [_record(row) for row in await reader.all(_OF, principal_id=principal_id)]
+    return [record_of(row) for row in await reader.all(_OF, principal_id=principal_id)]
 
 
 async def on_project(reader: Reader, project_id: int) -> list[GrantRecord]:
     """Return the grants on one project."""
-    return [_record(row) for row in await reader.all(_ON, project_id=project_id)]
+    return [record_of(row) for row in await reader.all(_ON, project_id=project_id)]
 
 
 async def find(reader: Reader, grant_id: int) -> GrantRecord | None:
     """Return the grant of this id, if there is one."""
     row = await reader.one(_FIND, id=grant_id)
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
 async def add(
@@ -173,6 +179,16 @@ async def add(
 async def set_role(tx: Transaction, grant_id: int, role_id: int) -> bool:
     """Let a grant give another role; False when there is none with this id."""
     return await tx.execute(_SET_ROLE, grant=grant_id, role=role_id) == 1
+
+
+async def set_scope(
+    tx: Transaction, grant_id: int, *, repositories: str | None, tags: str | None, expires_at: int | None
+) -> bool:
+    """Let a grant reach other repositories and tags, and end at another moment; False when there is none of this id."""
+    changed = await tx.execute(
+        _SET_SCOPE, grant=grant_id, new_repositories=repositories, new_tags=tags, new_expiry=expires_at
+    )
+    return changed == 1
 
 
 async def remove(tx: Transaction, grant_id: int) -> bool:
