@@ -35,7 +35,6 @@ SMALL = {
     "schema._IS_BUILT": "SQLite's own list of tables",
     "schema._GET": "one row",
     "grants._LIST": "lists all",
-    "grants._FOR": "grants are few, and most are for an audience",
     "grants._REMOVE_FROM": "a change of configuration",
     "roles._LIST": "lists all; roles are few",
     "roles._BUILT_IN": "roles are few",

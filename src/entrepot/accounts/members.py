@@ -5,7 +5,7 @@ from __future__ import annotations
 from entrepot.access.faults import Conflict, Invalid, NotFound
 from entrepot.access.model import Principal
 from entrepot.access.roles import REGISTRY2, SYSTEM_ADMIN
-from entrepot.accounts.gifts import WHOLE, Gift, Extent
+from entrepot.accounts.gifts import WHOLE, Extent, Gift
 from entrepot.accounts.grants import Grants
 from entrepot.metadata import members as rows
 from entrepot.metadata import principals
