@@ -37,7 +37,7 @@ async def registry_with(
         path = folder / "config.yml"
         head = f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}\nhttp:\n  addr: 127.0.0.1:5000\n"
         path.write_text(head + auth)
-    config = load(path, {}, data=folder if path is None else None, listen=None).config
+    config = load(path, environ or {}, data=folder if path is None else None, listen=None).config
     async with open_app(folder) as app:
         database = app.stores.metadata
         notices = await prepare_access(config, database, environ or {})

@@ -1,0 +1,121 @@
+"""The rules by which outside tokens speak for a robot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from entrepot.access.robots_trust import TrustInvalid, as_document, parse_trusts, read_trusts, write_trusts
+
+GITHUB: dict[str, Any] = {
+    "issuer": "https://token.actions.githubusercontent.com",
+    "audience": "https://registry.example.org",
+    "claims": {"repository": "acme/app", "ref": {"pattern": "refs/heads/release/*"}},
+}
+
+
+def with_claims(**claims: object) -> dict[str, Any]:
+    """Give the rules with other claims."""
+    return {**GITHUB, "claims": claims}
+
+
+def allows(rule: object, value: object) -> bool:
+    """Tell whether a rule lets a claim pass."""
+    (trust,) = parse_trusts([with_claims(x=rule)])
+    return not trust.refusal({"x": value})
+
+
+def test_rules_come_back_as_they_were() -> None:
+    """What a row keeps, and what the API shows, is what was given."""
+    entries = [GITHUB, with_claims(a=["b", "c"], d={"patterns": ["e*", "f*"]}, g="true")]
+    trusts = parse_trusts(entries)
+    assert [as_document(trust) for trust in trusts] == entries
+    assert read_trusts(write_trusts(trusts)) == trusts
+    assert write_trusts(()) is None
+    assert read_trusts(None) == ()
+
+
+def test_each_claim_must_fit() -> None:
+    """One claim that differs is enough to refuse, and the refusal names it."""
+    (trust,) = parse_trusts([GITHUB])
+    good = {"repository": "acme/app", "ref": "refs/heads/release/1"}
+    assert trust.refusal(good) == ""
+    for claim, value in (("repository", "acme/app2"), ("ref", "refs/heads/main"), ("ref", "refs/heads/release/1/x")):
+        assert f"claim {claim} " in trust.refusal({**good, claim: value})
+    assert "claim repository " in trust.refusal({"ref": good["ref"]})
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "expected"),
+    [
+        ("main", "main", True),
+        ("main", "Main", False),
+        ("main", " main", False),
+        ("main", None, False),
+        ("main", ["other", "main"], True),
+        ("main", {"main": 1}, False),
+        (["a", "b"], "b", True),
+        (["a", "b"], "c", False),
+        (7, 7, True),
+        (7, "7", True),
+        ("true", True, True),
+        (True, "true", True),
+        (True, 1, False),
+        ({"pattern": "acme/*"}, "acme/app", True),
+        ({"pattern": "acme/*"}, "acme/app/deep", False),
+        ({"pattern": "acme/**"}, "acme/app/deep", True),
+        ({"pattern": "acme/*"}, "evil-acme/app", False),
+        ({"pattern": "v1.?"}, "v1x2", False),
+        ({"patterns": ["a*", "b*"]}, "bc", True),
+    ],
+)
+def test_what_a_rule_lets_pass(rule: object, value: object, *, expected: bool) -> None:
+    """Values are compared whole and by case, patterns as in grants; of a list, one member has to fit."""
+    assert allows(rule, value) is expected
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        "https://issuer.test",
+        {**GITHUB, "issuer": "issuer.test"},
+        {**GITHUB, "issuer": "ftp://issuer.test"},
+        {**GITHUB, "issuer": "https://"},
+        {**GITHUB, "issuer": "https://issuer.test/?x=1"},
+        {**GITHUB, "issuer": "https://user:pw@issuer.test"},
+        {**GITHUB, "issuer": "https://issuer.test/\n"},
+        {**GITHUB, "audience": ""},
+        {**GITHUB, "audience": ["a"]},
+        {**GITHUB, "extra": 1},
+        {**GITHUB, "claims": {}},
+        {**GITHUB, "claims": []},
+        with_claims(iss="https://issuer.test"),
+        with_claims(exp=1),
+        with_claims(**{"": "x"}),
+        with_claims(x=None),
+        with_claims(x=[]),
+        with_claims(x=[["a"]]),
+        with_claims(x=1.5),
+        with_claims(x={"pattern": ""}),
+        with_claims(x={"pattern": "a{b"}),
+        with_claims(x={"pattern": "*"}),
+        with_claims(x={"pattern": "**/*"}),
+        with_claims(x={"pattern": "a", "more": 1}),
+        with_claims(x={"patterns": []}),
+        with_claims(**{f"c{number}": "x" for number in range(21)}),
+    ],
+)
+def test_rules_that_mean_nothing_or_everything(entry: object) -> None:
+    """Rules without an issuer, an audience or a claim, or that let everybody's job pass, are refused."""
+    with pytest.raises(TrustInvalid):
+        parse_trusts([entry])
+
+
+def test_a_robot_trusts_few() -> None:
+    """Twenty rules are enough; what is no list is refused."""
+    assert len(parse_trusts([GITHUB] * 20)) == 20
+    for entries in ([GITHUB] * 21, GITHUB, None):
+        with pytest.raises(TrustInvalid):
+            parse_trusts(entries)
