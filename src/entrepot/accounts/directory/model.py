@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,6 +54,15 @@ class Answer:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """How long what counts, in seconds."""
+
+    remember: float = 60.0  #: a password that was right is not asked again
+    offline: float = 3600.0  #: it counts while the directory is down or slow
+    patience: float = 2.0  #: the wait for the directory where there is something to fall back on
+
+
 class Directory(Protocol):
     """A directory that can be asked. Every call ends within the time-outs of its configuration.
 
@@ -70,7 +79,7 @@ class Directory(Protocol):
         """Return the person of that name and password, who may still be refused; None when they do not match."""
         ...
 
-    def everybody(self) -> AsyncIterator[Sequence[Person]]:
+    def everybody(self) -> AsyncGenerator[Sequence[Person], None]:
         """Give all people whom the filter lets in, and those refused for another reason, in parts."""
         ...
 
@@ -90,8 +99,36 @@ class Directory(Protocol):
         """Return the group of that DN."""
         ...
 
+    async def has(self, subject: str) -> bool:
+        """Tell whether there is an entry of a DN."""
+        ...
+
     async def test(self) -> Answer:
         """Try the connection and the settings."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """A directory, and how it is used here."""
+
+    directory: Directory
+    times: Times
+
+
+class DirectorySource(Protocol):
+    """Knows which directory is asked now; it may change while the registry runs."""
+
+    async def current(self) -> Configured | None:
+        """Return it; None when no directory is asked.
+
+        Raises:
+            NoDirectory: The settings cannot be used; the message says why.
+        """
         ...
 
     async def close(self) -> None:

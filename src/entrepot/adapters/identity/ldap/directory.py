@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -69,11 +69,15 @@ class LdapDirectory:
         """See `Directory`."""
         return await self._ask(lambda questions: questions.find_group(dn))
 
+    async def has(self, subject: str) -> bool:
+        """See `Directory`."""
+        return await self._ask(lambda questions: questions.has(subject))
+
     async def test(self) -> Answer:
         """See `Directory`."""
         return await self._ask(self._test)
 
-    async def everybody(self) -> AsyncIterator[Sequence[Person]]:
+    async def everybody(self) -> AsyncGenerator[Sequence[Person], None]:
         """See `Directory`."""
         connection = await self._in_thread(lambda: self._servers.open(self._deadline()))
         pages = everybody(self._settings, connection)
@@ -87,7 +91,7 @@ class LdapDirectory:
     async def close(self) -> None:
         """See `Directory`."""
         self._servers.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)
 
     def _deadline(self) -> Deadline:
         return Deadline.after(PATIENCE * self._settings.timeout)
@@ -115,7 +119,10 @@ class LdapDirectory:
         """Run in a thread; whoever waits is let go in time even where the library is not."""
         if len(self._under_way) >= _QUEUE:
             raise DirectoryUnavailable("too many questions to the directory are under way")
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except RuntimeError:
+            raise DirectoryUnavailable("the settings of the directory have just changed; ask again") from None
         self._under_way.add(future)
         future.add_done_callback(self._done)
         try:

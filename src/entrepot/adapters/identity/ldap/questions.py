@@ -78,6 +78,11 @@ class Questions:
         message = self.connection.ask(dn, "base", groups.where.filter, membership.attributes(groups))
         return next((group_of(entry, groups) for entry in self.connection.found(message, self.deadline)), None)
 
+    def has(self, dn: str) -> bool:
+        """Tell whether there is an entry of a DN."""
+        message = self.connection.ask(dn, "base", "(objectClass=*)", ["1.1"])
+        return bool(self.connection.found(message, self.deadline))
+
     def count(self, base: str, scope: str, text: str, limit: int) -> int:
         """Count entries, `limit` at most."""
         return len(self._page(base, scope, text, limit))

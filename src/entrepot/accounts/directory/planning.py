@@ -1,0 +1,149 @@
+"""What is to be changed here, given what the directory says now: compared without writing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from entrepot.access.faults import Invalid
+from entrepot.accounts.directory.model import PROVIDER, Person
+from entrepot.accounts.names import checked_email, checked_name, checked_text
+from entrepot.metadata import clock, directory_people
+from entrepot.metadata.database import Reader
+from entrepot.metadata.directory_people import KnownPerson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What is to be done about one person. Without changes and without a problem, nothing."""
+
+    person: Person
+    known: KnownPerson | None = None  #: the account; None for somebody who has none yet
+    create: bool = False
+    name: str = ""  #: the account's new name
+    move: bool = False  #: the person has another DN now
+    profile: tuple[str | None, str] | None = None  #: e-mail address and real name
+    opens: bool = False
+    closes: str = ""  #: why
+    regroup: bool = False
+    admin: bool | None = None
+    problem: str = ""  #: why the person has no account, or not the one that it should be
+
+    @property
+    def changes(self) -> list[str]:
+        """Say in words what is to be done."""
+        said = {
+            "account made": self.create,
+            f"renamed to {self.name}": bool(self.name),
+            f"moved to {self.person.subject}": self.move,
+            "profile": self.profile is not None,
+            "opened": self.opens,
+            f"closed: {self.closes}": bool(self.closes),
+            "groups": self.regroup,
+            "made an administrator": self.admin is True,
+            "no administrator any more": self.admin is False,
+        }
+        return [words for words, applies in said.items() if applies]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What the rows say about some people."""
+
+    by_subject: dict[str, KnownPerson]
+    by_name: dict[str, KnownPerson]
+    groups: dict[int, frozenset[str]]
+    admins: frozenset[int]
+
+
+async def plan(reader: Reader, people: Sequence[Person], *, create: bool, gone: Iterable[str] = ()) -> list[Step]:
+    """Compare people of the directory with their accounts.
+
+    Args:
+        reader: The metadata, or a transaction in which the steps are going to be taken.
+        people: What the directory says.
+        create: Whether people without an account get one.
+        gone: DNs of which is known that the directory has them no more: their accounts may be somebody's who moved.
+    """
+    found = await _find(reader, people)
+    moved = frozenset(gone)
+    return [_step(person, found, create=create, gone=moved) for person in people]
+
+
+async def _find(reader: Reader, people: Sequence[Person]) -> _Found:
+    by_subject = await directory_people.by_subjects(reader, PROVIDER, [person.subject for person in people])
+    by_name = await directory_people.by_names(reader, [person.name for person in people])
+    ids = {known.id for known in (*by_subject, *by_name)}
+    return _Found(
+        by_subject={known.subject or "": known for known in by_subject},
+        by_name={known.name: known for known in by_name},
+        groups=dict(await directory_people.groups_of(reader, PROVIDER, ids)),
+        admins=await directory_people.admins(reader, PROVIDER, ids),
+    )
+
+
+def _step(person: Person, found: _Found, *, create: bool, gone: frozenset[str]) -> Step:
+    known = found.by_subject.get(person.subject)
+    namesake = found.by_name.get(person.name)
+    if known is not None:
+        return _compare(person, known, found, taken=namesake is not None and namesake.id != known.id)
+    if namesake is None:
+        return _newcomer(person, create=create)
+    if namesake.provider != PROVIDER:
+        return Step(person=person, problem="there is an account of this name that is not the directory's")
+    if namesake.expires_at is not None:
+        return Step(
+            person=person,
+            problem=f"the account of this name was that of {namesake.subject}, who left; remove it to let in another",
+        )
+    if namesake.subject not in gone:
+        return Step(person=person, problem=f"the account of this name is that of {namesake.subject}")
+    return _compare(person, namesake, found, taken=False)
+
+
+def _newcomer(person: Person, *, create: bool) -> Step:
+    if not create or person.refused:
+        return Step(person=person)
+    try:
+        checked_name(person.name)
+    except Invalid as error:
+        return Step(person=person, problem=str(error))
+    return Step(
+        person=person,
+        create=True,
+        profile=_profile(person),
+        regroup=bool(person.groups),
+        admin=True if person.is_admin else None,
+    )
+
+
+def _compare(person: Person, known: KnownPerson, found: _Found, *, taken: bool) -> Step:
+    is_open = known.expires_at is None or known.expires_at > clock.now()
+    if person.refused:
+        return Step(person=person, known=known, closes=person.refused if is_open else "")
+    renamed = known.name != person.name
+    profile = _profile(person)
+    is_admin = known.id in found.admins
+    return Step(
+        person=person,
+        known=known,
+        name=person.name if renamed and not taken else "",
+        move=known.subject != person.subject,
+        profile=profile if profile != (known.email, known.realname) else None,
+        opens=not is_open,
+        regroup={group.subject for group in person.groups} != found.groups.get(known.id, frozenset()),
+        admin=person.is_admin if person.is_admin != is_admin else None,
+        problem=f"stays {known.name}: there is another account {person.name}" if renamed and taken else "",
+    )
+
+
+def _profile(person: Person) -> tuple[str | None, str]:
+    """Take what can be shown; what cannot is left out, for nobody should be locked out by a typing error."""
+    try:
+        email = checked_email(person.email)
+    except Invalid:
+        email = None
+    try:
+        return email, checked_text(person.realname, "real name")
+    except Invalid:
+        return email, ""

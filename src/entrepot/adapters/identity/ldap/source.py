@@ -1,0 +1,101 @@
+"""Which directory is asked: that of the configuration file, or else that of the settings by Harbor's names.
+
+The settings may change while the registry runs, so they are looked at again every few seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from entrepot.access.errors import SetupError
+from entrepot.accounts.directory.model import Configured, DirectorySource, NoDirectory, Times
+from entrepot.adapters.identity.ldap.directory import LdapDirectory
+from entrepot.adapters.identity.ldap.harbor import from_harbor
+from entrepot.adapters.identity.ldap.settings import LdapSettings, from_config
+from entrepot.config.schema.ldap import Ldap
+from entrepot.system.configuration import Configuration
+from entrepot.system.keys import Value
+
+#: Seconds between two looks at the settings.
+_LOOK = 5.0
+
+
+def directory_source(section: Ldap, configuration: Configuration) -> DirectorySource:
+    """Choose where the settings of the directory come from.
+
+    Raises:
+        SetupError: The configuration file's cannot be used; the message says why.
+    """
+    if not section.enabled:
+        return SetDirectory(configuration)
+    times = Times(remember=section.remember, offline=section.offline, patience=section.patience)
+    try:
+        return FixedDirectory(Configured(directory=LdapDirectory(from_config(section)), times=times))
+    except NoDirectory as error:
+        raise SetupError(str(error)) from error
+
+
+class FixedDirectory:
+    """The directory of the configuration file."""
+
+    def __init__(self, configured: Configured) -> None:
+        self._configured = configured
+
+    async def current(self) -> Configured:
+        """See `DirectorySource`."""
+        return self._configured
+
+    async def close(self) -> None:
+        """See `DirectorySource`."""
+        await self._configured.directory.close()
+
+
+class SetDirectory:
+    """The directory of the settings `ldap_*`, while `auth_mode` is `ldap_auth`."""
+
+    def __init__(self, configuration: Configuration, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._configuration = configuration
+        self._clock = clock
+        self._looked = -_LOOK
+        self._settings: LdapSettings | None = None
+        self._current: Configured | None = None
+        self._fault = ""
+
+    async def current(self) -> Configured | None:
+        """See `DirectorySource`."""
+        if self._clock() - self._looked >= _LOOK:
+            self._looked = self._clock()
+            await self._look()
+        if self._fault:
+            raise NoDirectory(self._fault)
+        return self._current
+
+    async def close(self) -> None:
+        """See `DirectorySource`."""
+        await self._change(None)
+
+    async def _look(self) -> None:
+        values = await self._configuration.values()
+        self._fault = ""
+        try:
+            await self._change(await self._read(values) if _is_on(values) else None)
+        except NoDirectory as error:
+            self._fault = str(error)
+
+    async def _read(self, values: Mapping[str, Value]) -> LdapSettings:
+        return from_harbor(values, await self._configuration.secret("ldap_search_password"))
+
+    async def _change(self, settings: LdapSettings | None) -> None:
+        if settings == self._settings:
+            return
+        old, self._current, self._settings = self._current, None, None
+        if old is not None:
+            await old.directory.close()
+        if settings is not None:
+            self._current = Configured(directory=LdapDirectory(settings), times=Times())
+        self._settings = settings
+
+
+def _is_on(values: Mapping[str, Value]) -> bool:
+    return values["auth_mode"] == "ldap_auth" and bool(values["ldap_url"])
