@@ -10,7 +10,8 @@ from tests.http.transport import AsgiClient
 from tests.support.app import App, Opener
 from tests.support.manifests import digest_of
 
-CONTENT = bytes(range(256)) * 40
+#: More than what is answered from memory (`registry.small_blobs.SMALL`).
+CONTENT = bytes(range(256)) * 400
 
 
 @pytest.fixture(params=["memory", "files"])
@@ -47,13 +48,13 @@ async def test_sha512(store_client: AsgiClient) -> None:
     ("wanted", "first", "last"),
     [
         ("bytes=500-1499", 500, 1499),
-        ("bytes=500-", 500, 10239),
-        ("bytes=-500", 9740, 10239),
-        ("bytes=0-", 0, 10239),
-        ("bytes=0-10239", 0, 10239),
-        ("bytes=0-999999", 0, 10239),
-        ("bytes=10239-10239", 10239, 10239),
-        ("bytes=-999999", 0, 10239),
+        ("bytes=500-", 500, 102399),
+        ("bytes=-500", 101900, 102399),
+        ("bytes=0-", 0, 102399),
+        ("bytes=0-102399", 0, 102399),
+        ("bytes=0-999999", 0, 102399),
+        ("bytes=102399-102399", 102399, 102399),
+        ("bytes=-999999", 0, 102399),
     ],
 )
 async def test_ranges(store_client: AsgiClient, wanted: str, first: int, last: int) -> None:
@@ -65,7 +66,7 @@ async def test_ranges(store_client: AsgiClient, wanted: str, first: int, last: i
 
 
 @pytest.mark.parametrize(
-    "wanted", ["bytes=500-0", "bytes=10240-", "bytes=10240-10250", "bytes=-0", "bytes=99999999999999999999-"]
+    "wanted", ["bytes=500-0", "bytes=102400-", "bytes=102400-102410", "bytes=-0", "bytes=99999999999999999999-"]
 )
 async def test_ranges_outside_of_the_blob(store_client: AsgiClient, wanted: str) -> None:
     """A range without a byte of the blob answers 416 and the blob's size."""
@@ -198,3 +199,37 @@ async def test_cve_2026_35172_a_deleted_blob_stays_deleted(client: AsgiClient) -
     await client.delete(f"/v2/{NAME}/blobs/{digest}")
     assert (await client.head(f"/v2/team/other/blobs/{digest}")).status == 200
     assert (await client.get(f"/v2/{NAME}/blobs/{digest}")).status == 404
+
+
+async def test_a_small_blob_is_answered_from_memory(open_registry: Opener) -> None:
+    """The second answer needs no file; whether the repository has the blob, and who may read it, is asked each time."""
+    app: App = await open_registry(files=True)
+    client = app.client()
+    digest = await push_blob(client, b"a small one")
+    path = f"/v2/{NAME}/blobs/{digest}"
+    first = await client.get(path)
+    assert (first.status, first.body, first.files) == (200, b"a small one", [])
+    assert app.services.files is not None
+    app.services.files.path(digest).unlink()
+    assert (await client.get(path)).body == b"a small one"
+    part = await client.get(path, headers={"Range": "bytes=2-6"})
+    assert (part.status, part.body, part["Content-Range"]) == (206, b"small", "bytes 2-6/11")
+    assert (await client.get(f"/v2/other/blobs/{digest}")).codes == ["BLOB_UNKNOWN"]
+    assert (await client.head(path)).status == 404, "or clients would not push it again"
+    assert (await client.delete(path)).status == 202
+    assert (await client.get(path)).codes == ["BLOB_UNKNOWN"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"a small", b"A small one"])
+async def test_a_small_blob_that_was_damaged_is_not_remembered(open_registry: Opener, damage: bytes) -> None:
+    """What lies in the file is answered as for larger blobs, and the right bytes as soon as they are back."""
+    app: App = await open_registry(files=True)
+    client = app.client()
+    digest = await push_blob(client, b"a small one")
+    assert app.services.files is not None
+    file = app.services.files.path(digest)
+    file.write_bytes(damage)
+    damaged = await client.get(f"/v2/{NAME}/blobs/{digest}")
+    assert (damaged.status, len(damaged.files)) == ((200, 1) if damage == b"A small one" else (404, 0))
+    file.write_bytes(b"a small one")
+    assert (await client.get(f"/v2/{NAME}/blobs/{digest}")).body == b"a small one"

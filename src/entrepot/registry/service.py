@@ -16,6 +16,7 @@ from entrepot.registry.ports import BlobStore
 from entrepot.registry.referrers import Referrers
 from entrepot.registry.repositories import Repositories
 from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.small_blobs import SmallBlobs
 from entrepot.registry.tags import Tags
 from entrepot.registry.uploads import Uploads
 
@@ -25,6 +26,7 @@ class Registry:
     """One service per noun; each method is one request's work."""
 
     blobs: Blobs
+    small_blobs: SmallBlobs
     uploads: Uploads
     manifests: Manifests
     tags: Tags
@@ -46,11 +48,13 @@ def build_registry(
     """Put the services together over a metadata and a work database and a blob store."""
     gate = gate or NothingToAdopt()
     lookup = Lookup(metadata, gate)
+    contents = ContentCache()
     blobs = Blobs(metadata, lookup, settings)
-    manifests = Manifests(metadata, lookup, settings, ContentCache())
+    manifests = Manifests(metadata, lookup, settings, contents)
     referrers = Referrers(metadata, lookup)
     return Registry(
         blobs=blobs,
+        small_blobs=SmallBlobs(store, contents),
         uploads=Uploads(metadata, work, store, lookup, settings),
         manifests=manifests,
         tags=Tags(metadata, lookup),

@@ -12,6 +12,7 @@ the lock of its file; several workers, or several servers of one host, share a f
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import lru_cache
 from pathlib import Path
 
 from entrepot.adapters.blobs.boot import current_boot
@@ -22,6 +23,9 @@ from entrepot.adapters.blobs.tree import BlobTree
 from entrepot.adapters.blobs.uploads import Uploads
 from entrepot.oci.digest import Digest
 from entrepot.registry.ports import StoredBlob, UploadProgress
+
+#: A path takes longer to put together than to look at, on every pull.
+_REMEMBERED_PATHS = 1024
 
 
 class FilesystemBlobStore:
@@ -47,6 +51,7 @@ class FilesystemBlobStore:
         self._tree = BlobTree(disk, place)
         self._uploads = Uploads(disk, self._threads, self._tree, place)
         self._streams = Streams(disk, self._threads)
+        self._path = lru_cache(_REMEMBERED_PATHS)(self._find_path)
         self._tree.prepare()
         self._uploads.prepare(boot or current_boot())
 
@@ -56,6 +61,9 @@ class FilesystemBlobStore:
 
     def path(self, key: str) -> Path:
         """Say where the bytes of a key are."""
+        return self._path(key)
+
+    def _find_path(self, key: str) -> Path:
         return Path(self._tree.path(Digest.parse(key)))
 
     async def stat(self, key: str) -> StoredBlob:

@@ -14,7 +14,7 @@ from entrepot.oci.ranges import ByteRange, parse_range
 from entrepot.registry.model import BlobRecord
 from entrepot.web.distribution.authorise import actor, authorise
 from entrepot.web.http import Header, Request
-from entrepot.web.responses import FileResponse, HeadResponse, Response, StreamResponse
+from entrepot.web.responses import BytesResponse, FileResponse, HeadResponse, Response, StreamResponse
 from entrepot.web.services import Services
 
 _LOGGER = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ async def get_blob(request: Request, services: Services) -> Response:
         return Response(304, _headers(digest))
     part = _part(request, blob)
     if part is None:
-        return _bytes(request, services, blob, ByteRange(0, blob.size), 200, _headers(digest))
+        return await _bytes(request, services, blob, ByteRange(0, blob.size), 200, _headers(digest))
     content_range = b"bytes %d-%d/%d" % (part.start, part.last, blob.size)
-    return _bytes(request, services, blob, part, 206, (*_headers(digest), (b"content-range", content_range)))
+    return await _bytes(request, services, blob, part, 206, (*_headers(digest), (b"content-range", content_range)))
 
 
 async def head_blob(request: Request, services: Services) -> Response:
@@ -69,10 +69,16 @@ def _part(request: Request, blob: BlobRecord) -> ByteRange | None:
     return parse_range(wanted, blob.size)
 
 
-def _bytes(
+async def _bytes(
     request: Request, services: Services, blob: BlobRecord, part: ByteRange, status: int, headers: tuple[Header, ...]
 ) -> Response:
-    """Send a part of a blob; the whole of it, also when asked for as `bytes=0-`, goes by the server's file path."""
+    """Send a part of a blob, which is in memory if it is small.
+
+    All of a larger one, also when asked for as `bytes=0-`, goes by the server's file path.
+    """
+    content = await services.registry.small_blobs.content(blob)
+    if content is not None:
+        return BytesResponse(status, headers, content[part.start : part.start + part.length])
     if part.length == blob.size and services.files is not None and request.can_send_files:
         path = str(services.files.path(blob.key))
         _check_file(path, blob)

@@ -1,0 +1,46 @@
+"""Small blobs in memory: the configurations of images, above all, which every pull asks for.
+
+Opening, reading and closing a file costs several times what such an answer does. The bytes of a digest never change, so
+only the space is a question; whether a repository holds the blob is asked of the metadata each time, as ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import RegistryError
+from entrepot.registry.content_cache import ContentCache
+from entrepot.registry.model import BlobRecord
+from entrepot.registry.ports import BlobStore
+
+#: Larger ones are sent from where they lie: their bytes cost more than their file.
+SMALL = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SmallBlobs:
+    """The blobs that are answered from memory."""
+
+    store: BlobStore
+    cache: ContentCache
+
+    async def content(self, blob: BlobRecord) -> bytes | None:
+        """Return the bytes of a small blob, verified; None for all others, and where the bytes are not as they should.
+
+        What is wrong with those is said by whoever sends them in the usual way.
+        """
+        if blob.size > SMALL:
+            return None
+        content = self.cache.get(str(blob.digest))
+        return await self._read(blob) if content is None else content
+
+    async def _read(self, blob: BlobRecord) -> bytes | None:
+        try:
+            content = b"".join([piece async for piece in self.store.stream(blob.key, 0, blob.size)])
+        except RegistryError:
+            return None
+        if Digest.of(content, blob.digest.algorithm) != blob.digest:
+            return None
+        self.cache.put(str(blob.digest), content)
+        return content
