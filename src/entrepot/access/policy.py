@@ -21,8 +21,10 @@ from entrepot.metadata import api_keys, clock, principals, projects
 from entrepot.metadata import grants as grant_rows
 from entrepot.metadata.database import Reader
 
-#: Seconds for which a worker may decide reads on what it read before.
-MAX_AGE = 5.0
+#: Seconds for which an answer about a pull may be given again without asking (`web/admissions.py`).
+ADMISSION_SECONDS = 1.0
+#: Seconds for which a worker may decide reads on what it read before; with the above, a right is gone after five.
+MAX_AGE = 5.0 - ADMISSION_SECONDS
 _LIMIT = 10_000
 
 

@@ -40,7 +40,7 @@ class AccessLog:
         descriptor: int = 1,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
-        self._enabled = enabled
+        self.enabled = enabled
         self._descriptor = descriptor
         self._render = renderer(formatter, fields or {})
         self._waiting: deque[RequestRecord] = deque()
@@ -50,7 +50,7 @@ class AccessLog:
 
     def write(self, record: RequestRecord) -> None:
         """Note one answered request."""
-        if not self._enabled:
+        if not self.enabled:
             return
         if len(self._waiting) >= _MAX_WAITING:
             self._dropped += 1

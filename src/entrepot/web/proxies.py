@@ -42,10 +42,10 @@ class Proxies:
 
         Only proxies named in the configuration are believed: limits on failed sign-ins go by this address.
         """
-        if not self.sent(request):
+        chain = request.header_values(b"x-forwarded-for")
+        if not chain or not self.sent(request):
             return request.client
-        chain = ",".join(request.header_values(b"x-forwarded-for")).split(",")
-        for entry in reversed(chain):
+        for entry in reversed(",".join(chain).split(",")):
             address = _address(entry)
             if address is None:
                 break

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from entrepot.oci.errors import NameInvalid, Unsupported
 from entrepot.web.http import Request
@@ -53,10 +54,23 @@ class MethodUnknown(Unsupported):
     """This resource does not have that method; the Allow header lists those it has."""
 
 
+class _Match(NamedTuple):
+    """What a path names."""
+
+    route: Route
+    name: str = ""
+    target: str = ""
+
+
+#: The same few paths are asked for over and over; longer ones are read each time, so that what is remembered is small.
+_REMEMBERED_PATHS = 4096
+_REMEMBERED_LENGTH = 512
+
+
 class Router:
     """Finds the route of a request; `fixed` are the paths without a repository name."""
 
-    __slots__ = ("_fixed", "_prefix", "_references", "_repository")
+    __slots__ = ("_fixed", "_known", "_prefix", "_references", "_repository")
 
     def __init__(self, fixed: Mapping[str, Route], repository: RepositoryRoutes, prefix: str = "") -> None:
         self._fixed = dict(fixed)
@@ -67,6 +81,7 @@ class Router:
             "blobs": repository.blobs,
             "referrers": repository.referrers,
         }
+        self._known = lru_cache(_REMEMBERED_PATHS)(self._match)
 
     def route(self, request: Request) -> Route:
         """Return the route of a request; note its label and the parameters of its path on the request.
@@ -75,11 +90,16 @@ class Router:
             NameInvalid: The path is encoded in a way that two programs could read differently.
             PathUnknown: Nothing has this path.
         """
-        path = self._own_path(plain_path(request.raw_path))
-        route = self._fixed.get(path) or self._repository_route(request, path)
+        match = self._known if len(request.raw_path) <= _REMEMBERED_LENGTH else self._match
+        route, request.name, request.target = match(request.raw_path)
         request.route = route.label
         request.allow = route.allow
         return route
+
+    def _match(self, raw_path: bytes) -> _Match:
+        path = self._own_path(plain_path(raw_path))
+        route = self._fixed.get(path)
+        return self._repository_match(path) if route is None else _Match(route)
 
     def _own_path(self, path: str) -> str:
         if not self._prefix:
@@ -88,28 +108,25 @@ class Router:
             return path[len(self._prefix) :]
         raise PathUnknown
 
-    def _repository_route(self, request: Request, path: str) -> Route:
+    def _repository_match(self, path: str) -> _Match:
         if not path.startswith("/v2/"):
             raise PathUnknown
         rest, _, last = path[4:].rpartition("/")
         name, _, word = rest.rpartition("/")
         if name and word in self._references and not (word == "blobs" and last == "uploads"):
-            request.name, request.target = name, last
-            return self._references[word]
+            return _Match(self._references[word], name, last)
         if name and word == "tags" and last == "list":
-            request.name = name
-            return self._repository.tags
-        return self._upload_route(request, path[4:])
+            return _Match(self._repository.tags, name)
+        return self._upload_match(path[4:])
 
-    def _upload_route(self, request: Request, path: str) -> Route:
+    def _upload_match(self, path: str) -> _Match:
         # Without a trailing slash the collection is still meant: no digest or tag is spelt "uploads".
         if path.endswith("/blobs/uploads"):
             path += "/"
         name, word, upload = path.rpartition("/blobs/uploads/")
         if not word or not name or "/" in upload:
             raise PathUnknown
-        request.name, request.target = name, upload
-        return self._repository.upload if upload else self._repository.uploads
+        return _Match(self._repository.upload if upload else self._repository.uploads, name, upload)
 
 
 def plain_path(raw_path: bytes) -> str:

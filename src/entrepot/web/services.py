@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from entrepot.access.authenticator import Authenticator
 from entrepot.access.authorizer import Authorizer
@@ -12,6 +12,7 @@ from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.service import Registry
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.metrics import RequestMetrics
+from entrepot.web.admissions import Admissions
 from entrepot.web.proxies import Proxies
 from entrepot.web.session.gate import SessionGate
 from entrepot.web.settings import WebSettings
@@ -41,6 +42,7 @@ class Services:
     challenge: Challenge
     settings: WebSettings
     proxies: Proxies
+    admissions: Admissions = field(default_factory=Admissions)
     metrics: RequestMetrics
     access_log: AccessLog
     readiness: Readiness = always_ready

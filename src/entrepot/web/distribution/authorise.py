@@ -33,7 +33,14 @@ async def authorise(
         Unauthorized: The caller may not; the challenge names the scope that is needed.
     """
     name = RepositoryName.parse(request.name)
-    return name, await _authorise(request, services, name, PERMISSIONS_BY_METHOD[request.method], tags=tags)
+    question = services.admissions.question(request, tags)
+    principal = None if question is None else services.admissions.find(question)
+    if principal is None:
+        principal = await _authorise(request, services, name, PERMISSIONS_BY_METHOD[request.method], tags=tags)
+        if question is not None:
+            services.admissions.put(question, principal)
+    request.user = principal.name
+    return name, principal
 
 
 async def authorise_upload(request: Request, services: Services) -> tuple[RepositoryName, Principal]:

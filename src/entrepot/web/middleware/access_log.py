@@ -14,7 +14,9 @@ _PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0"}
 
 
 def with_access_log(inner: Endpoint, log: AccessLog) -> Endpoint:
-    """Write each request to the log."""
+    """Write each request to the log, if there is one."""
+    if not log.enabled:
+        return inner
 
     async def logged(request: Request, send: Send) -> None:
         started = time.perf_counter()
