@@ -162,13 +162,21 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             for work in (pulls.run, *access.background):
                 await stack.enter_async_context(in_background(work()))
             api = LazyApi(functools.partial(_management, parts, access, services), prefix=settings.prefix)
-            yield Application(services, _plain_routes(access, gate), api)
+            yield Application(services, _plain_routes(parts, access, gate), api)
 
 
-def _plain_routes(access: Access, gate: SessionGate) -> Mapping[str, Route]:
+def _plain_routes(parts: Embedded, access: Access, gate: SessionGate) -> Mapping[str, Route]:
     """List the routes that are none of the registry's and none of the management API's."""
     tokens = token_routes(access.desk) if access.desk else {}
-    return {**tokens, **(session_routes(gate, access.people) if access.people else {})}
+    if access.people is None:
+        return tokens
+    if not parts.config.access.has_providers:
+        return {**tokens, **session_routes(gate, access.people)}
+    from entrepot.adapters.identity.oidc.setup import build_sign_in  # noqa: PLC0415 - few have a provider
+    from entrepot.web.oidc.endpoint import provider_routes  # noqa: PLC0415 - as above
+
+    sign_in = build_sign_in(parts.config, parts.stores, parts.vault, gate.sessions)
+    return {**tokens, **session_routes(gate, access.people, sign_in.farewell), **provider_routes(gate, sign_in)}
 
 
 def _sessions(config: Config, stores: Stores) -> Sessions:
@@ -254,7 +262,18 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
             dry_run=purging.dryrun,
         )
         found.append(Job(name="upload-purging", run=purge.run, interval=purging.interval))
-    return found + audit_jobs(parts)
+    return [*found, *audit_jobs(parts), *provider_jobs(parts)]
+
+
+def provider_jobs(parts: Embedded) -> list[Job]:
+    """List what is done about people of sign-in providers."""
+    if not parts.config.access.has_providers:
+        return []
+    from entrepot.adapters.identity.oidc.setup import build_checks  # noqa: PLC0415 - few have a provider
+    from entrepot.jobs.provider_check import ProviderCheck  # noqa: PLC0415 - as above
+
+    check = ProviderCheck(build_checks(parts.config, parts.stores.metadata, parts.vault))
+    return [Job(name="provider-check", run=check.run, interval=check.interval)]
 
 
 def audit_jobs(parts: Embedded) -> list[Job]:

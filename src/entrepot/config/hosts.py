@@ -26,7 +26,9 @@ def read_host(entry: str) -> IPv4Network | IPv6Network | str:
 
 
 def check_proxy(url: str) -> str:
-    """Return the address of an HTTP proxy, if it is one, or the empty text for none. The message does not repeat it: it may hold a password.
+    """Return the address of an HTTP proxy, or the empty text for none.
+
+    The message does not repeat it: it may hold a password.
 
     Raises:
         ValueError: It is none.

@@ -16,6 +16,7 @@ from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.sessions import NewSession, Session
 from entrepot.metadata.events import Source
 from entrepot.oci.errors import RequestTimeout
+from entrepot.web.distribution.locations import own_address
 from entrepot.web.http import Header, Request
 from entrepot.web.responses import BytesResponse, Response, json_response
 from entrepot.web.router import Route
@@ -33,8 +34,9 @@ _FORM_FIELDS: Final = 20
 #: The whole form must have arrived after this time.
 _FORM_SECONDS: Final = 10.0
 
-#: Ends a session where it began, too; returns where to send the browser for that, or nothing.
-Farewell = Callable[[Session], Awaitable[str]]
+#: Ends a session where it began, too; returns where to send the browser for that, or nothing. It is told where the
+#: browser should come back to.
+Farewell = Callable[[Session, str], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ class SessionEndpoint:
         await self._close(request)
         return Response(HTTPStatus.OK, (*self._gate.hand_out(request, opened), _NO_STORE))
 
-    async def log_out(self, request: Request, services: Services) -> Response:  # noqa: ARG002 - a handler's signature
+    async def log_out(self, request: Request, services: Services) -> Response:
         """End the session, here and, where it began at a provider, there; nothing happens without one.
 
         Raises:
@@ -95,7 +97,9 @@ class SessionEndpoint:
         """
         self._gate.check_origin(request)
         session = await self._close(request)
-        after = await self._farewell(session) if session is not None and self._farewell is not None else ""
+        after = ""
+        if session is not None and self._farewell is not None:
+            after = await self._farewell(session, own_address(request, services) + "/")
         headers = [self._gate.cookies.clear(request), _NO_STORE]
         if after:
             return Response(HTTPStatus.FOUND, [*headers, (b"location", after.encode("ascii"))])

@@ -51,6 +51,11 @@ class ProviderChecks:
         self._people = people
         self._grips = grips
 
+    @property
+    def shortest(self) -> float:
+        """The shortest time, in seconds, after which one of the providers wants to be asked again."""
+        return min((provider.rules.check for provider in self._providers), default=3600.0)
+
     async def run(self, stop: asyncio.Event) -> Tally:
         """Ask every provider about everybody who is due."""
         tally = Tally()

@@ -120,3 +120,8 @@ class Access(Section):
     """Services that say who somebody is, by OpenID Connect."""
     oauth: tuple[OAuthProvider, ...] = ()
     """Services of GitHub's kind that say who somebody is, by OAuth 2.0."""
+
+    @property
+    def has_providers(self) -> bool:
+        """Whether some other service says who somebody is."""
+        return bool(self.oidc or self.oauth)

@@ -24,7 +24,7 @@ class SessionGate:
     def __init__(self, sessions: Sessions, proxies: Proxies, *, plain_http: bool = False) -> None:
         self.sessions = sessions
         self.cookies = SessionCookies(proxies, plain_http=plain_http)
-        self._proxies = proxies
+        self.proxies = proxies
 
     async def authenticate(self, request: Request) -> Session | None:
         """Return the session of the request's cookie; None without one that counts.
@@ -42,7 +42,7 @@ class SessionGate:
         request.user = session.principal.name
         request.add_header(CSRF_HEADER, session.csrf.encode())
         if request.method not in _SAFE:
-            check_origin(request, self._proxies)
+            check_origin(request, self.proxies)
             _check_token(request, session)
         return session
 
@@ -52,7 +52,7 @@ class SessionGate:
         Raises:
             ForeignRequest: One did.
         """
-        check_origin(request, self._proxies)
+        check_origin(request, self.proxies)
 
     def hand_out(self, request: Request, opened: NewSession) -> tuple[Header, ...]:
         """Return the headers that give a new session to the browser."""

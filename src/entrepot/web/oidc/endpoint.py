@@ -1,0 +1,214 @@
+"""The handlers of signing in by a provider."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import parse_qs, quote
+
+from entrepot.access.errors import CredentialsRefused
+from entrepot.access.faults import NotFound
+from entrepot.accounts.providers.model import ProviderUnavailable, SignInRefused
+from entrepot.accounts.providers.pending import Ticket
+from entrepot.accounts.providers.sign_in import NameWanted, ProviderSignIn, Visit, Welcome
+from entrepot.metadata.events import Source
+from entrepot.web.distribution.locations import own_address
+from entrepot.web.form import FormInvalid, read_form
+from entrepot.web.http import Header, Request
+from entrepot.web.oidc.cookies import JourneyCookies
+from entrepot.web.oidc.pages import choice, name_form, problem
+from entrepot.web.oidc.redirects import RedirectRefused, local_path
+from entrepot.web.responses import Response
+from entrepot.web.router import Route
+from entrepot.web.services import Services
+from entrepot.web.session.errors import ForeignRequest
+from entrepot.web.session.gate import SessionGate
+
+LOGIN_PATH: Final = "/c/oidc/login"
+CALLBACK_PATH: Final = "/c/oidc/callback"
+ONBOARD_PATH: Final = "/c/oidc/onboard"
+_MOST_PARAMETERS: Final = 20
+_NO_STORE: Final[Header] = (b"cache-control", b"no-store")
+#: What stands in the access log for a query that held a code.
+_HIDDEN: Final = b"hidden"
+
+
+def provider_routes(gate: SessionGate, sign_in: ProviderSignIn) -> Mapping[str, Route]:
+    """Return the routes of all providers."""
+    endpoint = ProviderEndpoint(gate, sign_in)
+    routes = {
+        LOGIN_PATH: Route("oidc_login", {"GET": endpoint.choose_provider}),
+        ONBOARD_PATH: Route("oidc_onboard", {"GET": endpoint.show_form, "POST": endpoint.choose_name}),
+    }
+    for name in sign_in.choices:
+        way = _Way(endpoint, name)
+        routes[f"{LOGIN_PATH}/{name}"] = Route("oidc_login", {"GET": way.leave})
+        routes[f"{CALLBACK_PATH}/{name}"] = Route("oidc_callback", {"GET": way.arrive})
+    return routes
+
+
+class _Way:
+    """The way to one provider and back."""
+
+    def __init__(self, endpoint: ProviderEndpoint, name: str) -> None:
+        self._endpoint = endpoint
+        self._name = name
+
+    async def leave(self, request: Request, services: Services) -> Response:
+        """Send the browser to the provider."""
+        return await self._endpoint.leave(self._name, request, services)
+
+    async def arrive(self, request: Request, services: Services) -> Response:
+        """Receive the browser that comes back."""
+        return await self._endpoint.arrive(self._name, request, services)
+
+
+class ProviderEndpoint:
+    """Sends browsers to providers, and receives them."""
+
+    def __init__(self, gate: SessionGate, sign_in: ProviderSignIn) -> None:
+        self._gate = gate
+        self._sign_in = sign_in
+        self._cookies = JourneyCookies(gate.proxies)
+
+    async def choose_provider(self, request: Request, services: Services) -> Response:
+        """Lead on to the one provider there is, or show which there are."""
+        query = request.query("redirect_url")
+        more = f"?redirect_url={quote(query, safe='')}" if query else ""
+        base = services.settings.prefix.rstrip("/") + LOGIN_PATH
+        found = {f"{base}/{name}{more}": title for name, title in self._sign_in.choices.items()}
+        return _see_other(next(iter(found))) if len(found) == 1 else choice(found)
+
+    async def leave(self, name: str, request: Request, services: Services) -> Response:
+        """Send the browser to a provider, with a sealed cookie that it must bring back.
+
+        Raises:
+            PlainHttp: The session's cookie would travel in the clear.
+        """
+        self._gate.cookies.require_private(request)
+        home = own_address(request, services)
+        try:
+            back_to = local_path(request.query("redirect_url") or "/")
+            departure = await self._sign_in.begin(name, f"{home}{CALLBACK_PATH}/{name}", back_to)
+        except RedirectRefused as refused:
+            return self._problem(HTTPStatus.BAD_REQUEST, str(refused), services)
+        except ProviderUnavailable as error:
+            return self._problem(HTTPStatus.BAD_GATEWAY, str(error), services)
+        return _see_other(departure.address, self._cookies.set_journey(request, departure.state, departure.cookie))
+
+    async def arrive(self, name: str, request: Request, services: Services) -> Response:
+        """Receive a browser that comes back from a provider.
+
+        Raises:
+            PlainHttp: The session's cookie would travel in the clear.
+        """
+        answer = _taken_query(request)
+        self._gate.cookies.require_private(request)
+        state = answer.get("state", "")
+        done = self._cookies.clear_journey(request, state)
+        try:
+            cookie = self._cookies.journey(request, state)
+            outcome = await self._sign_in.complete(name, answer, cookie, _visit(request))
+        except (SignInRefused, CredentialsRefused) as refused:
+            return self._problem(HTTPStatus.FORBIDDEN, _said(refused), services, done)
+        except ProviderUnavailable as error:
+            return self._problem(HTTPStatus.BAD_GATEWAY, str(error), services, done)
+        return await self._go_on(outcome, request, services, done)
+
+    async def show_form(self, request: Request, services: Services) -> Response:
+        """Show the form on which somebody new chooses a name."""
+        try:
+            return self._form(await self._sign_in.stranger(Ticket(secret=self._cookies.ticket(request))), services)
+        except (SignInRefused, NotFound) as refused:
+            return self._problem(HTTPStatus.FORBIDDEN, str(refused), services)
+
+    async def choose_name(self, request: Request, services: Services) -> Response:
+        """Make the account.
+
+        Raises:
+            ForeignRequest: The form is not ours, or a page of another site sent it.
+            PlainHttp: The session's cookie would travel in the clear.
+        """
+        self._gate.check_origin(request)
+        self._gate.cookies.require_private(request)
+        ticket = Ticket(secret=self._cookies.ticket(request))
+        try:
+            form = await read_form(request)
+            _check_token(form.get("token", ""), ticket)
+            outcome = await self._sign_in.choose(ticket, form.get("username", ""), _visit(request))
+        except FormInvalid as error:
+            return self._problem(HTTPStatus.BAD_REQUEST, str(error), services)
+        except (SignInRefused, CredentialsRefused, NotFound) as refused:
+            return self._problem(HTTPStatus.FORBIDDEN, _said(refused), services, self._cookies.clear_ticket(request))
+        if isinstance(outcome, NameWanted):
+            return self._form(outcome, services)
+        return await self._go_on(outcome, request, services, self._cookies.clear_ticket(request))
+
+    async def _go_on(
+        self, outcome: Welcome | NameWanted, request: Request, services: Services, *headers: Header
+    ) -> Response:
+        prefix = services.settings.prefix.rstrip("/")
+        if isinstance(outcome, NameWanted):
+            ticket = self._cookies.set_ticket(request, outcome.ticket.secret)
+            return _see_other(prefix + ONBOARD_PATH, ticket, *headers)
+        request.user = outcome.name
+        await self._end_old_session(request)
+        return _see_other(prefix + outcome.back_to, *self._gate.hand_out(request, outcome.session), *headers)
+
+    async def _end_old_session(self, request: Request) -> None:
+        """End the session that the browser came with, if any: nobody takes one over into a sign-in."""
+        cookie = self._gate.cookies.read(request)
+        if cookie:
+            by = Source(name=request.user, address=request.client, credential="session", request=request.id)
+            await self._gate.sessions.close(cookie, by)
+
+    def _form(self, wanted: NameWanted, services: Services) -> Response:
+        return name_form(
+            action=services.settings.prefix.rstrip("/") + ONBOARD_PATH,
+            token=_form_token(wanted.ticket),
+            suggestion=wanted.suggestion,
+            title=wanted.title,
+            trouble=wanted.problem,
+        )
+
+    def _problem(self, status: HTTPStatus, message: str, services: Services, *headers: Header) -> Response:
+        return problem(status, message, services.settings.prefix.rstrip("/") + LOGIN_PATH, headers)
+
+
+def _taken_query(request: Request) -> dict[str, str]:
+    """Return what a provider sent along, and keep it out of the access log: it holds the code.
+
+    A parameter that comes twice has two readings, and counts as none.
+    """
+    raw = str(request.scope["query_string"], "latin-1")
+    request.scope["query_string"] = _HIDDEN if raw else b""
+    try:
+        found = parse_qs(raw, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+    except ValueError:
+        return {}
+    return {name: values[0] for name, values in found.items() if len(values) == 1}
+
+
+def _see_other(address: str, *headers: Header) -> Response:
+    return Response(HTTPStatus.SEE_OTHER, [(b"location", address.encode("ascii")), _NO_STORE, *headers])
+
+
+def _visit(request: Request) -> Visit:
+    return Visit(address=request.client, agent=request.header(b"user-agent") or "", request=request.id)
+
+
+def _form_token(ticket: Ticket) -> str:
+    """Return what the form must bring back: only a page that knows the ticket can know it."""
+    return hashlib.sha256(b"form of " + ticket.secret.encode(errors="replace")).hexdigest()
+
+
+def _check_token(given: str, ticket: Ticket) -> None:
+    if not hmac.compare_digest(given.encode(), _form_token(ticket).encode()):
+        raise ForeignRequest("the form is not the one that was shown last; sign in again")
+
+
+def _said(error: Exception) -> str:
+    return error.message if isinstance(error, CredentialsRefused) else str(error)
