@@ -17,10 +17,13 @@ from entrepot.access.model import (
     scope_for,
 )
 from entrepot.access.permissions import PULL, Permission
-from entrepot.access.policy import Policy, needs_fresh
+from entrepot.access.policy import Policy, Standing, needs_fresh
 from entrepot.metadata import clock
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.scope import Scope
+
+#: What people read who signed in with a password that somebody else made.
+MUST_CHANGE = "the password was set by somebody else and must be changed before anything else is done with it"
 
 
 class Authorizer:
@@ -43,8 +46,9 @@ class Authorizer:
 
     async def explain(self, principal: Principal, permission: Permission, target: Target) -> Decision:
         """Decide as `allows` does, on what is committed now, and say of each grant what came of it."""
-        if not await self._policy.is_current(principal, fresh=True):
-            return _revoked(principal)
+        refused = await self._worthless(principal, fresh=True)
+        if refused is not None:
+            return refused
         return explain(
             principal,
             await self._policy.rights_of(principal, fresh=True),
@@ -56,7 +60,7 @@ class Authorizer:
 
     async def lacks(self, giver: Principal, gift: Grant) -> frozenset[Permission]:
         """Return the permissions that a principal would give without having them, see `delegation`."""
-        if not await self._policy.is_current(giver, fresh=True):
+        if await self._worthless(giver, fresh=True) is not None:
             return gift.permissions
         rights = await self._policy.rights_of(giver, fresh=True)
         return lacking(giver, rights, gift, visibility=await self._policy.visibility(gift.project, fresh=True))
@@ -135,8 +139,9 @@ class Authorizer:
         return granted.union(await self._policy.open_projects(principal))
 
     async def _decide(self, principal: Principal, permission: Permission, target: Target, *, fresh: bool) -> Decision:
-        if not await self._policy.is_current(principal, fresh=fresh):
-            return _revoked(principal)
+        refused = await self._worthless(principal, fresh=fresh)
+        if refused is not None:
+            return refused
         return decide(
             principal,
             await self._policy.rights_of(principal, fresh=fresh),
@@ -146,9 +151,25 @@ class Authorizer:
             now=clock.now(),
         )
 
+    async def must_change_password(self, principal: Principal) -> bool:
+        """Tell whether the password that signed in is good for nothing but changing it."""
+        return await self._policy.standing(principal) is Standing.MUST_CHANGE
+
+    async def _worthless(self, principal: Principal, *, fresh: bool) -> Decision | None:
+        """Return the refusal of a credential that nothing can be done with."""
+        match await self._policy.standing(principal, fresh=fresh):
+            case Standing.REVOKED:
+                return Decision(allowed=False, reason=f"the credential of {principal.name} was revoked")
+            case Standing.MUST_CHANGE:
+                return Decision(allowed=False, reason=f"{principal.name}: {MUST_CHANGE}")
+        return None
+
     async def _refusal(self, principal: Principal, scopes: Sequence[Scope]) -> AccessRefused:
-        if not await self._policy.is_current(principal):
-            return TokenRefused(scopes=scopes)
+        match await self._policy.standing(principal):
+            case Standing.REVOKED:
+                return TokenRefused(scopes=scopes)
+            case Standing.MUST_CHANGE:
+                return ScopeInsufficient(MUST_CHANGE, scopes=scopes)
         if principal.is_anonymous and principal.scopes is None:
             return AccessRefused(scopes=scopes)
         return ScopeInsufficient(scopes=scopes)
@@ -160,7 +181,3 @@ class Authorizer:
             if any(grant.audience is Audience.ANYONE for grant in rights.all()):
                 return True
         return False
-
-
-def _revoked(principal: Principal) -> Decision:
-    return Decision(allowed=False, reason=f"the credential of {principal.name} was revoked")

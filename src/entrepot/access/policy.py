@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from enum import Enum
 
 from entrepot.access.decide import Rights, reaches
 from entrepot.access.key_limits import limits_as_grants
@@ -28,6 +29,14 @@ MAX_AGE = 5.0 - ADMISSION_SECONDS
 _LIMIT = 10_000
 
 
+class Standing(Enum):
+    """What a credential is worth."""
+
+    GOOD = "good"
+    MUST_CHANGE = "must change"  #: the password is one that somebody else made: good for nothing but changing it
+    REVOKED = "revoked"
+
+
 @dataclass(frozen=True, slots=True)
 class _Standing:
     """Whether an account's credentials of one epoch still count, and until when (microseconds since the epoch)."""
@@ -35,6 +44,7 @@ class _Standing:
     epoch: int
     disabled: bool
     expires_at: int | None
+    must_change: bool = False
 
     def allows(self, epoch: int) -> bool:
         ended = self.expires_at is not None and clock.now() >= self.expires_at
@@ -93,19 +103,27 @@ class Policy:
 
         Where a key signed in, it must still exist, too.
         """
-        if principal.id is None or await self._counts(principal, principal.id, fresh=fresh):
-            return True
-        return not fresh and await self._counts(principal, principal.id, fresh=True)
+        return await self.standing(principal, fresh=fresh) is not Standing.REVOKED
 
-    async def _counts(self, principal: Principal, account: int, *, fresh: bool) -> bool:
+    async def standing(self, principal: Principal, *, fresh: bool = False) -> Standing:
+        """Return what the credential that a principal came with is worth; a no is asked again of what is true now."""
+        if principal.id is None:
+            return Standing.GOOD
+        found = await self._standing(principal, principal.id, fresh=fresh)
+        if found is Standing.GOOD or fresh:
+            return found
+        return await self._standing(principal, principal.id, fresh=True)
+
+    async def _standing(self, principal: Principal, account: int, *, fresh: bool) -> Standing:
         if principal.key is not None and not await self._key_counts(principal.key, fresh=fresh):
-            return False
-        standing = self._standings.find(account) if self._may_remember(fresh=fresh) else None
-        if standing is None:
-            record = await principals.find_by_id(self._database, account)
-            standing = _GONE if record is None else _Standing(record.epoch, record.disabled, record.expires_at)
-            self._standings.put(account, standing)
-        return standing.allows(principal.epoch)
+            return Standing.REVOKED
+        known = self._standings.find(account) if self._may_remember(fresh=fresh) else None
+        if known is None:
+            known = _standing_of(await principals.find_by_id(self._database, account))
+            self._standings.put(account, known)
+        if not known.allows(principal.epoch):
+            return Standing.REVOKED
+        return Standing.MUST_CHANGE if known.must_change and principal.key is None else Standing.GOOD
 
     async def visibility(self, project: str | None, *, fresh: bool = False) -> Visibility:
         """Return who may read a project without a grant; the registry as a whole is private."""
@@ -173,6 +191,12 @@ def grant_of(record: grant_rows.GrantRecord, principal_id: int | None = None) ->
         audience=None if record.audience is None else Audience(record.audience),
         expires_at=record.expires_at,
     )
+
+
+def _standing_of(record: principals.PrincipalRecord | None) -> _Standing:
+    if record is None:
+        return _GONE
+    return _Standing(record.epoch, record.disabled, record.expires_at, record.must_change)
 
 
 def _visibility(project: projects.ProjectRecord | None) -> Visibility:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from entrepot.access.decide import decide
 from entrepot.access.model import Grant, Principal, Target
 from entrepot.access.permissions import READING, Permission
-from entrepot.access.policy import Policy
+from entrepot.access.policy import Policy, Standing
 from entrepot.metadata import clock
 
 #: Stands for a project that no grant is made on by name; no project has this name.
@@ -27,7 +27,7 @@ class Reach:
 
 async def reach_of(policy: Policy, principal: Principal, permission: Permission) -> Reach:
     """Return the projects in which a principal may do something, as it is committed now."""
-    if principal.scopes is not None or not await policy.is_current(principal, fresh=True):
+    if principal.scopes is not None or await policy.standing(principal, fresh=True) is not Standing.GOOD:
         return Reach()
     now = clock.now()
     if principal.limits is not None and not _everywhere(principal.limits, permission, now):

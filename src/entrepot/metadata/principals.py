@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, select, update
 from entrepot.metadata import clock, refresh_tokens
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query
-from entrepot.metadata.tables import principals
+from entrepot.metadata.tables import principals, users
 
 #: The kinds: a person, a machine, and a group of persons.
 USER = "user"
@@ -30,6 +30,7 @@ class PrincipalRecord:
     expires_at: int | None = None  #: microseconds since the epoch
     created_at: int = 0
     updated_at: int = 0
+    must_change: bool = False  #: the password is one that somebody else made, and is good for nothing but changing it
 
 
 _COLUMNS = (
@@ -42,12 +43,13 @@ _COLUMNS = (
     principals.c.expires_at,
     principals.c.created_at,
     principals.c.updated_at,
+    users.c.must_change,
 )
+_SELECT = select(*_COLUMNS).join_from(principals, users, users.c.principal_id == principals.c.id, isouter=True)
 _FIND = Query(
-    select(*_COLUMNS).where(principals.c.kind == bindparam("kind"), principals.c.name == bindparam("name")),
-    "principals.find",
+    _SELECT.where(principals.c.kind == bindparam("kind"), principals.c.name == bindparam("name")), "principals.find"
 )
-_FIND_BY_ID = Query(select(*_COLUMNS).where(principals.c.id == bindparam("id")), "principals.find_by_id")
+_FIND_BY_ID = Query(_SELECT.where(principals.c.id == bindparam("id")), "principals.find_by_id")
 _CREATE = Query(
     lambda d: (
         d.insert(principals)
@@ -102,7 +104,7 @@ _SET_DISABLED = Query(
 
 
 def _record(row: Row) -> PrincipalRecord:
-    return PrincipalRecord(*(*row[:5], bool(row[5]), *row[6:]))
+    return PrincipalRecord(*(*row[:5], bool(row[5]), *row[6:9], bool(row[9])))
 
 
 async def find(reader: Reader, kind: str, name: str) -> PrincipalRecord | None:

@@ -11,7 +11,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from entrepot.access.authorizer import Authorizer
+from entrepot.access.authorizer import MUST_CHANGE, Authorizer
 from entrepot.access.errors import AccessRefused
 from entrepot.access.faults import Forbidden, NotFound
 from entrepot.access.model import SYSTEM_TARGET, Principal, Target
@@ -85,7 +85,20 @@ ServicesOf = Annotated[ApiServices, Depends(services_of)]
 
 
 async def caller_of(request: Request, services: ServicesOf) -> Caller:
-    """Return who is asking.
+    """Return who is asking, unless all they may do is change their password.
+
+    Raises:
+        Forbidden: The password was set by somebody else and must be changed first.
+        And what `caller_changing_password` raises.
+    """
+    caller = await caller_changing_password(request, services)
+    if await caller.authorizer.must_change_password(caller.principal):
+        raise Forbidden(f"{MUST_CHANGE}: PUT /api/v2.0/users/{caller.principal.id}/password")
+    return caller
+
+
+async def caller_changing_password(request: Request, services: ServicesOf) -> Caller:
+    """Return who is asking, also if all they may do is change their password.
 
     Raises:
         CredentialsRefused: The credentials are wrong.
@@ -114,3 +127,5 @@ async def _signed_in(own: OwnRequest, services: ApiServices) -> Principal:
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]
+#: For the few handlers that somebody needs who must change their password: who they are, and changing it.
+CallerChangingPassword = Annotated[Caller, Depends(caller_changing_password)]
