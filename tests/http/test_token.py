@@ -20,6 +20,8 @@ from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access
 from entrepot.config import load
 from entrepot.metadata import grants, principals
+from entrepot.vault.master import KeySource
+from entrepot.vault.vault import Vault
 from entrepot.web.application import Application
 from entrepot.web.router import Route
 from entrepot.web.token.endpoint import FORM_SECONDS, TokenEndpoint, token_routes
@@ -52,7 +54,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     async with open_app(tmp_path) as plain:
         database = plain.stores.metadata
         await prepare_access(config, database, {"ENTREPOT_ADMIN_PASSWORD": ADMIN})
-        access = build_access(config, database)
+        access = build_access(config, plain.stores, Vault(database, KeySource(config.state, {})))
         assert access.desk is not None
         services = {
             "authenticator": access.authenticator,

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access
 from entrepot.config import load
+from entrepot.vault.master import KeySource
+from entrepot.vault.vault import Vault
 from entrepot.web.application import Application
 from entrepot.web.token.endpoint import token_routes
 from tests.http.transport import AsgiClient
@@ -41,7 +43,7 @@ async def registry_with(
     async with open_app(folder) as app:
         database = app.stores.metadata
         notices = await prepare_access(config, database, environ or {})
-        access = build_access(config, database)
+        access = build_access(config, app.stores, Vault(database, KeySource(config.state, {})))
         services = replace(
             app.services,
             authenticator=access.authenticator,

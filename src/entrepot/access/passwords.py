@@ -16,7 +16,7 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -62,14 +62,24 @@ class PasswordStore(Protocol):
         ...
 
 
+#: Keeps a password that was right in a better form, where it is kept in an old one.
+Renew = Callable[[StoredPassword, str], Awaitable[None]]
+
+
 class GuardedPasswords:
     """A `PasswordVerifier` over a store."""
 
     def __init__(
-        self, store: PasswordStore, throttle: Throttle, *, clock: Callable[[], float] = time.monotonic
+        self,
+        store: PasswordStore,
+        throttle: Throttle,
+        *,
+        renew: Renew | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._throttle = throttle
+        self._renew = renew
         self._key = secrets.token_bytes(32)
         self._right: Memory[bytes, str] = Memory(limit=_LIMIT, seconds=MEMORY, clock=clock)
         self._wrong: Memory[bytes, tuple[str | None]] = Memory(limit=_LIMIT, seconds=_WRONG_MEMORY, clock=clock)
@@ -79,7 +89,8 @@ class GuardedPasswords:
 
     async def verify(self, basic: Basic, client: str) -> Principal:
         """See `PasswordVerifier`."""
-        if len(basic.username) > _MAX_NAME or len(basic.password) > _MAX_PASSWORD:
+        # A form may hold a name with a colon, Basic credentials may not; no account has one.
+        if len(basic.username) > _MAX_NAME or len(basic.password) > _MAX_PASSWORD or ":" in basic.username:
             raise CredentialsRefused
         mark = self._mark(basic)
         stored = await self._store.find(basic.username)
@@ -118,6 +129,8 @@ class GuardedPasswords:
                 await self._throttle.check(basic.username, client)  # of many who came at once, some have failed since
                 loop = asyncio.get_running_loop()
                 right = await loop.run_in_executor(self._thread, self._store.matches, encoded, basic.password)
+                if right and stored is not None and self._renew is not None:
+                    await self._renew(stored, basic.password)
         finally:
             self._waiting -= 1
         if not right or encoded is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from entrepot.access.authenticator import Authenticator
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import Challenge
+from entrepot.access.second_factor import SecondFactors
 from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.service import Registry
 from entrepot.telemetry.access_log import AccessLog
@@ -48,3 +49,4 @@ class Services:
     readiness: Readiness = always_ready
     count_pull: Callable[[int], None] = no_count  #: told of each manifest that is pulled, by its row id
     sessions: SessionGate | None = None  #: set where people sign in with a browser
+    second_factors: SecondFactors | None = None  #: as `sessions`

@@ -4,7 +4,7 @@
 instant; `build_access` builds what each web process needs. Four worlds:
 
     configuration            who                                 how a client signs in
-    none                     local accounts (`admin`)            our tokens at /token, or Basic
+    none, or auth.accounts   accounts, a directory's people      our tokens at /token, or Basic
     auth.htpasswd            the names of a file                 Basic
     auth.token               whom another service's token names  that service's tokens
     no auth, or auth.none    everybody                           not at all
@@ -40,20 +40,27 @@ from entrepot.access.passwords import GuardedPasswords
 from entrepot.access.policy import Policy
 from entrepot.access.refresh import RefreshTokens
 from entrepot.access.roles import ensure_roles
+from entrepot.access.second_factor import SecondFactorPasswords, SecondFactors
 from entrepot.access.sign_in import Chain
 from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
 from entrepot.access.whole_tokens import WholeTokenSignIn
+from entrepot.accounts.directory.sign_in import DirectoryPasswords
 from entrepot.adapters.identity import htpasswd
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
 from entrepot.adapters.identity.foreign_tokens import ForeignTokens
+from entrepot.adapters.identity.ldap.source import directory_source
 from entrepot.adapters.identity.trusted_keys import load_trusted_keys
 from entrepot.audit.sign_ins import RecordedPasswords, SignInLog
 from entrepot.config.schema.auth import Htpasswd, Silly, TokenAuth
 from entrepot.config.schema.config import Config
 from entrepot.metadata.database import Database
+from entrepot.metadata.opening import Stores
 from entrepot.outbound.client import Client
 from entrepot.outbound.settings import OutboundSettings
+from entrepot.system.configuration import Configuration
+from entrepot.system.from_config import fixed_values
+from entrepot.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +73,7 @@ class Access:
     challenge: Challenge
     desk: TokenDesk | None = None  #: the token endpoint; None where another service has it
     people: PasswordVerifier | None = None  #: who may sign in with a browser; None where there are no accounts
+    second_factors: SecondFactors | None = None  #: as `people`
     background: Sequence[Callable[[], Awaitable[None]]] = ()  #: what runs beside the requests, until it is cancelled
 
 
@@ -90,23 +98,23 @@ async def prepare_access(config: Config, database: Database, environ: Mapping[st
     return _noticed(await ensure_admin(database, config.state, hash_password, environ.get(VARIABLE, "")))
 
 
-def build_access(config: Config, database: Database) -> Access:
+def build_access(config: Config, stores: Stores, vault: Vault) -> Access:
     """Build the parts for one process.
 
     Raises:
         SetupError: A file cannot be used; the message says what to do.
     """
-    policy = Policy(database)
+    policy = Policy(stores.metadata)
     auth = config.auth
     if auth.htpasswd is not None:
-        return _with_htpasswd(auth.htpasswd, database, policy)
+        return _with_htpasswd(auth.htpasswd, stores, policy)
     if auth.token is not None:
         return _with_foreign_tokens(auth.token, policy)
     if auth.silly is not None:
         return _silly(auth.silly, policy)
     if config.open_registry:
         return _open(policy)
-    return _with_accounts(config, database, policy)
+    return _with_accounts(config, stores, vault, policy)
 
 
 def head_signer(config: Config) -> Callable[[str], str]:
@@ -118,7 +126,7 @@ def head_signer(config: Config) -> Callable[[str], str]:
 def _audience(config: Config) -> Audience | None:
     if config.open_registry:
         return Audience.ANYONE
-    return Audience.AUTHENTICATED if config.auth.type else None
+    return None if config.has_accounts else Audience.AUTHENTICATED
 
 
 def _noticed(notice: str | None) -> list[str]:
@@ -129,8 +137,8 @@ def _keys_folder(config: Config) -> Path:
     return config.state / "keys"
 
 
-def _with_accounts(config: Config, database: Database, policy: Policy) -> Access:
-    wanted = config.access.token
+def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy) -> Access:
+    wanted, database = config.access.token, stores.metadata
     keys = load_or_create(_keys_folder(config), wanted.algorithm)
     authorizer = Authorizer(policy)
     uses = KeyUses(database)
@@ -139,11 +147,15 @@ def _with_accounts(config: Config, database: Database, policy: Policy) -> Access
     federation = Federation(database, Client(OutboundSettings.from_config(config.outbound)))
     checker = OwnTokenChecker(keys, issuer=wanted.issuer, service=wanted.service)
     tokens = RememberedTokens(checker, policy)
+    throttle = Throttle.shared(stores.work)
+    configuration = Configuration(database, vault, fixed_values(config))
+    directory = DirectoryPasswords(database, directory_source(config.access.ldap, configuration), throttle)
     ways = Chain(
-        (keys_of_accounts, WholeTokenSignIn(checker, tokens), federation),
-        GuardedPasswords(LocalAccounts(database), Throttle()),
+        (keys_of_accounts, WholeTokenSignIn(checker, tokens), federation, directory),
+        GuardedPasswords(LocalAccounts(database), throttle),
     )
-    passwords = RecordedPasswords(ways, sign_ins)
+    factors = SecondFactors(database, vault)
+    passwords = RecordedPasswords(SecondFactorPasswords(ways, factors, throttle), sign_ins)
     service = TokenService(
         keys, authorizer, issuer=wanted.issuer, service=wanted.service, lifetime=int(wanted.expiration)
     )
@@ -158,13 +170,15 @@ def _with_accounts(config: Config, database: Database, policy: Policy) -> Access
             authenticator, passwords, service, refresh, federation, exchange_lifetime=int(wanted.exchangeexpiration)
         ),
         people=passwords,
+        second_factors=factors,
         background=(uses.run, sign_ins.run),
     )
 
 
-def _with_htpasswd(section: Htpasswd, database: Database, policy: Policy) -> Access:
-    sign_ins = SignInLog(database)
-    passwords = RecordedPasswords(GuardedPasswords(htpasswd.HtpasswdFile(Path(section.path)), Throttle()), sign_ins)
+def _with_htpasswd(section: Htpasswd, stores: Stores, policy: Policy) -> Access:
+    sign_ins = SignInLog(stores.metadata)
+    users = GuardedPasswords(htpasswd.HtpasswdFile(Path(section.path)), Throttle.shared(stores.work))
+    passwords = RecordedPasswords(users, sign_ins)
     return Access(
         authenticator=CredentialAuthenticator(passwords=passwords),
         authorizer=Authorizer(policy),
