@@ -36,6 +36,8 @@ def inspect_files(config: Config) -> Findings:
         _inspect_htpasswd(config.auth.htpasswd, found)
     if config.auth.token is not None:
         _inspect_token(config.auth.token, found)
+    for key, path in config.access.ldap.files.items():
+        _read(key, path, found)
     if config.storage.filesystem is not None:
         _inspect_folder(config.data, found)
     socket = config.http.address.socket

@@ -122,6 +122,18 @@ RULES: tuple[Rule, ...] = (
         lambda config: config.auth.token and not (config.auth.token.realm or config.auth.token.autoredirect),
     ),
     _stops(
+        "access.ldap",
+        "`servers` are named, and `auth` is not `accounts`",
+        "counts only with auth: accounts, which lets in people by name; as it is, nobody would ask the directory",
+        lambda config: config.access.ldap.enabled and not config.has_accounts,
+    ),
+    _stops(
+        "access.oidc",
+        "it or `access.oauth` is set, and `auth` is not `accounts`",
+        "counts only with auth: accounts, which lets in people by name; as it is, nobody would ask the providers",
+        lambda config: config.access.has_providers and not config.has_accounts,
+    ),
+    _stops(
         "proxy.remoteurl",
         "set",
         f"the pull-through cache {_TO_COME}; without it this would be a registry that knows none of the images",

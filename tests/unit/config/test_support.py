@@ -32,6 +32,14 @@ STOPPED = [
     ),
 ]
 
+LDAP = "access: {ldap: {servers: ['ldaps://ldap.example.org'], users: {base: 'dc=example'}}}"
+PROVIDERS = "access: {oidc: [{name: corp, issuer: 'https://login.example.org', clientid: c, clientsecret: s}]}"
+STOPPED += [
+    ("access.ldap", f"{MINIMAL}{LDAP}"),
+    ("access.ldap", f"{MINIMAL}auth: {{htpasswd: {{realm: r, path: /p}}}}\n{LDAP}"),
+    ("access.oidc", f"{MINIMAL}{PROVIDERS}"),
+]
+
 WARNED = [
     ("http.tls.clientauth", "version: 0.1\nstorage: filesystem\nhttp: {tls: {clientauth: request-client-cert}}"),
     ("http.tls.minimumtls", "version: 0.1\nstorage: filesystem\nhttp: {tls: {minimumtls: TLS1.1}}"),
@@ -86,6 +94,15 @@ def test_what_asks_for_nothing_is_not_mentioned(load_text: Load, extra: str) -> 
     """A section that is switched off, or only holds parameters, is nobody's business."""
     loaded = load_text(f"{MINIMAL}{extra}\n")
     assert (loaded.problems, loaded.warnings) == ([], load_text().warnings)
+
+
+@pytest.mark.parametrize("extra", ["", LDAP, PROVIDERS])
+def test_accounts_can_be_chosen_in_a_file(load_text: Load, extra: str) -> None:
+    """`auth: accounts` closes the registry, and lets a directory and providers count."""
+    loaded = load_text(f"{MINIMAL}auth: accounts\n{extra}\n")
+    assert (loaded.problems, loaded.warnings) == ([], [])
+    assert loaded.config.has_accounts
+    assert not loaded.config.open_registry
 
 
 def test_every_rule_is_shown_to_work() -> None:

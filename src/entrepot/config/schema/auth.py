@@ -75,6 +75,12 @@ class NoAuth(Section):
     is_map: ClassVar[bool] = True
 
 
+class OwnAccounts(Section):
+    """Accounts of this registry, and people of the directory or the providers that `access` names."""
+
+    is_map: ClassVar[bool] = True
+
+
 class Auth(Choice):
     """At most one way to sign in. In a configuration file, none means an open registry, as in registry:2."""
 
@@ -84,6 +90,8 @@ class Auth(Choice):
     """Names and bcrypt passwords in a file."""
     token: TokenAuth | None = None
     """Tokens that somebody else issues."""
+    accounts: OwnAccounts | None = None
+    """Accounts of this registry: what a start without a file has, too. Our own key."""
     silly: Silly | None = None
     """A make-believe sign-in: any Authorization header will do. A warning says so."""
     none: NoAuth | None = None

@@ -104,6 +104,11 @@ class Config(Section):
         return self.auth.type == "none" or (self.auth.type == "" and self.source is Source.FILE)
 
     @property
+    def has_accounts(self) -> bool:
+        """Whether people sign in to accounts of this registry."""
+        return self.auth.type == "accounts" or (self.auth.type == "" and not self.open_registry)
+
+    @property
     def data(self) -> Path:
         """The folder that holds the blobs.
 
