@@ -62,8 +62,13 @@ class Authorizer:
         """Return the permissions that a principal would give without having them, see `delegation`."""
         if await self._worthless(giver, fresh=True) is not None:
             return gift.permissions
-        rights = await self._policy.rights_of(giver, fresh=True)
-        return lacking(giver, rights, gift, visibility=await self._policy.visibility(gift.project, fresh=True))
+        return lacking(
+            giver,
+            await self._policy.rights_of(giver, fresh=True),
+            gift,
+            visibility=await self._policy.visibility(gift.project, fresh=True),
+            until=await self._policy.end_of(giver),
+        )
 
     async def require(
         self,

@@ -18,7 +18,12 @@ _WILDCARD = re.compile(r"[*?\[{]")
 
 
 def lacking(
-    giver: Principal, rights: Rights, gift: Grant, *, visibility: Visibility = Visibility.PRIVATE
+    giver: Principal,
+    rights: Rights,
+    gift: Grant,
+    *,
+    visibility: Visibility = Visibility.PRIVATE,
+    until: int | None = None,
 ) -> frozenset[Permission]:
     """Return the permissions of `gift` that the giver does not have to give.
 
@@ -27,9 +32,10 @@ def lacking(
         rights: What reaches the giver.
         gift: What would be given, with the end of the one who receives it.
         visibility: Who may read the gift's project without a grant.
+        until: When the giver's account ends (microseconds since the epoch); None: never.
     """
     wanted = gift.permissions if _is_boundless(gift) else gift.permissions & within_project()
-    if giver.scopes is not None:
+    if giver.scopes is not None or not _ends_by(until, gift):
         return wanted
     missing = wanted - _given(rights.all(), gift)
     if visibility is not Visibility.PRIVATE and gift.project is not None:
@@ -43,9 +49,13 @@ def covers(grant: Grant, gift: Grant) -> bool:
     """Tell whether a grant reaches everything that a gift reaches, for as long."""
     if grant.project is not None and grant.project != gift.project:
         return False
-    if grant.expires_at is not None and (gift.expires_at is None or gift.expires_at > grant.expires_at):
+    if not _ends_by(grant.expires_at, gift):
         return False
     return _covers_repositories(grant.repositories, gift) and _within(gift.tags, grant.tags)
+
+
+def _ends_by(end: int | None, gift: Grant) -> bool:
+    return end is None or (gift.expires_at is not None and gift.expires_at <= end)
 
 
 def _given(grants: Iterable[Grant], gift: Grant) -> frozenset[Permission]:

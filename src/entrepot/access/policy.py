@@ -117,13 +117,21 @@ class Policy:
     async def _standing(self, principal: Principal, account: int, *, fresh: bool) -> Standing:
         if principal.key is not None and not await self._key_counts(principal.key, fresh=fresh):
             return Standing.REVOKED
+        known = await self._account(account, fresh=fresh)
+        if not known.allows(principal.epoch):
+            return Standing.REVOKED
+        return Standing.MUST_CHANGE if known.must_change and principal.key is None else Standing.GOOD
+
+    async def end_of(self, principal: Principal) -> int | None:
+        """Return when an account ends (microseconds since the epoch), as it is committed now; None: never."""
+        return None if principal.id is None else (await self._account(principal.id, fresh=True)).expires_at
+
+    async def _account(self, account: int, *, fresh: bool) -> _Standing:
         known = self._standings.find(account) if self._may_remember(fresh=fresh) else None
         if known is None:
             known = _standing_of(await principals.find_by_id(self._database, account))
             self._standings.put(account, known)
-        if not known.allows(principal.epoch):
-            return Standing.REVOKED
-        return Standing.MUST_CHANGE if known.must_change and principal.key is None else Standing.GOOD
+        return known
 
     async def visibility(self, project: str | None, *, fresh: bool = False) -> Visibility:
         """Return who may read a project without a grant; the registry as a whole is private."""

@@ -10,9 +10,9 @@ from entrepot.access.key_limits import MOST, KeyLimit, LimitInvalid, limits_as_g
 from entrepot.access.model import Principal
 from entrepot.access.patterns import PatternInvalid
 from entrepot.access.permissions import PermissionUnknown
-from entrepot.access.policy import grant_of
 from entrepot.accounts.giving import require_to_have
-from entrepot.metadata import api_keys, clock, grants
+from entrepot.accounts.outranking import require_to_outrank
+from entrepot.metadata import api_keys, clock
 from entrepot.metadata.database import Reader
 
 _LONGEST_NAME = 100
@@ -57,20 +57,27 @@ def checked_limits(limits: Sequence[KeyLimit] | None) -> str | None:
 
 
 async def require_to_speak_for(
-    reader: Reader, authorizer: Authorizer, acting: Principal, owner_id: int, *, limits: str | None, end: int | None
+    reader: Reader,
+    authorizer: Authorizer,
+    acting: Principal | None,
+    owner_id: int,
+    *,
+    limits: str | None,
+    end: int | None,
 ) -> None:
     """Go on only if a key of this account can do nothing that who asks cannot do, and lives no longer.
 
-    One's own key needs no rights: it has those of the account. Whose key has limits, or an end, hands these on.
+    One's own key needs no rights: it has those of the account. Whose key has limits, or an end, hands these on. The
+    operator at the machine (None) is asked nothing.
 
     Raises:
         Forbidden: It could.
     """
+    if acting is None:
+        return
     if acting.scopes is not None or acting.fleeting:
         raise Forbidden("a token that lives for minutes cannot make keys; sign in with a password or a key")
-    if acting.id != owner_id:
-        records = await grants.list_for(reader, owner_id)
-        await require_to_have(authorizer, acting, [grant_of(r, owner_id) for r in records if r.audience is None])
+    await require_to_outrank(reader, authorizer, acting, owner_id)
     if acting.limits is not None:
         given = limits_as_grants(limits)
         if given is None:

@@ -72,7 +72,7 @@ class Keys:
         owner_id: int,
         name: str,
         *,
-        acting: Principal,
+        acting: Principal | None,
         by: Source,
         limits: Sequence[KeyLimit] | None = None,
         expires_at: int | None = None,
@@ -82,7 +82,7 @@ class Keys:
         Args:
             owner_id: The account it signs in.
             name: For people; unique among the account's keys.
-            acting: Who asks for it.
+            acting: Who asks for it; None for the operator at the machine.
             by: What the audit log says of who asks.
             limits: All that the key may be used for; None: whatever the account may.
             expires_at: Its end (microseconds since the epoch); None: never.
@@ -111,7 +111,7 @@ class Keys:
         owner_id: int,
         key_id: int,
         *,
-        acting: Principal,
+        acting: Principal | None,
         by: Source,
         grace: float = 0,
         expires_at: int | None = None,
@@ -121,7 +121,7 @@ class Keys:
         Args:
             owner_id: Whose key it is.
             key_id: The one to replace; with it goes whatever it opened.
-            acting: Who asks for it.
+            acting: Who asks for it; None for the operator at the machine.
             by: What the audit log says of who asks.
             grace: Seconds for which the old secret still signs in.
             expires_at: The new key's end; None: that of the old one, which must lie ahead.
@@ -188,7 +188,7 @@ class Keys:
             raise NotFound("there is no such account")
         return found
 
-    async def _require_to_speak_for(self, acting: Principal, owner_id: int, draft: _Draft) -> None:
+    async def _require_to_speak_for(self, acting: Principal | None, owner_id: int, draft: _Draft) -> None:
         await require_to_speak_for(
             self._database, self._authorizer, acting, owner_id, limits=draft.limits, end=draft.expires_at
         )

@@ -86,7 +86,7 @@ class Robots:
             raise NotFound(f"there is no robot {name[:300]}")
         return await self._whole(record)
 
-    async def create(self, new: NewRobot, *, acting: Principal, by: Source) -> RobotWithSecret:
+    async def create(self, new: NewRobot, *, acting: Principal | None, by: Source) -> RobotWithSecret:
         """Make a robot.
 
         Raises:
@@ -108,7 +108,7 @@ class Robots:
             duration=duration,
             disabled=new.disabled,
             permissions=new.permissions,
-            creator=acting.label,
+            creator=by.name if acting is None else acting.label,
             trust=new.trust,
         )
         await self._require_to_have(acting, new.permissions, robots.end_of(clock.now(), duration))
@@ -116,7 +116,7 @@ class Robots:
         robot_id = await self._database.write(lambda tx: add_robot(tx, draft, secret, by), name="make robot")
         return RobotWithSecret(robot=await self.find(robot_id), secret=secret.text)
 
-    async def update(self, robot_id: int, change: RobotChange, *, acting: Principal, by: Source) -> Robot:
+    async def update(self, robot_id: int, change: RobotChange, *, acting: Principal | None, by: Source) -> Robot:
         """Change what is known of a robot and what it may do.
 
         Raises:
@@ -134,14 +134,14 @@ class Robots:
         return await self.find(robot_id)
 
     async def refresh_secret(
-        self, robot_id: int, secret: str | None = None, *, acting: Principal, by: Source, grace: float = 0
+        self, robot_id: int, secret: str | None = None, *, acting: Principal | None, by: Source, grace: float = 0
     ) -> RobotWithSecret:
         """Give a robot another secret, made here unless it is given.
 
         Args:
             robot_id: The robot.
             secret: The new secret; None: one is made, which is an API key.
-            acting: Who asks for it, and learns it.
+            acting: Who asks for it, and learns it; None for the operator at the machine.
             by: What the audit log says of who asks.
             grace: Seconds for which a secret that was made here still signs in; 0 also ends whatever it opened.
 
@@ -181,7 +181,7 @@ class Robots:
             return Secret(text=new_key(), encoded=None)
         return Secret(text=given, encoded=await asyncio.to_thread(self._hash, given))
 
-    async def _require_for_change(self, robot: Robot, change: RobotChange, acting: Principal) -> None:
+    async def _require_for_change(self, robot: Robot, change: RobotChange, acting: Principal | None) -> None:
         """Go on if a change gives nothing, or nothing that who asks does not have."""
         permissions = robot.permissions if change.permissions is None else change.permissions
         duration = robot.duration if change.duration is None else change.duration
@@ -190,7 +190,7 @@ class Robots:
             await self._require_to_have(acting, permissions, end)
 
     async def _require_to_have(
-        self, acting: Principal, permissions: Sequence[RobotPermission], end: int | None
+        self, acting: Principal | None, permissions: Sequence[RobotPermission], end: int | None
     ) -> None:
         await require_to_have(self._authorizer, acting, [permission.as_grant(end) for permission in permissions])
 

@@ -101,6 +101,14 @@ def test_a_limited_key_and_a_token_give_less() -> None:
     assert lacking(token, rights, grant(PULL, PUSH)) == BOTH
 
 
+def test_an_account_gives_nothing_beyond_its_own_end() -> None:
+    """What a robot of thirty days gives, ends after thirty days."""
+    rights = Rights.of([grant(EVERYTHING)])
+    assert not lacking(giver(), rights, grant(PULL, end=30), until=30)
+    assert lacking(giver(), rights, grant(PULL, end=31), until=30) == {PULL}
+    assert lacking(giver(), rights, grant(PULL), until=30) == {PULL}
+
+
 def test_reading_an_open_project_may_be_given() -> None:
     """Whoever may read without a grant may let a robot read there, and only there."""
     gift = grant(PULL, PUSH, project="demo")
