@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Select, bindparam, func, select
 
 from entrepot.metadata.database import Reader, Row
+from entrepot.metadata.labels import LabelRecord
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import (
     blobs,
@@ -60,19 +61,6 @@ class TagRecord:
     name: str
     created_at: int
     updated_at: int  #: since when it names this manifest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelRecord:
-    """A label on an artifact."""
-
-    id: int
-    project_id: int | None
-    name: str
-    description: str
-    color: str
-    created_at: int
-    updated_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,17 +214,7 @@ async def labels_of(reader: Reader, ids: Sequence[int]) -> dict[int, list[LabelR
     """Return for each manifest the labels on it, by name."""
     found: defaultdict[int, list[LabelRecord]] = defaultdict(list)
     for row in await reader.all(_LABELS, ids=ids):
-        found[row[0]].append(
-            LabelRecord(
-                id=row[1],
-                project_id=row[2],
-                name=row[3],
-                description=row[4],
-                color=row[5],
-                created_at=row[6],
-                updated_at=row[7],
-            )
-        )
+        found[row[0]].append(LabelRecord(*row[1:]))
     return found
 
 

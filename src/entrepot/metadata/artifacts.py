@@ -8,7 +8,6 @@ served.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +17,7 @@ from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, ex
 from entrepot.metadata.columns import TEXT, WHOLE
 from entrepot.metadata.database import Reader
 from entrepot.metadata.dialect import SQLITE, Dialect
+from entrepot.metadata.patient import patient
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import manifest_children, manifest_labels, manifests, tags
 
@@ -141,7 +141,7 @@ async def walk(
     reader: Reader, repository_id: int, wanted: Selection, *, newest_first: bool = True, step: int = STEP
 ) -> AsyncIterator[list[int]]:
     """Give the row ids of the wanted artifacts, in the order in which they were pushed, one list for each step."""
-    conditions = _conditions(wanted)
+    reader, conditions = patient(reader), _conditions(wanted)
     beyond = _END if newest_first else _BEGINNING
     while True:
         row = await reader.one(
@@ -155,7 +155,6 @@ async def walk(
         found = [row[0] for row in rows]
         yield found[::-1] if newest_first else found
         beyond = edge
-        await asyncio.sleep(0)
 
 
 def _conditions(wanted: Selection) -> Mapping[str, object]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from entrepot.metadata.artifact_parts import ArtifactRecord, LabelRecord, TagRecord
+from entrepot.metadata.artifact_parts import ArtifactRecord, TagRecord
+from entrepot.metadata.labels import LabelRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,17 @@ class Names:
                 return found
         raise NotFound(f"there is no repository {project}/{rest}")
 
+    async def stored(self, project: str, rest: str) -> RepositoryName:
+        """Return the name under which a repository is stored, for deciding on rights; as asked for where it is not.
+
+        Raises:
+            NotFound: No repository can have this name.
+        """
+        for name in _spellings(project, rest):
+            if await repositories.find_exact(self.metadata, name) is not None:
+                return name
+        return target_name(project, rest)
+
     async def called(self, stored_name: str) -> str:
         """Return what the API calls a repository."""
         if "/" not in stored_name:
@@ -48,7 +59,7 @@ class Names:
 
 
 def target_name(project: str, rest: str) -> RepositoryName:
-    """Return the full name, for deciding on rights and for what is made anew.
+    """Return the full name of a repository that need not exist.
 
     Raises:
         NotFound: No repository can have this name.

@@ -10,6 +10,8 @@ from fastapi.openapi.utils import get_openapi
 
 from entrepot import __version__
 from entrepot.web.api import (
+    artifact_parts,
+    artifacts,
     audit_logs,
     configurations,
     errors,
@@ -19,6 +21,7 @@ from entrepot.web.api import (
     permissions,
     ping,
     projects,
+    repositories,
     search,
     statistics,
     systeminfo,
@@ -39,6 +42,9 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     health.router,
     projects.router,
     metadatas.router,
+    repositories.router,
+    artifacts.router,
+    artifact_parts.router,
     labels.router,
     search.router,
     statistics.router,
