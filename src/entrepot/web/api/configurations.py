@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from entrepot.access.permissions import Permission
 from entrepot.system.keys import Value
@@ -25,7 +25,7 @@ class Item(BaseModel):
 
 
 Changes = Annotated[
-    dict[Annotated[str, Field(max_length=64)], StrictBool | StrictInt | StrictStr | None],
+    dict[Annotated[str, Field(max_length=64)], Any],
     Field(max_length=100, examples=[{"self_registration": False, "session_timeout": 60}]),
 ]
 

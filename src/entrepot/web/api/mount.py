@@ -50,10 +50,12 @@ class LazyApi:
         scope = {**request.scope, "path": path, "raw_path": path.encode(), "root_path": "", REQUEST: request}
         answer = _Answer(request, send)
         await (await self._built())(scope, request.receive, answer.send)
-        route = scope.get("route")
-        request.route = getattr(route, "path_format", None) or LABEL
+        pattern = getattr(scope.get("route"), "path_format", None)
+        request.route = f"{LABEL} {pattern}" if pattern else LABEL
 
     async def _built(self) -> AsgiApp:
+        if self._app is not None:
+            return self._app
         async with self._building:
             if self._app is None:
                 self._app = await asyncio.to_thread(self._build)

@@ -7,17 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from entrepot.access.faults import Conflict, Invalid
-from entrepot.access.model import Target
+from entrepot.access.model import PrincipalKind, Target
 from entrepot.access.permissions import CREATE_PROJECT, Permission
 from entrepot.metadata import project_lists
 from entrepot.metadata.filtering import Condition, Match, Selection
 from entrepot.projects.service import check_name
-from entrepot.web.api.caller import CallerOf, ServicesOf
+from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
 from entrepot.web.api.conditions import expected_state, set_etag
 from entrepot.web.api.locations import NameInLocation, set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_models import Deletable, Project, ProjectRequest
 from entrepot.web.api.project_of import ProjectIn, project_where
+from entrepot.web.api.services import ApiServices
 
 READ = Permission("project:read")
 UPDATE = Permission("project:update")
@@ -82,7 +83,7 @@ async def create_project(
     if not body.project_name:
         raise Invalid("project_name is missing")
     check_name(body.project_name)
-    await caller.require(CREATE_PROJECT, Target(body.project_name))
+    await _require_creation(caller, services, body.project_name)
     made = await services.projects.create(body.project_name, body.settings(), by=caller.source, owner=caller.principal)
     response = Response(status_code=201)
     set_location(response, services, f"/projects/{made.name if by_name else made.id}")
@@ -131,6 +132,19 @@ async def get_deletable(
     """Tell whether a project can be deleted."""
     reason = await services.projects.why_not_deletable(project)
     return Deletable(deletable=reason is None, message=reason or "")
+
+
+async def _require_creation(caller: Caller, services: ApiServices, name: str) -> None:
+    """Go on if the caller may make projects, or everybody with an account may; a limited key does not help."""
+    person = caller.principal
+    if await caller.may(CREATE_PROJECT, Target(name)):
+        return
+    whole = (
+        person.kind is PrincipalKind.USER and person.id is not None and person.limits is None and person.scopes is None
+    )
+    if whole and await services.configuration.get("project_creation_restriction") == "everyone":
+        return
+    await caller.require(CREATE_PROJECT)
 
 
 def _conditions(name: str, *, public: bool | None, owner: str) -> list[Condition]:

@@ -1,0 +1,161 @@
+"""What the API tells of the registry as a whole: settings, figures, search, permissions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from entrepot import __version__
+from entrepot.access.permissions import PROJECT, SYSTEM, known
+from tests.http.pushing import push_image
+from tests.support.api import Api, refusal
+from tests.support.app import App
+
+
+@pytest.fixture
+async def contents(app: App, admin: Api) -> None:
+    """Push an image into a private, an internal and a public project."""
+    for name, metadata in (("hidden", {}), ("inside", {"visibility": "internal"}), ("open", {"public": "true"})):
+        await admin.made("/projects", {"project_name": name, "metadata": metadata})
+        await push_image(app.basic("admin"), "v1", name=f"{name}/app")
+    await push_image(app.basic("admin"), "v1", name="open/tools/one")
+
+
+async def test_system_information(admin: Api, anonymous: Api) -> None:
+    """A stranger learns how to sign in and no more."""
+    assert await anonymous.found("/systeminfo") == {
+        "banner_message": "",
+        "auth_mode": "db_auth",
+        "primary_auth_mode": False,
+        "self_registration": False,
+    }
+    info = await admin.found("/systeminfo")
+    assert info["harbor_version"].endswith(__version__)
+    assert (info["registry_url"], info["external_url"]) == ("registry.test", "http://registry.test")
+    assert (info["read_only"], info["has_ca_root"]) == (False, False)
+
+
+async def test_volumes(admin: Api, nobody: Api) -> None:
+    """The disk's size and free space are for who may know them."""
+    (volume,) = (await admin.found("/systeminfo/volumes"))["storage"]
+    assert volume["total"] >= volume["free"] > 0
+    assert refusal(await nobody.get("/systeminfo/volumes")) == (403, "FORBIDDEN")
+
+
+async def test_permissions(nobody: Api, anonymous: Api) -> None:
+    """Everything that can be allowed is listed."""
+    listed = await nobody.found("/permissions")
+    assert {f"{each['resource']}:{each['action']}" for kind in listed.values() for each in kind} == known()
+    assert len(listed["system"]) == sum(map(len, SYSTEM.values()))
+    assert len(listed["project"]) == sum(map(len, PROJECT.values()))
+    assert refusal(await anonymous.get("/permissions")) == (401, "UNAUTHORIZED")
+
+
+async def test_settings_are_read_and_changed(admin: Api) -> None:
+    """In Harbor's form: each with its value and whether it can be changed."""
+    assert (await admin.put("/configurations", {"session_timeout": 90, "self_registration": None})).status == 200
+    settings = await admin.found("/configurations")
+    assert settings["session_timeout"] == {"value": 90, "editable": True}
+    assert settings["self_registration"] == {"value": False, "editable": True}
+    assert settings["quota_per_project_enable"] == {"value": False, "editable": False}
+
+
+async def test_settings_are_for_who_may(nobody: Api, anonymous: Api) -> None:
+    """Reading and changing take a permission each."""
+    for method, document in (("GET", None), ("PUT", {"self_registration": True})):
+        assert refusal(await nobody.send(method, "/configurations", document)) == (403, "FORBIDDEN")
+        assert refusal(await anonymous.send(method, "/configurations", document)) == (401, "UNAUTHORIZED")
+
+
+@pytest.mark.parametrize(
+    ("document", "status"),
+    [
+        ({"no_such": 1}, 400),
+        ({"auth_mode": "magic"}, 400),
+        ({"storage_per_project": 5}, 403),
+        ({"session_timeout": 1.5}, 400),
+        ({"session_timeout": [1]}, 400),
+        ({"banner_message": {"a": 1}}, 400),
+        ([1], 422),
+    ],
+)
+async def test_odd_settings_are_refused(admin: Api, document: Any, status: int) -> None:
+    """A wrong name or value changes nothing."""
+    assert refusal(await admin.put("/configurations", document))[0] == status
+
+
+async def test_secrets_go_in_and_never_out(admin: Api) -> None:
+    """No answer of the API holds one, neither of settings nor of the log, nor the refusal of one."""
+    canary = "hunter2-canary"
+    assert (await admin.put("/configurations", {"ldap_search_password": canary})).status == 200
+    refused = await admin.put("/configurations", {"ldap_search_password": [canary]})
+    assert refused.status == 400
+    for answer in (refused, await admin.get("/configurations"), await admin.get("/auditlog-exts")):
+        assert canary not in answer.body.decode()
+
+
+async def test_search_finds_what_the_caller_may_see(contents: None, admin: Api, nobody: Api, anonymous: Api) -> None:
+    """A part of the name is enough; what is hidden is not found."""
+    found = {
+        name: [each["repository_name"] for each in (await api.found("/search?q=AP"))["repository"]]
+        for name, api in (("admin", admin), ("nobody", nobody), ("anonymous", anonymous))
+    }
+    assert found == {
+        "admin": ["hidden/app", "inside/app", "open/app"],
+        "nobody": ["inside/app", "open/app"],
+        "anonymous": ["open/app"],
+    }
+    (project,) = (await nobody.found("/search?q=ope"))["project"]
+    assert (project["name"], project["repo_count"]) == ("open", 2)
+    assert (await nobody.found("/search?q=hidden")) == {"project": [], "repository": []}
+    (tool,) = (await nobody.found("/search?q=open%2Ftools"))["repository"]
+    assert tool == {
+        "project_id": project["project_id"],
+        "project_name": "open",
+        "project_public": True,
+        "repository_name": "open/tools/one",
+        "pull_count": 0,
+    }
+
+
+async def test_statistics(contents: None, app: App, admin: Api, anonymous: Api) -> None:
+    """Everybody counts what they may see; the totals are for who may read everything."""
+    await app.account("reader", ("project:hidden", "project:read"))
+    own = await Api(app.basic("reader")).found("/statistics")
+    assert own == {
+        "private_project_count": 1,
+        "private_repo_count": 1,
+        "public_project_count": 1,
+        "public_repo_count": 2,
+        "total_project_count": 0,
+        "total_repo_count": 0,
+        "total_storage_consumption": 0,
+    }
+    whole = await admin.found("/statistics")
+    assert (whole["private_project_count"], whole["private_repo_count"]) == (2, 2)
+    assert (whole["total_project_count"], whole["total_repo_count"]) == (3, 4)
+    assert whole["total_storage_consumption"] > 0
+    assert refusal(await anonymous.get("/statistics")) == (401, "UNAUTHORIZED")
+
+
+async def test_the_documentation_is_complete(anonymous: Api) -> None:
+    """Every operation has a name, a sentence and its refusals; every body an example."""
+    document = await anonymous.found("/openapi.json")
+    operations = [
+        (method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    assert len(operations) > 30
+    names = [operation["operationId"] for _, _, operation in operations]
+    assert len(names) == len(set(names))
+    for method, path, operation in operations:
+        assert operation["summary"], (method, path)
+        assert operation["description"], (method, path)
+        assert {"401", "403", "422"} <= operation["responses"].keys(), (method, path)
+    for name, schema in document["components"]["schemas"].items():
+        if name.endswith("Request"):
+            assert "example" in schema, name
+    assert json.dumps(document).count("Validation Error") == 0
