@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from entrepot.cli.folder import AsJson
+from entrepot.cli.htpasswd import import_command
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.output import show
 from entrepot.cli.management.place import ConfigFile, Data, Server, ask
 
 app = typer.Typer(no_args_is_help=True, help="People: list, create, disable, remove.")
+app.command("import-htpasswd")(import_command)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name the person signs in with.")]
 Email = Annotated[str, typer.Option("--email", help="Address of the person.")]

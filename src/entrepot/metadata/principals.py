@@ -72,6 +72,13 @@ _SET_SECRET = Query(
     .values(secret=bindparam("new_secret"), epoch=principals.c.epoch + 1, updated_at=bindparam("at")),
     "principals.set_secret",
 )
+#: The same password in another form ends nothing.
+_RENEW_SECRET = Query(
+    update(principals)
+    .where(principals.c.id == bindparam("principal"), principals.c.secret == bindparam("old_secret"))
+    .values(secret=bindparam("new_secret")),
+    "principals.renew_secret",
+)
 _SET_EXPIRY = Query(
     update(principals)
     .where(principals.c.id == bindparam("principal"))
@@ -132,6 +139,11 @@ async def set_secret(tx: Transaction, principal_id: int, secret: str | None) -> 
     """Give an account a new secret, or none, and end everything that the old one opened."""
     await tx.execute(_SET_SECRET, principal=principal_id, new_secret=secret, at=clock.now())
     await refresh_tokens.remove_of(tx, principal_id)
+
+
+async def renew_secret(tx: Transaction, principal_id: int, *, old: str, new: str) -> bool:
+    """Keep an account's secret in another form, and end nothing; False when it was changed since."""
+    return await tx.execute(_RENEW_SECRET, principal=principal_id, old_secret=old, new_secret=new) == 1
 
 
 async def set_disabled(tx: Transaction, principal_id: int, *, disabled: bool) -> None:

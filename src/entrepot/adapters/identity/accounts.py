@@ -1,7 +1,12 @@
-"""Local accounts, people's and robots': names and Argon2id hashes in the metadata database."""
+"""Local accounts, people's and robots': names and Argon2id hashes in the metadata database.
+
+Accounts that were imported from an htpasswd file begin with its bcrypt hash, until they sign in.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable
 from functools import cache
@@ -9,12 +14,16 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from entrepot.access import htpasswd_entries
 from entrepot.access.memory import Memory
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.passwords import StoredPassword
 from entrepot.access.policy import MAX_AGE
 from entrepot.metadata import clock, principals
-from entrepot.metadata.database import Reader
+from entrepot.metadata.database import Database, Reader
+from entrepot.metadata.errors import DatabaseError
+
+_log = logging.getLogger(__name__)
 
 #: 19 MiB, two passes, one lane: 35 ms on a small machine (OWASP's second choice).
 _MEMORY_KIB = 19 * 1024
@@ -66,11 +75,45 @@ class LocalAccounts:
 
     def matches(self, encoded: str | None, password: str) -> bool:
         """See `PasswordStore`."""
+        if encoded is not None and htpasswd_entries.is_bcrypt(encoded):
+            # Most such hashes are made faster than ours: an unknown name must not be told by the time it takes.
+            return htpasswd_entries.matches(encoded, password) or _is(_nobody(), password, really=False)
+        return _is(encoded or _nobody(), password, really=encoded is not None)
+
+
+class PasswordRenewal:
+    """Keeps a password by our own hash, once somebody has signed in with one that was kept otherwise."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __call__(self, stored: StoredPassword, password: str) -> None:
+        """Hash the password anew if it needs to be; sessions and tokens of the account stay."""
+        account = stored.principal.id
+        if account is None or not _is_outdated(stored.encoded):
+            return
+        new = await asyncio.to_thread(hash_password, password)
         try:
-            _hasher().verify(encoded or _nobody(), password)
-        except (VerificationError, InvalidHashError):
-            return False
-        return encoded is not None
+            await self._database.write(
+                lambda tx: principals.renew_secret(tx, account, old=stored.encoded, new=new), name="renew hash"
+            )
+        except DatabaseError:
+            _log.warning("the password of %a is still kept by its old hash", stored.principal.name, exc_info=True)
+
+
+def _is(encoded: str, password: str, *, really: bool) -> bool:
+    try:
+        _hasher().verify(encoded, password)
+    except (VerificationError, InvalidHashError):
+        return False
+    return really
+
+
+def _is_outdated(encoded: str) -> bool:
+    try:
+        return htpasswd_entries.is_bcrypt(encoded) or _hasher().check_needs_rehash(encoded)
+    except InvalidHashError:
+        return False
 
 
 def _has_ended(record: principals.PrincipalRecord) -> bool:

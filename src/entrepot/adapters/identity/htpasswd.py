@@ -13,17 +13,16 @@ from pathlib import Path
 import bcrypt
 
 from entrepot.access.errors import SetupError
+from entrepot.access.htpasswd_entries import LONGEST, matches, parse
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.passwords import StoredPassword
-from entrepot.vault.private_file import create_once
 from entrepot.oci.errors import Unavailable
+from entrepot.vault.private_file import create_once
 
 _log = logging.getLogger(__name__)
 
 #: The user that a missing file is made with.
 FIRST_USER = "docker"
-#: bcrypt looks at no more than this; a longer password would match by its beginning alone (CVE-2024-9683).
-_LONGEST = 72
 #: Seconds between two looks at the file.
 _INTERVAL = 1.0
 
@@ -44,24 +43,6 @@ def ensure_file(path: Path) -> str | None:
     if not create_once(path, content):
         return None
     return f"{path} was missing; it was made with the user '{FIRST_USER}' and the password {password}"
-
-
-def parse(text: str) -> Mapping[str, str]:
-    """Read `name:hash` lines; empty ones and those that begin with `#` do not count.
-
-    Raises:
-        ValueError: A line has no colon.
-    """
-    entries: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        entry = line.strip()
-        if not entry or entry.startswith("#"):
-            continue
-        name, colon, encoded = entry.partition(":")
-        if not colon:
-            raise ValueError(f"line {number} is not of the form name:hash")
-        entries[name] = encoded
-    return entries
 
 
 class HtpasswdFile:
@@ -97,14 +78,9 @@ class HtpasswdFile:
 
     def matches(self, encoded: str | None, password: str) -> bool:
         """See `PasswordStore`. What is no bcrypt hash matches nothing, as in registry:2."""
-        secret = password.encode()
-        if len(secret) > _LONGEST:
-            _log.warning("a password of more than %d bytes was refused: bcrypt cannot tell such apart", _LONGEST)
-            secret, encoded = secret[:_LONGEST], None
-        try:
-            return bcrypt.checkpw(secret, (encoded or _nobody()).encode()) and encoded is not None
-        except ValueError:
-            return False
+        if len(password.encode()) > LONGEST:
+            _log.warning("a password of more than %d bytes was refused: bcrypt cannot tell such apart", LONGEST)
+        return matches(encoded or _nobody(), password) and encoded is not None
 
     def _look(self, *, at_once: bool) -> None:
         now = self._clock()

@@ -47,7 +47,7 @@ from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenServi
 from entrepot.access.whole_tokens import WholeTokenSignIn
 from entrepot.accounts.directory.sign_in import DirectoryPasswords
 from entrepot.adapters.identity import htpasswd
-from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
+from entrepot.adapters.identity.accounts import LocalAccounts, PasswordRenewal, hash_password
 from entrepot.adapters.identity.foreign_tokens import ForeignTokens
 from entrepot.adapters.identity.ldap.source import directory_source
 from entrepot.adapters.identity.trusted_keys import load_trusted_keys
@@ -152,7 +152,7 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy)
     directory = DirectoryPasswords(database, directory_source(config.access.ldap, configuration), throttle)
     ways = Chain(
         (keys_of_accounts, WholeTokenSignIn(checker, tokens), federation, directory),
-        GuardedPasswords(LocalAccounts(database), throttle),
+        GuardedPasswords(LocalAccounts(database), throttle, renew=PasswordRenewal(database)),
     )
     factors = SecondFactors(database, vault)
     passwords = RecordedPasswords(SecondFactorPasswords(ways, factors, throttle), sign_ins)

@@ -1,0 +1,56 @@
+"""`entrepot secrets`: the keys that secrets in the database are sealed with."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from entrepot.cli.folder import run
+from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.config import Config
+from entrepot.metadata.events import Source
+from entrepot.metadata.opening import open_embedded
+from entrepot.vault.errors import VaultError
+from entrepot.vault.master import FILE_VARIABLE, VARIABLE, KeySource
+from entrepot.vault.rotation import Rotated, rotate
+
+app = typer.Typer(no_args_is_help=True, help="Look after the keys that secrets in the database are sealed with.")
+
+_BY = Source(name="operator", credential="command line")
+
+
+@app.command("rotate")
+def rotate_command(*, config: ConfigFile = None, data: Data = None) -> None:
+    """Seal every secret anew, with new keys. May run beside a serving registry, and again after it was broken off."""
+    place = located(config, data)
+    try:
+        source = KeySource(place.state, os.environ)
+        done = run(lambda: _rotate(place, source))
+    except VaultError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    _tell(done, source)
+
+
+async def _rotate(place: Config, source: KeySource) -> Rotated:
+    stores = await open_embedded(place.state)
+    try:
+        return await rotate(stores.metadata, source, _BY)
+    finally:
+        await stores.close()
+
+
+def _tell(done: Rotated, source: KeySource) -> None:
+    typer.echo(f"{done.secrets} secrets are sealed anew; {done.data_keys} data keys are left.")
+    if done.new_master:
+        typer.echo(f"The secret key in {source} is a new one; keep a copy of it apart from the database's.")
+    else:
+        typer.echo(f"Everything is wrapped with the first key of {source}; keys behind it are not needed any more.")
+    for row in done.unreadable:
+        typer.echo(f"error: {row} does not open: it was changed, or sealed with a key that is gone", err=True)
+    if done.unreadable:
+        typer.echo(
+            f"Enter these anew, or restore {VARIABLE} or {FILE_VARIABLE} of before and run this again.", err=True
+        )
+        raise typer.Exit(1)
