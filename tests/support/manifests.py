@@ -21,8 +21,8 @@ def descriptor(
     return {"mediaType": media_type, "digest": digest_of(content, algorithm), "size": len(content), **more}
 
 
-def image(config: bytes, *layers: bytes, **more: object) -> bytes:
-    """Write an OCI image manifest."""
+def image(config: bytes, /, *layers: bytes, **more: object) -> bytes:
+    """Write an OCI image manifest; `more` may replace any of its fields."""
     return json.dumps(
         {
             "schemaVersion": 2,
