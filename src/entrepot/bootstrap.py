@@ -18,9 +18,12 @@ from entrepot.access.challenge import BasicChallenge
 from entrepot.access.operator import OperatorAuthenticator, OperatorAuthorizer
 from entrepot.access.policy import Policy
 from entrepot.access.sessions import Sessions
+from entrepot.accounts.directory.model import NoDirectory
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.measured import MeasuredBlobStore
 from entrepot.adapters.identity.accounts import hash_password
+from entrepot.adapters.identity.ldap.source import directory_source
+from entrepot.adapters.identity.ldap.tending import TendedDirectory, rules_of
 from entrepot.adapters.identity.setup import Access, build_access, head_signer, prepare_access
 from entrepot.adoption.gate import FolderGate
 from entrepot.adoption.intake import Intake
@@ -36,6 +39,7 @@ from entrepot.audit.sealing import Sealer
 from entrepot.config import Config
 from entrepot.jobs.adoption import FolderAdoption
 from entrepot.jobs.auditing import Auditing, AuditRetention
+from entrepot.jobs.directory_sync import DirectorySync
 from entrepot.jobs.model import Job
 from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.jobs.upload_purging import UploadPurging
@@ -262,7 +266,17 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
             dry_run=purging.dryrun,
         )
         found.append(Job(name="upload-purging", run=purge.run, interval=purging.interval))
-    return [*found, *audit_jobs(parts), *provider_jobs(parts)]
+    return [*found, *audit_jobs(parts), *provider_jobs(parts), *directory_jobs(parts)]
+
+
+def directory_jobs(parts: Embedded) -> list[Job]:
+    """List what is done about people of a directory, which may be set up while the registry runs."""
+    section = parts.config.access.ldap
+    if not parts.config.has_accounts or not section.sync.enabled:
+        return []
+    source = directory_source(section, _configuration(parts))
+    sync = DirectorySync(parts.stores.metadata, source, rules_of(section.sync))
+    return [Job(name="directory-sync", run=sync.run, interval=section.sync.interval)]
 
 
 def provider_jobs(parts: Embedded) -> list[Job]:
@@ -302,6 +316,28 @@ async def in_background(work: Awaitable[None]) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def directory(config: Config) -> AsyncIterator[TendedDirectory]:
+    """Give the directory to the command line, beside a running server or without one.
+
+    Raises:
+        NoDirectory: None is configured, or its settings cannot be used.
+        SetupError: The configuration file's settings cannot be used.
+    """
+    stores = await open_embedded(config.state)
+    try:
+        vault = Vault(stores.metadata, KeySource(config.state, os.environ))
+        configuration = Configuration(stores.metadata, vault, fixed_values(config))
+        source = directory_source(config.access.ldap, configuration)
+        configured = await source.current()
+        if configured is None:
+            raise NoDirectory("no directory is configured: access.ldap has no servers, and auth_mode is not ldap_auth")
+        yield TendedDirectory(metadata=stores.metadata, directory=configured.directory, rules=config.access.ldap.sync)
+        await source.close()
+    finally:
+        await stores.close()
 
 
 async def change_password(config: Config, name: str, password: str) -> bool:

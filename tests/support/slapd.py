@@ -49,7 +49,7 @@ modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload memberof
 moduleload ppolicy
-sizelimit {sizelimit}
+sizelimit size.soft=100 size.hard=100 size.prtotal={total}
 idletimeout 0
 database mdb
 suffix "{base}"
@@ -116,7 +116,6 @@ class Slapd:
     port: int
     tls_port: int
     signer: Identity
-    sizelimit: int = 100
     prefix: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
@@ -197,15 +196,13 @@ class Slapd:
 
 
 @contextmanager
-def slapd(folder: Path, *, people: int = 0, sizelimit: int = 100, prefix: tuple[str, ...] = ()) -> Iterator[Slapd]:
+def slapd(folder: Path, *, people: int = 0, total: str = "unlimited", prefix: tuple[str, ...] = ()) -> Iterator[Slapd]:
     """Run a server in a folder."""
     (folder / "db").mkdir(parents=True)
     signer = authority("directory authority")
     identity("localhost", signer).write(folder / "cert.pem", folder / "key.pem")
     signer.write(folder / "ca.pem", folder / "ca.key")
-    text = _CONF.format(
-        folder=folder, base=BASE, admin=ADMIN, password=ADMIN_PASSWORD, reader=READER, sizelimit=sizelimit
-    )
+    text = _CONF.format(folder=folder, base=BASE, admin=ADMIN, password=ADMIN_PASSWORD, reader=READER, total=total)
     (folder / "slapd.conf").write_text(text, encoding="utf-8")
     (folder / "data.ldif").write_text(_data(people), encoding="utf-8")
     load = [find_tool("slapadd"), "-q", "-f", folder / "slapd.conf", "-l", folder / "data.ldif"]

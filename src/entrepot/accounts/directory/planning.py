@@ -32,8 +32,9 @@ class Step:
     @property
     def changes(self) -> list[str]:
         """Say in words what is to be done."""
+        if self.create:
+            return ["account made", *(["made an administrator"] if self.admin else [])]
         said = {
-            "account made": self.create,
             f"renamed to {self.name}": bool(self.name),
             f"moved to {self.person.subject}": self.move,
             "profile": self.profile is not None,

@@ -185,6 +185,11 @@ class Connection:
         """Turn what the library raises into what we know."""
         try:
             yield
+        except self._ldap.SIZELIMIT_EXCEEDED as error:
+            raise DirectoryUnavailable(
+                f"{self.server}: cannot {doing}: it gives the account that searches only a part of the entries; "
+                "raise its limit (in OpenLDAP: limits dn.exact=... size.prtotal=unlimited)"
+            ) from error
         except (self._ldap.LDAPError, ValueError) as error:
             raise DirectoryUnavailable(f"{self.server}: cannot {doing}: {_words(error)}") from error
 

@@ -1,0 +1,97 @@
+"""`entrepot directory`: try the directory's settings, and synchronise with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from entrepot import bootstrap
+from entrepot.access.errors import SetupError
+from entrepot.accounts.directory.model import Answer, DirectoryError, NoDirectory
+from entrepot.accounts.directory.synchronising import Report
+from entrepot.cli.folder import AsJson, printable, run
+from entrepot.cli.place import ConfigFile, Data, located
+
+app = typer.Typer(no_args_is_help=True, help="Try the directory (LDAP, Active Directory), and synchronise with it.")
+
+_SHOWN = 50
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Close accounts even if very many people left at once.")]
+Create = Annotated[bool, typer.Option("--create", help="Make accounts for people who never signed in, too.")]
+
+
+@app.command("sync")
+def sync_command(
+    *,
+    dry_run: DryRun = False,
+    force: Force = False,
+    create: Create = False,
+    config: ConfigFile = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the accounts of the directory's people in line with it; exits with 1 if it did not answer to the end."""
+    place = located(config, data)
+
+    async def work() -> Report:
+        async with bootstrap.directory(place) as parts:
+            return await parts.synchronise(dry_run=dry_run, force=force, create=create)
+
+    try:
+        report = run(work)
+    except (DirectoryError, SetupError) as error:
+        raise _failed(error) from None
+    _show(report, as_json=as_json)
+    raise typer.Exit(1 if report.error else 0)
+
+
+@app.command("test")
+def try_command(*, config: ConfigFile = None, data: Data = None, as_json: AsJson = False) -> None:
+    """Connect, search as the settings say, and tell what is found. Changes nothing."""
+    place = located(config, data)
+
+    async def work() -> Answer:
+        async with bootstrap.directory(place) as parts:
+            return await parts.directory.test()
+
+    try:
+        answer = run(work)
+    except (DirectoryError, SetupError) as error:
+        raise _failed(error) from None
+    if as_json:
+        typer.echo(json.dumps(asdict(answer)))
+        return
+    typer.echo(f"{answer.server} answered in {answer.milliseconds} ms: {answer.people} people, {answer.groups} groups.")
+    for warning in answer.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def _failed(error: Exception) -> typer.Exit:
+    typer.echo(f"error: {error}", err=True)
+    if isinstance(error, NoDirectory):
+        typer.echo("Name the configuration file that serve was given with --config FILE.", err=True)
+    return typer.Exit(1)
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"dry_run": report.dry_run, **report.document()}, ensure_ascii=False))
+        return
+    console = Console()
+    would = "would be " if report.dry_run else ""
+    console.print(f"{report.people} people may enter; {sum(report.counts.values())} changes {would}made.")
+    if report.counts:
+        table = Table("change", "accounts")
+        for change, count in sorted(report.counts.items()):
+            table.add_row(printable(change), str(count))
+        console.print(table)
+    for line in [*report.changes[:_SHOWN], *(f"problem: {problem}" for problem in report.problems[:_SHOWN])]:
+        console.print(printable(line), soft_wrap=True)
+    if report.error:
+        typer.echo(f"error: {report.error}", err=True)
