@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import entrepot
-from entrepot.cli import admin, audit, config, layout, project, readonly, secret_keys
+from entrepot.cli import admin, audit, config, directory, layout, project, readonly, secret_keys
 from entrepot.cli.adopt import adopt_command
 from entrepot.cli.serve import serve_command
 
@@ -22,6 +22,7 @@ app.add_typer(readonly.app, name="readonly")
 app.add_typer(admin.app, name="admin")
 app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
+app.add_typer(directory.app, name="directory")
 app.add_typer(layout.app, name="layout")
 app.add_typer(secret_keys.app, name="secrets")
 app.command("adopt")(adopt_command)
