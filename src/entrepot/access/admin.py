@@ -14,9 +14,9 @@ from pathlib import Path
 
 from entrepot.access.errors import SetupError
 from entrepot.access.roles import SYSTEM_ADMIN
-from entrepot.vault.private_file import create_once, remove
 from entrepot.metadata import grants, principals, users
 from entrepot.metadata.database import Database, Transaction
+from entrepot.vault.private_file import create_once, remove
 
 NAME = "admin"
 VARIABLE = "ENTREPOT_ADMIN_PASSWORD"

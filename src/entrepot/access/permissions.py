@@ -151,7 +151,9 @@ def parse(texts: Iterable[str]) -> frozenset[Permission]:
     found = frozenset(Permission(text) for text in texts)
     for permission in sorted(found):
         if not _matches(permission):
-            raise PermissionUnknown(f"there is no permission {permission[:100]!a}; GET /api/v2.0/permissions lists them all")
+            raise PermissionUnknown(
+                f"there is no permission {permission[:100]!a}; GET /api/v2.0/permissions lists them all"
+            )
     return found
 
 
