@@ -13,17 +13,20 @@ from entrepot.access.authenticator import Authenticator, CredentialAuthenticator
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import BasicChallenge, BearerChallenge
 from entrepot.access.compatibility import ensure_compatibility
+from entrepot.access.errors import CredentialsRefused
 from entrepot.access.keys import load_or_create
 from entrepot.access.model import Audience, Principal, PrincipalKind
 from entrepot.access.passwords import StoredPassword
 from entrepot.access.policy import Policy
 from entrepot.access.roles import ensure_roles
+from entrepot.access.second_factor import SecondFactors
+from entrepot.access.sessions import Sessions
+from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.memory import MemoryBlobStore
-from entrepot.metadata import principals, projects
+from entrepot.metadata import principals, projects, users
 from entrepot.metadata.opening import Stores, open_embedded
-from entrepot.oci.errors import Unauthorized
 from entrepot.oci.scope import parse_scopes
 from entrepot.registry.ports import BlobStore
 from entrepot.registry.service import build_registry
@@ -38,8 +41,10 @@ from entrepot.web.api.app import build_api
 from entrepot.web.api.composition import Parts, build_services
 from entrepot.web.api.mount import LazyApi
 from entrepot.web.application import Application
+from entrepot.web.login import session_routes
 from entrepot.web.proxies import Proxies
 from entrepot.web.services import Services
+from entrepot.web.session.gate import SessionGate
 from entrepot.web.settings import WebSettings
 from tests.http.transport import AsgiClient
 from tests.support.rights import give_all
@@ -75,7 +80,7 @@ class App:
 
     async def account(self, name: str, *rights: tuple[str, str]) -> Principal:
         """Make an account with grants: pairs as `give` takes them."""
-        await self.stores.metadata.write(lambda tx: principals.create(tx, principals.USER, name, secret=name))
+        await self.stores.metadata.write(lambda tx: users.add(tx, name, secret=name))
         record = await principals.find(self.stores.metadata, principals.USER, name)
         assert record is not None
         await give_all(self.stores.metadata, record.id, rights)
@@ -107,7 +112,7 @@ class PlainPasswords:
         record = await principals.find(self._stores.metadata, principals.USER, basic.username)
         stored = None if record is None else StoredPassword(_principal(record), record.secret or "")
         if stored is None or stored.encoded != basic.password:
-            raise Unauthorized("The user name or the password is wrong")
+            raise CredentialsRefused
         return stored.principal
 
 
@@ -161,6 +166,8 @@ async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOption
         authenticator = CredentialAuthenticator(passwords=PlainPasswords(stores), tokens=verifier)
     settings = WebSettings(**options.web)
     metrics = Metrics()
+    gate = SessionGate(Sessions(stores.metadata, stores.work), Proxies(settings))
+    vault = Vault(stores.metadata, KeySource(folder, {}))
     services = Services(
         registry=build_registry(
             metadata=stores.metadata, work=stores.work, store=store, settings=RegistrySettings(**options.registry)
@@ -174,14 +181,17 @@ async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOption
         proxies=Proxies(settings),
         metrics=RequestMetrics(metrics),
         access_log=AccessLog(enabled=False),
+        sessions=gate if options.signed_in else None,
+        second_factors=SecondFactors(stores.metadata, vault, Throttle()) if options.signed_in else None,
     )
     services = replace(services, **options.services)
+    routes = session_routes(gate, PlainPasswords(stores)) if options.signed_in else {}
     return App(
         folder=folder,
         stores=stores,
         store=store,
         services=services,
-        application=Application(services, {}, _api(folder, stores, policy, services)),
+        application=Application(services, routes, _api(folder, stores, policy, services)),
         tokens=tokens,
         metrics=metrics,
         clock=clock,

@@ -26,7 +26,6 @@ from entrepot.vault.vault import Vault
 
 _LIMIT = 10_000
 _REMEMBER = 60.0
-_WRONG = "the one-time code is wrong, or was used already; wait for the next one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +47,12 @@ class Status:
 class SecondFactors:
     """Sets up, checks and removes second factors."""
 
-    def __init__(self, metadata: Database, vault: Vault, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, metadata: Database, vault: Vault, throttle: Throttle, *, now: Callable[[], float] = time.time
+    ) -> None:
         self._metadata = metadata
         self._vault = vault
+        self._throttle = throttle
         self._now = now
         # Turning it on or off changes the account's epoch, so what is remembered of one epoch stays true.
         self._known: Memory[tuple[int, int], bool] = Memory(limit=_LIMIT, seconds=_REMEMBER)
@@ -67,10 +69,24 @@ class SecondFactors:
             self._known.put(key, known)
         return known
 
-    async def accept(self, principal: Principal, code: str) -> bool:
-        """Tell whether a code of the app, or a recovery code, is right; either counts once."""
+    async def prove(self, principal: Principal, code: str, client: str) -> None:
+        """Go on if a code of the app, or a recovery code, is right; either counts once.
+
+        Wrong ones are counted apart from wrong passwords: whoever gets here has the right one, again and again.
+
+        Raises:
+            CredentialsRefused: It is not.
+            TooManyRequests: There were too many wrong ones.
+        """
+        counted = f"{principal.name}:code"  # no account's name has a colon
+        await self._throttle.check(counted, client)
+        if not await self._accept(principal, code.strip()):
+            await self._throttle.failed(counted, client)
+            raise CredentialsRefused("the one-time code is wrong, or was used already; wait for the next one")
+        await self._throttle.succeeded(counted, client)
+
+    async def _accept(self, principal: Principal, code: str) -> bool:
         assert principal.id is not None  # whoever has turned it on has an account
-        code = code.strip()
         if len(code) == DIGITS and code.isascii() and code.isdecimal():
             return await self._accept_code(principal.id, code)
         return await self._accept_recovery(principal.id, code)
@@ -124,19 +140,18 @@ class SecondFactors:
 
         Raises:
             Conflict: It is not on.
-            Invalid: The code is wrong.
+            CredentialsRefused: The code is wrong.
+            TooManyRequests: There were too many wrong ones.
         """
         await self._require(_person(principal), on=True)
-        if not await self.accept(principal, code):
-            raise Invalid(_WRONG)
+        await self.prove(principal, code, by.address)
         await self._change(principal, SecondFactorRecord(None, None), by, "off")
 
     async def new_codes(self, principal: Principal, code: str, by: Source) -> list[str]:
         """Replace the recovery codes, with one more code; raises what `disable` does."""
         account = _person(principal)
         await self._require(account, on=True)
-        if not await self.accept(principal, code):
-            raise Invalid(_WRONG)
+        await self.prove(principal, code, by.address)
         codes = new_recovery_codes()
         recovery = await self._sealed_codes(account, [hash_recovery_code(each) for each in codes])
         record = await second_factors.find(self._metadata, account)
@@ -226,10 +241,9 @@ class SecondFactors:
 class SecondFactorPasswords:
     """A `PasswordVerifier` that asks whoever has turned it on for a code, too."""
 
-    def __init__(self, verifier: PasswordVerifier, factors: SecondFactors, throttle: Throttle) -> None:
+    def __init__(self, verifier: PasswordVerifier, factors: SecondFactors) -> None:
         self._verifier = verifier
         self._factors = factors
-        self._throttle = throttle
 
     async def verify(self, basic: Basic, client: str) -> Principal:
         """See `PasswordVerifier`.
@@ -243,17 +257,8 @@ class SecondFactorPasswords:
             return principal
         if not basic.one_time:
             raise OneTimeCodeNeeded
-        await self._check(principal, basic.one_time, client)
+        await self._factors.prove(principal, basic.one_time, client)
         return principal
-
-    async def _check(self, principal: Principal, code: str, client: str) -> None:
-        """Go on if the code is right; wrong ones are counted apart from passwords, which are right by now."""
-        counted = f"{principal.name}:code"  # no account's name has a colon
-        await self._throttle.check(counted, client)
-        if not await self._factors.accept(principal, code):
-            await self._throttle.failed(counted, client)
-            raise CredentialsRefused(_WRONG)
-        await self._throttle.succeeded(counted, client)
 
 
 async def _note(tx: Transaction, name: str, by: Source, what: str) -> None:

@@ -88,8 +88,9 @@ def passwords(database: Database) -> Passwords:
 async def place(database: Database, clock: Clock, passwords: Passwords, tmp_path: Path) -> Place:
     """Give one with the account alice."""
     assert await database.write(lambda tx: users.add(tx, "alice", secret="x"))
-    factors = SecondFactors(database, Vault(database, KeySource(tmp_path / "state", {})), now=clock)
-    verifier = SecondFactorPasswords(passwords, factors, Throttle(clock=clock))
+    vault = Vault(database, KeySource(tmp_path / "state", {}))
+    factors = SecondFactors(database, vault, Throttle(clock=clock), now=clock)
+    verifier = SecondFactorPasswords(passwords, factors)
     return Place(factors, verifier, database, clock)
 
 
@@ -192,10 +193,23 @@ async def test_steps_out_of_order_are_refused(place: Place) -> None:
     with pytest.raises(Conflict):
         await place.factors.enrol(await place.current(), "Registry")
     for change in (place.factors.disable, place.factors.new_codes):
-        with pytest.raises(Invalid):
+        with pytest.raises(CredentialsRefused):
             await change(await place.current(), "nonsense", BY)
     with pytest.raises(OneTimeCodeNeeded):
         await place.sign_in()
+
+
+async def test_whoever_has_a_session_cannot_guess_a_code_to_turn_it_off(place: Place) -> None:
+    """Wrong codes are counted wherever they are tried."""
+    await place.turn_on()
+    alice = await place.current()
+    for _ in range(5):
+        with pytest.raises(CredentialsRefused):
+            await place.factors.disable(alice, "nonsense", BY)
+    with pytest.raises(TooManyRequests):
+        await place.factors.disable(alice, place.code(), BY)
+    with pytest.raises(TooManyRequests):
+        await place.factors.new_codes(alice, place.code(), BY)
 
 
 async def test_only_people_have_one(place: Place) -> None:

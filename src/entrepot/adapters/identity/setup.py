@@ -154,8 +154,8 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy)
         (keys_of_accounts, WholeTokenSignIn(checker, tokens), federation, directory),
         GuardedPasswords(LocalAccounts(database), throttle, renew=PasswordRenewal(database)),
     )
-    factors = SecondFactors(database, vault)
-    passwords = RecordedPasswords(SecondFactorPasswords(ways, factors, throttle), sign_ins)
+    factors = SecondFactors(database, vault, throttle)
+    passwords = RecordedPasswords(SecondFactorPasswords(ways, factors), sign_ins)
     service = TokenService(
         keys, authorizer, issuer=wanted.issuer, service=wanted.service, lifetime=int(wanted.expiration)
     )

@@ -23,6 +23,8 @@ from entrepot.web.api import (
     projects,
     repositories,
     search,
+    second_factor,
+    sessions,
     statistics,
     systeminfo,
 )
@@ -52,6 +54,8 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     permissions.router,
     configurations.router,
     audit_logs.router,
+    sessions.router,
+    second_factor.router,
 )
 
 #: What browsers are sent to, below `/c`.

@@ -61,6 +61,17 @@ class SessionGate:
             (CSRF_HEADER, opened.csrf.encode()),
         )
 
+    async def renew(self, request: Request) -> None:
+        """Give the request's session a new cookie and token with whatever answer it gets.
+
+        For a request that ends all sessions of its account, but its own.
+        """
+        opened = await self.sessions.renew(self.cookies.read(request))
+        if opened is None:
+            return
+        others = (header for header in request.extra_headers if header[0] != CSRF_HEADER)
+        request.extra_headers = (*others, *self.hand_out(request, opened))
+
 
 def _check_token(request: Request, session: Session) -> None:
     given = request.header_values(CSRF_HEADER)
