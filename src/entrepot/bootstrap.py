@@ -13,7 +13,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from entrepot.access.admin import set_password
+from entrepot.access.admin import forget_first_password, set_password
 from entrepot.access.challenge import BasicChallenge
 from entrepot.access.operator import OperatorAuthenticator, OperatorAuthorizer
 from entrepot.access.policy import Policy
@@ -202,6 +202,9 @@ def _management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
                 policy=access.policy,
                 configuration=_configuration(parts),
                 folder=parts.config.data,
+                hash_password=hash_password,
+                people=access.people,
+                password_changed=functools.partial(forget_first_password, parts.config.state),
             )
         )
     )

@@ -147,6 +147,8 @@ def _api(folder: Path, stores: Stores, policy: Policy, services: Services) -> La
         policy=policy,
         configuration=Configuration(stores.metadata, Vault(stores.metadata, KeySource(folder, {}))),
         folder=folder,
+        hash_password=str,  # what `PlainPasswords` compares is the password itself
+        people=PlainPasswords(stores),
     )
     return LazyApi(lambda: build_api(build_services(parts)), prefix=services.settings.prefix)
 

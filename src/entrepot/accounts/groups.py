@@ -43,6 +43,11 @@ class Groups:
         """
         return await _required(self._metadata, group_id)
 
+    async def of_provider(self, provider: str, subject: str) -> GroupRecord | None:
+        """Return the group that a provider knows by a name of its own, if there is one."""
+        found = await rows.by_subjects(self._metadata, provider, [subject])
+        return found[0] if found else None
+
     async def page(self, selection: Selection) -> Listed[GroupRecord]:
         """Return a page of all groups; `metadata.groups.LISTING.fields` says by what they are filtered and sorted."""
         return await rows.page(self._metadata, selection)

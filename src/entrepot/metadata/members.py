@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, or_, select
 
 from entrepot.metadata import principals
 from entrepot.metadata.database import Reader, Row
@@ -20,7 +20,7 @@ def _members() -> Select[Any]:
     return select_grants().where(
         grants.c.project_id == bindparam("project_id"),
         grants.c.role_id.is_not(None),
-        accounts.c.kind.in_((principals.USER, principals.GROUP)),
+        or_(accounts.c.kind == principals.USER, accounts.c.kind == principals.GROUP),
     )
 
 

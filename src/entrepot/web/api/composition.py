@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from entrepot.access.authenticator import PasswordVerifier
 from entrepot.access.policy import Policy
+from entrepot.accounts.explaining import Explaining
+from entrepot.accounts.grants import Grants
+from entrepot.accounts.groups import Groups
+from entrepot.accounts.keys import Keys
+from entrepot.accounts.members import Members
+from entrepot.accounts.robot_model import RobotSettings
+from entrepot.accounts.robots import Robots
+from entrepot.accounts.roles import Roles
+from entrepot.accounts.user_passwords import UserPasswords
+from entrepot.accounts.users import Hash, Users
 from entrepot.metadata.database import Database
 from entrepot.projects.contents.service import build_contents
 from entrepot.projects.labels import Labels
@@ -15,7 +27,7 @@ from entrepot.projects.service import Projects
 from entrepot.system.configuration import Configuration
 from entrepot.system.statistics import Statistics
 from entrepot.system.volumes import volume_of
-from entrepot.web.api.services import ApiServices
+from entrepot.web.api.services import AccountServices, ApiServices
 from entrepot.web.services import Services
 
 
@@ -29,6 +41,10 @@ class Parts:
     policy: Policy
     configuration: Configuration
     folder: Path  #: where the blobs lie
+    hash_password: Hash
+    people: PasswordVerifier | None  #: compares passwords; None where none are kept here
+    #: Told the name of an account before a change of its password is answered.
+    password_changed: Callable[[str], None] = lambda _name: None
 
 
 def build_services(parts: Parts) -> ApiServices:
@@ -37,6 +53,7 @@ def build_services(parts: Parts) -> ApiServices:
     return ApiServices(
         web=parts.web,
         metadata=parts.metadata,
+        accounts=_accounts(parts),
         contents=build_contents(parts.metadata, parts.web.registry, parts.web.store, parts.policy),
         projects=projects,
         labels=Labels(parts.metadata),
@@ -45,3 +62,28 @@ def build_services(parts: Parts) -> ApiServices:
         statistics=Statistics(parts.metadata, parts.policy),
         volume=partial(volume_of, parts.folder),
     )
+
+
+def _accounts(parts: Parts) -> AccountServices:
+    metadata, authorizer, hashes = parts.metadata, parts.web.authorizer, parts.hash_password
+    grants = Grants(metadata, authorizer)
+    passwords = None
+    if parts.people is not None:
+        passwords = UserPasswords(metadata, authorizer, hashes, parts.people, changed=parts.password_changed)
+    return AccountServices(
+        users=Users(metadata, authorizer, hashes),
+        passwords=passwords,
+        groups=Groups(metadata, authorizer),
+        roles=Roles(metadata, authorizer),
+        grants=grants,
+        members=Members(metadata, grants),
+        explaining=Explaining(metadata, authorizer),
+        keys=Keys(metadata, authorizer),
+        robots=Robots(metadata, authorizer, hashes, settings=partial(_robots, parts.configuration)),
+    )
+
+
+async def _robots(configuration: Configuration) -> RobotSettings:
+    """Return what an administrator decided about robots."""
+    values = await configuration.values()
+    return RobotSettings(prefix=str(values["robot_name_prefix"]), duration=int(values["robot_token_duration"]))

@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from entrepot.accounts.explaining import Explaining
+from entrepot.accounts.grants import Grants
+from entrepot.accounts.groups import Groups
+from entrepot.accounts.keys import Keys
+from entrepot.accounts.members import Members
+from entrepot.accounts.robots import Robots
+from entrepot.accounts.roles import Roles
+from entrepot.accounts.user_passwords import UserPasswords
+from entrepot.accounts.users import Users
 from entrepot.metadata.database import Database
 from entrepot.projects.contents.service import Contents
 from entrepot.projects.labels import Labels
@@ -20,11 +29,27 @@ VolumeOf = Callable[[], Awaitable[Volume]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountServices:
+    """The use cases about people, groups, robots and what they may do."""
+
+    users: Users
+    passwords: UserPasswords | None  #: None where no passwords are kept here
+    groups: Groups
+    roles: Roles
+    grants: Grants
+    members: Members
+    explaining: Explaining
+    keys: Keys
+    robots: Robots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
     """The use cases behind the API; one per worker."""
 
     web: Services  #: what the rest of the web layer works with: registry, authenticator, authorizer, settings, ...
     metadata: Database
+    accounts: AccountServices
     projects: Projects
     contents: Contents
     labels: Labels
