@@ -7,10 +7,18 @@ from typing import Any
 
 import pytest
 
+from entrepot.access.roles import ensure_roles
 from entrepot.adapters.identity.ldap.directory import LdapDirectory
 from entrepot.adapters.identity.ldap.settings import from_config
 from entrepot.config.schema.ldap import Ldap
+from entrepot.metadata.database import Database
+from entrepot.metadata.ddl import create_all
+from entrepot.metadata.tables import metadata
+from tests.support.database_fixtures import database, postgres
+from tests.support.databases import sqlite_database
 from tests.support.slapd import Slapd, slapd
+
+__all__ = ["database", "postgres"]
 
 Connect = Callable[..., LdapDirectory]
 
@@ -27,6 +35,15 @@ def own_slapd(tmp_path: Path) -> Iterator[Slapd]:
     """Give a small directory that a test may change."""
     with slapd(tmp_path / "slapd") as server:
         yield server
+
+
+@pytest.fixture
+async def accounts(tmp_path: Path) -> AsyncIterator[Database]:
+    """Give an empty SQLite database with all tables and roles."""
+    async with sqlite_database(tmp_path) as made:
+        await create_all(made, metadata)
+        await ensure_roles(made)
+        yield made
 
 
 @pytest.fixture

@@ -115,9 +115,10 @@ class Connection:
         with self._explained("sign in"):
             try:
                 message = self._handle.simple_bind(who, password)
-                self._handle.result3(message, timeout=deadline.left(self._settings.timeout))
+                kind = self._handle.result3(message, timeout=deadline.left(self._settings.timeout))[0]
             except refusals:
                 return False
+        self._expect(ldap.RES_BIND, kind)
         return True
 
     def search(self, base: str, scope: str, text: str, attributes: Sequence[str], deadline: Deadline) -> list[Entry]:
@@ -162,7 +163,8 @@ class Connection:
                 message = self._handle.search_ext(
                     base, self._scope(scope), text, attrlist=list(attributes), serverctrls=[control]
                 )
-                _, found, _, controls = self._handle.result3(message, timeout=self._settings.timeout)
+                kind, found, _, controls = self._handle.result3(message, timeout=self._settings.timeout)
+            self._expect(self._ldap.RES_SEARCH_RESULT, kind)
             yield _entries(found)
             cookie = next((c.cookie for c in controls if c.controlType == paged.controlType), b"")
             if not cookie:
@@ -174,7 +176,14 @@ class Connection:
             self._handle.unbind_ext()
 
     def _answer(self, message: int, deadline: Deadline) -> list[Entry]:
-        return _entries(self._handle.result3(message, timeout=deadline.left(self._settings.timeout))[1])
+        kind, found, *_ = self._handle.result3(message, timeout=deadline.left(self._settings.timeout))
+        self._expect(self._ldap.RES_SEARCH_RESULT, kind)
+        return _entries(found)
+
+    def _expect(self, kind: int, came: int | None) -> None:
+        """See to it that a question was answered and not something else: the library does not look."""
+        if came != kind:
+            raise DirectoryUnavailable(f"{self.server}: answers something that was not asked")
 
     def _scope(self, scope: str) -> int:
         ldap = self._ldap

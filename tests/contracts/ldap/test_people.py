@@ -1,0 +1,231 @@
+"""Accounts follow the directory on both databases: made, changed, moved, closed, opened, and never confused."""
+
+from dataclasses import replace
+
+import pytest
+
+from entrepot.access.model import Target
+from entrepot.access.policy import Policy
+from entrepot.access.roles import DEVELOPER, ensure_roles
+from entrepot.accounts.directory.model import DirectoryGroup, Person
+from entrepot.accounts.directory.people import NotAdmitted, People
+from entrepot.metadata import (
+    directory_people,
+    events,
+    grants,
+    groups,
+    memberships,
+    principals,
+    projects,
+    sync_runs,
+    users,
+)
+from entrepot.metadata.database import Database
+from entrepot.metadata.ddl import create_all
+from entrepot.metadata.tables import metadata
+from entrepot.metadata.users import UserRecord
+from tests.support.directory import ScriptedDirectory
+
+DEVS = DirectoryGroup(subject="cn=devs,dc=example", name="devs")
+OPS = DirectoryGroup(subject="cn=ops,dc=example", name="ops")
+ALICE = Person(
+    subject="uid=alice,dc=example", name="alice", email="alice@example.org", realname="Alice", groups=(DEVS,)
+)
+
+
+@pytest.fixture
+async def rows(database: Database) -> Database:
+    """Give an empty database with all tables and roles."""
+    await create_all(database, metadata)
+    await ensure_roles(database)
+    return database
+
+
+@pytest.fixture
+def people(rows: Database) -> People:
+    """Give the people of a directory that has none but those who are given."""
+    return People(rows, ScriptedDirectory())
+
+
+async def account(rows: Database, name: str = "alice") -> UserRecord:
+    """Return somebody who must be there."""
+    found = await users.find(rows, name)
+    assert found is not None
+    return found
+
+
+async def group_names(rows: Database, name: str = "alice") -> list[str]:
+    """List the groups of an account."""
+    return [group.name for group in await memberships.groups_of(rows, (await account(rows, name)).id)]
+
+
+async def test_the_first_sign_in_makes_the_account(rows: Database, people: People) -> None:
+    """With profile, groups and an event; the second one writes nothing."""
+    principal = await people.admit(ALICE, address="192.0.2.1")
+    alice = await account(rows)
+    assert (principal.name, principal.id, principal.epoch) == ("alice", alice.id, alice.epoch)
+    assert (alice.email, alice.realname, alice.provider, alice.subject) == (
+        "alice@example.org",
+        "Alice",
+        "ldap",
+        "uid=alice,dc=example",
+    )
+    assert await group_names(rows) == ["devs"]
+    last = await events.last_id(rows)
+    assert last > 0
+    assert await people.admit(ALICE) == principal
+    assert await events.last_id(rows) == last
+
+
+async def test_what_the_directory_changes_is_changed_here(rows: Database, people: People) -> None:
+    """Profile, groups, administrator and name follow; the account and what it was granted stay."""
+    first = await people.admit(ALICE)
+    changed = replace(ALICE, name="alicia", email="a@example.org", groups=(OPS,), is_admin=True)
+    second = await people.admit(changed)
+    assert second.id == first.id
+    alicia = await account(rows, "alicia")
+    assert (alicia.email, alicia.sysadmin) == ("a@example.org", True)
+    assert await group_names(rows, "alicia") == ["ops"]
+    assert (await people.admit(ALICE)).id == first.id
+    assert (await account(rows)).sysadmin is False
+    assert await group_names(rows) == ["devs"]
+
+
+async def test_an_administrator_by_somebody_else_stays_one(rows: Database, people: People) -> None:
+    """The directory takes back only what it gave."""
+    await people.admit(ALICE)
+    alice = await account(rows)
+    await rows.write(lambda tx: grants.add(tx, principal_id=alice.id, role_id=100, origin="member"))
+    await people.admit(replace(ALICE, is_admin=True))
+    await people.admit(ALICE)
+    assert (await account(rows)).sysadmin is True
+    assert [grant.origin for grant in await grants.of_principal(rows, alice.id)] == ["member"]
+
+
+async def test_who_may_not_enter_is_closed(rows: Database, people: People) -> None:
+    """A person who is refused loses the account's sign-ins at once, and gets them back when let in again."""
+    first = await people.admit(ALICE)
+    with pytest.raises(NotAdmitted, match="closed by the directory"):
+        await people.admit(replace(ALICE, refused="closed by the directory"))
+    assert not await Policy(rows).is_current(first, fresh=True)
+    again = await people.admit(ALICE)
+    assert again.epoch > first.epoch
+    assert await Policy(rows).is_current(again, fresh=True)
+    with pytest.raises(NotAdmitted):
+        await people.admit(replace(ALICE, subject="uid=mallory,dc=example", name="mallory", refused="no"))
+    assert await users.find(rows, "mallory") is None
+
+
+async def test_a_local_account_is_nobody_elses(rows: Database, people: People) -> None:
+    """Whoever has the name of an account of ours, or of one without any profile, does not get it."""
+    await rows.write(lambda tx: users.add(tx, "alice", secret="hash"))
+    await rows.write(lambda tx: principals.create(tx, principals.USER, "root", secret="hash"))
+    for person in (ALICE, replace(ALICE, subject="uid=root,dc=example", name="root")):
+        with pytest.raises(NotAdmitted, match="not the directory's"):
+            await people.admit(person)
+    assert (await account(rows)).provider == users.LOCAL
+
+
+async def test_who_was_disabled_here_stays_out(rows: Database, people: People) -> None:
+    """An administrator's word counts more than the directory's."""
+    principal = await people.admit(ALICE)
+    assert principal.id is not None
+    user_id = principal.id
+    await rows.write(lambda tx: principals.set_disabled(tx, user_id, disabled=True))
+    with pytest.raises(NotAdmitted, match="disabled here"):
+        await people.admit(ALICE)
+
+
+async def test_a_person_who_moved_keeps_the_account(rows: Database) -> None:
+    """A new DN is the same person when the old one is gone, and somebody else when it is not."""
+    directory = ScriptedDirectory(people=[ALICE])
+    people = People(rows, directory)
+    first = await people.admit(ALICE)
+    moved = replace(ALICE, subject="uid=alice,ou=sales,dc=example")
+    with pytest.raises(NotAdmitted, match="is that of uid=alice,dc=example"):
+        await people.admit(moved)
+    directory.people = [moved]
+    assert (await people.admit(moved)).id == first.id
+    assert (await account(rows)).subject == moved.subject
+
+
+async def test_the_name_of_somebody_who_left_gives_no_rights(rows: Database, people: People) -> None:
+    """A new person of an old name does not inherit the account; the operator is told to remove it."""
+    await people.admit(ALICE)
+    with pytest.raises(NotAdmitted):
+        await people.admit(replace(ALICE, refused="left"))
+    with pytest.raises(NotAdmitted, match="remove it"):
+        await people.admit(replace(ALICE, subject="uid=alice,ou=trainees,dc=example"))
+
+
+async def test_a_name_that_cannot_be_an_account(rows: Database, people: People) -> None:
+    """It is said, and nothing is made."""
+    with pytest.raises(NotAdmitted, match="cannot have"):
+        await people.admit(replace(ALICE, name="robot$alice"))
+    assert await principals.find(rows, principals.USER, "robot$alice") is None
+
+
+async def test_groups_of_one_name_are_two(rows: Database, people: People) -> None:
+    """A group of the directory never becomes one of ours, nor another of its own, because of its name."""
+    await rows.write(lambda tx: groups.add(tx, "devs"))
+    other = DirectoryGroup(subject="cn=devs,ou=other,dc=example", name="devs")
+    odd = DirectoryGroup(subject="cn=odd,dc=example", name=' ,"~; ')
+    await people.admit(replace(ALICE, groups=(DEVS, other, odd)))
+    assert sorted(await group_names(rows)) == ["_", "devs@ldap", "devs@ldap-2"]
+    ours = await groups.find(rows, "devs")
+    assert ours is not None
+    assert ours.provider == groups.LOCAL
+
+
+async def test_a_role_for_a_group_is_a_role_for_its_people(rows: Database, people: People) -> None:
+    """Group to role: a grant to the group allows, and ends when the directory takes the person out."""
+    principal = await people.admit(ALICE)
+    [group] = await memberships.groups_of(rows, (await account(rows)).id)
+    project = await rows.write(lambda tx: projects.ensure(tx, "demo"))
+    await rows.write(
+        lambda tx: grants.add(tx, principal_id=group.id, role_id=DEVELOPER, project_id=project.id, origin="member")
+    )
+
+    async def may_push() -> bool:
+        rights = await Policy(rows).rights_of(principal, fresh=True)
+        return any(not grant.misses("repository:push", Target("demo"), 0) for grant in rights.all())  # type: ignore[arg-type]
+
+    assert await may_push()
+    await people.admit(replace(ALICE, groups=()))
+    assert not await may_push()
+
+
+async def test_many_rows_at_once(rows: Database, people: People) -> None:
+    """The statements of a synchronisation find what they should and nothing else."""
+    for number in range(5):
+        name = f"user{number}"
+        await people.admit(
+            Person(subject=f"uid={name}", name=name, groups=(DEVS,) if number % 2 else (), is_admin=number == 3)
+        )
+    await rows.write(lambda tx: users.add(tx, "local", secret="hash"))
+    found = await directory_people.by_subjects(rows, "ldap", ["uid=user1", "uid=user3", "uid=absent"])
+    assert [known.name for known in found] == ["user1", "user3"]
+    named = await directory_people.by_names(rows, ["local", "user0", "absent"])
+    assert {(known.name, known.provider) for known in named} == {("local", "local"), ("user0", "ldap")}
+    ids = [known.id for known in found]
+    assert await directory_people.groups_of(rows, "ldap", [*ids, 999]) == dict.fromkeys(ids, frozenset({DEVS.subject}))
+    assert await directory_people.admins(rows, "ldap", ids) == {ids[1]}
+    first = await directory_people.after(rows, "ldap", "", limit=3)
+    rest = await directory_people.after(rows, "ldap", first[-1].subject or "", limit=3)
+    assert [known.name for known in (*first, *rest)] == [f"user{number}" for number in range(5)]
+
+
+async def test_runs_are_kept_and_the_oldest_forgotten(rows: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest come first, in pages; of very many the oldest go."""
+    monkeypatch.setattr(sync_runs, "KEPT", 3)
+    for number in range(5):
+        run = await rows.write(lambda tx, number=number: sync_runs.start(tx, "ldap", dry_run=number == 4))
+        report = {"people": number, "problems": ["Jürgen: nein"]}
+        await rows.write(lambda tx, run=run, report=report: sync_runs.finish(tx, run, report))
+    await rows.write(lambda tx: sync_runs.start(tx, "other", dry_run=False))
+    page = await sync_runs.page(rows, "ldap", limit=2)
+    assert [(run.report["people"], run.dry_run) for run in page] == [(4, True), (3, False)]
+    assert page[0].report["problems"] == ["Jürgen: nein"]
+    assert page[0].finished_at is not None
+    older = await sync_runs.page(rows, "ldap", limit=9, before=page[-1].id)
+    assert [run.report["people"] for run in older] == [2]
