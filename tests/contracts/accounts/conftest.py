@@ -31,7 +31,7 @@ from tests.support.rights import give_all
 
 #: Who acts in these tests, as the audit log sees it.
 BY = Source(name="admin", address="192.0.2.1", credential="password", request="r-1")
-PASSWORD = "swift otters carry mail"  # noqa: S105 - a test's
+PASSWORD = "swift otters carry mail"
 _EVENTS = RawQuery("SELECT kind, subject, detail FROM events ORDER BY id")
 
 

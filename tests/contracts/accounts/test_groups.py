@@ -49,7 +49,9 @@ async def test_groups_are_named_once(house: House) -> None:
         await house.groups.rename(other.id, "team", by=BY)
 
 
-@pytest.mark.parametrize(("provider", "subject"), [("ldap", None), ("local", "cn=x"), ("ldap", "x" * 1025), ("ldap", "")])
+@pytest.mark.parametrize(
+    ("provider", "subject"), [("ldap", None), ("local", "cn=x"), ("ldap", "x" * 1025), ("ldap", "")]
+)
 async def test_groups_that_cannot_be(house: House, provider: str, subject: str | None) -> None:
     """A provider's group has a name there, and a local one has none."""
     with pytest.raises(Invalid):

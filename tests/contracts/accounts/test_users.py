@@ -34,7 +34,22 @@ async def test_names_are_unique_and_look_alikes_refused(house: House) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", " x", "x ", "a" * 256, "robot$x", "a:b", "a\nb", "a,b", "a\u200bb", "a\u202eb", "<b>", "a\tb", 'a"b', "a\x00b"],
+    [
+        "",
+        " x",
+        "x ",
+        "a" * 256,
+        "robot$x",
+        "a:b",
+        "a\nb",
+        "a,b",
+        "a\u200bb",
+        "a\u202eb",
+        "<b>",
+        "a\tb",
+        'a"b',
+        "a\x00b",
+    ],
 )
 async def test_names_that_cannot_be(house: House, name: str) -> None:
     """No blank ends, nothing invisible, nothing that ends the name in Basic or begins a robot's."""
