@@ -178,3 +178,14 @@ async def test_many_sign_ins_at_once_cost_no_hash(registry: Registry) -> None:
     key = (await registry.key()).secret
     answers = await asyncio.gather(*(registry.client.get("/token", headers=basic("admin", key)) for _ in range(200)))
     assert {answer.status for answer in answers} == {200}
+
+
+async def test_a_remembered_credential_asks_nothing(registry: Registry) -> None:
+    """A second token for what was just granted costs no statement, for a password and for a key."""
+    database = registry.accounts.database
+    for headers in (basic("admin", "admin of the tests"), basic("admin", (await registry.key()).secret)):
+        assert (await registry.client.get(f"/token?{SCOPE}", headers=headers)).status == 200
+        before = database.statistics.statements
+        for _ in range(5):
+            assert (await registry.client.get(f"/token?{SCOPE}", headers=headers)).status == 200
+        assert database.statistics.statements == before

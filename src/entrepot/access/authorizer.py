@@ -44,6 +44,15 @@ class Authorizer:
             return decision
         return await self._decide(principal, permission, target, fresh=True)
 
+    async def recalls(self, principal: Principal, permission: Permission, target: Target) -> Decision | None:
+        """Decide on what was read a few seconds ago; None when nothing was.
+
+        This is for what is decided again when it is used, such as tokens.
+        """
+        if not self._policy.remembers(principal, target.project):
+            return None
+        return await self._decide(principal, permission, target, fresh=False)
+
     async def explain(self, principal: Principal, permission: Permission, target: Target) -> Decision:
         """Decide as `allows` does, on what is committed now, and say of each grant what came of it."""
         refused = await self._worthless(principal, fresh=True)

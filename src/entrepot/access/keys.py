@@ -24,11 +24,11 @@ class SigningKey:
 
     key: ECKey | OKPKey = field(repr=False)
     algorithm: str
+    id: str = field(init=False)  #: the RFC 7638 thumbprint
 
-    @property
-    def id(self) -> str:
-        """The RFC 7638 thumbprint."""
-        return self.key.thumbprint()
+    def __post_init__(self) -> None:
+        """Compute the id once: each token names it."""
+        object.__setattr__(self, "id", self.key.thumbprint())
 
 
 @dataclass(frozen=True, slots=True)

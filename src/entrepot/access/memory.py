@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -15,7 +16,7 @@ class Memory(Generic[K, V]):
     """A map that forgets each entry after `seconds`, and the least recently used one when it outgrows `limit`."""
 
     def __init__(self, *, limit: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit = limit
+        self.limit = limit
         self._seconds = seconds
         self._clock = clock
         self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
@@ -39,7 +40,7 @@ class Memory(Generic[K, V]):
         """Keep `value` under `key`, for `seconds` when the usual time is not meant."""
         self._entries[key] = (self._clock() + (self._seconds if seconds is None else seconds), value)
         self._entries.move_to_end(key)
-        while len(self._entries) > self._limit:
+        while len(self._entries) > self.limit:
             self._entries.popitem(last=False)
 
     def forget(self, key: K) -> None:
@@ -49,3 +50,16 @@ class Memory(Generic[K, V]):
     def clear(self) -> None:
         """Drop all entries."""
         self._entries.clear()
+
+
+class Note(Memory[K, V]):
+    """A memory for one moment, in front of a lasting one that is told the same."""
+
+    def __init__(self, lasting: Memory[K, V]) -> None:
+        super().__init__(limit=lasting.limit, seconds=math.inf)
+        self._lasting = lasting
+
+    def put(self, key: K, value: V, *, seconds: float | None = None) -> None:
+        """See `Memory`; for both."""
+        super().put(key, value)
+        self._lasting.put(key, value, seconds=seconds)

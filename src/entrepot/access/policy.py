@@ -6,7 +6,6 @@ now. So a right that was given works at once, and one that was taken is gone wit
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from enum import Enum
 
 from entrepot.access.decide import Rights, reaches
 from entrepot.access.key_limits import limits_as_grants
-from entrepot.access.memory import Memory
+from entrepot.access.memory import Memory, Note
 from entrepot.access.model import Audience, Grant, Principal, PrincipalKind, Visibility
 from entrepot.access.patterns import Pattern
 from entrepot.access.permissions import CATALOG, READING, Permission, expand
@@ -165,7 +164,21 @@ class Policy:
 
     def now(self) -> Policy:
         """Return what is committed now, read once: for a request that asks for many decisions at one moment."""
-        return Policy(self._database, max_age=math.inf, one_moment=True)
+        moment = Policy(self._database, one_moment=True)
+        moment._rights = Note(self._rights)
+        moment._standings = Note(self._standings)
+        moment._keys = Note(self._keys)
+        moment._visible = Note(self._visible)
+        return moment
+
+    def remembers(self, principal: Principal, project: str | None) -> bool:
+        """Tell whether a decision on a project, or on the registry as a whole, needs no question."""
+        return (
+            self._rights.find((principal.kind, principal.id)) is not None
+            and (principal.id is None or self._standings.find(principal.id) is not None)
+            and (principal.key is None or self._keys.find(principal.key) is not None)
+            and (project is None or self._visible.find(project) is not None)
+        )
 
     def _may_remember(self, *, fresh: bool) -> bool:
         return self._one_moment or not fresh

@@ -97,8 +97,18 @@ class TokenService:
         self._clock = clock
 
     async def issue(self, principal: Principal, scopes: Iterable[Scope]) -> IssuedToken:
-        """Sign a token for the part of `scopes` that the principal may have; less is no error."""
-        allows = self._authorizer.now().allows
+        """Sign a token for the part of `scopes` that the principal may have; less is no error.
+
+        A yes may be a few seconds old, since each use of the token is decided again; a no is what is true now.
+        """
+        now = self._authorizer.now()
+
+        async def allows(principal: Principal, permission: Permission, target: Target) -> Decision:
+            recalled = await self._authorizer.recalls(principal, permission, target)
+            if recalled is not None and recalled.allowed:
+                return recalled
+            return await now.allows(principal, permission, target)
+
         granted = tuple([kept for scope in scopes if (kept := await _granted(allows, principal, scope)) is not None])
         access = [{"type": s.type, "name": s.name, "actions": list(s.actions)} for s in granted]
         claims = {"access": access, _ACCOUNT: _account_claim(principal)}
