@@ -1,0 +1,148 @@
+"""How people are written in requests and answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from entrepot.access.model import Principal
+from entrepot.metadata.users import UserRecord
+from entrepot.web.api.values import moment
+
+_EXAMPLE: Final[dict[str, Any]] = {
+    "user_id": 3,
+    "username": "alice",
+    "email": "alice@example.org",
+    "realname": "Alice Liddell",
+    "comment": "",
+    "sysadmin_flag": False,
+    "admin_role_in_auth": False,
+    "provider": "local",
+    "disabled": False,
+    "creation_time": "2026-01-02T03:04:05Z",
+    "update_time": "2026-01-02T03:04:05Z",
+}
+
+UserId = Annotated[int, Field(ge=1, lt=2**63)]
+_Short = Annotated[str, Field(max_length=255)]
+_Long = Annotated[str, Field(max_length=4096)]
+_Password = Annotated[str, Field(max_length=1024)]
+
+
+class User(BaseModel):
+    """A person; `provider` says who knows their password."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
+
+    user_id: int
+    username: str
+    email: str = ""
+    realname: str = ""
+    comment: str = ""
+    sysadmin_flag: bool = False
+    admin_role_in_auth: bool = False
+    provider: str = ""
+    disabled: bool = False
+    creation_time: datetime | None = None
+    update_time: datetime | None = None
+
+    @classmethod
+    def of(cls, record: UserRecord) -> User:
+        """Return what is shown of a person."""
+        return cls(
+            user_id=record.id,
+            username=record.name,
+            email=record.email or "",
+            realname=record.realname,
+            comment=record.comment,
+            sysadmin_flag=record.sysadmin,
+            provider=record.provider,
+            disabled=record.disabled,
+            creation_time=moment(record.created_at),
+            update_time=moment(record.updated_at),
+        )
+
+    @classmethod
+    def of_name(cls, principal: Principal) -> User:
+        """Return what is shown of somebody whose name is all that is known here."""
+        return cls(user_id=principal.id or 0, username=principal.name)
+
+
+class UserFound(BaseModel):
+    """A person as searches show them."""
+
+    user_id: int
+    username: str
+
+
+class UserRequest(BaseModel):
+    """A person to be made; whatever else Harbor's clients send, `sysadmin_flag` before all, is left alone."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "example": {"username": "alice", "email": "alice@example.org", "realname": "Alice", "password": "..."}
+        },
+    )
+
+    username: _Short
+    password: _Password | None = None
+    email: _Short = ""
+    realname: _Short = ""
+    comment: _Long = ""
+
+
+class ProfileRequest(BaseModel):
+    """What people may change of themselves; the rest that clients send back is left alone."""
+
+    model_config = ConfigDict(extra="ignore", json_schema_extra={"example": {"email": "a@example.org"}})
+
+    email: _Short = ""
+    realname: _Short = ""
+    comment: _Long = ""
+
+
+class SysadminRequest(BaseModel):
+    """Whether somebody administers the registry."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"sysadmin_flag": True}})
+
+    sysadmin_flag: bool
+
+
+class DisabledRequest(BaseModel):
+    """Whether an account is closed."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"disabled": True}})
+
+    disabled: bool
+
+
+class PasswordRequest(BaseModel):
+    """A new password; the old one too, where it is one's own."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"old_password": "...", "new_password": "..."}}
+    )
+
+    old_password: _Password = ""
+    new_password: _Password
+    must_change: bool = False  #: set by an administrator: the person must choose another one
+
+
+class ResetLinkMade(BaseModel):
+    """What to hand to somebody who is to choose a password; good once."""
+
+    token: str
+    expires_at: datetime
+
+
+class ResetRequest(BaseModel):
+    """A new password, and what allows to set it."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"token": "...", "new_password": "..."}})
+
+    token: _Short
+    new_password: _Password
