@@ -38,6 +38,9 @@ SMALL = {
     "grants._REMOVE_FROM": "a change of configuration",
     "roles._LIST": "lists all; roles are few",
     "roles._BUILT_IN": "roles are few",
+    "statistics._BYTES": "a figure for people, at most once a minute, beside the event loop",
+    "statistics._PROJECTS": "as above",
+    "statistics._REPOSITORIES": "as above",
     "outbox._NEXT": "reads from the beginning, with a limit",
     "outbox._BACKLOG": "a metric; the outbox holds what is not yet done",
     **{

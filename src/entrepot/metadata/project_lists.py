@@ -11,7 +11,7 @@ from entrepot.metadata.database import Reader, Row
 from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.query import Query, in_list
-from entrepot.metadata.tables import principals, projects, repositories
+from entrepot.metadata.tables import grants, principals, projects, repositories
 
 #: Repositories of a project are counted up to here.
 REPOSITORIES_LIMIT = 10_000
@@ -73,6 +73,13 @@ _FIRST = Query(
     "project_lists.first_repository",
 )
 
+_ROLES = Query(
+    select(grants.c.role_id, func.count())
+    .where(grants.c.project_id == bindparam("id"), grants.c.role_id.is_not(None), grants.c.principal_id.is_not(None))
+    .group_by(grants.c.role_id),
+    "project_lists.roles",
+)
+
 
 def _entry(row: Row) -> ProjectEntry:
     return ProjectEntry(ProjectRecord(*(*row[:2], bool(row[2]), bool(row[3]), *row[4:7])), row[7])
@@ -117,3 +124,8 @@ async def first_repository(reader: Reader, project_id: int) -> str | None:
     """Return the name of a project's first repository, whether or not it has manifests."""
     row = await reader.one(_FIRST, id=project_id)
     return None if row is None else row[0]
+
+
+async def members_by_role(reader: Reader, project_id: int) -> dict[int, int]:
+    """Count the members of a project that have each role, by the role's id."""
+    return {int(row[0]): int(row[1]) for row in await reader.all(_ROLES, id=project_id)}

@@ -11,7 +11,7 @@ from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
 from entrepot.access.reach import Reach, reach_of
 from entrepot.access.roles import DEVELOPER, GUEST, LIMITED_GUEST, MAINTAINER, PROJECT_ADMIN
-from entrepot.metadata import events, grants, project_lists, project_metadata
+from entrepot.metadata import events, grants, project_lists, project_metadata, robots
 from entrepot.metadata import projects as rows
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.events import Source
@@ -166,6 +166,10 @@ class Projects:
 
         await self._metadata.write(work, name="unset project setting")
 
+    async def members_by_role(self, project: ProjectRecord) -> dict[int, int]:
+        """Count the members of a project that have each role, by the role's id."""
+        return await project_lists.members_by_role(self._metadata, project.id)
+
     async def why_not_deletable(self, project: ProjectRecord) -> str | None:
         """Say what keeps a project from being deleted; None when nothing does."""
         await self._gate.names_known()
@@ -184,6 +188,7 @@ class Projects:
             reason = await _why_not_deletable(tx, project)
             if reason is not None:
                 raise PreconditionFailed(reason)
+            await robots.remove_of_project(tx, project.id)
             if not await rows.remove(tx, project.id):
                 raise NotFound(f"there is no project {project.name}")
             await events.add(tx, events.DELETE, by=by, project=project.name, subject=f"project:{project.name}")

@@ -260,6 +260,21 @@ async def _robot(app: App, project_id: int) -> int:
     return await app.stores.metadata.write(work)
 
 
+async def test_a_summary(app: App, as_user: AsUser, nobody: Api) -> None:
+    """Repositories and members are counted; members only for who may list them."""
+    maker = as_user("maker")
+    await maker.made("/projects", {"project_name": "demo", "metadata": {"public": "true"}})
+    await maker.made("/projects/demo/members", {"role_id": 3, "member_user": {"username": "admin"}})
+    await push_image(app.basic("maker"), "v1", name="demo/app")
+    counts = await maker.found("/projects/demo/summary")
+    assert {name: count for name, count in counts.items() if count} == {
+        "repo_count": 1,
+        "project_admin_count": 1,
+        "guest_count": 1,
+    }
+    assert sum((await nobody.found("/projects/demo/summary")).values()) == 1
+
+
 async def test_lists_are_filtered_sorted_and_paged(admin: Api) -> None:
     """Names, owners and visibility narrow a list; pages know their neighbours."""
     for name in ("alpha", "beta", "gamma", "delta"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from entrepot.access.faults import Invalid
+from entrepot.access.roles import DEVELOPER, GUEST, LIMITED_GUEST, MAINTAINER, PROJECT_ADMIN
 from entrepot.projects.service import ProjectView
 from entrepot.projects.settings import FALSE, PUBLIC, TRUE
 from entrepot.web.api.values import moment
@@ -116,3 +118,30 @@ class Deletable(BaseModel):
 
     deletable: bool
     message: str = ""
+
+
+class Summary(BaseModel):
+    """How much there is in a project; who may not list its members sees none counted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"repo_count": 12, "project_admin_count": 1, "developer_count": 4}}
+    )
+
+    repo_count: int
+    project_admin_count: int = 0
+    maintainer_count: int = 0
+    developer_count: int = 0
+    guest_count: int = 0
+    limited_guest_count: int = 0
+
+    @classmethod
+    def of(cls, view: ProjectView, members: Mapping[int, int]) -> Summary:
+        """Return what is shown, given how many members have each role."""
+        return cls(
+            repo_count=view.repositories,
+            project_admin_count=members.get(PROJECT_ADMIN, 0),
+            maintainer_count=members.get(MAINTAINER, 0),
+            developer_count=members.get(DEVELOPER, 0),
+            guest_count=members.get(GUEST, 0),
+            limited_guest_count=members.get(LIMITED_GUEST, 0),
+        )

@@ -16,13 +16,14 @@ from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
 from entrepot.web.api.conditions import expected_state, set_etag
 from entrepot.web.api.locations import NameInLocation, set_location
 from entrepot.web.api.paging import PAGED, describe, selection
-from entrepot.web.api.project_models import Deletable, Project, ProjectRequest
+from entrepot.web.api.project_models import Deletable, Project, ProjectRequest, Summary
 from entrepot.web.api.project_of import ProjectIn, project_where
 from entrepot.web.api.services import ApiServices
 
 READ = Permission("project:read")
 UPDATE = Permission("project:update")
 DELETE = Permission("project:delete")
+_LIST_MEMBERS = Permission("member:list")
 
 
 def router() -> APIRouter:
@@ -36,6 +37,7 @@ def router() -> APIRouter:
     add(one, get_project, methods=["GET"], operation_id="getProject")
     add(one, update_project, methods=["PUT"], operation_id="updateProject")
     add(one, delete_project, methods=["DELETE"], operation_id="deleteProject")
+    add(f"{one}/summary", get_summary, methods=["GET"], operation_id="getProjectSummary")
     add(f"{one}/_deletable", get_deletable, methods=["GET"], operation_id="getProjectDeletable")
     return routes
 
@@ -124,6 +126,15 @@ async def delete_project(
 ) -> None:
     """Delete a project without repositories, with its settings, labels, members and robots."""
     await services.projects.delete(project, by=caller.source)
+
+
+async def get_summary(
+    caller: CallerOf, services: ServicesOf, project: Annotated[ProjectIn, Depends(project_where(READ))]
+) -> Summary:
+    """Count what is in a project."""
+    view = await services.projects.view(project)
+    may_count = await caller.may(_LIST_MEMBERS, Target(project.name))
+    return Summary.of(view, await services.projects.members_by_role(project) if may_count else {})
 
 
 async def get_deletable(
