@@ -40,6 +40,7 @@ METADATA_FRESH = 3600.0
 KEYS_FRESH = 600.0
 KEYS_STALE = 3600.0
 REFRESH_PAUSE = 60.0
+FETCHED_PAUSE = 1.0
 FAILURE_PAUSE = 10.0
 _MAX_KEYS = 100
 _LEAST_RSA_BITS = 2048
@@ -100,15 +101,24 @@ class Issuer:
         address = (await self.metadata()).get(name)
         return address if isinstance(address, str) and address else None
 
-    async def claims(self, token: str, *, audience: str, now: float | None = None) -> dict[str, object]:
+    async def claims(
+        self, token: str, *, audience: str, now: float | None = None, fetched: bool = False
+    ) -> dict[str, object]:
         """Return the claims of a token that this issuer signed for `audience` and that may be used now.
+
+        Args:
+            token: The token.
+            audience: Who it must be for.
+            now: Seconds since the epoch; None: the time it is.
+            fetched: Whether we have it from the issuer itself and not from somebody who may have made it up: a key that
+                we do not know is then asked for at once.
 
         Raises:
             TokenRefused: It is not that.
             OutboundError: The issuer's keys are not known and cannot be asked for.
         """
         header = read_header(token)
-        key, algorithms = await self._key_for(header)
+        key, algorithms = await self._key_for(header, FETCHED_PAUSE if fetched else REFRESH_PAUSE)
         claims = verified_claims(token, key, algorithms)
         if claims.get("iss") != self.name:
             raise TokenRefused("the token comes from another issuer")
@@ -117,11 +127,11 @@ class Issuer:
         check_lifetime(claims, now=time.time() if now is None else now, leeway=LEEWAY)
         return claims
 
-    async def _key_for(self, header: Claims) -> tuple[Key, frozenset[str]]:
+    async def _key_for(self, header: Claims, pause: float) -> tuple[Key, frozenset[str]]:
         algorithm, kid = str(header.get("alg", "")), header.get("kid")
         keys = await self._known_keys()
         found = _fitting(keys, algorithm, kid)
-        if found is None and await self._read_again(keys):
+        if found is None and await self._read_again(keys, pause):
             found = _fitting(await self._known_keys(), algorithm, kid)
         if found is None:
             raise TokenRefused("the token was signed with a key that its issuer does not show, or by a weak algorithm")
@@ -147,18 +157,18 @@ class Issuer:
                 raise
             return keys
 
-    async def _read_again(self, seen: _Keys) -> bool:
-        """Read the keys because one is missing; False when that was done less than a minute ago."""
+    async def _read_again(self, seen: _Keys, pause: float) -> bool:
+        """Read the keys because one is missing; False when that was done less than `pause` seconds ago."""
         async with self._lock:
             if self._keys is not seen:
                 return True
-            if not self._may_try():
+            if not self._may_try(pause):
                 return False
             await self._read_keys()
             return True
 
-    def _may_try(self) -> bool:
-        return self._tried_at is None or self._clock() - self._tried_at >= REFRESH_PAUSE
+    def _may_try(self, pause: float = REFRESH_PAUSE) -> bool:
+        return self._tried_at is None or self._clock() - self._tried_at >= pause
 
     async def _read_keys(self) -> _Keys:
         self._tried_at = self._clock()

@@ -160,6 +160,19 @@ async def test_a_new_key_is_found_and_a_flood_asks_once_a_minute(provider: Provi
     assert len(provider.asked) == asked + 1
 
 
+async def test_a_token_that_we_fetched_ourselves_has_its_key_read_at_once(provider: Provider) -> None:
+    """Nobody made such a token up: its unknown key is looked for after a second already, then again once a second."""
+    issuer = provider.issuer()
+    await issuer.claims(provider.token(), audience="registry")
+    provider.keys = [ECKey.generate_key("P-256", {"kid": "second"})]
+    with pytest.raises(TokenRefused):
+        await issuer.claims(provider.token(), audience="registry", fetched=True)
+    provider.now += 1
+    with pytest.raises(TokenRefused):
+        await issuer.claims(provider.token(), audience="registry")
+    assert await issuer.claims(provider.token(), audience="registry", fetched=True)
+
+
 async def test_a_key_taken_back_counts_ten_minutes_more(provider: Provider) -> None:
     """After that the set is read again; while the issuer is down, for at most an hour."""
     issuer, old = provider.issuer(), provider.keys[0]

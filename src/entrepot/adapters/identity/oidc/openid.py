@@ -128,7 +128,7 @@ class OpenIdProvider:
         if not token:
             raise SignInRefused("the provider sent no ID token; the scope openid is needed")
         try:
-            claims = await self._issuer.claims(token, audience=self._client.id)
+            claims = await self._issuer.claims(token, audience=self._client.id, fetched=True)
             self._check(claims, nonce, time.time())
             _check_access_token(token, claims, _text(tokens, "access_token"))
         except TokenRefused as refused:
@@ -143,7 +143,7 @@ class OpenIdProvider:
         if not token:
             return {}
         try:
-            return await self._issuer.claims(token, audience=self._client.id)
+            return await self._issuer.claims(token, audience=self._client.id, fetched=True)
         except TokenRefused as refused:
             raise ProviderUnavailable(f"the provider's ID token cannot be believed: {refused.message}") from refused
         except OutboundError as error:
