@@ -25,6 +25,8 @@ from entrepot.metadata.database import Database
 from entrepot.metadata.filtering import Selection
 from entrepot.metadata.query import Query
 from entrepot.oci.reference import RepositoryName
+from entrepot.projects.service import Projects
+from entrepot.registry.adoption import NothingToAdopt
 from tests.support.events import recorded
 from tests.unit.accounts.conftest import BY, person
 
@@ -347,6 +349,18 @@ async def test_a_robot_is_removed(robots: Robots, database: Database, admin: Pri
     for call in (robots.remove(made.robot.id, by=BY), robots.find_named("robot$demo+ci")):
         with pytest.raises(NotFound):
             await call
+
+
+async def test_a_deleted_project_leaves_no_robot_behind(robots: Robots, database: Database, admin: Principal) -> None:
+    """Its robots' accounts and secrets go with it; those of the registry stay, without their rights on it."""
+    made = await make(robots, admin, READ_DEMO)
+    other = await make(robots, admin, READ_DEMO, name="all", project=None)
+    demo = await projects.find(database, "demo")
+    assert demo is not None
+    await Projects(database, Policy(database, max_age=0), NothingToAdopt()).delete(demo, by=BY)
+    assert await principals.find_by_id(database, made.robot.id) is None
+    assert await api_keys.find_with_account(database, hash_key(made.secret)) is None
+    assert (await robots.find(other.robot.id)).permissions == ()
 
 
 async def test_pages_show_permissions(robots: Robots, database: Database, admin: Principal) -> None:
