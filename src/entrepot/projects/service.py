@@ -166,6 +166,10 @@ class Projects:
 
         await self._metadata.write(work, name="unset project setting")
 
+    async def members_by_role(self, project: ProjectRecord) -> dict[int, int]:
+        """Count the members of a project that have each role, by the role's id."""
+        return await project_lists.members_by_role(self._metadata, project.id)
+
     async def why_not_deletable(self, project: ProjectRecord) -> str | None:
         """Say what keeps a project from being deleted; None when nothing does."""
         await self._gate.names_known()
