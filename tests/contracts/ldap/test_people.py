@@ -42,9 +42,9 @@ async def rows(database: Database) -> Database:
 
 
 @pytest.fixture
-def people(rows: Database) -> People:
+def people(accounts: Database) -> People:
     """Give the people of a directory that has none but those who are given."""
-    return People(rows, ScriptedDirectory())
+    return People(accounts, ScriptedDirectory())
 
 
 async def account(rows: Database, name: str = "alice") -> UserRecord:
@@ -59,8 +59,9 @@ async def group_names(rows: Database, name: str = "alice") -> list[str]:
     return [group.name for group in await memberships.groups_of(rows, (await account(rows, name)).id)]
 
 
-async def test_the_first_sign_in_makes_the_account(rows: Database, people: People) -> None:
+async def test_the_first_sign_in_makes_the_account(rows: Database) -> None:
     """With profile, groups and an event; the second one writes nothing."""
+    people = People(rows, ScriptedDirectory())
     principal = await people.admit(ALICE, address="192.0.2.1")
     alice = await account(rows)
     assert (principal.name, principal.id, principal.epoch) == ("alice", alice.id, alice.epoch)
@@ -77,8 +78,9 @@ async def test_the_first_sign_in_makes_the_account(rows: Database, people: Peopl
     assert await events.last_id(rows) == last
 
 
-async def test_what_the_directory_changes_is_changed_here(rows: Database, people: People) -> None:
+async def test_what_the_directory_changes_is_changed_here(rows: Database) -> None:
     """Profile, groups, administrator and name follow; the account and what it was granted stay."""
+    people = People(rows, ScriptedDirectory())
     first = await people.admit(ALICE)
     changed = replace(ALICE, name="alicia", email="a@example.org", groups=(OPS,), is_admin=True)
     second = await people.admit(changed)
@@ -91,65 +93,65 @@ async def test_what_the_directory_changes_is_changed_here(rows: Database, people
     assert await group_names(rows) == ["devs"]
 
 
-async def test_an_administrator_by_somebody_else_stays_one(rows: Database, people: People) -> None:
+async def test_an_administrator_by_somebody_else_stays_one(accounts: Database, people: People) -> None:
     """The directory takes back only what it gave."""
     await people.admit(ALICE)
-    alice = await account(rows)
-    await rows.write(lambda tx: grants.add(tx, principal_id=alice.id, role_id=100, origin="member"))
+    alice = await account(accounts)
+    await accounts.write(lambda tx: grants.add(tx, principal_id=alice.id, role_id=100, origin="member"))
     await people.admit(replace(ALICE, is_admin=True))
     await people.admit(ALICE)
-    assert (await account(rows)).sysadmin is True
-    assert [grant.origin for grant in await grants.of_principal(rows, alice.id)] == ["member"]
+    assert (await account(accounts)).sysadmin is True
+    assert [grant.origin for grant in await grants.of_principal(accounts, alice.id)] == ["member"]
 
 
-async def test_who_may_not_enter_is_closed(rows: Database, people: People) -> None:
+async def test_who_may_not_enter_is_closed(accounts: Database, people: People) -> None:
     """A person who is refused loses the account's sign-ins at once, and gets them back when let in again."""
     first = await people.admit(ALICE)
     with pytest.raises(NotAdmitted, match="closed by the directory"):
         await people.admit(replace(ALICE, refused="closed by the directory"))
-    assert not await Policy(rows).is_current(first, fresh=True)
+    assert not await Policy(accounts).is_current(first, fresh=True)
     again = await people.admit(ALICE)
     assert again.epoch > first.epoch
-    assert await Policy(rows).is_current(again, fresh=True)
+    assert await Policy(accounts).is_current(again, fresh=True)
     with pytest.raises(NotAdmitted):
         await people.admit(replace(ALICE, subject="uid=mallory,dc=example", name="mallory", refused="no"))
-    assert await users.find(rows, "mallory") is None
+    assert await users.find(accounts, "mallory") is None
 
 
-async def test_a_local_account_is_nobody_elses(rows: Database, people: People) -> None:
+async def test_a_local_account_is_nobody_elses(accounts: Database, people: People) -> None:
     """Whoever has the name of an account of ours, or of one without any profile, does not get it."""
-    await rows.write(lambda tx: users.add(tx, "alice", secret="hash"))
-    await rows.write(lambda tx: principals.create(tx, principals.USER, "root", secret="hash"))
+    await accounts.write(lambda tx: users.add(tx, "alice", secret="hash"))
+    await accounts.write(lambda tx: principals.create(tx, principals.USER, "root", secret="hash"))
     for person in (ALICE, replace(ALICE, subject="uid=root,dc=example", name="root")):
         with pytest.raises(NotAdmitted, match="not the directory's"):
             await people.admit(person)
-    assert (await account(rows)).provider == users.LOCAL
+    assert (await account(accounts)).provider == users.LOCAL
 
 
-async def test_who_was_disabled_here_stays_out(rows: Database, people: People) -> None:
+async def test_who_was_disabled_here_stays_out(accounts: Database, people: People) -> None:
     """An administrator's word counts more than the directory's."""
     principal = await people.admit(ALICE)
     assert principal.id is not None
     user_id = principal.id
-    await rows.write(lambda tx: principals.set_disabled(tx, user_id, disabled=True))
+    await accounts.write(lambda tx: principals.set_disabled(tx, user_id, disabled=True))
     with pytest.raises(NotAdmitted, match="disabled here"):
         await people.admit(ALICE)
 
 
-async def test_a_person_who_moved_keeps_the_account(rows: Database) -> None:
+async def test_a_person_who_moved_keeps_the_account(accounts: Database) -> None:
     """A new DN is the same person when the old one is gone, and somebody else when it is not."""
     directory = ScriptedDirectory(people=[ALICE])
-    people = People(rows, directory)
+    people = People(accounts, directory)
     first = await people.admit(ALICE)
     moved = replace(ALICE, subject="uid=alice,ou=sales,dc=example")
     with pytest.raises(NotAdmitted, match="is that of uid=alice,dc=example"):
         await people.admit(moved)
     directory.people = [moved]
     assert (await people.admit(moved)).id == first.id
-    assert (await account(rows)).subject == moved.subject
+    assert (await account(accounts)).subject == moved.subject
 
 
-async def test_the_name_of_somebody_who_left_gives_no_rights(rows: Database, people: People) -> None:
+async def test_the_name_of_somebody_who_left_gives_no_rights(accounts: Database, people: People) -> None:
     """A new person of an old name does not inherit the account; the operator is told to remove it."""
     await people.admit(ALICE)
     with pytest.raises(NotAdmitted):
@@ -158,36 +160,36 @@ async def test_the_name_of_somebody_who_left_gives_no_rights(rows: Database, peo
         await people.admit(replace(ALICE, subject="uid=alice,ou=trainees,dc=example"))
 
 
-async def test_a_name_that_cannot_be_an_account(rows: Database, people: People) -> None:
+async def test_a_name_that_cannot_be_an_account(accounts: Database, people: People) -> None:
     """It is said, and nothing is made."""
     with pytest.raises(NotAdmitted, match="cannot have"):
         await people.admit(replace(ALICE, name="robot$alice"))
-    assert await principals.find(rows, principals.USER, "robot$alice") is None
+    assert await principals.find(accounts, principals.USER, "robot$alice") is None
 
 
-async def test_groups_of_one_name_are_two(rows: Database, people: People) -> None:
+async def test_groups_of_one_name_are_two(accounts: Database, people: People) -> None:
     """A group of the directory never becomes one of ours, nor another of its own, because of its name."""
-    await rows.write(lambda tx: groups.add(tx, "devs"))
+    await accounts.write(lambda tx: groups.add(tx, "devs"))
     other = DirectoryGroup(subject="cn=devs,ou=other,dc=example", name="devs")
     odd = DirectoryGroup(subject="cn=odd,dc=example", name=' ,"~; ')
     await people.admit(replace(ALICE, groups=(DEVS, other, odd)))
-    assert sorted(await group_names(rows)) == ["_", "devs@ldap", "devs@ldap-2"]
-    ours = await groups.find(rows, "devs")
+    assert sorted(await group_names(accounts)) == ["_", "devs@ldap", "devs@ldap-2"]
+    ours = await groups.find(accounts, "devs")
     assert ours is not None
     assert ours.provider == groups.LOCAL
 
 
-async def test_a_role_for_a_group_is_a_role_for_its_people(rows: Database, people: People) -> None:
+async def test_a_role_for_a_group_is_a_role_for_its_people(accounts: Database, people: People) -> None:
     """Group to role: a grant to the group allows, and ends when the directory takes the person out."""
     principal = await people.admit(ALICE)
-    [group] = await memberships.groups_of(rows, (await account(rows)).id)
-    project = await rows.write(lambda tx: projects.ensure(tx, "demo"))
-    await rows.write(
+    [group] = await memberships.groups_of(accounts, (await account(accounts)).id)
+    project = await accounts.write(lambda tx: projects.ensure(tx, "demo"))
+    await accounts.write(
         lambda tx: grants.add(tx, principal_id=group.id, role_id=DEVELOPER, project_id=project.id, origin="member")
     )
 
     async def may_push() -> bool:
-        rights = await Policy(rows).rights_of(principal, fresh=True)
+        rights = await Policy(accounts).rights_of(principal, fresh=True)
         return any(not grant.misses("repository:push", Target("demo"), 0) for grant in rights.all())  # type: ignore[arg-type]
 
     assert await may_push()
@@ -195,8 +197,9 @@ async def test_a_role_for_a_group_is_a_role_for_its_people(rows: Database, peopl
     assert not await may_push()
 
 
-async def test_many_rows_at_once(rows: Database, people: People) -> None:
+async def test_many_rows_at_once(rows: Database) -> None:
     """The statements of a synchronisation find what they should and nothing else."""
+    people = People(rows, ScriptedDirectory())
     for number in range(5):
         name = f"user{number}"
         await people.admit(
