@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from entrepot.access.decide import decide, explain
 from entrepot.access.delegation import lacking
@@ -18,9 +18,11 @@ from entrepot.access.model import (
 )
 from entrepot.access.permissions import PULL, Permission
 from entrepot.access.policy import Policy, Standing, needs_fresh
+from entrepot.access.readable import readable
 from entrepot.metadata import clock
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.scope import Scope
+from entrepot.registry.catalog import Visible
 
 #: What people read who signed in with a password that somebody else made.
 MUST_CHANGE = "the password was set by somebody else and must be changed before anything else is done with it"
@@ -138,19 +140,10 @@ class Authorizer:
                 return name
         return None
 
-    async def readable_projects(self, principal: Principal) -> Collection[str] | None:
-        """Return the projects whose repositories the principal may see in lists; None means all."""
+    async def readable(self, principal: Principal) -> Visible:
+        """Return the repositories that the principal may see in lists."""
         rights = await self._policy.rights_of(principal, fresh=True)
-        now = clock.now()
-        granted: set[str] = set()
-        for grant in rights.all():
-            if grant.repositories is not None or grant.tags is not None:
-                continue
-            if not grant.misses(PULL, Target(grant.project), now):
-                if grant.project is None:
-                    return None
-                granted.add(grant.project)
-        return granted.union(await self._policy.open_projects(principal))
+        return readable(principal, rights, await self._policy.open_projects(principal), clock.now())
 
     async def _decide(self, principal: Principal, permission: Permission, target: Target, *, fresh: bool) -> Decision:
         refused = await self._worthless(principal, fresh=fresh)

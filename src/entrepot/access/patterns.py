@@ -1,7 +1,8 @@
 """Patterns over repository names and tags (doublestar), matched in time linear in the text.
 
-`*` stands for anything but "/", `**` as a whole part for any number of parts, `?` for one character but "/", `{a,b}`
-for one of several, `[a-z]` for one of a set. Compiled for RE2, which has no catastrophic patterns.
+`*` stands for anything but "/", `**` as a whole part for any number of parts, also none (`team/**` fits `team`), `?`
+for one character but "/", `{a,b}` for one of several, `[a-z]` for one of a set. Compiled for RE2, which has no
+catastrophic patterns.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ import re2
 
 #: A pattern longer than this is a mistake or an attack.
 LONGEST = 512
-_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[^\]/\[]+\]|[{},]|.", re.DOTALL)
+_SPECIAL = re.compile(r"[*?\[{}]")
+#: `**` counts as a whole part only; elsewhere it is a `*`.
+_TOKEN = re.compile(
+    r"(?P<below>/\*\*(?=[,}]|\Z))|(?P<parts>(?<![^/{,])\*\*/)|(?P<all>(?<![^/{,])\*\*(?=[,}]|\Z))|(?P<some>\*+)"
+    r"|(?P<one>\?)|(?P<set>\[[^\]/\[]+\])|(?P<brace>[{},])|(?P<plain>.)",
+    re.DOTALL,
+)
 
 
 class PatternInvalid(ValueError):
@@ -38,6 +45,17 @@ class Pattern:
         _compiled(text)
         return cls(text)
 
+    @property
+    def beginning(self) -> str:
+        """What every name that fits begins with; the whole name where `is_plain`."""
+        found = _SPECIAL.split(self.text, maxsplit=1)[0]
+        return found.removesuffix("/") if self.text.startswith("**", len(found)) else found
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether only one name fits, the text itself."""
+        return self.beginning == self.text
+
     def matches(self, name: str) -> bool:
         """Tell whether the whole name fits."""
         return bool(_compiled(self.text).fullmatch(name))
@@ -56,8 +74,8 @@ def _compiled(text: str) -> Any:
 def _translated(text: str) -> str:
     depth = 0
     parts: list[str] = []
-    for token in _TOKEN.findall(text):
-        depth += {"{": 1, "}": -1}.get(token, 0)
+    for token in _TOKEN.finditer(text):
+        depth += {"{": 1, "}": -1}.get(token[0], 0)
         if depth < 0:
             break
         parts.append(_one(token, inside=depth > 0))
@@ -66,15 +84,17 @@ def _translated(text: str) -> str:
     return "".join(parts)
 
 
-_FIXED = {"**/": "(?:[^/]*/)*", "**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")"}
+_FIXED = {"below": "(?:/.*)?", "parts": "(?:[^/]*/)*", "all": ".*", "some": "[^/]*", "one": "[^/]"}
+_BRACES = {"{": "(?:", "}": ")"}
 
 
-def _one(part: str, *, inside: bool) -> str:
-    if part in _FIXED:
-        return _FIXED[part]
-    if part == ",":
-        return "|" if inside else ","
-    if len(part) > 1:
+def _one(token: re.Match[str], *, inside: bool) -> str:
+    kind, part = token.lastgroup or "", token[0]
+    if kind in _FIXED:
+        return _FIXED[kind]
+    if kind == "brace":
+        return _BRACES.get(part, "|" if inside else ",")
+    if kind == "set":
         negated = part[1] in "!^"
         members = part[2:-1] if negated else part[1:-1]
         return f"[{'^/' if negated else ''}{_set(members)}]"

@@ -78,9 +78,42 @@ def _a_page_of_each() -> Executable:
 _OF_PROJECTS = Query(_of_projects, "catalog.of_projects")
 
 
+_NAMED = Query(
+    select(repositories.c.name)
+    .where(in_list(repositories.c.name, "names"), _listed(repositories), repositories.c.sort_key > bindparam("last"))
+    .order_by(repositories.c.sort_key)
+    .limit(bindparam("limit")),
+    "catalog.named",
+)
+#: Follows every character that a name may have.
+_BEYOND: Final = "\x7f"
+
+
 async def names(reader: Reader, *, limit: int, last: str, projects: Collection[str] | None) -> list[str]:
     """Return up to `limit` names after `last`, ordered by path component; `projects` None means all of them."""
-    after = sort_key(last)
+    return await _names(reader, limit, sort_key(last), projects)
+
+
+async def named(reader: Reader, *, limit: int, last: str, among: Collection[str]) -> list[str]:
+    """Return up to `limit` of the names `among` that are in the catalog after `last`, ordered as it is."""
+    rows = await reader.all(_NAMED, last=sort_key(last), limit=limit, names=sorted(among))
+    return [row[0] for row in rows]
+
+
+async def beginning(reader: Reader, *, limit: int, last: str, text: str, project: str | None) -> list[str]:
+    """Return up to `limit` names after `last` that begin with `text`, of one project or (None) of all."""
+    start = sort_key(text)
+    after = max(sort_key(last), _before(start))
+    found = await _names(reader, limit, after, None if project is None else [project])
+    return [name for name in found if sort_key(name).startswith(start)]
+
+
+def _before(start: str) -> str:
+    """Return what sorts before every name that begins with `start`, and after every name that sorts before these."""
+    return start if start.endswith(sort_key("/")) or not start else f"{start[:-1]}{chr(ord(start[-1]) - 1)}{_BEYOND}"
+
+
+async def _names(reader: Reader, limit: int, after: str, projects: Collection[str] | None) -> list[str]:
     if projects is None:
         rows = await reader.all(_ALL, last=after, limit=limit)
     else:

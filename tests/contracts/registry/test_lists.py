@@ -9,6 +9,7 @@ from entrepot.oci.digest import Digest
 from entrepot.oci.errors import NameUnknown
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.referrers import fallback_tag
+from entrepot.registry.catalog import Visible
 from entrepot.registry.service import Registry
 from tests.contracts.registry.pushing import NAME, Pusher
 from tests.support.manifests import descriptor, entry, image, index
@@ -45,8 +46,9 @@ async def test_the_catalog_shows_only_granted_projects(registry: Registry) -> No
     """The filter is part of the query, so that pages are full."""
     for name in ("one/x", "two/x", "three/x"):
         await Pusher(registry, RepositoryName.parse(name)).image("v1")
-    assert (await registry.catalog.list(limit=10, projects=["one", "three"])).items == ["one/x", "three/x"]
-    assert (await registry.catalog.list(limit=10, projects=[])).items == []
+    some = Visible(projects=["one", "three"])
+    assert (await registry.catalog.list(limit=10, visible=some)).items == ["one/x", "three/x"]
+    assert (await registry.catalog.list(limit=10, visible=Visible(projects=[]))).items == []
 
 
 async def test_a_repository_without_manifests_is_not_in_the_catalog(pusher: Pusher, registry: Registry) -> None:

@@ -198,9 +198,9 @@ async def test_lists_show_what_may_be_read(authorizer: Authorizer, database: Dat
     await make_project(database, "closed", public=False)
     admin = await account("admin", ("*", "*"))
     alice = await account("alice", ("project:team", "pull"), ("project:drop", "push"))
-    assert await authorizer.readable_projects(admin) is None
-    assert set(await authorizer.readable_projects(alice) or ()) == {"open", "team"}
-    assert set(await authorizer.readable_projects(ANONYMOUS) or ()) == {"open"}
+    assert (await authorizer.readable(admin)).projects is None
+    assert (await authorizer.readable(alice)).projects == {"open", "team"}
+    assert (await authorizer.readable(ANONYMOUS)).projects == {"open"}
 
 
 async def test_the_catalog_is_for_those_who_signed_in(authorizer: Authorizer, account: AccountMaker) -> None:

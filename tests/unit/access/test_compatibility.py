@@ -36,7 +36,7 @@ async def test_an_htpasswd_name_may_what_registry_2_lets_it(database: Database, 
         assert not (await authorizer.allows(ANONYMOUS, permission, target)).allowed, permission
     for permission in ADMINISTRATION:
         assert not (await authorizer.allows(ALICE, permission, SYSTEM_TARGET)).allowed, permission
-    assert await authorizer.readable_projects(ALICE) is None
+    assert (await authorizer.readable(ALICE)).projects is None
 
 
 async def test_without_auth_everybody_may(database: Database, authorizer: Authorizer) -> None:
@@ -48,7 +48,7 @@ async def test_without_auth_everybody_may(database: Database, authorizer: Author
     for permission in ADMINISTRATION:
         assert not (await authorizer.allows(ANONYMOUS, permission, SYSTEM_TARGET)).allowed, permission
     await authorizer.require_sign_in(ANONYMOUS)
-    assert await authorizer.readable_projects(ANONYMOUS) is None
+    assert (await authorizer.readable(ANONYMOUS)).projects is None
 
 
 async def test_a_removed_grant_stays_removed(database: Database) -> None:

@@ -16,8 +16,8 @@ async def list_repositories(request: Request, services: Services) -> Response:
     principal = await authorise_catalog(request, services)
     size = page_size(request, default=_DEFAULT_SIZE, most=services.settings.catalog_max_entries, clamp=False)
     last = continue_after(request)
-    projects = await services.authorizer.readable_projects(principal)
-    page = await services.registry.catalog.list(limit=size, last=last, projects=projects)
+    visible = await services.authorizer.readable(principal)
+    page = await services.registry.catalog.list(limit=size, last=last, visible=visible)
     headers = []
     if page.last is not None:
         headers.append(next_link(services, "/v2/_catalog", last=page.last, n=size))
