@@ -25,6 +25,7 @@ from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.memory import MemoryBlobStore
+from entrepot.adapters.identity.ldap.source import SetDirectory
 from entrepot.metadata import principals, projects, users
 from entrepot.metadata.opening import Stores, open_embedded
 from entrepot.oci.scope import parse_scopes
@@ -140,12 +141,14 @@ async def open_app(folder: Path, options: AppOptions | None = None) -> AsyncIter
 
 def _api(folder: Path, stores: Stores, policy: Policy, services: Services) -> LazyApi:
     """The management API, built at its first request as in production."""
+    configuration = Configuration(stores.metadata, Vault(stores.metadata, KeySource(folder, {})))
     parts = Parts(
         web=services,
         metadata=stores.metadata,
         work=stores.work,
         policy=policy,
-        configuration=Configuration(stores.metadata, Vault(stores.metadata, KeySource(folder, {}))),
+        configuration=configuration,
+        directory=SetDirectory(configuration),
         folder=folder,
         hash_password=str,  # what `PlainPasswords` compares is the password itself
         people=PlainPasswords(stores),

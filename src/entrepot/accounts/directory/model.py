@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -128,6 +128,14 @@ class DirectorySource(Protocol):
 
         Raises:
             NoDirectory: The settings cannot be used; the message says why.
+        """
+        ...
+
+    async def trial(self, values: Mapping[str, object]) -> Directory:
+        """Return a directory of other settings, by Harbor's names, which the caller closes.
+
+        Raises:
+            NoDirectory: They cannot be used; the message says why.
         """
         ...
 

@@ -45,6 +45,7 @@ from entrepot.access.sign_in import Chain
 from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
 from entrepot.access.whole_tokens import WholeTokenSignIn
+from entrepot.accounts.directory.model import DirectorySource
 from entrepot.accounts.directory.sign_in import DirectoryPasswords
 from entrepot.adapters.identity import htpasswd
 from entrepot.adapters.identity.accounts import LocalAccounts, PasswordRenewal, hash_password
@@ -74,6 +75,7 @@ class Access:
     desk: TokenDesk | None = None  #: the token endpoint; None where another service has it
     people: PasswordVerifier | None = None  #: who may sign in with a browser; None where there are no accounts
     second_factors: SecondFactors | None = None  #: as `people`
+    directory: DirectorySource | None = None  #: as `people`
     background: Sequence[Callable[[], Awaitable[None]]] = ()  #: what runs beside the requests, until it is cancelled
 
 
@@ -149,7 +151,8 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy)
     tokens = RememberedTokens(checker, policy)
     throttle = Throttle.shared(stores.work)
     configuration = Configuration(database, vault, fixed_values(config))
-    directory = DirectoryPasswords(database, directory_source(config.access.ldap, configuration), throttle)
+    source = directory_source(config.access.ldap, configuration)
+    directory = DirectoryPasswords(database, source, throttle)
     ways = Chain(
         (keys_of_accounts, WholeTokenSignIn(checker, tokens), federation, directory),
         GuardedPasswords(LocalAccounts(database), throttle, renew=PasswordRenewal(database)),
@@ -171,6 +174,7 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy)
         ),
         people=passwords,
         second_factors=factors,
+        directory=source,
         background=(uses.run, sign_ins.run),
     )
 

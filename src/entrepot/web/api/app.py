@@ -20,6 +20,7 @@ from entrepot.web.api import (
     health,
     keys,
     labels,
+    ldap,
     members,
     metadatas,
     permissions,
@@ -72,6 +73,7 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     grants.router,
     configurations.router,
     audit_logs.router,
+    ldap.router,
     sessions.router,
     second_factor.router,
 )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from entrepot.access.authenticator import PasswordVerifier
 from entrepot.access.policy import Policy
+from entrepot.accounts.directory.desk import DirectoryDesk
+from entrepot.accounts.directory.model import DirectorySource
 from entrepot.accounts.explaining import Explaining
 from entrepot.accounts.grants import Grants
 from entrepot.accounts.groups import Groups
@@ -42,6 +44,7 @@ class Parts:
     configuration: Configuration
     folder: Path  #: where the blobs lie
     hash_password: Hash
+    directory: DirectorySource | None = None  #: says which directory is asked; None where there are no accounts
     people: PasswordVerifier | None  #: compares passwords; None where none are kept here
     #: Told the name of an account before a change of its password is answered.
     password_changed: Callable[[str], None] = lambda _name: None
@@ -59,6 +62,7 @@ def build_services(parts: Parts) -> ApiServices:
         labels=Labels(parts.metadata),
         search=Search(parts.metadata, parts.policy, projects),
         configuration=parts.configuration,
+        directory=None if parts.directory is None else DirectoryDesk(parts.metadata, parts.directory),
         statistics=Statistics(parts.metadata, parts.policy),
         volume=partial(volume_of, parts.folder),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from entrepot.accounts.directory.desk import DirectoryDesk
 from entrepot.accounts.explaining import Explaining
 from entrepot.accounts.grants import Grants
 from entrepot.accounts.groups import Groups
@@ -55,5 +56,6 @@ class ApiServices:
     labels: Labels
     search: Search
     configuration: Configuration
+    directory: DirectoryDesk | None  #: None where there are no accounts
     statistics: Statistics
     volume: VolumeOf

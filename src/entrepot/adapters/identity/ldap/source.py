@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Mapping
 
 from entrepot.access.errors import SetupError
-from entrepot.accounts.directory.model import Configured, DirectorySource, NoDirectory, Times
+from entrepot.access.faults import Invalid
+from entrepot.accounts.directory.model import Configured, Directory, DirectorySource, NoDirectory, Times
 from entrepot.adapters.identity.ldap.directory import LdapDirectory
 from entrepot.adapters.identity.ldap.harbor import from_harbor
 from entrepot.adapters.identity.ldap.settings import LdapSettings, from_config
 from entrepot.config.schema.ldap import Ldap
 from entrepot.system.configuration import Configuration
-from entrepot.system.keys import Value
+from entrepot.system.keys import Value, keys
 
 #: Seconds between two looks at the settings.
 _LOOK = 5.0
@@ -46,6 +47,14 @@ class FixedDirectory:
         """See `DirectorySource`."""
         return self._configured
 
+    async def trial(self, values: Mapping[str, object]) -> Directory:
+        """Refuse: other settings than the file's would be of no use.
+
+        Raises:
+            NoDirectory: Always.
+        """
+        raise NoDirectory(f"the directory is set by the configuration file, so {', '.join(values)} cannot be tried")
+
     async def close(self) -> None:
         """See `DirectorySource`."""
         await self._configured.directory.close()
@@ -71,6 +80,21 @@ class SetDirectory:
             raise NoDirectory(self._fault)
         return self._current
 
+    async def trial(self, values: Mapping[str, object]) -> Directory:
+        """See `DirectorySource`."""
+        present = await self._configuration.values()
+        merged = present | {name: _checked(name, value) for name, value in values.items()}
+        password = values.get("ldap_search_password")
+        if password is None:
+            # The one that is kept goes to nobody but those whom it is kept for.
+            same = all(merged[name] == present[name] for name in ("ldap_url", "ldap_search_dn"))
+            password = await self._configuration.secret("ldap_search_password") if same else ""
+        if merged["ldap_search_dn"] and not password:
+            raise NoDirectory(
+                "give ldap_search_password: for another server or account the one that is set is not sent"
+            )
+        return LdapDirectory(from_harbor(merged, str(password)))
+
     async def close(self) -> None:
         """See `DirectorySource`."""
         await self._change(None)
@@ -95,6 +119,13 @@ class SetDirectory:
         if settings is not None:
             self._current = Configured(directory=LdapDirectory(settings), times=Times())
         self._settings = settings
+
+
+def _checked(name: str, value: object) -> Value:
+    try:
+        return keys()[name].checked(value)
+    except Invalid as error:
+        raise NoDirectory(str(error)) from None
 
 
 def _is_on(values: Mapping[str, Value]) -> bool:
