@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,31 +82,20 @@ class OpenId:
         shutil.copy(_SOURCE / "provider.mjs", self.folder)
         (self.folder / "node_modules").symlink_to(node_modules())
         command = [*ENDS_WITH_TESTS, str(find_tool("node")), "provider.mjs", "settings.json"]
-        self.process = subprocess.Popen(
-            command,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "log").open("w"),
-            text=True,
-        )
+        with (self.folder / "log").open("w") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+            )
         self._wait_for("up")
 
     def stop(self) -> None:
         """Stop it; it can be started again no more."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(timeout=20)
-
-    def pause(self) -> None:
-        """Let it hang: it takes connections and answers nothing."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+        if self.process is None:
+            return
+        self.process.terminate()
+        self.process.wait(timeout=20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def _wait_for(self, word: str) -> None:
         assert self.process is not None
@@ -128,9 +117,6 @@ def open_id_provider(people: Mapping[str, Mapping[str, Any]]) -> Iterator[OpenId
     try:
         yield provider
     finally:
-        with suppress(ProcessLookupError):
-            if provider.process is not None:
-                provider.process.send_signal(signal.SIGCONT)
         provider.stop()
         shutil.rmtree(provider.folder)
 

@@ -40,7 +40,6 @@ METADATA_FRESH = 3600.0
 KEYS_FRESH = 600.0
 KEYS_STALE = 3600.0
 REFRESH_PAUSE = 60.0
-FETCHED_PAUSE = 1.0
 FAILURE_PAUSE = 10.0
 _MAX_KEYS = 100
 _LEAST_RSA_BITS = 2048
@@ -118,7 +117,7 @@ class Issuer:
             OutboundError: The issuer's keys are not known and cannot be asked for.
         """
         header = read_header(token)
-        key, algorithms = await self._key_for(header, FETCHED_PAUSE if fetched else REFRESH_PAUSE)
+        key, algorithms = await self._key_for(header, 0.0 if fetched else REFRESH_PAUSE)
         claims = verified_claims(token, key, algorithms)
         if claims.get("iss") != self.name:
             raise TokenRefused("the token comes from another issuer")

@@ -58,7 +58,7 @@ class _Provider(Section):
     autoonboard: Flag = False
     """Makes the account at the first sign-in, with the provider's name for the person. Else the person is asked for a
     name first."""
-    check: Duration = Field(default=180.0, ge=10, le=LONGEST_CHECK)
+    check: Duration = Field(default=180.0, ge=5, le=LONGEST_CHECK)
     """Time after which the provider is asked again, in the background, whether somebody is still there and in which
     groups. At most 4m."""
     offline: Duration = Field(default=_DAY, ge=300, le=30 * _DAY)

@@ -1,0 +1,267 @@
+"""A person signs in with a browser by a real OpenID provider, makes an API key, and pushes with it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.support.browser import Browser, browser
+from tests.support.container_storage import container_storage
+from tests.support.network import Network
+from tests.support.openid import CLIENT_ID, CLIENT_SECRET, OpenId, open_id_provider
+from tests.support.server import ADMIN_PASSWORD, Server
+from tests.support.terminal import Terminal, open_terminal
+
+#: Names by the provider's subject; each test has a person of its own, so that they may run in any order.
+PEOPLE = {
+    subject: {
+        "preferred_username": subject,
+        "email": f"{subject}@example.org",
+        "name": subject.title(),
+        "groups": ["developers", "hidden"],
+    }
+    for subject in ("alice", "bob", "carol", "dave", "erin")
+}
+#: How long until a change at the provider must be in force: `check` and its pause, in place of five minutes.
+PATIENCE = 40.0
+
+
+class Here(Network):
+    """The machine's own network: the browser, the provider and the registry listen on free ports of the loopback."""
+
+    @property
+    def prefix(self) -> list[str]:
+        """Give nothing to put before a command."""
+        return []
+
+
+@dataclass(slots=True)
+class Site:
+    """A registry whose people come from a provider."""
+
+    server: Server
+    provider: OpenId
+
+    async def admin(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the API as the administrator."""
+        async with (
+            ClientSession(trust_env=False) as http,
+            http.request(
+                method,
+                f"{self.server.url}/api/v2.0{path}",
+                json=body,
+                headers=_basic("admin", ADMIN_PASSWORD),
+            ) as answer,
+        ):
+            text = await answer.text()
+            assert answer.status < 300, f"{method} {path}: {answer.status} {text}"
+            return json.loads(text) if text else None
+
+    async def status_with(self, name: str, key: str) -> int:
+        """Give the status of `/v2/` for a key."""
+        async with (
+            ClientSession(trust_env=False) as http,
+            http.get(f"{self.server.url}/v2/", headers=_basic(name, key)) as answer,
+        ):
+            return answer.status
+
+    async def until(self, wanted: Callable[[], Any], what: str) -> float:
+        """Wait until something is so; gives the seconds that it took."""
+        begun = time.monotonic()
+        while time.monotonic() - begun < PATIENCE:
+            if await wanted():
+                return time.monotonic() - begun
+            await asyncio.sleep(0.25)
+        pytest.fail(f"{what} within {PATIENCE} s\n{self.server.logs()[-3000:]}")
+
+
+@dataclass(slots=True)
+class Person:
+    """Somebody at a browser."""
+
+    site: Site
+    page: Browser
+    csrf: str = field(default="", repr=False)
+
+    async def sign_in(self, name: str, *, onboard: str = "") -> None:
+        """Sign in at the provider, agree, and choose a name where one is asked for."""
+        await self.page.forget()
+        await self.page.visit(f"{self.site.server.url}/c/oidc/login?redirect_url=/readyz")
+        await self.page.fill(login=name, password="whatever")
+        await self.page.submit()
+        await self.page.submit()
+        if onboard:
+            assert await self.page.path() == "/c/oidc/onboard", await self.page.text()
+            await self.page.fill(username=onboard)
+            await self.page.submit()
+
+    async def api(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Ask the API from a page of the registry, with the cookie, as its own pages will."""
+        options = {"method": method, "headers": {"Content-Type": "application/json"}}
+        if self.csrf:
+            options["headers"]["X-Harbor-CSRF-Token"] = self.csrf
+        if body is not None:
+            options["body"] = json.dumps(body)
+        script = f"""(async () => {{
+            const answer = await fetch({json.dumps("/api/v2.0" + path)}, {json.dumps(options)});
+            return [answer.status, await answer.text(), answer.headers.get("x-harbor-csrf-token") || ""];
+        }})()"""
+        status, text, token = await self.page.run(script)
+        self.csrf = token or self.csrf
+        return status, json.loads(text) if text.startswith(("{", "[")) else text
+
+    async def make_key(self, name: str) -> str:
+        """Make an API key as the person signed in."""
+        status, _ = await self.api("GET", "/users/current")
+        assert status == 200
+        status, made = await self.api("POST", "/users/current/keys", {"name": name})
+        assert status == 201, made
+        return str(made["secret"])
+
+
+def _basic(name: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """Run the provider and the registry, each knowing the other."""
+    with open_id_provider(PEOPLE) as provider, _registry(provider) as server:
+        provider.start(f"{server.url}/c/oidc/callback/main", f"{server.url}/")
+        yield Site(server, provider)
+
+
+@contextmanager
+def _registry(provider: OpenId) -> Iterator[Server]:
+    section = {
+        "name": "main",
+        "title": "Main login",
+        "issuer": provider.issuer,
+        "clientid": CLIENT_ID,
+        "clientsecret": CLIENT_SECRET,
+        "scopes": ["openid", "profile", "email", "groups", "offline_access"],
+        "parameters": {"prompt": "consent"},
+        "groupfilter": "dev.*|admins",
+        "admingroups": ["admins"],
+        "check": "5s",
+    }
+    env = {"REGISTRY_ACCESS_OIDC": json.dumps([section]), "REGISTRY_OUTBOUND_ALLOW": "[127.0.0.1]"}
+    with Server(env=env) as server:
+        yield server
+
+
+@pytest.fixture
+async def person(site: Site) -> AsyncIterator[Person]:
+    """Give somebody at a browser that has been nowhere yet."""
+    async with browser() as page:
+        yield Person(site, page)
+
+
+@pytest.fixture
+def podman(tmp_path: Path) -> Iterator[Terminal]:
+    """Give Podman with storage of its own."""
+    terminal = open_terminal(tmp_path / "home", Here(name=""), {})
+    with container_storage(terminal, tmp_path / "containers") as made:
+        yield made
+
+
+async def test_a_person_signs_in_and_pushes(site: Site, person: Person, podman: Terminal, busybox: Path) -> None:
+    """The group is mapped to maintainer; the key pushes to the group's project, and nowhere else, with the reason."""
+    await site.admin("POST", "/projects", {"project_name": "app"})
+    await site.admin("POST", "/projects", {"project_name": "other"})
+    await site.admin("POST", "/usergroups", {"group_name": "developers", "group_type": 3, "provider": "oidc:main"})
+    member = {"role_id": 4, "member_group": {"group_name": "developers"}}
+    await site.admin("POST", "/projects/app/members", member)
+
+    await person.sign_in("alice", onboard="alice")
+    assert await person.page.path() == "/readyz"
+    status, me = await person.api("GET", "/users/current")
+    assert status == 200
+    assert (me["username"], me["email"], me["realname"]) == ("alice", "alice@example.org", "Alice")
+    cookie = (await person.page.cookies())["sid"]
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
+    key = await person.make_key("laptop")
+
+    image = podman.run("podman", "pull", "--quiet", f"oci:{busybox}:latest")
+    address = site.server.address
+    login = ("podman", "login", "--tls-verify=false", "--username", "alice", "--password-stdin", address)
+    podman.run(*login, given=key)
+    podman.run("podman", "push", "--tls-verify=false", image, f"{address}/app/web:1")
+    said = podman.refused("podman", "push", "--tls-verify=false", image, f"{address}/other/web:1")
+    assert "denied" in said or "unauthorized" in said, said
+    assert "secret" not in site.server.logs()
+    assert key not in site.server.logs()
+
+
+async def test_a_rotated_key_does_not_keep_people_out(site: Site, person: Person) -> None:
+    """After the provider has changed its key, the next sign-in succeeds, and so does the one after it."""
+    await person.sign_in("bob", onboard="bob")
+    for _ in range(2):
+        site.provider.rotate_key()
+        await person.sign_in("bob")
+        assert await person.page.path() == "/readyz", await person.page.text()
+
+
+async def test_somebody_removed_at_the_provider_is_out_here(site: Site, person: Person) -> None:
+    """Key and session end by themselves, and the provider lets nobody in; back there, the same key works again."""
+    await person.sign_in("carol", onboard="carol")
+    key = await person.make_key("ci")
+    assert await site.status_with("carol", key) == 200
+    site.provider.remove("carol")
+
+    async def refused() -> bool:
+        return await site.status_with("carol", key) == 401
+
+    await site.until(refused, "the key of somebody who was removed was not refused")
+    await site.until(lambda: _signed_out(person), "the session of somebody who was removed did not end")
+    site.provider.set_people({**site.provider.people, "carol": PEOPLE["carol"]})
+    await person.sign_in("carol")
+    assert await person.page.path() == "/readyz"
+
+    async def accepted() -> bool:
+        return await site.status_with("carol", key) == 200
+
+    assert await site.until(accepted, "the key was not accepted again") < 10
+
+
+async def _signed_out(person: Person) -> bool:
+    return (await person.api("GET", "/users/current"))[0] == 401
+
+
+async def test_groups_follow_in_the_background(site: Site, person: Person) -> None:
+    """Somebody put into the provider's group of administrators is one here soon, and no longer when taken out."""
+    await person.sign_in("dave", onboard="dave")
+
+    async def is_admin() -> bool:
+        return bool((await person.api("GET", "/users/current"))[1]["sysadmin_flag"])
+
+    async def is_none() -> bool:
+        return not await is_admin()
+
+    assert not await is_admin()
+    site.provider.change("dave", groups=["admins"])
+    await site.until(is_admin, "the group did not arrive")
+    site.provider.change("dave", groups=[])
+    await site.until(is_none, "the group did not leave")
+
+
+async def test_signing_out_ends_the_session_at_the_provider(site: Site, person: Person) -> None:
+    """The provider asks whether to sign out there, too, and leads back; the next sign-in asks for the password."""
+    await person.sign_in("erin", onboard="erin")
+    await person.page.visit(f"{site.server.url}/c/log_out")
+    assert (await person.page.url()).startswith(f"{site.provider.issuer}/session/end")
+    await person.page.submit("form [name=logout], button[type=submit]")
+    assert (await person.page.url()) == f"{site.server.url}/"
+    assert "sid" not in await person.page.cookies()
+    await person.page.visit(f"{site.server.url}/c/oidc/login/main")
+    assert await person.page.has("[name=login]"), await person.page.text()
