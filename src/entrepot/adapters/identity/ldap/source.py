@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from entrepot.access.errors import SetupError
 from entrepot.access.faults import Invalid
 from entrepot.accounts.directory.model import Configured, Directory, DirectorySource, NoDirectory, Times
-from entrepot.adapters.identity.ldap.directory import LdapDirectory
-from entrepot.adapters.identity.ldap.harbor import from_harbor
-from entrepot.adapters.identity.ldap.settings import LdapSettings, from_config
 from entrepot.config.schema.ldap import Ldap
 from entrepot.system.configuration import Configuration
 from entrepot.system.keys import Value, keys
 
 #: Seconds between two looks at the settings.
 _LOOK = 5.0
+
+if TYPE_CHECKING:
+    from entrepot.adapters.identity.ldap.settings import LdapSettings
 
 
 def directory_source(section: Ldap, configuration: Configuration) -> DirectorySource:
@@ -30,9 +31,11 @@ def directory_source(section: Ldap, configuration: Configuration) -> DirectorySo
     """
     if not section.enabled:
         return SetDirectory(configuration)
+    from entrepot.adapters.identity.ldap.settings import from_config  # noqa: PLC0415 - few have a directory
+
     times = Times(remember=section.remember, offline=section.offline, patience=section.patience)
     try:
-        return FixedDirectory(Configured(directory=LdapDirectory(from_config(section)), times=times))
+        return FixedDirectory(Configured(directory=_open(from_config(section)), times=times))
     except NoDirectory as error:
         raise SetupError(str(error)) from error
 
@@ -93,7 +96,7 @@ class SetDirectory:
             raise NoDirectory(
                 "give ldap_search_password: for another server or account the one that is set is not sent"
             )
-        return LdapDirectory(from_harbor(merged, str(password)))
+        return _open(_read(merged, str(password)))
 
     async def close(self) -> None:
         """See `DirectorySource`."""
@@ -108,7 +111,7 @@ class SetDirectory:
             self._fault = str(error)
 
     async def _read(self, values: Mapping[str, Value]) -> LdapSettings:
-        return from_harbor(values, await self._configuration.secret("ldap_search_password"))
+        return _read(values, await self._configuration.secret("ldap_search_password"))
 
     async def _change(self, settings: LdapSettings | None) -> None:
         if settings == self._settings:
@@ -117,7 +120,7 @@ class SetDirectory:
         if old is not None:
             await old.directory.close()
         if settings is not None:
-            self._current = Configured(directory=LdapDirectory(settings), times=Times())
+            self._current = Configured(directory=_open(settings), times=Times())
         self._settings = settings
 
 
@@ -130,3 +133,15 @@ def _checked(name: str, value: object) -> Value:
 
 def _is_on(values: Mapping[str, Value]) -> bool:
     return values["auth_mode"] == "ldap_auth" and bool(values["ldap_url"])
+
+
+def _read(values: Mapping[str, Value], password: str) -> LdapSettings:
+    from entrepot.adapters.identity.ldap.harbor import from_harbor  # noqa: PLC0415 - few have a directory
+
+    return from_harbor(values, password)
+
+
+def _open(settings: LdapSettings) -> Directory:
+    from entrepot.adapters.identity.ldap.directory import LdapDirectory  # noqa: PLC0415 - few have a directory
+
+    return LdapDirectory(settings)
