@@ -14,6 +14,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 _PR_SET_PDEATHSIG: Final = 1
+#: How the C library keeps freed memory. Left to itself it learns from the first large uploads to keep tens of megabytes
+#: for each of its arenas; so few arenas, and bounds that stay as they are. Whoever sets these variables knows better.
+_ALLOCATION: Final = MappingProxyType(
+    {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "2097152", "MALLOC_TRIM_THRESHOLD_": "2097152"}
+)
 #: What takes its time to import, done while the parent still reads the configuration.
 _WARM_UP: Final = MappingProxyType({"web": ("granian", "granian.server", "entrepot.serving.web")})
 
@@ -24,7 +29,8 @@ def spawn(role: str) -> subprocess.Popen[bytes]:
     It has a group of its own, so that Ctrl-C reaches the supervisor alone.
     """
     command = [sys.executable, "-P", "-m", "entrepot.serving.process", role]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)  # noqa: S603 - our own interpreter
+    surroundings = {**_ALLOCATION, **os.environ}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0, env=surroundings)  # noqa: S603 - our own interpreter
 
 
 def run(process: subprocess.Popen[bytes], function: str, *arguments: Any) -> None:

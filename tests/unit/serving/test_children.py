@@ -28,6 +28,12 @@ def sleep_long(path: str) -> None:
     time.sleep(60)
 
 
+def write_surroundings(path: str) -> None:
+    """Write how the C library was told to keep memory."""
+    names = ("MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "ENTREPOT_TEST")
+    Path(path).write_text(" ".join(os.environ.get(name, "-") for name in names))
+
+
 def start(function: str, *arguments: object) -> subprocess.Popen[bytes]:
     """Start a function of this file in a process of its own."""
     child = process.spawn("test")
@@ -48,6 +54,19 @@ def wait_for(path: Path) -> str:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return path.read_text()
+
+
+@pytest.mark.parametrize(("given", "arenas"), [(None, "2"), ("7", "7")])
+def test_processes_keep_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, arenas: str
+) -> None:
+    """They get bounds for what the C library keeps, unless somebody has set others, and all else as it is."""
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    monkeypatch.setenv("ENTREPOT_TEST", "x")
+    if given is not None:
+        monkeypatch.setenv("MALLOC_ARENA_MAX", given)
+    assert start("write_surroundings", str(tmp_path / "out")).wait(20) == 0
+    assert (tmp_path / "out").read_text() == f"{arenas} 2097152 x"
 
 
 def test_arguments_reach_the_process_and_not_its_command_line(tmp_path: Path) -> None:
