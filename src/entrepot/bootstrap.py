@@ -12,18 +12,20 @@ import functools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from entrepot.access.admin import forget_first_password, set_password
+from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import BasicChallenge
-from entrepot.access.operator import OperatorAuthenticator, OperatorAuthorizer
+from entrepot.access.operator import OperatorAuthenticator
 from entrepot.access.policy import Policy
+from entrepot.access.rates import Rates
 from entrepot.access.sessions import Sessions
 from entrepot.accounts.directory.model import NoDirectory
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.measured import MeasuredBlobStore
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.ldap.source import directory_source
-from entrepot.adapters.identity.ldap.tending import TendedDirectory, rules_of
 from entrepot.adapters.identity.setup import Access, build_access, head_signer, prepare_access
 from entrepot.adoption.gate import FolderGate
 from entrepot.adoption.intake import Intake
@@ -39,9 +41,9 @@ from entrepot.audit.sealing import Sealer
 from entrepot.config import Config
 from entrepot.jobs.adoption import FolderAdoption
 from entrepot.jobs.auditing import Auditing, AuditRetention
-from entrepot.jobs.directory_sync import DirectorySync
 from entrepot.jobs.model import Job
 from entrepot.jobs.outbox import OutboxConsumer
+from entrepot.jobs.provider_check import ProviderCheck
 from entrepot.jobs.upload_purging import UploadPurging
 from entrepot.jobs.worker import JobWorker
 from entrepot.metadata.opening import Stores, open_embedded
@@ -66,11 +68,19 @@ from entrepot.web.api.mount import AsgiApp, LazyApi
 from entrepot.web.application import Application
 from entrepot.web.from_config import web_settings
 from entrepot.web.login import session_routes
+from entrepot.web.oidc.routes import ProviderPages
 from entrepot.web.proxies import Proxies
+from entrepot.web.rates import RateLimits
 from entrepot.web.router import Route
 from entrepot.web.services import Services
 from entrepot.web.session.gate import SessionGate
 from entrepot.web.token.endpoint import token_routes
+
+if TYPE_CHECKING:
+    from entrepot.accounts.providers.checking import ProviderChecks
+    from entrepot.accounts.providers.sign_in import ProviderSignIn
+    from entrepot.adapters.identity.ldap.tending import TendedDirectory
+
 
 _HOUR = 3600.0
 
@@ -145,6 +155,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         settings = web_settings(config)
         proxies = Proxies(settings)
         gate = SessionGate(_sessions(config, parts.stores), proxies, plain_http=config.access.sessions.plainhttp)
+        rates = Rates(config.access.limits.model_dump(), parts.stores.work)
         pulls = PullCounter(parts.stores.metadata, paused=parts.read_only)
         services = Services(
             registry=parts.registry,
@@ -160,10 +171,11 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             readiness=runtime.problems,
             sessions=gate if access.people else None,
             second_factors=access.second_factors,
+            rates=RateLimits(rates, settings.prefix),
             count_pull=pulls.note,
         )
         async with contextlib.AsyncExitStack() as stack:
-            for work in (pulls.run, *access.background):
+            for work in (pulls.run, rates.run, *access.background):
                 await stack.enter_async_context(in_background(work()))
             api = LazyApi(functools.partial(_management, parts, access, services), prefix=settings.prefix)
             yield Application(services, _plain_routes(parts, access, gate), api)
@@ -174,13 +186,23 @@ def _plain_routes(parts: Embedded, access: Access, gate: SessionGate) -> Mapping
     tokens = token_routes(access.desk) if access.desk else {}
     if access.people is None:
         return tokens
-    if not parts.config.access.has_providers:
-        return {**tokens, **session_routes(gate, access.people)}
-    from entrepot.adapters.identity.oidc.setup import build_sign_in  # noqa: PLC0415 - few have a provider
-    from entrepot.web.oidc.endpoint import provider_routes  # noqa: PLC0415 - as above
+    section = parts.config.access
+    pages = ProviderPages(gate, functools.partial(_provider_sign_in, parts, gate.sessions))
+    if section.has_providers:
+        pages.prepare()
+    return {
+        **tokens,
+        **session_routes(gate, access.people, pages.farewell),
+        **pages.routes(provider.name for provider in section.providers),
+    }
 
-    sign_in = build_sign_in(parts.config, parts.stores, parts.vault, gate.sessions)
-    return {**tokens, **session_routes(gate, access.people, sign_in.farewell), **provider_routes(gate, sign_in)}
+
+def _provider_sign_in(parts: Embedded, sessions: Sessions) -> ProviderSignIn:
+    from entrepot.adapters.identity.oidc.setup import build_sign_in  # noqa: PLC0415 - many have no provider
+    from entrepot.adapters.identity.oidc.source import provider_source  # noqa: PLC0415 - as above
+
+    source = provider_source(parts.config, _configuration(parts))
+    return build_sign_in(source, parts.stores, parts.vault, sessions)
 
 
 def _sessions(config: Config, stores: Stores) -> Sessions:
@@ -201,6 +223,7 @@ def _management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
                 work=parts.stores.work,
                 policy=access.policy,
                 configuration=_configuration(parts),
+                directory=access.directory,
                 folder=parts.config.data,
                 hash_password=hash_password,
                 people=access.people,
@@ -223,7 +246,7 @@ async def operator(config: Config, name: str) -> AsyncIterator[Application]:
         policy = Policy(parts.stores.metadata)
         access = Access(
             authenticator=OperatorAuthenticator(name),
-            authorizer=OperatorAuthorizer(policy),
+            authorizer=Authorizer(policy),
             policy=policy,
             challenge=BasicChallenge("entrepot"),
         )
@@ -277,20 +300,28 @@ def directory_jobs(parts: Embedded) -> list[Job]:
     section = parts.config.access.ldap
     if not parts.config.has_accounts or not section.sync.enabled:
         return []
+    from entrepot.adapters.identity.ldap.tending import rules_of  # noqa: PLC0415 - no web process needs it
+    from entrepot.jobs.directory_sync import DirectorySync  # noqa: PLC0415 - as above
+
     source = directory_source(section, _configuration(parts))
     sync = DirectorySync(parts.stores.metadata, source, rules_of(section.sync))
     return [Job(name="directory-sync", run=sync.run, interval=section.sync.interval)]
 
 
 def provider_jobs(parts: Embedded) -> list[Job]:
-    """List what is done about people of sign-in providers."""
-    if not parts.config.access.has_providers:
+    """List what is done about people of sign-in providers, one of which may be set up while the registry runs."""
+    if not parts.config.has_accounts:
         return []
-    from entrepot.adapters.identity.oidc.setup import build_checks  # noqa: PLC0415 - few have a provider
-    from entrepot.jobs.provider_check import ProviderCheck  # noqa: PLC0415 - as above
-
-    check = ProviderCheck(build_checks(parts.config, parts.stores.metadata, parts.vault))
+    check = ProviderCheck(functools.partial(_provider_checks, parts), parts.config.access.shortest_check)
     return [Job(name="provider-check", run=check.run, interval=check.interval)]
+
+
+def _provider_checks(parts: Embedded) -> ProviderChecks:
+    from entrepot.adapters.identity.oidc.setup import build_checks  # noqa: PLC0415 - many have no provider
+    from entrepot.adapters.identity.oidc.source import provider_source  # noqa: PLC0415 - as above
+
+    source = provider_source(parts.config, _configuration(parts))
+    return build_checks(source, parts.stores.metadata, parts.vault)
 
 
 def audit_jobs(parts: Embedded) -> list[Job]:
@@ -329,6 +360,8 @@ async def directory(config: Config) -> AsyncIterator[TendedDirectory]:
         NoDirectory: None is configured, or its settings cannot be used.
         SetupError: The configuration file's settings cannot be used.
     """
+    from entrepot.adapters.identity.ldap.tending import TendedDirectory  # noqa: PLC0415 - no web process needs it
+
     stores = await open_embedded(config.state)
     try:
         vault = Vault(stores.metadata, KeySource(config.state, os.environ))

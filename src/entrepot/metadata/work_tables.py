@@ -11,7 +11,7 @@ from sqlalchemy import Index, MetaData
 from entrepot.metadata.columns import NAMES, key, keyed, number, words
 
 #: Raise it with every change below: a database of another number is emptied and built again.
-WORK_VERSION: Final = 5
+WORK_VERSION: Final = 6
 
 work_metadata: Final = MetaData(naming_convention=NAMES)
 
@@ -83,4 +83,14 @@ sign_in_places: Final = keyed(
     key("network"),
     number("last_at"),
     Index(None, "last_at"),
+)
+
+#: Requests within a span of time that ends at `ends_at`, by what is limited (see `access.rates`).
+request_counts: Final = keyed(
+    "request_counts",
+    work_metadata,
+    key("name"),
+    number("count"),
+    number("ends_at"),
+    Index(None, "ends_at"),
 )

@@ -15,6 +15,7 @@ from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.metrics import RequestMetrics
 from entrepot.web.admissions import Admissions
 from entrepot.web.proxies import Proxies
+from entrepot.web.rates import RateLimits
 from entrepot.web.session.gate import SessionGate
 from entrepot.web.settings import WebSettings
 
@@ -50,3 +51,4 @@ class Services:
     count_pull: Callable[[int], None] = no_count  #: told of each manifest that is pulled, by its row id
     sessions: SessionGate | None = None  #: set where people sign in with a browser
     second_factors: SecondFactors | None = None  #: as `sessions`
+    rates: RateLimits | None = None  #: how often somebody may ask

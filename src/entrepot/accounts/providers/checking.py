@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from entrepot.accounts.providers.grips import Grips
-from entrepot.accounts.providers.model import PersonGone, Provider, ProviderError, SignInRefused, provider_key
+from entrepot.accounts.providers.model import (
+    PersonGone,
+    Provider,
+    ProviderError,
+    ProviderSource,
+    SignInRefused,
+    provider_key,
+)
 from entrepot.accounts.providers.people import People, standing
 from entrepot.metadata import clock, provider_grips
 from entrepot.metadata.database import Reader
@@ -45,22 +52,17 @@ class Tally:
 class ProviderChecks:
     """Asks."""
 
-    def __init__(self, metadata: Reader, providers: Sequence[Provider], people: People, grips: Grips) -> None:
+    def __init__(self, metadata: Reader, source: ProviderSource, people: People, grips: Grips) -> None:
         self._metadata = metadata
-        self._providers = providers
+        self._source = source
         self._people = people
         self._grips = grips
-
-    @property
-    def shortest(self) -> float:
-        """The shortest time, in seconds, after which one of the providers wants to be asked again."""
-        return min((provider.rules.check for provider in self._providers), default=3600.0)
 
     async def run(self, stop: asyncio.Event) -> Tally:
         """Ask every provider about everybody who is due."""
         tally = Tally()
         async with asyncio.TaskGroup() as group:
-            for provider in self._providers:
+            for provider in await self._source.all():
                 group.create_task(self._run_provider(provider, tally, stop))
         return tally
 

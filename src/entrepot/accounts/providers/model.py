@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -108,6 +108,27 @@ class Provider(Protocol):
 
     async def farewell(self, hint: str, back_to: str) -> str:
         """Return the address at which a browser ends the provider's session; empty when there is none."""
+        ...
+
+
+class ProviderSource(Protocol):
+    """Knows the providers there are; those of the settings may change while the registry runs."""
+
+    @property
+    def fixed(self) -> Collection[str]:
+        """The names of those that the configuration file has, each with a redirect address of its own."""
+        ...
+
+    async def all(self) -> Sequence[Provider]:
+        """Return the providers there are now."""
+        ...
+
+    async def try_issuer(self, issuer: str) -> None:
+        """Ask an issuer for its discovery document and its keys.
+
+        Raises:
+            ProviderUnavailable: It cannot be asked, or gives none that can be used.
+        """
         ...
 
 

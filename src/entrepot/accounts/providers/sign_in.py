@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from entrepot.access.faults import Conflict, Fault, NotFound
 from entrepot.access.model import Principal
 from entrepot.access.sessions import NewSession, Session, Sessions
 from entrepot.accounts.providers.grips import Grips, Held
-from entrepot.accounts.providers.model import Arrival, Provider, ProviderError, provider_key
+from entrepot.accounts.providers.model import Arrival, Provider, ProviderError, ProviderSource, provider_key
 from entrepot.accounts.providers.pending import Journeys, Stranger, Strangers, Ticket, begin
 from entrepot.accounts.providers.people import People, Standing, standing, suggested_name
 from entrepot.metadata import clock
@@ -72,14 +72,18 @@ class ProviderParts:
 class ProviderSignIn:
     """Signs people in whom a provider vouches for."""
 
-    def __init__(self, providers: Sequence[Provider], parts: ProviderParts) -> None:
-        self._providers = {provider.name: provider for provider in providers}
+    def __init__(self, source: ProviderSource, parts: ProviderParts) -> None:
+        self._source = source
         self._parts = parts
 
     @property
-    def choices(self) -> Mapping[str, str]:
-        """The providers' names, with their names for people."""
-        return {name: provider.title for name, provider in self._providers.items()}
+    def fixed(self) -> Collection[str]:
+        """The names of the providers that have a redirect address of their own."""
+        return self._source.fixed
+
+    async def choices(self) -> Mapping[str, str]:
+        """Return the providers' names, with their names for people."""
+        return {provider.name: provider.title for provider in await self._source.all()}
 
     async def begin(self, name: str, redirect_uri: str, back_to: str) -> Departure:
         """Prepare a journey to a provider.
@@ -89,7 +93,7 @@ class ProviderSignIn:
             ProviderUnavailable: It cannot be asked for the way.
         """
         journey = begin(name, redirect_uri, back_to)
-        address = await self._provider(name).address(redirect_uri, journey.kept)
+        address = await (await self._provider(name)).address(redirect_uri, journey.kept)
         cookie = await self._parts.journeys.seal(journey)
         return Departure(address=address, state=journey.kept.state, cookie=cookie)
 
@@ -101,7 +105,7 @@ class ProviderSignIn:
             SignInRefused: Not this browser's journey, or the provider or our rules say no.
             ProviderUnavailable: The provider cannot be asked now.
         """
-        provider = self._provider(name)
+        provider = await self._provider(name)
         journey = await self._parts.journeys.open(name, answer.get("state", ""), cookie)
         try:
             arrival = await provider.arrival(answer, journey.redirect_uri, journey.kept)
@@ -120,7 +124,7 @@ class ProviderSignIn:
         return NameWanted(
             ticket=ticket,
             suggestion=suggested_name(stranger.arrival.told),
-            title=self._provider(stranger.provider).title,
+            title=(await self._provider(stranger.provider)).title,
             problem=problem,
         )
 
@@ -131,7 +135,7 @@ class ProviderSignIn:
             SignInRefused: The ticket counts no longer, or our rules say no.
         """
         stranger = await self._parts.strangers.find(ticket)
-        provider = self._provider(stranger.provider)
+        provider = await self._provider(stranger.provider)
         found = standing(provider.name, stranger.arrival.told, provider.rules)
         try:
             principal = await self._parts.people.admit(found, visit.source, name=chosen)
@@ -143,7 +147,7 @@ class ProviderSignIn:
     async def farewell(self, session: Session, back_to: str) -> str:
         """Return where a browser ends the provider's session behind one of ours; empty when nowhere."""
         key = session.provider
-        provider = next((one for one in self._providers.values() if provider_key(one.name) == key), None)
+        provider = next((one for one in await self._source.all() if provider_key(one.name) == key), None)
         if provider is None or session.principal.id is None:
             return ""
         held = await self._parts.grips.find(session.principal.id)
@@ -152,12 +156,12 @@ class ProviderSignIn:
         except ProviderError:
             return ""
 
-    def _provider(self, name: str) -> Provider:
-        try:
-            return self._providers[name]
-        except KeyError:
-            known = ", ".join(sorted(self._providers))
-            raise NotFound(f"there is no sign-in provider {name[:40]!a}; there are: {known or 'none'}") from None
+    async def _provider(self, name: str) -> Provider:
+        found = {provider.name: provider for provider in await self._source.all()}
+        if name not in found:
+            known = ", ".join(sorted(found))
+            raise NotFound(f"there is no sign-in provider {name[:40]!a}; there are: {known or 'none'}")
+        return found[name]
 
     async def _receive(self, provider: Provider, arrival: Arrival, back_to: str, visit: Visit) -> Welcome | NameWanted:
         found = standing(provider.name, arrival.told, provider.rules)

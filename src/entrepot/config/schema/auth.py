@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from entrepot.config.schema.ldap import Ldap
-from entrepot.config.schema.providers import OAuthProvider, OidcProvider
+from entrepot.config.schema.providers import LONGEST_CHECK, OAuthProvider, OidcProvider
+from entrepot.config.schema.rates import Rates
 from entrepot.config.schema.sessions import Sessions
 from entrepot.config.section import Choice, Section
 from entrepot.config.values import Duration, Flag, Text, as_plain_text, refuse
@@ -122,6 +123,8 @@ class Access(Section):
     """Tokens that this registry issues."""
     sessions: Sessions = Sessions()
     """Browsers that are signed in."""
+    limits: Rates = Rates()
+    """How many requests in how much time."""
     ldap: Ldap = Ldap()
     """A directory whose people may sign in."""
     oidc: tuple[OidcProvider, ...] = ()
@@ -130,6 +133,16 @@ class Access(Section):
     """Services of GitHub's kind that say who somebody is, by OAuth 2.0."""
 
     @property
+    def providers(self) -> tuple[OidcProvider | OAuthProvider, ...]:
+        """The services that say who somebody is, of either kind."""
+        return (*self.oidc, *self.oauth)
+
+    @property
     def has_providers(self) -> bool:
-        """Whether some other service says who somebody is."""
-        return bool(self.oidc or self.oauth)
+        """Whether there is one."""
+        return bool(self.providers)
+
+    @property
+    def shortest_check(self) -> float:
+        """The shortest time, in seconds, after which one of them is asked again."""
+        return min((provider.check for provider in self.providers), default=LONGEST_CHECK)

@@ -40,6 +40,7 @@ async def authorise(
         if question is not None:
             services.admissions.put(question, principal)
     request.user = principal.name
+    await _count(request, services, principal, name)
     return name, principal
 
 
@@ -51,12 +52,16 @@ async def authorise_upload(request: Request, services: Services) -> tuple[Reposi
     """
     name = RepositoryName.parse(request.name)
     grace = services.settings.upload_grace_seconds
-    return name, await _authorise(request, services, name, _UPLOAD, grace=grace)
+    principal = await _authorise(request, services, name, _UPLOAD, grace=grace)
+    await _count(request, services, principal, name)
+    return name, principal
 
 
 async def authorise_catalog(request: Request, services: Services) -> Principal:
     """Return the caller, once they may list repositories."""
-    return await _authorise(request, services, None, (CATALOG,))
+    principal = await _authorise(request, services, None, (CATALOG,))
+    await _count(request, services, principal, None)
+    return principal
 
 
 async def actor(request: Request, principal: Principal, name: RepositoryName, services: Services) -> Actor:
@@ -89,3 +94,9 @@ async def _authorise(
     for tag in tags or (None,):
         await services.authorizer.require(principal, permissions, name, tag=tag)
     return principal
+
+
+async def _count(request: Request, services: Services, principal: Principal, name: RepositoryName | None) -> None:
+    """Count a request against the limits of who asks, and of the project, if there are any."""
+    if services.rates is not None and services.rates.counts_admitted:
+        await services.rates.admitted(request, principal, None if name is None else name.project)

@@ -2,7 +2,7 @@
 
 From the outside in:
 
-`request_id` → `access_log` → `metrics` → `errors` → `limits` → the application's dispatch.
+`request_id` → `access_log` → `metrics` → `errors` → `limits` → `rate_limits` → the application's dispatch.
 """
 
 from __future__ import annotations

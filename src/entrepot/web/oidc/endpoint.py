@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.faults import NotFound
@@ -20,50 +19,17 @@ from entrepot.web.form import FormInvalid, read_form
 from entrepot.web.http import Header, Request
 from entrepot.web.oidc.cookies import JourneyCookies
 from entrepot.web.oidc.pages import choice, name_form, problem
+from entrepot.web.oidc.paths import CALLBACK_PATH, LOGIN_PATH, ONBOARD_PATH
 from entrepot.web.oidc.redirects import RedirectRefused, local_path
 from entrepot.web.responses import Response
-from entrepot.web.router import Route
 from entrepot.web.services import Services
 from entrepot.web.session.errors import ForeignRequest
 from entrepot.web.session.gate import SessionGate
 
-LOGIN_PATH: Final = "/c/oidc/login"
-CALLBACK_PATH: Final = "/c/oidc/callback"
-ONBOARD_PATH: Final = "/c/oidc/onboard"
 _MOST_PARAMETERS: Final = 20
 _NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 #: What stands in the access log for a query that held a code.
 _HIDDEN: Final = b"hidden"
-
-
-def provider_routes(gate: SessionGate, sign_in: ProviderSignIn) -> Mapping[str, Route]:
-    """Return the routes of all providers."""
-    endpoint = ProviderEndpoint(gate, sign_in)
-    routes = {
-        LOGIN_PATH: Route("oidc_login", {"GET": endpoint.choose_provider}),
-        ONBOARD_PATH: Route("oidc_onboard", {"GET": endpoint.show_form, "POST": endpoint.choose_name}),
-    }
-    for name in sign_in.choices:
-        way = _Way(endpoint, name)
-        routes[f"{LOGIN_PATH}/{name}"] = Route("oidc_login", {"GET": way.leave})
-        routes[f"{CALLBACK_PATH}/{name}"] = Route("oidc_callback", {"GET": way.arrive})
-    return routes
-
-
-class _Way:
-    """The way to one provider and back."""
-
-    def __init__(self, endpoint: ProviderEndpoint, name: str) -> None:
-        self._endpoint = endpoint
-        self._name = name
-
-    async def leave(self, request: Request, services: Services) -> Response:
-        """Send the browser to the provider."""
-        return await self._endpoint.leave(self._name, request, services)
-
-    async def arrive(self, request: Request, services: Services) -> Response:
-        """Receive the browser that comes back."""
-        return await self._endpoint.arrive(self._name, request, services)
 
 
 class ProviderEndpoint:
@@ -74,33 +40,37 @@ class ProviderEndpoint:
         self._sign_in = sign_in
         self._cookies = JourneyCookies(gate.proxies)
 
-    async def choose_provider(self, request: Request, services: Services) -> Response:
-        """Lead on to the one provider there is, or show which there are."""
-        query = request.query("redirect_url")
-        more = f"?redirect_url={quote(query, safe='')}" if query else ""
-        base = services.settings.prefix.rstrip("/") + LOGIN_PATH
-        found = {f"{base}/{name}{more}": title for name, title in self._sign_in.choices.items()}
-        return _see_other(next(iter(found))) if len(found) == 1 else choice(found)
-
-    async def leave(self, name: str, request: Request, services: Services) -> Response:
-        """Send the browser to a provider, with a sealed cookie that it must bring back.
+    async def leave(self, request: Request, services: Services) -> Response:
+        """Send the browser to the provider that it names, or to the only one; else show which there are.
 
         Raises:
             PlainHttp: The session's cookie would travel in the clear.
         """
         self._gate.cookies.require_private(request)
-        home = own_address(request, services)
+        choices = await self._sign_in.choices()
+        wanted = request.query("provider") or (next(iter(choices)) if len(choices) == 1 else "")
         try:
             back_to = local_path(request.query("redirect_url") or "/")
-            departure = await self._sign_in.begin(name, f"{home}{CALLBACK_PATH}/{name}", back_to)
         except RedirectRefused as refused:
             return self._problem(HTTPStatus.BAD_REQUEST, str(refused), services)
+        if not wanted:
+            return choice({_login(services, name, back_to): title for name, title in choices.items()})
+        return await self._send(wanted, back_to, request, services)
+
+    async def _send(self, name: str, back_to: str, request: Request, services: Services) -> Response:
+        """Send the browser to a provider, with a sealed cookie that it must bring back."""
+        redirect_uri = own_address(request, services) + CALLBACK_PATH
+        redirect_uri += f"/{name}" if name in self._sign_in.fixed else ""
+        try:
+            departure = await self._sign_in.begin(name, redirect_uri, back_to)
+        except NotFound as unknown:
+            return self._problem(HTTPStatus.NOT_FOUND, str(unknown), services)
         except ProviderUnavailable as error:
             return self._problem(HTTPStatus.BAD_GATEWAY, str(error), services)
         return _see_other(departure.address, self._cookies.set_journey(request, departure.state, departure.cookie))
 
-    async def arrive(self, name: str, request: Request, services: Services) -> Response:
-        """Receive a browser that comes back from a provider.
+    async def arrive(self, request: Request, services: Services, name: str = "") -> Response:
+        """Receive a browser that comes back from a provider; without a name, from the one of the settings.
 
         Raises:
             PlainHttp: The session's cookie would travel in the clear.
@@ -111,8 +81,8 @@ class ProviderEndpoint:
         done = self._cookies.clear_journey(request, state)
         try:
             cookie = self._cookies.journey(request, state)
-            outcome = await self._sign_in.complete(name, answer, cookie, _visit(request))
-        except (SignInRefused, CredentialsRefused) as refused:
+            outcome = await self._sign_in.complete(name or await self._set(), answer, cookie, _visit(request))
+        except (SignInRefused, CredentialsRefused, NotFound) as refused:
             return self._problem(HTTPStatus.FORBIDDEN, _said(refused), services, done)
         except ProviderUnavailable as error:
             return self._problem(HTTPStatus.BAD_GATEWAY, str(error), services, done)
@@ -146,6 +116,10 @@ class ProviderEndpoint:
         if isinstance(outcome, NameWanted):
             return self._form(outcome, services)
         return await self._go_on(outcome, request, services, self._cookies.clear_ticket(request))
+
+    async def _set(self) -> str:
+        """Return the name of the provider of the settings; empty when there is none."""
+        return next((name for name in await self._sign_in.choices() if name not in self._sign_in.fixed), "")
 
     async def _go_on(
         self, outcome: Welcome | NameWanted, request: Request, services: Services, *headers: Header
@@ -190,6 +164,11 @@ def _taken_query(request: Request) -> dict[str, str]:
     except ValueError:
         return {}
     return {name: values[0] for name, values in found.items() if len(values) == 1}
+
+
+def _login(services: Services, name: str, back_to: str) -> str:
+    query = urlencode({"provider": name, "redirect_url": back_to}, quote_via=quote)
+    return f"{services.settings.prefix.rstrip('/')}{LOGIN_PATH}?{query}"
 
 
 def _see_other(address: str, *headers: Header) -> Response:

@@ -11,7 +11,7 @@ from entrepot.access.sessions import Sessions
 from entrepot.accounts.providers.checking import ProviderChecks
 from entrepot.accounts.providers.grips import Grips
 from entrepot.accounts.providers.mapping import Rules, RulesInvalid
-from entrepot.accounts.providers.model import Provider, ProviderUnavailable
+from entrepot.accounts.providers.model import Provider, ProviderSource, ProviderUnavailable
 from entrepot.accounts.providers.pending import Journeys, Strangers
 from entrepot.accounts.providers.people import People
 from entrepot.accounts.providers.sign_in import ProviderParts, ProviderSignIn
@@ -19,7 +19,6 @@ from entrepot.adapters.identity.oidc.code_flow import RegisteredClient
 from entrepot.adapters.identity.oidc.oauth import Endpoints, GroupList, OAuthProvider, Templates
 from entrepot.adapters.identity.oidc.openid import ClaimNames, OpenIdProvider
 from entrepot.config.schema.auth import Access
-from entrepot.config.schema.config import Config
 from entrepot.config.schema.providers import OAuthProvider as OAuthSection
 from entrepot.config.schema.providers import OidcProvider as OidcSection
 from entrepot.metadata.database import Database
@@ -122,12 +121,8 @@ def _secret(section: OidcSection | OAuthSection) -> Callable[[], str]:
     return read
 
 
-def build_sign_in(config: Config, stores: Stores, vault: Vault, sessions: Sessions) -> ProviderSignIn:
-    """Build what signs people in by the providers of the configuration.
-
-    Raises:
-        SetupError: A provider's section cannot be used.
-    """
+def build_sign_in(source: ProviderSource, stores: Stores, vault: Vault, sessions: Sessions) -> ProviderSignIn:
+    """Build what signs people in by providers."""
     parts = ProviderParts(
         people=People(stores.metadata),
         grips=Grips(stores.metadata, vault),
@@ -135,17 +130,9 @@ def build_sign_in(config: Config, stores: Stores, vault: Vault, sessions: Sessio
         journeys=Journeys(vault),
         strangers=Strangers(stores.work, vault),
     )
-    return ProviderSignIn(_of(config), parts)
+    return ProviderSignIn(source, parts)
 
 
-def build_checks(config: Config, metadata: Database, vault: Vault) -> ProviderChecks:
-    """Build what asks these providers again.
-
-    Raises:
-        SetupError: A provider's section cannot be used.
-    """
-    return ProviderChecks(metadata, _of(config), People(metadata), Grips(metadata, vault))
-
-
-def _of(config: Config) -> Sequence[Provider]:
-    return build_providers(config.access, OutboundSettings.from_config(config.outbound))
+def build_checks(source: ProviderSource, metadata: Database, vault: Vault) -> ProviderChecks:
+    """Build what asks providers again."""
+    return ProviderChecks(metadata, source, People(metadata), Grips(metadata, vault))

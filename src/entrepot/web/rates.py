@@ -1,0 +1,93 @@
+"""Counts requests against the limits, and tells clients how they stand.
+
+What a request counts for is known bit by bit: its address and path at once, its principal and project when it has been
+admitted. `RateLimit` and `RateLimit-Policy` are those of draft-ietf-httpapi-ratelimit-headers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from entrepot.access.model import Principal
+from entrepot.access.rates import Kind, Rates, Standing, address_of
+from entrepot.oci.errors import TooManyRequests
+from entrepot.web.http import Request
+
+POLICY: Final = b"ratelimit-policy"
+STANDING: Final = b"ratelimit"
+#: Whoever watches the process must get an answer.
+_NEVER: Final = ("/healthz", "/readyz")
+_PATHS: Final = {"/c/login": Kind.SIGN_INS, "/token": Kind.TOKENS, "/service/token": Kind.TOKENS}
+_NAMES: Final = {
+    Kind.ADDRESS: "address",
+    Kind.PRINCIPAL: "account",
+    Kind.PROJECT: "project",
+    Kind.SIGN_INS: "address that signs in",
+    Kind.TOKENS: "address that asks for tokens",
+}
+
+
+class RateLimits:
+    """Counts each request for whatever is known of it; most registries limit no more than signing in."""
+
+    def __init__(self, rates: Rates, prefix: str = "") -> None:
+        """Count by `rates`; `prefix` is what stands before all of our paths (`http.prefix`)."""
+        self._rates = rates
+        self._every_address = rates.limits(Kind.ADDRESS)
+        self.counts_admitted = rates.limits(Kind.PRINCIPAL) or rates.limits(Kind.PROJECT)
+        head = prefix.rstrip("/")
+        self._never = frozenset(f"{head}{path}".encode() for path in _NEVER)
+        self._paths = {f"{head}{path}".encode(): kind for path, kind in _PATHS.items() if rates.limits(kind)}
+
+    def concerns(self, request: Request) -> bool:
+        """Tell whether a request counts for its address."""
+        return request.raw_path in self._paths or (self._every_address and request.raw_path not in self._never)
+
+    async def by_address(self, request: Request) -> None:
+        """Count a request for its address, and for signing in where that is what it does.
+
+        Raises:
+            TooManyRequests: There were too many.
+        """
+        who = address_of(request.client)
+        if who is None:
+            return
+        await self._count(request, Kind.ADDRESS, who)
+        special = self._paths.get(request.raw_path)
+        if special is not None:
+            await self._count(request, special, who)
+
+    async def admitted(self, request: Request, principal: Principal, project: str | None) -> None:
+        """Count a request that may be done, for who asks and for the project that it is about.
+
+        Raises:
+            TooManyRequests: There were too many.
+        """
+        if not principal.is_anonymous:
+            await self._count(request, Kind.PRINCIPAL, principal.label)
+        if project is not None:
+            await self._count(request, Kind.PROJECT, project)
+
+    async def _count(self, request: Request, kind: Kind, who: str) -> None:
+        standing = await self._rates.count(kind, who)
+        if standing is None:
+            return
+        _tell(request, standing)
+        if standing.exceeded:
+            raise TooManyRequests(
+                standing.reset,
+                f"more than {standing.limit} requests in {standing.seconds} s of one {_NAMES[kind]}; "
+                f"try again in {standing.reset} s",
+            )
+
+
+def _tell(request: Request, standing: Standing) -> None:
+    """Add one limit to the headers of the answer, beside those that are there."""
+    _append(request, POLICY, f'"{standing.kind}";q={standing.limit};w={standing.seconds}')
+    _append(request, STANDING, f'"{standing.kind}";r={standing.remaining};t={standing.reset}')
+
+
+def _append(request: Request, name: bytes, value: str) -> None:
+    others = tuple(header for header in request.extra_headers if header[0] != name)
+    before = b"".join(text + b", " for header, text in request.extra_headers if header == name)
+    request.extra_headers = (*others, (name, before + value.encode()))
