@@ -37,16 +37,16 @@ def all_answer(client: Client, path: str, status: int) -> bool:
 
 
 def test_a_project_is_made_public_and_private_again(server: Server) -> None:
-    """`project set` counts for everybody within 5 seconds, `project list` tells; nobody who is unknown may push."""
+    """`project set` counts for everybody within 6 seconds, `project list` tells; nobody who is unknown may push."""
     anonymous = Client(url=server.url)
     assert all_answer(anonymous, MANIFEST, 401)
     assert entrepot(server, "project", "set", "team", "--public").stdout == "team is public: everybody may pull.\n"
-    eventually(lambda: all_answer(anonymous, MANIFEST, 200), 6, what="a public project")
+    eventually(lambda: all_answer(anonymous, MANIFEST, 200), 10, what="a public project")
     assert anonymous.request("POST", "/v2/team/app/blobs/uploads/").status == 401
     listed = json.loads(entrepot(server, "project", "list", "--json").stdout)
-    assert [(project["name"], bool(project["public"])) for project in listed] == [("team", True)]
+    assert [(project["name"], project["visibility"]) for project in listed] == [("team", "public")]
     assert entrepot(server, "project", "set", "team", "--private").returncode == 0
-    eventually(lambda: all_answer(anonymous, MANIFEST, 401), 6, what="a private project")
+    eventually(lambda: all_answer(anonymous, MANIFEST, 401), 10, what="a private project")
 
 
 def test_a_repository_is_no_project(server: Server) -> None:

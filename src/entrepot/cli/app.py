@@ -7,17 +7,42 @@ from typing import Annotated
 import typer
 
 import entrepot
-from entrepot.cli import admin, audit, config, directory, layout, project, readonly, secret_keys
+from entrepot.cli import (
+    access,
+    admin,
+    audit,
+    config,
+    directory,
+    group,
+    key,
+    layout,
+    member,
+    project,
+    readonly,
+    robot,
+    role,
+    secret_keys,
+    user,
+)
 from entrepot.cli.adopt import adopt_command
+from entrepot.cli.login import login_command, logout_command
 from entrepot.cli.serve import serve_command
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     help="Entrepot, a container image registry: a faster drop-in successor of registry:2.",
 )
 
+app.command("login")(login_command)
+app.command("logout")(logout_command)
+app.add_typer(user.app, name="user")
+app.add_typer(group.app, name="group")
 app.add_typer(project.app, name="project")
+app.add_typer(member.app, name="member")
+app.add_typer(robot.app, name="robot")
+app.add_typer(key.app, name="key")
+app.add_typer(role.app, name="role")
+app.add_typer(access.app, name="access")
 app.add_typer(readonly.app, name="readonly")
 app.add_typer(admin.app, name="admin")
 app.add_typer(audit.app, name="audit")

@@ -1,68 +1,127 @@
-"""`entrepot project`: list projects, and say who may read them."""
+"""`entrepot project`: projects, and who may read them."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from entrepot.cli.folder import AsJson
-from entrepot.cli.place import ConfigFile, Data, with_registry
-from entrepot.metadata import projects
-from entrepot.metadata.database import Transaction
-from entrepot.metadata.opening import Stores
+from entrepot.cli.management.api import Api, part
+from entrepot.cli.management.output import Column, show, show_one
+from entrepot.cli.management.place import ConfigFile, Data, Server, ask
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.reference import RepositoryName
 
-app = typer.Typer(no_args_is_help=True, help="List projects, and make them public or private.")
+app = typer.Typer(no_args_is_help=True, help="Projects: list, create, remove, and say who may read them.")
 
-_PAGE = 1000
+
+class Visibility(StrEnum):
+    """Who may read a project without a grant."""
+
+    PRIVATE = "private"
+    INTERNAL = "internal"
+    PUBLIC = "public"
+
+
+_MEANING = {
+    Visibility.PRIVATE: "private",
+    Visibility.INTERNAL: "internal: whoever is signed in may pull",
+    Visibility.PUBLIC: "public: everybody may pull",
+}
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="First part of the repository names; 'library' without one.")]
-Public = Annotated[bool, typer.Option("--public/--private", help="Whether everybody may pull from it.")]
+Public = Annotated[
+    bool | None, typer.Option("--public/--private", help="Whether everybody may pull from it, or who has the right.")
+]
+Internal = Annotated[bool, typer.Option("--internal", help="Whoever is signed in may pull from it.")]
 
 
 @app.command("list")
-def list_command(*, config: ConfigFile = None, data: Data = None, as_json: AsJson = False) -> None:
-    """List the projects and whether they are public."""
-    found = with_registry(config, data, _all)
-    if as_json:
-        typer.echo(json.dumps([asdict(project) for project in found]))
-        return
-    table = Table("project", "who may pull")
-    for project in found:
-        table.add_row(project.name, "everybody" if project.public else "who has the right")
-    Console().print(table)
+def list_command(
+    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
+) -> None:
+    """List the projects and who may read them."""
+    found = ask(server, config, data, lambda api: api.every("/projects"))
+    entries = [
+        {
+            "id": project["project_id"],
+            "name": project["name"],
+            "visibility": project["metadata"]["visibility"],
+            "owner": project["owner_name"],
+            "repositories": project["repo_count"],
+        }
+        for project in found
+    ]
+    columns: dict[str, Column] = {name: name for name in ("id", "name", "visibility", "owner", "repositories")}
+    show(entries, columns, as_json=as_json)
+
+
+@app.command("create")
+def create_command(
+    name: Name,
+    *,
+    public: Public = None,
+    internal: Internal = False,
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Make a project, private unless said otherwise."""
+    check_name(name)
+    wanted = _visibility(public, internal=internal)
+    body = {"project_name": name, "metadata": _settings(wanted)}
+    ask(server, config, data, lambda api: api.post("/projects", body))
+    typer.echo(f"{name} is {_MEANING[wanted]}.")
 
 
 @app.command("set")
-def set_command(name: Name, *, public: Public, config: ConfigFile = None, data: Data = None) -> None:
-    """Make a project public or private; one that does not exist yet is created. Works within 5 seconds."""
-    _check(name)
+def set_command(
+    name: Name,
+    *,
+    public: Public = None,
+    internal: Internal = False,
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Say who may read a project; one that does not exist yet is created. Works within 6 seconds."""
+    check_name(name)
+    wanted = _visibility(public, internal=internal)
 
-    async def change(tx: Transaction) -> None:
-        await projects.ensure(tx, name)
-        await projects.set_public(tx, name, public=public)
+    async def work(api: Api) -> None:
+        known = await api.get("/projects", q=f'name="{name}"', page_size=1)
+        if known:
+            await api.put(f"/projects/{part(name)}", {"metadata": _settings(wanted)})
+        else:
+            await api.post("/projects", {"project_name": name, "metadata": _settings(wanted)})
 
-    async def work(stores: Stores) -> None:
-        await stores.metadata.write(change, name="set project")
-
-    with_registry(config, data, work)
-    typer.echo(f"{name} is {'public: everybody may pull' if public else 'private'}.")
-
-
-async def _all(stores: Stores) -> list[projects.ProjectRecord]:
-    found: list[projects.ProjectRecord] = []
-    while page := await projects.page(stores.metadata, limit=_PAGE, last=found[-1].name if found else ""):
-        found += page
-    return found
+    ask(server, config, data, work)
+    typer.echo(f"{name} is {_MEANING[wanted]}.")
 
 
-def _check(name: str) -> None:
+@app.command("show")
+def show_command(
+    name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
+) -> None:
+    """Show a project with its settings."""
+    show_one(ask(server, config, data, lambda api: api.get(f"/projects/{part(name)}")), as_json=as_json)
+
+
+@app.command("remove")
+def remove_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+    """Remove a project without repositories, with its members, robots and labels."""
+    ask(server, config, data, lambda api: api.delete(f"/projects/{part(name)}"))
+    typer.echo(f"{name} is removed.")
+
+
+def check_name(name: str) -> None:
+    """Go on only with a name that a project can have.
+
+    Raises:
+        typer.Exit: It cannot; what to name instead is on standard error.
+    """
     try:
         repository = RepositoryName.parse(f"{name}/any")
     except NameInvalid as error:
@@ -71,3 +130,13 @@ def _check(name: str) -> None:
     if repository.project != name:
         typer.echo(f"error: {name!r} names a repository; its project is {repository.project!r}.", err=True)
         raise typer.Exit(1)
+
+
+def _visibility(public: bool | None, *, internal: bool) -> Visibility:  # noqa: FBT001 - the option as typer gives it
+    if internal:
+        return Visibility.INTERNAL
+    return Visibility.PUBLIC if public else Visibility.PRIVATE
+
+
+def _settings(wanted: Visibility) -> dict[str, str]:
+    return {"public": "true" if wanted is Visibility.PUBLIC else "false", "visibility": wanted}

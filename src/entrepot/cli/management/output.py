@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import typer
 from rich.console import Console
+from rich.table import Column as TableColumn
 from rich.table import Table
 
 from entrepot.cli.folder import printable
+
+_WIDE = 200
 
 #: What a column shows of an entry: a key of it, or something made of it.
 Column = str | Callable[[Mapping[str, Any]], object]
@@ -21,10 +25,10 @@ def show(entries: Sequence[Mapping[str, Any]], columns: Mapping[str, Column], *,
     if as_json:
         typer.echo(json.dumps(list(entries), ensure_ascii=False))
         return
-    table = Table(*columns)
+    table = Table(*(TableColumn(name, overflow="fold") for name in columns))
     for entry in entries:
         table.add_row(*(_cell(entry, column) for column in columns.values()))
-    Console().print(table)
+    console().print(table)
 
 
 def show_one(entry: Mapping[str, Any], *, as_json: bool) -> None:
@@ -35,12 +39,12 @@ def show_one(entry: Mapping[str, Any], *, as_json: bool) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in entry.items():
         table.add_row(name, printable(_text(value)))
-    Console().print(table)
+    console().print(table)
 
 
-def done(message: str, entry: object = None, *, as_json: bool = False) -> None:
-    """Say what was done."""
-    typer.echo(json.dumps(entry, ensure_ascii=False) if as_json else message)
+def console() -> Console:
+    """Return the terminal, or something wide enough where there is none."""
+    return Console(width=None if sys.stdout.isatty() else _WIDE)
 
 
 def _cell(entry: Mapping[str, Any], column: Column) -> str:

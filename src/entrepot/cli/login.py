@@ -1,0 +1,66 @@
+"""`entrepot login` and `entrepot logout`: an API key for this machine in place of a password."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from entrepot.cli.folder import run
+from entrepot.cli.management import logins
+from entrepot.cli.management.api import Api, ApiRefused
+from entrepot.cli.management.ends import end_in
+from entrepot.cli.management.remote import with_login, with_password
+
+_DAYS = 90
+
+ServerUrl = Annotated[str, typer.Argument(metavar="URL", help="The server: https://registry.example.org")]
+
+
+def login_command(
+    server: ServerUrl,
+    *,
+    user: Annotated[str | None, typer.Option("--username", "-u", help="Name of the account.")] = None,
+    stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")] = False,
+    days: Annotated[int, typer.Option("--days", min=1, help="Days until the login ends.")] = _DAYS,
+) -> None:
+    """Sign in to a server: makes an API key there and keeps it where only you can read it."""
+    name = user or typer.prompt("Username")
+    password = sys.stdin.readline().rstrip("\n") if stdin else typer.prompt("Password", hide_input=True)
+
+    async def work() -> logins.Login:
+        address = logins.normal(server)
+        made = await _key(with_password(address, name, password), days)
+        return logins.Login(address, name, made["secret"], made["id"])
+
+    login = run(work)
+    logins.remember(login)
+    typer.echo(f"Signed in to {login.server} as {name}, for {days} days.")
+
+
+def logout_command(
+    server: Annotated[str | None, typer.Argument(metavar="URL", help="The latest without it.")] = None,
+) -> None:
+    """Sign out: removes the API key at the server and here."""
+
+    async def work() -> logins.Login:
+        login = logins.find(server)
+        try:
+            await with_login(login).delete(f"/users/current/keys/{login.key_id}")
+        except ApiRefused as refused:
+            typer.echo(f"warning: the key could not be removed at {login.server}: {refused}", err=True)
+        return login
+
+    login = run(work)
+    logins.forget(login.server)
+    typer.echo(f"Signed out of {login.server}.")
+
+
+async def _key(api: Api, days: int) -> Any:
+    at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return await api.post(
+        "/users/current/keys", {"name": f"entrepot login on {socket.gethostname()}, {at}", "expires_at": end_in(days)}
+    )

@@ -1,0 +1,143 @@
+"""`entrepot robot`: accounts of machines."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from entrepot.cli.folder import AsJson
+from entrepot.cli.management.api import Api, ApiRefused
+from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.projects import project_id
+
+app = typer.Typer(no_args_is_help=True, help="Robots: accounts of machines, for a project or for all.")
+
+_FOR_EVER = -1
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name without prefix and project: `ci`.")]
+FullName = Annotated[str, typer.Argument(metavar="NAME", help="Name as the list shows it: robot$team+ci.")]
+Project = Annotated[
+    str | None, typer.Option("--project", help="The project it belongs to; without it, the whole registry.")
+]
+Allow = Annotated[
+    list[str],
+    typer.Option("--allow", metavar="PERMISSION", help="What it may do, like repository:push; repeat it."),
+]
+Repositories = Annotated[str | None, typer.Option("--repositories", help="Pattern over the repositories' full names.")]
+Tags = Annotated[str | None, typer.Option("--tags", help="Pattern over the tags.")]
+Days = Annotated[int, typer.Option("--days", min=_FOR_EVER, help="Days until it ends; -1: never.")]
+
+
+@app.command("list")
+def list_command(
+    *,
+    project: Project = None,
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the robots of a project, or those of the whole registry."""
+
+    async def work(api: Api) -> list[Any]:
+        return await api.every("/robots", q=await _level(api, project))
+
+    columns: dict[str, Column] = {
+        "id": "id",
+        "name": "name",
+        "disabled": "disable",
+        "may": _permissions,
+        "made by": "creator",
+    }
+    show(ask(server, config, data, work), columns, as_json=as_json)
+
+
+@app.command("create")
+def create_command(
+    name: Name,
+    *,
+    allow: Allow,
+    project: Project = None,
+    repositories: Repositories = None,
+    tags: Tags = None,
+    days: Days = 90,
+    description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Make a robot, and print its name and its secret, this once."""
+    access = [dict(zip(("resource", "action"), each.split(":", 1), strict=False)) for each in allow]
+    permission = {
+        "kind": "project",
+        "namespace": project or "*",
+        "access": access,
+        "repositories": repositories,
+        "tags": tags,
+    }
+    body = {
+        "name": name,
+        "description": description,
+        "level": "project" if project else "system",
+        "duration": days,
+        "permissions": [permission],
+    }
+    made = ask(server, config, data, lambda api: api.post("/robots", body))
+    typer.echo(f"{made['name']}\n{made['secret']}")
+
+
+@app.command("rotate")
+def rotate_command(
+    name: FullName,
+    *,
+    project: Project = None,
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Give a robot a new secret, and print it, this once."""
+
+    async def work(api: Api) -> str:
+        return str((await api.patch(f"/robots/{await _robot_id(api, name, project)}", {}))["secret"])
+
+    typer.echo(ask(server, config, data, work))
+
+
+@app.command("remove")
+def remove_command(
+    name: FullName,
+    *,
+    project: Project = None,
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Remove a robot; whatever it opened ends within seconds."""
+
+    async def work(api: Api) -> None:
+        await api.delete(f"/robots/{await _robot_id(api, name, project)}")
+
+    ask(server, config, data, work)
+    typer.echo(f"{name} is removed.")
+
+
+def _permissions(entry: Any) -> str:
+    parts = []
+    for permission in entry["permissions"]:
+        actions = ", ".join(f"{access['resource']}:{access['action']}" for access in permission["access"])
+        parts.append(f"{actions} in {permission['namespace']}")
+    return "; ".join(parts)
+
+
+async def _level(api: Api, project: str | None) -> str | None:
+    return None if project is None else f"Level=project,ProjectID={await project_id(api, project)}"
+
+
+async def _robot_id(api: Api, name: str, project: str | None) -> int:
+    within = project or (name.partition("$")[2].rpartition("+")[0] or None)
+    for robot in await api.every("/robots", q=await _level(api, within)):
+        if robot["name"] == name:
+            return int(robot["id"])
+    raise ApiRefused(f"there is no robot {name}; entrepot robot list shows all")

@@ -1,0 +1,85 @@
+"""`entrepot role`: roles, and whom they are given to beyond the members of projects."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from entrepot.cli.folder import AsJson
+from entrepot.cli.management.api import Api, ApiRefused
+from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+
+app = typer.Typer(no_args_is_help=True, help="Roles: sets of permissions.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the role.")]
+Allow = Annotated[
+    list[str],
+    typer.Option("--allow", metavar="PERMISSION", help="What it allows: repository:push, tag:*, ...; repeat it."),
+]
+
+
+@app.command("list")
+def list_command(
+    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
+) -> None:
+    """List the roles."""
+    found = ask(server, config, data, lambda api: api.get("/roles"))
+    columns: dict[str, Column] = {
+        "id": "id",
+        "name": "name",
+        "description": "description",
+        "permissions": lambda entry: str(len(entry["permissions"])),
+        "built in": "built_in",
+    }
+    show(found, columns, as_json=as_json)
+
+
+@app.command("show")
+def show_command(
+    name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
+) -> None:
+    """List what a role allows."""
+
+    async def work(api: Api) -> list[dict[str, str]]:
+        found = await api.get(f"/roles/{await _role_id(api, name)}")
+        return list(found["permissions"])
+
+    columns: dict[str, Column] = {"resource": "resource", "action": "action"}
+    show(ask(server, config, data, work), columns, as_json=as_json)
+
+
+@app.command("create")
+def create_command(
+    name: Name,
+    *,
+    allow: Allow,
+    description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Make a role."""
+    permissions = [dict(zip(("resource", "action"), each.split(":", 1), strict=False)) for each in allow]
+    body = {"name": name, "description": description, "permissions": permissions}
+    ask(server, config, data, lambda api: api.post("/roles", body))
+    typer.echo(f"Role {name} is made.")
+
+
+@app.command("remove")
+def remove_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+    """Remove a role that nobody has any more."""
+
+    async def work(api: Api) -> None:
+        await api.delete(f"/roles/{await _role_id(api, name)}")
+
+    ask(server, config, data, work)
+    typer.echo(f"Role {name} is removed.")
+
+
+async def _role_id(api: Api, name: str) -> int:
+    for role in await api.get("/roles"):
+        if role["name"] == name:
+            return int(role["id"])
+    raise ApiRefused(f"there is no role {name}; entrepot role list shows all")
