@@ -151,7 +151,7 @@ class Authorizer:
             return refused
         return decide(
             principal,
-            await self._policy.rights_of(principal, fresh=fresh),
+            await self._policy.rights_on(principal, target.project, fresh=fresh),
             permission,
             target,
             visibility=await self._policy.visibility(target.project, fresh=fresh),

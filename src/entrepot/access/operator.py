@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from entrepot.access.authorizer import Authorizer
-from entrepot.access.model import Decision, Principal, PrincipalKind, Target
-from entrepot.access.permissions import Permission
+from entrepot.access.model import Principal, PrincipalKind
 
 
 class OperatorAuthenticator:
@@ -17,17 +15,3 @@ class OperatorAuthenticator:
     async def authenticate(self, authorization: str | None, client: str, *, grace: float = 0) -> Principal:  # noqa: ARG002 - the port's signature
         """Return the operator."""
         return self._principal
-
-
-class OperatorAuthorizer(Authorizer):
-    """Allows everything."""
-
-    async def allows(self, principal: Principal, permission: Permission, target: Target) -> Decision:  # noqa: ARG002 - the signature of what it replaces
-        """Return a yes."""
-        return Decision(allowed=True, reason="the command line works on the data folder itself")
-
-    async def explain(self, principal: Principal, permission: Permission, target: Target) -> Decision:
-        """Explain other principals' rights, and the operator's by one sentence."""
-        if principal.kind is PrincipalKind.OPERATOR:
-            return await self.allows(principal, permission, target)
-        return await super().explain(principal, permission, target)

@@ -7,7 +7,7 @@ every action, also those to come.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 ANY = "*"
 
@@ -159,13 +159,15 @@ def parse(texts: Iterable[str]) -> frozenset[Permission]:
 
 def expand(permissions: Iterable[str]) -> frozenset[Permission]:
     """Return the known permissions that a set stands for, with its wildcards spelt out; unknown ones give nothing."""
-    found: frozenset[Permission] = frozenset()
-    for permission in permissions:
-        found |= _matches(Permission(permission))
-    return found
+    return _expanded(frozenset(permissions))
 
 
-@cache
+@lru_cache(maxsize=1024)
+def _expanded(permissions: frozenset[str]) -> frozenset[Permission]:
+    return frozenset[Permission]().union(*(_matches(Permission(permission)) for permission in permissions))
+
+
+@lru_cache(maxsize=1024)
 def _matches(wanted: Permission) -> frozenset[Permission]:
     if wanted in known():
         return frozenset((wanted,))

@@ -7,7 +7,7 @@ now. So a right that was given works at once, and one that was taken is gone wit
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,7 +16,7 @@ from entrepot.access.key_limits import limits_as_grants
 from entrepot.access.memory import Memory, Note
 from entrepot.access.model import Audience, Grant, Principal, PrincipalKind, Visibility
 from entrepot.access.patterns import Pattern
-from entrepot.access.permissions import CATALOG, READING, Permission, expand
+from entrepot.access.permissions import CATALOG, READING, Permission, expand, known
 from entrepot.metadata import api_keys, clock, principals, projects
 from entrepot.metadata import grants as grant_rows
 from entrepot.metadata.database import Reader
@@ -50,6 +50,8 @@ class _Standing:
         return not self.disabled and self.epoch == epoch and not ended
 
 
+#: What whoever works on the data folder itself has: nothing can be kept from them.
+_OPERATORS = Grant(permissions=known(), origin="command line")
 _GONE = _Standing(epoch=-1, disabled=True, expires_at=None)
 
 
@@ -79,7 +81,10 @@ class Policy:
         """Keep what to ask; `one_moment` means that what was read once counts as fresh."""
         self._database = database
         self._one_moment = one_moment
-        self._rights: Memory[tuple[PrincipalKind, int | None], Rights] = Memory(
+        self._rights: Memory[tuple[PrincipalKind, int | None, str | None], Rights] = Memory(
+            limit=_LIMIT, seconds=max_age, clock=clock
+        )
+        self._all_rights: Memory[tuple[PrincipalKind, int | None], Rights] = Memory(
             limit=_LIMIT, seconds=max_age, clock=clock
         )
         self._standings: Memory[int, _Standing] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
@@ -87,13 +92,20 @@ class Policy:
         self._visible: Memory[str, Visibility] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
 
     async def rights_of(self, principal: Principal, *, fresh: bool = False) -> Rights:
-        """Return the grants that reach the principal."""
+        """Return all grants that reach the principal: for lists, and for what people are told."""
         key = (principal.kind, principal.id)
+        known = self._all_rights.find(key) if self._may_remember(fresh=fresh) else None
+        if known is None:
+            known = _rights(await grant_rows.list_for(self._database, principal.id), principal)
+            self._all_rights.put(key, known)
+        return known
+
+    async def rights_on(self, principal: Principal, project: str | None, *, fresh: bool = False) -> Rights:
+        """Return the grants that reach the principal, on the registry as a whole and on one project."""
+        key = (principal.kind, principal.id, project)
         known = self._rights.find(key) if self._may_remember(fresh=fresh) else None
         if known is None:
-            records = await grant_rows.list_for(self._database, principal.id)
-            grants = [grant_of(record, principal.id) for record in records]
-            known = Rights.of(grant for grant in grants if reaches(grant, principal))
+            known = _rights(await grant_rows.list_here(self._database, principal.id, project), principal)
             self._rights.put(key, known)
         return known
 
@@ -166,6 +178,7 @@ class Policy:
         """Return what is committed now, read once: for a request that asks for many decisions at one moment."""
         moment = Policy(self._database, one_moment=True)
         moment._rights = Note(self._rights)
+        moment._all_rights = Note(self._all_rights)
         moment._standings = Note(self._standings)
         moment._keys = Note(self._keys)
         moment._visible = Note(self._visible)
@@ -174,7 +187,7 @@ class Policy:
     def remembers(self, principal: Principal, project: str | None) -> bool:
         """Tell whether a decision on a project, or on the registry as a whole, needs no question."""
         return (
-            self._rights.find((principal.kind, principal.id)) is not None
+            self._rights.find((principal.kind, principal.id, project)) is not None
             and (principal.id is None or self._standings.find(principal.id) is not None)
             and (principal.key is None or self._keys.find(principal.key) is not None)
             and (project is None or self._visible.find(project) is not None)
@@ -186,9 +199,15 @@ class Policy:
     def forget(self) -> None:
         """Read everything anew: for the process that has just changed something."""
         self._rights.clear()
+        self._all_rights.clear()
         self._standings.clear()
         self._keys.clear()
         self._visible.clear()
+
+
+def _rights(records: Iterable[grant_rows.GrantRecord], principal: Principal) -> Rights:
+    grants = [grant_of(record, principal.id) for record in records]
+    return Rights.of(grant for grant in grants if reaches(grant, principal))
 
 
 def needs_fresh(permission: Permission) -> bool:

@@ -52,7 +52,8 @@ _HEADER_FIELDS = frozenset({"alg", "kid", "typ"})
 #: Our claim that ties a token to an account: kind, id and epoch, the key that signed in if it was one, and `whole` for
 #: a token that stands for the account and not for some scopes.
 _ACCOUNT = "entrepot"
-_KINDS = frozenset(kind.value for kind in PrincipalKind)
+#: The operator's requests never cross a network, and no token speaks for them.
+_KINDS = frozenset(kind.value for kind in PrincipalKind) - {PrincipalKind.OPERATOR.value}
 _Allows = Callable[[Principal, Permission, Target], Awaitable[Decision]]
 
 

@@ -122,7 +122,7 @@ async def find_with_account(reader: Reader, hashed: str) -> tuple[ApiKeyRecord, 
         return None
     count = len(_COLUMNS)
     account = row[count:]
-    return _record(row[:count]), KeyAccountRecord(*account[:4], bool(account[4]), account[5])
+    return _record(row[:count]), KeyAccountRecord(*(*account[:4], bool(account[4]), account[5]))
 
 
 async def find_by_id(reader: Reader, key_id: int) -> ApiKeyRecord | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, select, union_all, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, union_all, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
@@ -65,15 +65,27 @@ def _select() -> Select[Any]:
     return select_grants().order_by(grants.c.id)
 
 
-#: Three look-ups by index: most of the grants that there are do not reach one account.
-_REACHING = union_all(
-    select(grants.c.id).where(grants.c.audience.is_not(None)),
-    select(grants.c.id).where(grants.c.principal_id == bindparam("principal_id")),
-    select(grants.c.id)
-    .join_from(memberships, grants, grants.c.principal_id == memberships.c.group_id)
-    .where(memberships.c.principal_id == bindparam("principal_id")),
+#: On the registry as a whole, or on one project.
+_HERE = or_(
+    grants.c.project_id.is_(None),
+    grants.c.project_id == select(projects.c.id).where(projects.c.name == bindparam("project")).scalar_subquery(),
 )
-_FOR = Query(_select().where(grants.c.id.in_(_REACHING)), "grants.list_for")
+
+
+def _reaching(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Three look-ups by index: most of the grants that there are do not reach one account."""
+    found = union_all(
+        select(grants.c.id).where(grants.c.audience.is_not(None), *conditions),
+        select(grants.c.id).where(grants.c.principal_id == bindparam("principal_id"), *conditions),
+        select(grants.c.id)
+        .join_from(memberships, grants, grants.c.principal_id == memberships.c.group_id)
+        .where(memberships.c.principal_id == bindparam("principal_id"), *conditions),
+    )
+    return grants.c.id.in_(found)
+
+
+_FOR = Query(_select().where(_reaching()), "grants.list_for")
+_HERE_FOR = Query(_select().where(_reaching(_HERE)), "grants.list_here")
 _LIST = Query(_select(), "grants.list")
 _OF = Query(_select().where(grants.c.principal_id == bindparam("principal_id")), "grants.of_principal")
 _ON = Query(_select().where(grants.c.project_id == bindparam("project_id")), "grants.on_project")
@@ -122,6 +134,12 @@ def record_of(row: Row) -> GrantRecord:
 async def list_for(reader: Reader, principal_id: int | None) -> list[GrantRecord]:
     """Return the grants to an account, to the groups it is in, and to audiences."""
     return [record_of(row) for row in await reader.all(_FOR, principal_id=principal_id)]
+
+
+async def list_here(reader: Reader, principal_id: int | None, project: str | None) -> list[GrantRecord]:
+    """Return those of `list_for` that are on the registry as a whole or on one project: what a decision needs."""
+    rows = await reader.all(_HERE_FOR, principal_id=principal_id, project=project)
+    return [record_of(row) for row in rows]
 
 
 async def list_all(reader: Reader) -> list[GrantRecord]:

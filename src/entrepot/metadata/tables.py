@@ -380,7 +380,7 @@ grants: Final = numbered(
     number("expires_at", null=True),
     words("origin"),
     number("created_at"),
-    Index(None, "principal_id"),
+    Index(None, "principal_id", "project_id"),
     Index(None, "project_id"),
     Index(None, "role_id"),
     Index(

@@ -338,7 +338,10 @@ def test_a_loaded_configuration_cannot_be_changed(load_text: Load) -> None:
         (f"{MINIMAL}auth: htpasswd", "auth.htpasswd.realm: is required"),
         (f"{MINIMAL}auth: {{htpasswd: {{realm: r, path: ''}}}}", "auth.htpasswd.path: must not be empty"),
         (f"{MINIMAL}auth: {{htpasswd: {{}}, none: {{}}}}", "auth: multiple auth types"),
-        (f"{MINIMAL}auth: {{ldap: {{}}}}", "auth: 'ldap' is no auth type; choose one of htpasswd, token, accounts, silly, none"),
+        (
+            f"{MINIMAL}auth: {{ldap: {{}}}}",
+            "auth: 'ldap' is no auth type; choose one of htpasswd, token, accounts, silly, none",
+        ),
         (f"{MINIMAL}log: {{level: loud}}", "log.level: must be one of 'error', 'warn', 'info' or 'debug'"),
         (f"{MINIMAL}log: {{formatter: xml}}", "log.formatter: must be one of 'text', 'json' or 'logstash'"),
         (f"{MINIMAL}log: {{fields: [a]}}", "log.fields: must be a map of names to values"),

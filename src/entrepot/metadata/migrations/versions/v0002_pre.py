@@ -230,7 +230,7 @@ def _grants() -> None:
         foreign("grants", "role_id", "roles.id"),
         foreign("grants", "project_id", "projects.id", "CASCADE"),
     )
-    index("grants", "principal_id")
+    index("grants", "principal_id", "project_id")
     index("grants", "project_id")
     index("grants", "role_id")
     audience = sa.text("audience IS NOT NULL")
