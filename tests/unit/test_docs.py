@@ -125,7 +125,7 @@ def test_every_command_in_the_documents_exists() -> None:
     assert problems == []
 
 
-@pytest.mark.parametrize("call", ["prune DIR", "project remove team", "serve --port 1", "config check --strict x.yml"])
+@pytest.mark.parametrize("call", ["prune DIR", "project sell team", "serve --port 1", "config check --strict x.yml"])
 def test_a_wrong_command_would_be_noticed(call: str) -> None:
     """The check above can fail."""
     assert misused(call, commands())
