@@ -117,6 +117,7 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
             read_only=read_only,
             requires_platform=config.validation.manifests.indexes.require,
             permits_url=config.validation.permits_url,
+            grace_seconds=config.lifecycle.grace,
         )
         intake = Intake(stores.metadata, Tree(config.data))
         await prepare(intake.metadata, intake.tree)

@@ -16,7 +16,7 @@ from entrepot.metadata.errors import SchemaTooNew
 from entrepot.metadata.query import Query
 
 #: The schema this program is written for: the number of the last migration.
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

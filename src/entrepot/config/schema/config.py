@@ -12,6 +12,7 @@ from entrepot.config.schema.auth import Access, Auth
 from entrepot.config.schema.content import Catalog, Policy, Tags, Validation
 from entrepot.config.schema.health import Health
 from entrepot.config.schema.http import Http
+from entrepot.config.schema.lifecycle import Lifecycle
 from entrepot.config.schema.log import Level, Log
 from entrepot.config.schema.notifications import Notifications
 from entrepot.config.schema.others import Compatibility, Middleware, Proxy, Reporting
@@ -75,6 +76,8 @@ class Config(Section):
     """Accounts and tokens of this registry. Our own section."""
     audit: Audit = Audit()
     """Who did what. Our own section."""
+    lifecycle: Lifecycle = Lifecycle()
+    """What becomes of things that are deleted. Our own section."""
     outbound: Outbound = Outbound()
     """How this registry asks others. Our own section."""
     workers: Count = Field(default=0, ge=0, le=1024)

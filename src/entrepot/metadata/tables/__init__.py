@@ -1,0 +1,79 @@
+"""The tables of the truth: projects, repositories, manifests, blobs, tags, rights and what is to be done.
+
+The first migration builds the same tables; a test compares both on each database. A later change is a migration
+and a change here. There are no CHECK constraints and no enumerations: SQLite could change them only by copying
+the table.
+
+Deleting a repository takes its manifests, tags and links with it; a manifest takes its contents' links. Nothing
+takes a blob with it: a blob's row goes only when no row refers to it any more.
+"""
+
+from entrepot.metadata.tables.base import metadata, schema, settings
+from entrepot.metadata.tables.contents import (
+    blobs,
+    labels,
+    manifest_blobs,
+    manifest_children,
+    manifest_contents,
+    manifest_labels,
+    manifest_pulls,
+    manifests,
+    project_blobs,
+    project_metadata,
+    projects,
+    repositories,
+    repository_blobs,
+    review_queue,
+    tag_history,
+    tags,
+)
+from entrepot.metadata.tables.happenings import events, outbox, sync_runs
+from entrepot.metadata.tables.people import (
+    api_keys,
+    data_keys,
+    grants,
+    groups,
+    memberships,
+    one_time_links,
+    principals,
+    refresh_tokens,
+    robots,
+    roles,
+    users,
+)
+
+__all__ = [
+    "api_keys",
+    "blobs",
+    "data_keys",
+    "events",
+    "grants",
+    "groups",
+    "labels",
+    "manifest_blobs",
+    "manifest_children",
+    "manifest_contents",
+    "manifest_labels",
+    "manifest_pulls",
+    "manifests",
+    "memberships",
+    "metadata",
+    "one_time_links",
+    "outbox",
+    "principals",
+    "project_blobs",
+    "project_metadata",
+    "projects",
+    "refresh_tokens",
+    "repositories",
+    "repository_blobs",
+    "review_queue",
+    "robots",
+    "roles",
+    "schema",
+    "settings",
+    "sync_runs",
+    "tag_history",
+    "tags",
+    "users",
+]
