@@ -18,7 +18,7 @@ OURS = "entrepot"
 REGISTRY2 = "docker-registry"
 NGINX = "nginx"
 #: The first start on a folder sets it; later ones find it set.
-_PASSWORD = "a password for benchmarks"
+PASSWORD = "a password for benchmarks"
 
 
 @contextmanager
@@ -35,16 +35,20 @@ def entrepot(folder: Path, *, scope: str = "", workers: int = WORKERS) -> Iterat
         "--workers",
         str(workers),
     ]
-    env = {**os.environ, "ENTREPOT_ADMIN_PASSWORD": _PASSWORD, "REGISTRY_LOG_ACCESSLOG_DISABLED": "true"}
+    env = {**os.environ, "ENTREPOT_ADMIN_PASSWORD": PASSWORD, "REGISTRY_LOG_ACCESSLOG_DISABLED": "true"}
     with running(OURS, command, f"http://127.0.0.1:{port}", folder.parent / "entrepot.log", env) as server:
         server.headers = {"Authorization": f"Bearer {_token(server.url, scope)}"}
         yield server
 
 
+def basic(name: str, secret: str) -> str:
+    """Return an Authorization header."""
+    return "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()
+
+
 def _token(url: str, scope: str) -> str:
-    basic = base64.b64encode(f"admin:{_PASSWORD}".encode()).decode()
     address = f"{url}/token?service=entrepot" + "".join(f"&scope={one}" for one in scope.split())
-    request = urllib.request.Request(address, headers={"Authorization": f"Basic {basic}"})
+    request = urllib.request.Request(address, headers={"Authorization": basic("admin", PASSWORD)})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return str(json.load(answer)["token"])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks.rounds import Outcome
-from benchmarks.scenarios import adoption, images, lists, memory, pulls, pushes, start
+from benchmarks.scenarios import adoption, images, lists, memory, pulls, pushes, start, tokens
 
 Scenario = Callable[[Path], list[Outcome]]
 
@@ -18,6 +18,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "cut-ranges": pulls.cut_ranges,
     "push-blob": pushes.push_blob,
     "whole-image": images.whole_image,
+    "token": tokens.tokens,
     "lists": lists.lists,
     "start": start.start,
     "memory": memory.memory,

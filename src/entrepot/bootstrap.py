@@ -152,7 +152,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
     ):
         for notice in await prepare_access(config, parts.stores.metadata, os.environ):
             runtime.note(notice)
-        access = build_access(config, parts.stores, parts.vault)
+        access = build_access(config, parts.stores, parts.vault, runtime.folder)
         settings = web_settings(config)
         proxies = Proxies(settings)
         gate = SessionGate(_sessions(config, parts.stores), proxies, plain_http=config.access.sessions.plainhttp)

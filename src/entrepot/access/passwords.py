@@ -2,7 +2,7 @@
 
 The order of defence: what was right a moment ago costs nothing; what was wrong a moment ago is wrong still; who fails
 too often is told to wait before anything is computed; and of the hashes that remain, one at a time runs, in a thread.
-An unknown name costs the same time.
+All workers of a `serve` share what was found out, and take turns. An unknown name costs the same time.
 
 The same mistake again is no further guess, so it is not counted as one: a client that sends Basic with each of ten
 requests, or a machine with an old password, does not make everybody wait who uses the account from there.
@@ -11,10 +11,7 @@ requests, or a machine with an old password, does not make everybody wait who us
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +23,7 @@ from entrepot.access.errors import CredentialsRefused
 from entrepot.access.memory import Memory
 from entrepot.access.model import Principal
 from entrepot.access.throttle import Throttle
+from entrepot.access.verdicts import NoVerdicts, Verdict, Verdicts
 from entrepot.oci.errors import TooManyRequests
 
 _log = logging.getLogger(__name__)
@@ -74,15 +72,16 @@ class GuardedPasswords:
         store: PasswordStore,
         throttle: Throttle,
         *,
+        verdicts: Verdicts | None = None,
         renew: Renew | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._throttle = throttle
+        self._verdicts = verdicts or NoVerdicts()
         self._renew = renew
-        self._key = secrets.token_bytes(32)
-        self._right: Memory[bytes, str] = Memory(limit=_LIMIT, seconds=MEMORY, clock=clock)
-        self._wrong: Memory[bytes, tuple[str | None]] = Memory(limit=_LIMIT, seconds=_WRONG_MEMORY, clock=clock)
+        self._right: Memory[str, str] = Memory(limit=_LIMIT, seconds=MEMORY, clock=clock)
+        self._wrong: Memory[str, tuple[str | None]] = Memory(limit=_LIMIT, seconds=_WRONG_MEMORY, clock=clock)
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="password")
@@ -92,57 +91,71 @@ class GuardedPasswords:
         # A form may hold a name with a colon, Basic credentials may not; no account has one.
         if len(basic.username) > _MAX_NAME or len(basic.password) > _MAX_PASSWORD or ":" in basic.username:
             raise CredentialsRefused
-        mark = self._mark(basic)
+        mark = self._verdicts.mark(basic)
         stored = await self._store.find(basic.username)
         if stored is not None and self._right.find(mark) == stored.encoded:
             return stored.principal
-        if not await self._was_wrong(basic, mark):
+        stored, known = await self._known(basic, mark)
+        if known is None:
             await self._throttle.check(basic.username, client)
-            stored = await self._in_turn(basic, mark, client)
-            if stored is not None:
+            stored, known = await self._in_turn(basic, mark, client)
+            if known:
                 await self._throttle.succeeded(basic.username, client)
-                return stored.principal
+        if known and stored is not None:
+            return stored.principal
         _log.warning("sign-in failed: account %a from %s", basic.username[:64], client or "a local socket")
         raise CredentialsRefused
 
-    async def _was_wrong(self, basic: Basic, mark: bytes) -> bool:
-        """Tell whether this was refused before, and the account has not changed since."""
-        known = self._wrong.find(mark)
-        if known is None:
-            return False
+    async def _known(self, basic: Basic, mark: str) -> tuple[StoredPassword | None, bool | None]:
+        """Return the account as it is now, and what was found out about the password before, here or elsewhere."""
         stored = await self._store.find(basic.username, fresh=True)
-        return known == (_encoded(stored),)
+        encoded = _encoded(stored)
+        if encoded is not None and self._right.find(mark) == encoded:
+            return stored, True
+        if self._wrong.find(mark) == (encoded,):
+            return stored, False
+        told = await self._verdicts.find(mark)
+        if told is None or told.state != self._verdicts.state(encoded):
+            return stored, None
+        self._remember(mark, encoded, right=told.right, seconds=told.seconds)
+        return stored, told.right
 
-    async def _in_turn(self, basic: Basic, mark: bytes, client: str) -> StoredPassword | None:
+    async def _in_turn(self, basic: Basic, mark: str, client: str) -> tuple[StoredPassword | None, bool]:
         """Wait for the one hash that runs at a time; meanwhile somebody may have tried the same password."""
         if self._waiting >= _QUEUE:
             raise TooManyRequests(1, "too many sign-ins at once; try again in a second")
         self._waiting += 1
         try:
-            async with self._turn:
-                stored = await self._store.find(basic.username, fresh=True)
-                encoded = _encoded(stored)
-                if encoded is not None and self._right.find(mark) == encoded:
-                    return stored
-                if self._wrong.find(mark) == (encoded,):
-                    return None
+            async with self._turn, self._verdicts.turn():
+                stored, known = await self._known(basic, mark)
+                if known is not None:
+                    return stored, known
                 await self._throttle.check(basic.username, client)  # of many who came at once, some have failed since
-                loop = asyncio.get_running_loop()
-                right = await loop.run_in_executor(self._thread, self._store.matches, encoded, basic.password)
-                if right and stored is not None and self._renew is not None:
-                    await self._renew(stored, basic.password)
+                right = await self._hashed(basic, mark, stored)
+                if not right:
+                    await self._throttle.failed(basic.username, client)
+                return stored, right
         finally:
             self._waiting -= 1
-        if not right or encoded is None:
-            self._wrong.put(mark, (encoded,))
-            await self._throttle.failed(basic.username, client)
-            return None
-        self._right.put(mark, encoded)
-        return stored
 
-    def _mark(self, basic: Basic) -> bytes:
-        """Name a pair of name and password without keeping it: a hash under a key that dies with the process."""
-        return hmac.digest(self._key, f"{basic.username}\0{basic.password}".encode(), hashlib.sha256)
+    async def _hashed(self, basic: Basic, mark: str, stored: StoredPassword | None) -> bool:
+        """Compare in the thread, and let everybody know what came of it."""
+        encoded = _encoded(stored)
+        loop = asyncio.get_running_loop()
+        matches = await loop.run_in_executor(self._thread, self._store.matches, encoded, basic.password)
+        right = matches and stored is not None
+        if right and stored is not None and self._renew is not None:
+            await self._renew(stored, basic.password)
+        seconds = MEMORY if right else _WRONG_MEMORY
+        self._remember(mark, encoded, right=right, seconds=seconds)
+        await self._verdicts.keep(mark, Verdict(right, self._verdicts.state(encoded), seconds))
+        return right
+
+    def _remember(self, mark: str, encoded: str | None, *, right: bool, seconds: float) -> None:
+        if right and encoded is not None:
+            self._right.put(mark, encoded, seconds=seconds)
+        else:
+            self._wrong.put(mark, (encoded,), seconds=seconds)
 
     def close(self) -> None:
         """Let the thread go."""

@@ -11,7 +11,7 @@ from sqlalchemy import Index, MetaData
 from entrepot.metadata.columns import NAMES, key, keyed, number, words
 
 #: Raise it with every change below: a database of another number is emptied and built again.
-WORK_VERSION: Final = 6
+WORK_VERSION: Final = 7
 
 work_metadata: Final = MetaData(naming_convention=NAMES)
 
@@ -93,4 +93,15 @@ request_counts: Final = keyed(
     number("count"),
     number("ends_at"),
     Index(None, "ends_at"),
+)
+
+#: What came of passwords that were tried a moment ago (see `access.verdicts`): `mark` and `state` are keyed hashes.
+password_verdicts: Final = keyed(
+    "password_verdicts",
+    work_metadata,
+    key("mark"),
+    number("right"),
+    words("state"),
+    number("expires_at"),
+    Index(None, "expires_at"),
 )

@@ -1,6 +1,6 @@
-"""The private folder that the processes of one `serve` share: metrics, notices, health.
+"""The private folder that the processes of one `serve` share: metrics, notices, health, and what workers share.
 
-It holds nothing of value and no process id. It lies in memory where the system offers that, and goes with the
+It holds nothing that has to last and no process id. It lies in memory where the system offers that, and goes with the
 supervisor; one left by a supervisor that was killed is removed by the next start.
 """
 

@@ -29,6 +29,7 @@ class WorkerRuntime:
         logs.configure(surroundings.log)
         log = surroundings.log
         self._surroundings = surroundings
+        self.folder = surroundings.folder  #: private, in memory, shared by the processes of this `serve`
         self.metrics = Metrics()
         self.access_log = AccessLog(formatter=log.formatter, enabled=log.access_log, fields=log.fields)
         self.health = HealthFlag(surroundings.folder / "unhealthy.json")

@@ -44,6 +44,7 @@ from entrepot.access.second_factor import SecondFactorPasswords, SecondFactors
 from entrepot.access.sign_in import Chain
 from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
+from entrepot.access.verdicts import NoVerdicts, SharedVerdicts, Verdicts
 from entrepot.access.whole_tokens import WholeTokenSignIn
 from entrepot.accounts.directory.model import DirectorySource
 from entrepot.accounts.directory.sign_in import DirectoryPasswords
@@ -100,8 +101,14 @@ async def prepare_access(config: Config, database: Database, environ: Mapping[st
     return _noticed(await ensure_admin(database, config.state, hash_password, environ.get(VARIABLE, "")))
 
 
-def build_access(config: Config, stores: Stores, vault: Vault) -> Access:
+def build_access(config: Config, stores: Stores, vault: Vault, shared: Path | None = None) -> Access:
     """Build the parts for one process.
+
+    Args:
+        config: What is configured.
+        stores: The databases.
+        vault: Opens secrets.
+        shared: A private folder in memory that all web processes of this `serve` have; None for a process by itself.
 
     Raises:
         SetupError: A file cannot be used; the message says what to do.
@@ -109,20 +116,24 @@ def build_access(config: Config, stores: Stores, vault: Vault) -> Access:
     policy = Policy(stores.metadata)
     auth = config.auth
     if auth.htpasswd is not None:
-        return _with_htpasswd(auth.htpasswd, stores, policy)
+        return _with_htpasswd(auth.htpasswd, stores, policy, _verdicts(stores, shared))
     if auth.token is not None:
         return _with_foreign_tokens(auth.token, policy)
     if auth.silly is not None:
         return _silly(auth.silly, policy)
     if config.open_registry:
         return _open(policy)
-    return _with_accounts(config, stores, vault, policy)
+    return _with_accounts(config, stores, vault, policy, _verdicts(stores, shared))
 
 
 def head_signer(config: Config) -> Callable[[str], str]:
     """Return what signs the head of the audit log: with the key that signs tokens."""
     key = load_or_create(_keys_folder(config), config.access.token.algorithm).current
     return lambda head: sign({"head": head}, key.key, key.id, key.algorithm)
+
+
+def _verdicts(stores: Stores, shared: Path | None) -> Verdicts:
+    return NoVerdicts() if shared is None else SharedVerdicts(stores.work, shared)
 
 
 def _audience(config: Config) -> Audience | None:
@@ -139,7 +150,7 @@ def _keys_folder(config: Config) -> Path:
     return config.state / "keys"
 
 
-def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy) -> Access:
+def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy, verdicts: Verdicts) -> Access:
     wanted, database = config.access.token, stores.metadata
     keys = load_or_create(_keys_folder(config), wanted.algorithm)
     authorizer = Authorizer(policy)
@@ -155,7 +166,7 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy)
     directory = DirectoryPasswords(database, source, throttle)
     ways = Chain(
         (keys_of_accounts, WholeTokenSignIn(checker, tokens), federation, directory),
-        GuardedPasswords(LocalAccounts(database), throttle, renew=PasswordRenewal(database)),
+        GuardedPasswords(LocalAccounts(database), throttle, verdicts=verdicts, renew=PasswordRenewal(database)),
     )
     factors = SecondFactors(database, vault, throttle)
     passwords = RecordedPasswords(SecondFactorPasswords(ways, factors), sign_ins)
@@ -179,9 +190,10 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy)
     )
 
 
-def _with_htpasswd(section: Htpasswd, stores: Stores, policy: Policy) -> Access:
+def _with_htpasswd(section: Htpasswd, stores: Stores, policy: Policy, verdicts: Verdicts) -> Access:
     sign_ins = SignInLog(stores.metadata)
-    users = GuardedPasswords(htpasswd.HtpasswdFile(Path(section.path)), Throttle.shared(stores.work))
+    file = htpasswd.HtpasswdFile(Path(section.path))
+    users = GuardedPasswords(file, Throttle.shared(stores.work), verdicts=verdicts)
     passwords = RecordedPasswords(users, sign_ins)
     return Access(
         authenticator=CredentialAuthenticator(passwords=passwords),
