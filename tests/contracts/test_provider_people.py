@@ -30,7 +30,7 @@ from entrepot.metadata.query import RawQuery
 from entrepot.vault.master import KeySource
 from entrepot.vault.rotation import rotate
 from entrepot.vault.vault import Vault
-from tests.support.vouching import Vouching
+from tests.support.vouching import Vouching, VouchingSource
 
 VISIT = Visit(address="192.0.2.7", agent="a browser", request="r1")
 HOME = "https://registry.test"
@@ -71,7 +71,7 @@ class Registry:
             journeys=Journeys(self.vault),
             strangers=Strangers(self.database, self.vault),
         )
-        return ProviderSignIn([self.provider, *self.others], parts)
+        return ProviderSignIn(VouchingSource([self.provider, *self.others]), parts)
 
     async def come_back(self, subject: str, provider: Vouching | None = None) -> Welcome | NameWanted:
         """Go to the provider and come back as somebody."""
@@ -91,7 +91,8 @@ class Registry:
     async def check(self) -> Tally:
         """Let an hour pass for the checks, and run them."""
         await self.database.write(lambda tx: tx.execute(_AGE))
-        checks = ProviderChecks(self.database, [self.provider, *self.others], self.people, self.grips)
+        source = VouchingSource([self.provider, *self.others])
+        checks = ProviderChecks(self.database, source, self.people, self.grips)
         return await checks.run(asyncio.Event())
 
     async def groups_of(self, user_id: int | None) -> list[str]:
@@ -331,7 +332,7 @@ async def test_one_account_that_cannot_be_asked_about_keeps_nobody_waiting(regis
     registry.provider.down = {f"{number:03}" for number in range(20)}
     assert (await registry.check()).asked == 100
     registry.provider.asked.clear()
-    checks = ProviderChecks(registry.database, [registry.provider], registry.people, registry.grips)
+    checks = ProviderChecks(registry.database, VouchingSource([registry.provider]), registry.people, registry.grips)
     again = await checks.run(asyncio.Event())
     assert (again.confirmed, again.unanswered) == (0, 20)
     assert sorted(registry.provider.asked) == sorted(registry.provider.down)

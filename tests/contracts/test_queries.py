@@ -57,6 +57,7 @@ WHOLE_REPOSITORY = {
     "contents._BLOBS",
     "catalog._ALL",
     "catalog._OF_PROJECTS",
+    "catalog._NAMED",
     "repository_lists._ONE",  # its newest manifest only
 }
 

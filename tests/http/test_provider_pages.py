@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -24,11 +24,11 @@ from entrepot.vault.master import KeySource
 from entrepot.vault.vault import Vault
 from entrepot.web.application import Application
 from entrepot.web.login import session_routes
-from entrepot.web.oidc.endpoint import provider_routes
+from entrepot.web.oidc.routes import ProviderPages
 from entrepot.web.session.gate import SessionGate
 from tests.http.transport import Answer, AsgiClient
 from tests.support.app import App, AppOptions, PlainPasswords, open_app
-from tests.support.vouching import Vouching
+from tests.support.vouching import Vouching, VouchingSource
 
 HOST = "registry.test"
 FORM = {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"https://{HOST}"}
@@ -83,7 +83,7 @@ class Person:
 
     async def leave(self, query: str = "") -> str:
         """Go to the provider; gives the state that it was told."""
-        answer = await self.ask("GET", f"/c/oidc/login/main{query}")
+        answer = await self.ask("GET", f"/c/oidc/login{query}")
         assert answer.status == 303, answer.body
         return parse_qs(urlsplit(answer["location"]).query)["state"][0]
 
@@ -99,8 +99,8 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         yield make_site(app, tmp_path)
 
 
-def make_site(app: App, folder: Path, *providers: Vouching) -> Site:
-    """Add sign-in by providers to a registry."""
+def make_site(app: App, folder: Path, *providers: Vouching, settings: Sequence[Vouching] = ()) -> Site:
+    """Add sign-in by providers to a registry: by those of a configuration file, and by those of the settings."""
     provider = Vouching(rules=Rules(auto_onboard=True))
     vault = Vault(app.stores.metadata, KeySource(folder, {}))
     sessions = Sessions(app.stores.metadata, app.stores.work)
@@ -112,10 +112,11 @@ def make_site(app: App, folder: Path, *providers: Vouching) -> Site:
         journeys=Journeys(vault),
         strangers=Strangers(app.stores.work, vault),
     )
-    sign_in = ProviderSignIn([provider, *providers], parts)
+    source = VouchingSource([provider, *providers], settings)
+    pages = ProviderPages(gate, lambda: ProviderSignIn(source, parts))
     routes = {
-        **session_routes(gate, PlainPasswords(app.stores), sign_in.farewell),
-        **provider_routes(gate, sign_in),
+        **session_routes(gate, PlainPasswords(app.stores), pages.farewell),
+        **pages.routes(source.fixed),
     }
     log = Remembered()
     return Site(app, Application(replace(app.services, access_log=log), routes), provider, sessions, log)
@@ -153,13 +154,27 @@ async def test_the_code_is_in_no_log(site: Site) -> None:
 async def test_one_provider_is_led_on_to_and_several_are_shown(site: Site, tmp_path: Path) -> None:
     """`/c/oidc/login`, which Harbor's clients know, leads on; with two providers a page shows both, names escaped."""
     answer = await site.person().ask("GET", "/c/oidc/login?redirect_url=/a%26b")
-    assert (answer.status, answer["location"]) == (303, "/c/oidc/login/main?redirect_url=%2Fa%26b")
+    assert answer.status == 303
+    assert answer["location"].startswith("https://provider.test/auth?")
     both = make_site(site.app, tmp_path, Vouching(name="other", title="Other"))
     page = await both.person().ask("GET", "/c/oidc/login?redirect_url=/a")
     text = page.body.decode()
-    assert '<a href="/c/oidc/login/main?redirect_url=%2Fa">Main &lt;login&gt;</a>' in text
-    assert '<a href="/c/oidc/login/other?redirect_url=%2Fa">Other</a>' in text
+    assert '<a href="/c/oidc/login?provider=main&amp;redirect_url=%2Fa">Main &lt;login&gt;</a>' in text
+    assert '<a href="/c/oidc/login?provider=other&amp;redirect_url=%2Fa">Other</a>' in text
     check_page(page)
+
+
+async def test_the_provider_of_the_settings_has_harbors_redirect_address(site: Site, tmp_path: Path) -> None:
+    """It may have another name at any time: the browser comes back to `/c/oidc/callback`, without a name."""
+    harbor = Vouching(name="harbor", rules=Rules(auto_onboard=True))
+    harbor.add("7", "alice")
+    person = make_site(site.app, tmp_path, settings=[harbor]).person()
+    state = await person.leave("?provider=harbor&redirect_url=/projects")
+    answer = await person.ask("GET", "/c/oidc/callback?" + urlencode({"state": state, "code": "7"}))
+    assert (answer.status, answer["location"]) == (303, "/projects")
+    state = await person.leave("?provider=main")
+    mixed = await person.ask("GET", "/c/oidc/callback?" + urlencode({"state": state, "code": "7"}))
+    assert mixed.status == 403
 
 
 @pytest.mark.parametrize(
@@ -168,7 +183,7 @@ async def test_one_provider_is_led_on_to_and_several_are_shown(site: Site, tmp_p
 async def test_nobody_is_led_elsewhere(site: Site, target: str) -> None:
     """An address of another site is refused before the journey begins (CVE-2024-22244)."""
     person = site.person()
-    answer = await person.ask("GET", "/c/oidc/login/main?" + urlencode({"redirect_url": target}))
+    answer = await person.ask("GET", "/c/oidc/login?provider=main&" + urlencode({"redirect_url": target}))
     assert answer.status == 400
     assert "evil" not in answer.body.decode()
     assert person.cookies == {}
@@ -230,7 +245,7 @@ async def test_a_provider_that_is_down_is_said_so(site: Site) -> None:
     state = await person.leave()
     site.provider.down = {"*"}
     assert (await person.come_back("7", state)).status == 502
-    answer = await person.ask("GET", "/c/oidc/login/main")
+    answer = await person.ask("GET", "/c/oidc/login?provider=main")
     assert answer.status == 502
     assert "The provider cannot be asked." in answer.body.decode()
     assert "__Host-sid" not in person.cookies
@@ -239,7 +254,7 @@ async def test_a_provider_that_is_down_is_said_so(site: Site) -> None:
 async def test_plain_http_opens_no_session(site: Site) -> None:
     """A session would travel in the clear: refused before the journey and after it."""
     person = site.person("http")
-    for path in ("/c/oidc/login/main", "/c/oidc/callback/main?state=x&code=7"):
+    for path in ("/c/oidc/login?provider=main", "/c/oidc/callback/main?state=x&code=7"):
         answer = await person.ask("GET", path)
         assert answer.status == 403
         assert "sign in over https" in answer.body.decode()
@@ -316,7 +331,10 @@ async def test_signing_out_leads_to_the_provider(site: Site) -> None:
     assert person.cookies == {}
 
 
-@pytest.mark.parametrize("path", ["/c/oidc/login/other", "/c/oidc/callback/other", "/c/oidc/callback", "/c/oidc/"])
+@pytest.mark.parametrize(
+    "path",
+    ["/c/oidc/login?provider=other", "/c/oidc/login/main", "/c/oidc/callback", "/c/oidc/callback/other", "/c/oidc/"],
+)
 async def test_what_is_not_there(site: Site, path: str) -> None:
     """A provider that nobody configured has no pages."""
     assert (await site.person().ask("GET", path)).status == 404

@@ -277,12 +277,13 @@ async def test_a_form_that_drips_is_ended(registry: Registry) -> None:
 
 
 async def test_the_anonymous_name_few_scopes(registry: Registry) -> None:
-    """Twenty are served, with one statement for each project at most; one more is a clear 400; accounts name more."""
+    """Twenty are served, with two statements for all their projects; one more is a clear 400; accounts name more."""
     scopes = [f"scope=repository:p{number}/app:*" for number in range(21)]
     database = registry.app.stores.metadata
-    before = database.statistics.statements
-    assert (await get_token(registry.client, "&".join(scopes[:20]))).status == 200
-    assert database.statistics.statements - before <= 20 + 2
+    for _ in range(2):
+        before = database.statistics.statements
+        assert (await get_token(registry.client, "&".join(scopes[:20]))).status == 200
+        assert database.statistics.statements - before == 2
     answer = await get_token(registry.client, "&".join(scopes))
     assert (answer.status, answer.json()["error"]) == (400, "invalid_scope")
     assert "20 scopes" in answer.json()["error_description"]

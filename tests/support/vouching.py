@@ -1,8 +1,8 @@
-"""A sign-in provider made of a dictionary, for what is ours about signing in by one."""
+"""Sign-in providers made of dictionaries, for what is ours about signing in by one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from entrepot.accounts.providers.mapping import Rules
@@ -11,6 +11,7 @@ from entrepot.accounts.providers.model import (
     Grip,
     Kept,
     PersonGone,
+    Provider,
     ProviderUnavailable,
     SignInRefused,
     Told,
@@ -44,7 +45,7 @@ class Vouching:
     async def arrival(self, answer: Mapping[str, str], redirect_uri: str, kept: Kept) -> Arrival:
         """See `Provider`."""
         assert answer["state"] == kept.state
-        assert redirect_uri.endswith(f"/c/oidc/callback/{self.name}")
+        assert redirect_uri.endswith(("/c/oidc/callback", f"/c/oidc/callback/{self.name}"))
         if "error" in answer:
             raise SignInRefused(f"the provider said no: {answer['error']}")
         subject = answer["code"]
@@ -76,3 +77,25 @@ class Vouching:
     def _check_up(self, subject: str) -> None:
         if {subject, "*"} & self.down:
             raise ProviderUnavailable("the provider cannot be asked")
+
+
+@dataclass(frozen=True, slots=True)
+class VouchingSource:
+    """A `ProviderSource` of the providers that a test names: those of a configuration file, and those of settings."""
+
+    providers: Sequence[Vouching]
+    settings: Sequence[Vouching] = ()
+
+    @property
+    def fixed(self) -> Collection[str]:
+        """See `ProviderSource`."""
+        return [provider.name for provider in self.providers]
+
+    async def all(self) -> Sequence[Provider]:
+        """See `ProviderSource`."""
+        return [*self.providers, *self.settings]
+
+    async def try_issuer(self, issuer: str) -> None:
+        """See `ProviderSource`."""
+        if all(issuer != provider.name for provider in await self.all()):
+            raise ProviderUnavailable(f"{issuer} cannot be asked")

@@ -174,6 +174,14 @@ class Policy:
             self._keys.put(key, known)
         return known
 
+    async def read_ahead(self, principal: Principal, names: Collection[str]) -> None:
+        """Read what decisions on several projects need, with two statements for all of them."""
+        rights = _rights(await grant_rows.list_at(self._database, principal.id, names), principal)
+        found = {project.name: project for project in await projects.find_all(self._database, names)}
+        for name in names:
+            self._rights.put((principal.kind, principal.id, name), rights)
+            self._visible.put(name, _visibility(found.get(name)))
+
     def now(self) -> Policy:
         """Return what is committed now, read once: for a request that asks for many decisions at one moment."""
         moment = Policy(self._database, one_moment=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -29,7 +29,6 @@ from entrepot.access.model import (
     REPOSITORY_ACTIONS,
     REPOSITORY_TYPE,
     SYSTEM_TARGET,
-    Decision,
     Principal,
     PrincipalKind,
     Target,
@@ -54,7 +53,6 @@ _HEADER_FIELDS = frozenset({"alg", "kid", "typ"})
 _ACCOUNT = "entrepot"
 #: The operator's requests never cross a network, and no token speaks for them.
 _KINDS = frozenset(kind.value for kind in PrincipalKind) - {PrincipalKind.OPERATOR.value}
-_Allows = Callable[[Principal, Permission, Target], Awaitable[Decision]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,18 +100,33 @@ class TokenService:
 
         A yes may be a few seconds old, since each use of the token is decided again; a no is what is true now.
         """
-        now = self._authorizer.now()
-
-        async def allows(principal: Principal, permission: Permission, target: Target) -> Decision:
-            recalled = await self._authorizer.recalls(principal, permission, target)
-            if recalled is not None and recalled.allowed:
-                return recalled
-            return await now.allows(principal, permission, target)
-
-        granted = tuple([kept for scope in scopes if (kept := await _granted(allows, principal, scope)) is not None])
+        wishes = [wish for scope in scopes if (wish := _Wish.of(scope)) is not None]
+        recalled = [await self._recalls(principal, wish) for wish in wishes]
+        now = await self._moment(principal, [wish for wish, known in zip(wishes, recalled, strict=True) if not known])
+        kept = [
+            wish.scope if known else await _granted(now, principal, wish)
+            for wish, known in zip(wishes, recalled, strict=True)
+        ]
+        granted = tuple(scope for scope in kept if scope.actions)
         access = [{"type": s.type, "name": s.name, "actions": list(s.actions)} for s in granted]
         claims = {"access": access, _ACCOUNT: _account_claim(principal)}
         return self._signed(principal, claims, self._lifetime, granted)
+
+    async def _recalls(self, principal: Principal, wish: _Wish) -> bool:
+        """Tell whether all of a wish was granted a few seconds ago."""
+        for permission in wish.permissions.values():
+            recalled = await self._authorizer.recalls(principal, permission, wish.target)
+            if recalled is None or not recalled.allowed:
+                return False
+        return True
+
+    async def _moment(self, principal: Principal, wishes: Sequence[_Wish]) -> Authorizer:
+        """Return what decides on what is committed now; where wishes name several projects, that is read at once."""
+        now = self._authorizer.now()
+        named = {wish.target.project for wish in wishes if wish.target.project is not None}
+        if len(named) > 1:
+            await now.read_ahead(principal, sorted(named))
+        return now
 
     def issue_whole(self, principal: Principal, lifetime: int) -> IssuedToken:
         """Sign a token that stands for its account wherever the account's password would."""
@@ -137,21 +150,41 @@ class TokenService:
         return IssuedToken(text=text, expires_in=lifetime, issued_at=now, scopes=scopes)
 
 
-async def _granted(allows: _Allows, principal: Principal, scope: Scope) -> Scope | None:
-    """Return the part of a scope that the principal may have; None when that is nothing."""
-    if scope.type == REGISTRY_TYPE and scope.name == CATALOG_NAME and ANY_ACTION in scope.actions:
-        allowed = (await allows(principal, CATALOG, SYSTEM_TARGET)).allowed
-        return Scope(scope.type, scope.name, (ANY_ACTION,)) if allowed else None
-    if scope.type != REPOSITORY_TYPE:
-        return None
-    try:
-        name = RepositoryName.parse(scope.name)
-    except NameInvalid:
-        return None
-    target = Target.of(name)
-    wanted = [a for a in REPOSITORY_ACTIONS if a in scope.actions or ANY_ACTION in scope.actions]
-    actions = tuple([a for a in wanted if (await allows(principal, REPOSITORY_ACTIONS[a], target)).allowed])
-    return Scope(scope.type, scope.name, actions) if actions else None
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A scope as far as it is understood: what its actions need, and on what."""
+
+    scope: Scope
+    target: Target
+    permissions: Mapping[str, Permission]  #: by action
+
+    @classmethod
+    def of(cls, scope: Scope) -> _Wish | None:
+        """Read a scope; None when it asks for nothing that we know."""
+        if scope.type == REGISTRY_TYPE and scope.name == CATALOG_NAME and ANY_ACTION in scope.actions:
+            return cls(Scope(scope.type, scope.name, (ANY_ACTION,)), SYSTEM_TARGET, {ANY_ACTION: CATALOG})
+        if scope.type != REPOSITORY_TYPE:
+            return None
+        try:
+            name = RepositoryName.parse(scope.name)
+        except NameInvalid:
+            return None
+        wanted = {
+            action: permission
+            for action, permission in REPOSITORY_ACTIONS.items()
+            if action in scope.actions or ANY_ACTION in scope.actions
+        }
+        return cls(Scope(scope.type, scope.name, tuple(wanted)), Target.of(name), wanted)
+
+
+async def _granted(authorizer: Authorizer, principal: Principal, wish: _Wish) -> Scope:
+    """Return the part of a scope that the principal may have; without actions when that is nothing."""
+    actions = [
+        action
+        for action, permission in wish.permissions.items()
+        if (await authorizer.allows(principal, permission, wish.target)).allowed
+    ]
+    return Scope(wish.scope.type, wish.scope.name, tuple(actions))
 
 
 class TokenChecker(Protocol):

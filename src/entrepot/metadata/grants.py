@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, un
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
-from entrepot.metadata.query import Query
+from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import grants, memberships, principals, projects, roles
 
 
@@ -71,6 +71,12 @@ _HERE = or_(
     grants.c.project_id == select(projects.c.id).where(projects.c.name == bindparam("project")).scalar_subquery(),
 )
 
+#: On the registry as a whole, or on one of several projects.
+_AT_ANY = or_(
+    grants.c.project_id.is_(None),
+    grants.c.project_id.in_(select(projects.c.id).where(in_list(projects.c.name, "projects"))),
+)
+
 
 def _reaching(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     """Three look-ups by index: most of the grants that there are do not reach one account."""
@@ -86,6 +92,7 @@ def _reaching(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
 
 _FOR = Query(_select().where(_reaching()), "grants.list_for")
 _HERE_FOR = Query(_select().where(_reaching(_HERE)), "grants.list_here")
+_AT_ANY_FOR = Query(_select().where(_reaching(_AT_ANY)), "grants.list_at")
 _LIST = Query(_select(), "grants.list")
 _OF = Query(_select().where(grants.c.principal_id == bindparam("principal_id")), "grants.of_principal")
 _ON = Query(_select().where(grants.c.project_id == bindparam("project_id")), "grants.on_project")
@@ -139,6 +146,12 @@ async def list_for(reader: Reader, principal_id: int | None) -> list[GrantRecord
 async def list_here(reader: Reader, principal_id: int | None, project: str | None) -> list[GrantRecord]:
     """Return those of `list_for` that are on the registry as a whole or on one project: what a decision needs."""
     rows = await reader.all(_HERE_FOR, principal_id=principal_id, project=project)
+    return [record_of(row) for row in rows]
+
+
+async def list_at(reader: Reader, principal_id: int | None, names: Iterable[str]) -> list[GrantRecord]:
+    """Return those of `list_for` that are on the registry as a whole or on one of the projects of these names."""
+    rows = await reader.all(_AT_ANY_FOR, principal_id=principal_id, projects=names)
     return [record_of(row) for row in rows]
 
 

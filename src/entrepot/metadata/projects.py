@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
-from entrepot.metadata.query import Query
+from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import principals, projects, robots
 
 
@@ -35,6 +36,7 @@ _COLUMNS = (
     projects.c.updated_at,
 )
 _FIND = Query(select(*_COLUMNS).where(projects.c.name == bindparam("name")), "projects.find")
+_FIND_ALL = Query(select(*_COLUMNS).where(in_list(projects.c.name, "names")), "projects.find_all")
 _LIST = Query(
     select(*_COLUMNS).where(projects.c.name > bindparam("last")).order_by(projects.c.name).limit(bindparam("limit")),
     "projects.list",
@@ -85,6 +87,11 @@ async def find(reader: Reader, name: str) -> ProjectRecord | None:
     """Return the project of this name, if there is one."""
     row = await reader.one(_FIND, name=name)
     return None if row is None else _record(row)
+
+
+async def find_all(reader: Reader, names: Iterable[str]) -> list[ProjectRecord]:
+    """Return those projects of these names that there are, in no order."""
+    return [_record(row) for row in await reader.all(_FIND_ALL, names=names)]
 
 
 async def find_by_id(reader: Reader, project_id: int) -> ProjectRecord | None:

@@ -142,14 +142,17 @@ async def test_an_upgrade_keeps_a_copy(tmp_path: Path, monkeypatch: pytest.Monke
     """Before an existing schema is changed, a copy of everything committed lies beside it, as one file."""
     async with opened(tmp_path) as running:
         await running.metadata.write(putting("a", "1"))
-        monkeypatch.setattr(schema, "VERSION", 2)
-        monkeypatch.setattr(script, "statements", lambda dialect, after, to: ["UPDATE schema SET version = 2"])
+        old = await schema.find(running.metadata)
+        assert old is not None
+        monkeypatch.setattr(schema, "VERSION", old.version + 1)
+        monkeypatch.setattr(script, "statements", lambda dialect, after, to: [f"UPDATE schema SET version = {to}"])
         async with opened(tmp_path) as stores:
-            assert await schema.find(stores.metadata) == schema.Schema(version=2, min_reader=1, min_writer=1)
-    copy = sqlite3.connect(tmp_path / f"{METADATA_NAME}.schema-1")
-    assert copy.execute("SELECT version, (SELECT value FROM settings) FROM schema").fetchone() == (1, "1")
+            assert await schema.find(stores.metadata) == replace(old, version=old.version + 1)
+    name = f"{METADATA_NAME}.schema-{old.version}"
+    copy = sqlite3.connect(tmp_path / name)
+    assert copy.execute("SELECT version, (SELECT value FROM settings) FROM schema").fetchone() == (old.version, "1")
     copy.close()
-    assert not (tmp_path / f"{METADATA_NAME}.schema-1-wal").exists()
+    assert not (tmp_path / f"{name}-wal").exists()
 
 
 async def test_a_database_that_has_left_us_behind_is_refused_untouched(tmp_path: Path) -> None:

@@ -56,6 +56,14 @@ def wait_for(path: Path) -> str:
     return path.read_text()
 
 
+def wait_until_stopped(pid: int) -> None:
+    """Wait until a process that was sent SIGSTOP runs no more: it may run on for a moment."""
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize(("given", "arenas"), [(None, "2"), ("7", "7")])
 def test_processes_keep_little_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, arenas: str
@@ -120,6 +128,7 @@ def test_a_child_is_asked_and_then_killed(tmp_path: Path) -> None:
     stubborn = Child(role="web", generation=1, process=start("sleep_long", str(tmp_path / "pid2")))
     wait_for(tmp_path / "pid2")
     os.kill(stubborn.process.pid, signal.SIGSTOP)
+    wait_until_stopped(stubborn.process.pid)
     stubborn.stop(within=0)
     assert stubborn.kill_if_late()
     assert stubborn.reap() == -signal.SIGKILL

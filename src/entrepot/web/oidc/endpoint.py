@@ -82,7 +82,9 @@ class ProviderEndpoint:
         try:
             cookie = self._cookies.journey(request, state)
             outcome = await self._sign_in.complete(name or await self._set(), answer, cookie, _visit(request))
-        except (SignInRefused, CredentialsRefused, NotFound) as refused:
+        except NotFound as unknown:
+            return self._problem(HTTPStatus.NOT_FOUND, str(unknown), services, done)
+        except (SignInRefused, CredentialsRefused) as refused:
             return self._problem(HTTPStatus.FORBIDDEN, _said(refused), services, done)
         except ProviderUnavailable as error:
             return self._problem(HTTPStatus.BAD_GATEWAY, str(error), services, done)
