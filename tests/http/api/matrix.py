@@ -49,6 +49,7 @@ _ROLES = {
 #: Bodies with which a request gets as far as the question of rights; others send an empty object.
 BODIES: Mapping[str, Mapping[str, Any]] = {
     "POST /projects": {"project_name": "fresh", "metadata": {"public": "false"}},
+    "PUT /projects/{project_name_or_id}/members/{mid}": {"role_id": 2},
     "POST /labels": {"name": "new", "color": "#fff", "scope": "g"},
 }
 
@@ -199,7 +200,9 @@ async def _ids(app: App, project: str) -> dict[str, str]:
         "meta_name": "auto_scan",
         "label_id": "999999",
         "mid": "999999",
-    }
+        "user": "current",
+        "session_id": "999999",
+    } | dict.fromkeys(("grant_id", "group_id", "key_id", "robot_id", "role_id", "user_id"), "999999")
     if found is None:
         return ids
     label = await _label(app, found.id)
