@@ -1,14 +1,14 @@
 """The authorisation matrix: every route, every kind of caller, every kind of object, and what came back.
 
-A cell is the status of the answer, or `write` where the request went on to change something: the database refuses to
-write then, so that no cell changes what the next one finds.
+A cell is the status of the answer, or `write` where the request changed something: each transaction that was about to
+be committed is undone, so that no cell changes what the next one finds.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -163,12 +163,20 @@ async def open_matrix(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
         await _fill(matrix)
         object.__setattr__(app.services, "authenticator", authenticator)
 
-        async def refuse(*_: object, **__: object) -> None:
-            _Blocked.reached = True
-            raise WouldWrite
+        written = SqliteDatabase.write
+
+        async def undone(
+            database: SqliteDatabase, work: Callable[[Transaction], Awaitable[Any]], **options: Any
+        ) -> None:
+            async def go_back(tx: Transaction) -> None:
+                await work(tx)
+                _Blocked.reached = True
+                raise WouldWrite
+
+            await written(database, go_back, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(SqliteDatabase, "write", refuse)
+            patch.setattr(SqliteDatabase, "write", undone)
             yield matrix
 
 
