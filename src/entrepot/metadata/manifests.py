@@ -30,10 +30,12 @@ class ManifestRow:
     digest: str
     media_type: str
     size: int
+    #: Set while it waits for a collection to look at it: what lists it, or what it refers to, has gone.
+    review_after: int | None = None
 
 
 _M = manifests.c
-_COLUMNS = (_M.id, _M.repository_id, _M.digest, _M.media_type, _M.size)
+_COLUMNS = (_M.id, _M.repository_id, _M.digest, _M.media_type, _M.size, _M.review_after)
 _BY_TAG = Query(
     select(*_COLUMNS)
     .select_from(repositories)
@@ -95,6 +97,17 @@ _ADD_CONTENT = Query(
     ),
     "manifests.add_content",
 )
+#: Nobody removes the bytes before the transaction ends, so that a manifest may refer to them.
+_KEEP_CONTENT = Query(
+    select(manifest_contents.c.digest)
+    .where(manifest_contents.c.digest == bindparam("digest"))
+    .with_for_update(read=True, key_share=True),
+    "manifests.keep_content",
+)
+_LOCK_CONTENT = Query(
+    select(manifest_contents.c.digest).where(manifest_contents.c.digest == bindparam("digest")).with_for_update(),
+    "manifests.lock_content",
+)
 _ADD_BLOB = Query(
     lambda d: d.insert(manifest_blobs).values(
         manifest_id=bindparam("manifest_id"),
@@ -151,6 +164,19 @@ _DROP_BLOBS = Query(
 _DROP_CHILDREN = Query(
     delete(manifest_children).where(manifest_children.c.parent_id == bindparam("manifest_id")),
     "manifests.drop_children",
+)
+_QUEUE = Query(
+    update(manifests).where(in_list(_M.id, "ids")).values(review_after=bindparam("after")), "manifests.queue"
+)
+_KEEP = Query(
+    update(manifests).where(in_list(_M.id, "ids"), _M.review_after.is_not(None)).values(review_after=None),
+    "manifests.keep",
+)
+_RENEW = Query(
+    update(manifests)
+    .where(_M.id == bindparam("manifest_id"), _M.review_after.is_not(None))
+    .values(review_after=bindparam("after")),
+    "manifests.renew",
 )
 _REMOVE = Query(delete(manifests).where(_M.id == bindparam("manifest_id")), "manifests.remove")
 _REMOVE_CONTENT = Query(
@@ -212,7 +238,7 @@ async def add(
     annotations: Mapping[str, str],
 ) -> int | None:
     """Add a manifest with its bytes; return its row id, or None when the repository has it already."""
-    await tx.execute(_ADD_CONTENT, digest=digest, content=raw)
+    await _add_content(tx, digest, raw)
     row = await tx.one(
         _ADD,
         repository_id=repository_id,
@@ -225,6 +251,13 @@ async def add(
         created_at=clock.now(),
     )
     return None if row is None else int(row[0])
+
+
+async def _add_content(tx: Transaction, digest: str, raw: bytes) -> None:
+    """Add a manifest's bytes; those that are there stay, unless somebody is just removing the last manifest of them."""
+    while not await tx.execute(_ADD_CONTENT, digest=digest, content=raw):
+        if await tx.one(_KEEP_CONTENT, digest=digest) is not None:
+            return
 
 
 async def refer(
@@ -276,14 +309,38 @@ async def dependants(reader: Reader, manifest: ManifestRow) -> list[int]:
     return [row[0] for row in (*children, *referrers)]
 
 
+async def queue(tx: Transaction, ids: Sequence[int], *, review_after: int) -> None:
+    """Note when manifests may be looked at: what finds one renews it."""
+    if ids:
+        await tx.execute(_QUEUE, ids=list(ids), after=review_after)
+
+
+async def keep(tx: Transaction, ids: Sequence[int]) -> None:
+    """Make manifests stand for themselves again: no collection takes them for what they once belonged to."""
+    if ids:
+        await tx.execute(_KEEP, ids=list(ids))
+
+
+async def renew(tx: Transaction, manifest_id: int, *, review_after: int) -> bool:
+    """Put off the time when a queued manifest may be looked at; False when it is not queued any more, or gone."""
+    return await tx.execute(_RENEW, manifest_id=manifest_id, after=review_after) == 1
+
+
 async def drop_references(tx: Transaction, manifest_id: int) -> None:
     """Take back what `refer` recorded."""
     await tx.execute(_DROP_BLOBS, manifest_id=manifest_id)
     await tx.execute(_DROP_CHILDREN, manifest_id=manifest_id)
 
 
-async def remove(tx: Transaction, manifest: ManifestRow) -> None:
-    """Remove a manifest that no tag and no index points at, and its bytes when no repository has it any more."""
+async def remove(tx: Transaction, manifest: ManifestRow) -> bool:
+    """Remove a manifest that no tag points at; its bytes too when no repository has it any more, which is returned."""
     await drop_references(tx, manifest.id)
     await tx.execute(_REMOVE, manifest_id=manifest.id)
-    await tx.execute(_REMOVE_CONTENT, digest=manifest.digest)
+    return await remove_content(tx, manifest.digest)
+
+
+async def remove_content(tx: Transaction, digest: str) -> bool:
+    """Remove the bytes of a manifest unless a repository has it; True when they went."""
+    # Locked in a statement of its own: the next one sees what whoever held the lock before us has committed.
+    await tx.one(_LOCK_CONTENT, digest=digest)
+    return await tx.execute(_REMOVE_CONTENT, digest=digest) == 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, cast, delete, select
 
 from entrepot.metadata import clock
+from entrepot.metadata.columns import TEXT, WHOLE
 from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import manifests, repositories, tag_history, tags
@@ -53,13 +54,16 @@ _REMOVE = Query(
     "tags.remove",
 )
 _REMEMBER = Query(
-    lambda d: d.insert(tag_history).values(
-        repository_id=bindparam("repository_id"),
-        name=bindparam("name"),
-        digest=bindparam("digest"),
-        action=bindparam("action"),
-        actor=bindparam("actor"),
-        at=bindparam("at"),
+    lambda d: d.insert(tag_history).from_select(
+        ["repository_id", "name", "digest", "action", "actor", "at"],
+        select(
+            tags.c.repository_id,
+            tags.c.name,
+            cast(bindparam("digest"), TEXT),
+            cast(bindparam("action"), TEXT),
+            cast(bindparam("actor"), TEXT),
+            cast(bindparam("at"), WHOLE),
+        ).where(tags.c.repository_id == bindparam("repository_id"), in_list(tags.c.name, "names")),
     ),
     "tags.remember",
 )
@@ -124,15 +128,18 @@ async def remember(
     actor: str,
     at: int | None = None,
 ) -> None:
-    """Write to the history that these tags now point at `digest`, or did until they were deleted."""
-    at = clock.now() if at is None else at
-    await tx.many(
-        _REMEMBER,
-        [
-            {"repository_id": repository_id, "name": name, "digest": digest, "action": action, "actor": actor, "at": at}
-            for name in names
-        ],
-    )
+    """Write to the history that these tags, which are there, now point at `digest`, or do until they are deleted."""
+    if names:
+        at = clock.now() if at is None else at
+        await tx.execute(
+            _REMEMBER,
+            repository_id=repository_id,
+            names=list(names),
+            digest=digest,
+            action=action,
+            actor=actor,
+            at=at,
+        )
 
 
 async def touched(reader: Reader, repository_id: int, names: Sequence[str], *, but_by: str) -> set[str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from entrepot.metadata import clock
 from entrepot.metadata import manifests as rows
 from entrepot.metadata.database import Database
 from entrepot.oci import manifest as oci_manifest
@@ -37,10 +38,14 @@ class Manifests:
     async def get(self, name: RepositoryName, reference: Reference, *, content: bool) -> StoredManifest:
         """Find a manifest by tag or digest, with its bytes when `content` is set.
 
+        One that is queued for collection gets a new grace: whoever was told that it is there may push an index of it.
+
         Raises:
             ManifestUnknown: The repository has no such tag or manifest.
         """
         row = await self._find(name, reference)
+        while self._wants_renewal(row) and not await self._renew(row):
+            row = await self._find(name, reference)
         raw = await self.content(row.digest) if content else None
         while content and raw is None:
             # Deleted since its row was read; the tag may have been moved to another one before that.
@@ -123,6 +128,16 @@ class Manifests:
         await self.lookup.prepare(name, digest)
         tagging = Tagging(name=name, digest=digest, tag=tag, actor=actor)
         return await self.metadata.write(tagging.run, name="add tag")
+
+    def _wants_renewal(self, row: rows.ManifestRow) -> bool:
+        """A second look soon after the first need not write again: half of the grace is left."""
+        return row.review_after is not None and row.review_after < clock.after(self.settings.grace_seconds / 2)
+
+    async def _renew(self, row: rows.ManifestRow) -> bool:
+        """Give a queued manifest a new grace; False when it is not queued any more, or gone."""
+        until = clock.after(self.settings.grace_seconds)
+        renew = partial(rows.renew, manifest_id=row.id, review_after=until)
+        return await self.metadata.write(renew, name="renew grace")
 
     async def _find(self, name: RepositoryName, reference: Reference) -> rows.ManifestRow:
         row = await self._row(name, reference)

@@ -78,6 +78,8 @@ class Push:
         if known is not None:
             self._check_type(known)
             await self._complete(tx, repository, known.id, found)
+            if known.review_after is not None:  # it was part of something that went; now it was pushed for itself
+                await manifests.keep(tx, [known.id])
             return known.id
         return await self._insert(tx, repository, found)
 

@@ -58,7 +58,8 @@ class Removal:
             raise Denied(f"The manifest belongs to {indexes} index(es) of this repository; delete those first.")
         names = await tags.of_manifest(tx, manifest.id)
         await self._untag(tx, repository, names, manifest.digest)
-        await self._remove(tx, repository, manifest)
+        grace = self.grace_seconds
+        await remove_for_good(tx, manifest, project_id=repository.project_id, grace_seconds=grace)
         if self.on_disk:
             gone = {"repository": repository.name, "digest": manifest.digest, "tags": names}
             await outbox.add(tx, outbox.MANIFEST_DELETED, **gone)
@@ -80,17 +81,31 @@ class Removal:
         self, tx: Transaction, repository: repositories.RepositoryRecord, names: list[str] | list[Tag], digest: str
     ) -> None:
         if names:
-            await tags.remove(tx, repository.id, names)
             await tags.remember(tx, repository.id, names, digest=digest, action=tags.DELETED, actor=self.actor.name)
+            await tags.remove(tx, repository.id, names)
 
-    async def _remove(
-        self, tx: Transaction, repository: repositories.RepositoryRecord, manifest: manifests.ManifestRow
-    ) -> None:
-        blob_ids = await manifests.blob_ids(tx, manifest.id)
-        dependants = await manifests.dependants(tx, manifest)
-        await manifests.remove(tx, manifest)
-        await blobs.discharge(tx, repository.project_id, blob_ids)
-        after = clock.after(self.grace_seconds)
-        await blobs.queue(tx, blob_ids, review_after=after)
-        await review.add(tx, review.BLOB, blob_ids, after=after, reason="manifest deleted")
-        await review.add(tx, review.MANIFEST, dependants, after=after, reason="parent or subject deleted")
+
+async def remove_for_good(
+    tx: Transaction, manifest: manifests.ManifestRow, *, project_id: int, grace_seconds: float
+) -> None:
+    """Remove a manifest that no tag points at any more, and queue for review whatever only it may have needed.
+
+    The number of statements does not depend on how much that is.
+
+    Args:
+        tx: The transaction.
+        manifest: What goes, locked by the caller.
+        project_id: Whose use of its blobs ends.
+        grace_seconds: How long what it needed is left alone.
+    """
+    blob_ids = await manifests.blob_ids(tx, manifest.id)
+    dependants = await manifests.dependants(tx, manifest)
+    bytes_went = await manifests.remove(tx, manifest)
+    await blobs.discharge(tx, project_id, blob_ids)
+    after = clock.after(grace_seconds)
+    await blobs.queue(tx, blob_ids, review_after=after)
+    await review.add(tx, review.BLOB, blob_ids, after=after, reason="manifest deleted")
+    await manifests.queue(tx, dependants, review_after=after)
+    await review.add(tx, review.MANIFEST, dependants, after=after, reason="parent or subject deleted")
+    if bytes_went:
+        await review.add_files(tx, [manifest.digest], after=after, reason="manifest deleted")

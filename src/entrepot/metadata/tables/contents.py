@@ -61,6 +61,12 @@ blobs: Final = numbered(
     number("mtime_ns", null=True),
     number("verified_at", null=True),
     UniqueConstraint("digest"),
+    Index(
+        "ix_blobs_aliases",
+        "storage_key",
+        sqlite_where=text("storage_key <> digest"),
+        postgresql_where=text("storage_key <> digest"),
+    ),
 )
 
 #: Which repository has which blob: pushed there, mounted there or named by a manifest there.
@@ -88,7 +94,8 @@ manifest_contents: Final = Table(
     "manifest_contents", metadata, key("digest"), Column("content", BYTES, nullable=False), sqlite_strict=True
 )
 
-#: A manifest in a repository. The media type belongs to the pair, as pushed.
+#: A manifest in a repository. The media type belongs to the pair, as pushed. `review_after` is set when an index that
+#: listed it, or its subject, has gone: a collection may take it after that time.
 manifests: Final = numbered(
     "manifests",
     metadata,
@@ -100,6 +107,7 @@ manifests: Final = numbered(
     words("subject", null=True),
     words("annotations", null=True),
     number("created_at"),
+    number("review_after", null=True),
     UniqueConstraint("repository_id", "digest"),
     Index(
         "ix_manifests_referrers",
@@ -191,7 +199,8 @@ tag_history: Final = numbered(
     Index(None, "repository_id", "name", "id"),
 )
 
-#: What a collection has to look at, not before `review_after`; `kind` says which table `subject_id` is of.
+#: What a collection has to look at, not before `review_after`. `kind` says of which table `subject_id` is; a file of
+#: the store, which has no row, is named by its digest.
 review_queue: Final = numbered(
     "review_queue",
     metadata,
@@ -199,5 +208,6 @@ review_queue: Final = numbered(
     number("subject_id"),
     number("review_after"),
     words("reason"),
+    words("digest", null=True),
     Index(None, "review_after"),
 )
