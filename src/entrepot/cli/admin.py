@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from entrepot import bootstrap
 from entrepot.access.admin import NAME
+from entrepot.bootstrap import commands
 from entrepot.cli.folder import run
 from entrepot.cli.place import ConfigFile, Data, located
 
@@ -37,7 +37,7 @@ def password_command(
     if len(password) < _SHORTEST:
         typer.echo(f"error: a password needs at least {_SHORTEST} characters", err=True)
         raise typer.Exit(1)
-    if not run(lambda: bootstrap.change_password(place, user, password)):
+    if not run(lambda: commands.change_password(place, user, password)):
         typer.echo(f"error: there is no account {user!r}", err=True)
         raise typer.Exit(1)
     typer.echo(password if generate else f"The password of {user} is changed.")

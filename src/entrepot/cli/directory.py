@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from entrepot import bootstrap
 from entrepot.access.errors import SetupError
 from entrepot.accounts.directory.model import Answer, DirectoryError, NoDirectory
 from entrepot.accounts.directory.synchronising import Report
+from entrepot.bootstrap import commands
 from entrepot.cli.folder import AsJson, printable, run
 from entrepot.cli.place import ConfigFile, Data, located
 
@@ -40,7 +40,7 @@ def sync_command(
     place = located(config, data)
 
     async def work() -> Report:
-        async with bootstrap.directory(place) as parts:
+        async with commands.directory(place) as parts:
             return await parts.synchronise(dry_run=dry_run, force=force, create=create)
 
     try:
@@ -57,7 +57,7 @@ def try_command(*, config: ConfigFile = None, data: Data = None, as_json: AsJson
     place = located(config, data)
 
     async def work() -> Answer:
-        async with bootstrap.directory(place) as parts:
+        async with commands.directory(place) as parts:
             return await parts.directory.test()
 
     try:

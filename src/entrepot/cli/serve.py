@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("entrepot.config")
 
-_WEB = "entrepot.bootstrap:web"
-_JOBS = "entrepot.bootstrap:jobs"
+_WEB = "entrepot.bootstrap.web:web"
+_JOBS = "entrepot.bootstrap.job_worker:jobs"
 
 
 def serve_command(arguments: Sequence[str]) -> int:

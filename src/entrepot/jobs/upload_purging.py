@@ -11,15 +11,25 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from entrepot.adoption.leftovers import Leftovers, remove
+from entrepot.jobs.run import JobRun
 from entrepot.metadata import clock, sessions
 from entrepot.metadata.database import Database, Transaction
 from entrepot.registry.ports import BlobStore
+from entrepot.system.jobs.traits import JobTraits
+from entrepot.telemetry.progress import Progress
 
 _log = logging.getLogger(__name__)
 
 _BATCH = 500
+UPLOAD_PURGING: Final = JobTraits(
+    name="upload-purging",
+    title="Remove uploads that nobody finished",
+    parameters={"dry_run": False},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +43,34 @@ class UploadPurging:
     leftovers: Leftovers | None = None
     dry_run: bool = False
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Remove what is abandoned now."""
+    async def run(self, run: JobRun) -> dict[str, object]:
+        """Do one run of the kind."""
+        dry_run = self.dry_run or bool(run.parameters["dry_run"])
+        return {"purged": await self.purge(run, dry_run=dry_run), "dry_run": dry_run}
+
+    async def purge(self, progress: Progress, *, dry_run: bool = False) -> int:
+        """Remove what is abandoned now; returns how many uploads that were.
+
+        Raises:
+            Stopped: Somebody asked it to end.
+        """
         if self.read_only():
-            _log.info("uploads are not purged while the registry is read-only")
-            return
-        purged = 0
-        for ids in _batches(await self.abandoned()):
-            if stop.is_set():
-                break
-            await self._remove(ids)
+            await progress.say("uploads are not purged while the registry is read-only")
+            return 0
+        rows = await self.abandoned()
+        folders = await self._leftovers()
+        total, purged = len(rows) + len(folders), 0
+        for ids in _batches(rows):
+            await progress.step(purged, total)
+            await (_list(ids, progress) if dry_run else self._remove(ids))
             purged += len(ids)
-        purged += await self._remove_leftovers(stop)
-        _log.info("purged uploads", extra={"count": purged, "dry_run": self.dry_run})
+        for folder in folders:
+            await progress.step(purged, total)
+            await (_list([str(folder)], progress) if dry_run else asyncio.to_thread(remove, folder))
+            purged += 1
+        await progress.step(purged, total)
+        _log.info("purged uploads", extra={"count": purged, "dry_run": dry_run})
+        return purged
 
     async def abandoned(self) -> list[str]:
         """List the uploads that nobody touched for the given age."""
@@ -62,23 +87,10 @@ class UploadPurging:
     async def _idle(self, before: int) -> list[str]:
         return await sessions.idle(self.work, before=before, limit=1_000_000)
 
-    async def _remove_leftovers(self, stop: asyncio.Event) -> int:
-        if self.leftovers is None:
-            return 0
-        folders = await asyncio.to_thread(self.leftovers.abandoned, self.age)
-        if self.dry_run and folders:
-            _log.info("these uploads would be purged", extra={"uploads": [str(folder) for folder in folders]})
-            return len(folders)
-        for number, folder in enumerate(folders):
-            if stop.is_set():
-                return number
-            await asyncio.to_thread(remove, folder)
-        return len(folders)
+    async def _leftovers(self) -> list[Path]:
+        return [] if self.leftovers is None else await asyncio.to_thread(self.leftovers.abandoned, self.age)
 
     async def _remove(self, ids: list[str]) -> None:
-        if self.dry_run:
-            _log.info("these uploads would be purged", extra={"uploads": ids})
-            return
         for upload in ids:
             await self.store.cancel_upload(upload)
 
@@ -86,6 +98,12 @@ class UploadPurging:
             await sessions.remove(tx, ids)
 
         await self.work.write(forget, name="purge uploads")
+
+
+async def _list(uploads: list[str], progress: Progress) -> None:
+    _log.info("these uploads would be purged", extra={"uploads": uploads})
+    for upload in uploads:
+        await progress.say(f"would purge {upload}")
 
 
 def _batches(ids: Iterable[str]) -> Iterator[list[str]]:

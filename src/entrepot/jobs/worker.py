@@ -1,4 +1,4 @@
-"""Runs jobs, each under its lease: any of several replicas may run it, one at a time.
+"""Runs lasting jobs, each under its lease: any of several replicas may run it, one at a time.
 
 A holder moves its lease forward while it works. When it cannot (the database is gone, or it was stopped so long that
 another took the lease), it stops the job: two never work at once for longer than it takes to notice.

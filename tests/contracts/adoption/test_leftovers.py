@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from entrepot.adoption.leftovers import Leftovers
 from entrepot.adoption.tree import Tree
 from entrepot.jobs.upload_purging import UploadPurging
 from entrepot.registry import layout
+from entrepot.telemetry.progress import Unwatched
 from tests.contracts.adoption.conftest import Folder
 
 HOUR = 3600.0
@@ -33,14 +33,13 @@ def _ago(hours: float) -> str:
     return (datetime.now(UTC) - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _purging(folder: Folder, *, dry_run: bool = False) -> UploadPurging:
+def _purging(folder: Folder) -> UploadPurging:
     return UploadPurging(
         work=folder.stores.work,
         store=FilesystemBlobStore(folder.root),
         read_only=lambda: False,
         age=168 * HOUR,
         leftovers=Leftovers(Tree(folder.root)),
-        dry_run=dry_run,
     )
 
 
@@ -50,7 +49,7 @@ async def test_old_uploads_of_registry2_go(folder: Folder) -> None:
     only = _upload(folder, "never/pushed", "old", "2020-01-01T10:00:00+02:00")
     young = _upload(folder, "team/app", "young", _ago(167))
     silent = [_upload(folder, "team/app", "silent", None), _upload(folder, "team/app", "odd", "yesterday")]
-    await _purging(folder).run(asyncio.Event())
+    await _purging(folder).purge(Unwatched())
     assert [path.exists() for path in (old, only, young, *silent)] == [False, False, True, True, True]
 
 
@@ -58,7 +57,7 @@ async def test_a_dry_run_removes_nothing(folder: Folder, caplog: pytest.LogCaptu
     """It names what would go."""
     old = _upload(folder, "team/app", "old", _ago(169))
     with caplog.at_level("INFO"):
-        await _purging(folder, dry_run=True).run(asyncio.Event())
+        await _purging(folder).purge(Unwatched(), dry_run=True)
     assert old.exists()
     (named,) = [record.uploads for record in caplog.records if hasattr(record, "uploads")]
     assert named == [str(old)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.jobs.upload_purging import UploadPurging
 from entrepot.metadata import clock, sessions
 from entrepot.metadata.database import Database
+from entrepot.telemetry.progress import Stopped, Unwatched
 
 HOUR = 3600.0
 
@@ -71,16 +71,14 @@ async def uploads(
     return made
 
 
-def purging(uploads: Uploads, *, read_only: bool = False, dry_run: bool = False) -> UploadPurging:
+def purging(uploads: Uploads, *, read_only: bool = False) -> UploadPurging:
     """Give the job, with an age of 24 hours."""
-    return UploadPurging(
-        work=uploads.work, store=uploads.store, read_only=lambda: read_only, age=24 * HOUR, dry_run=dry_run
-    )
+    return UploadPurging(work=uploads.work, store=uploads.store, read_only=lambda: read_only, age=24 * HOUR)
 
 
 async def test_what_nobody_touched_goes(uploads: Uploads) -> None:
     """Old uploads, files without rows and rows without files go; one that is being sent for a day stays."""
-    await purging(uploads).run(asyncio.Event())
+    await purging(uploads).purge(Unwatched())
     assert await uploads.left() == ({"live", "slow"}, {"live", "slow", "young"})
 
 
@@ -88,7 +86,7 @@ async def test_a_dry_run_changes_nothing(uploads: Uploads, caplog: pytest.LogCap
     """Dryrun says what it would remove."""
     before = await uploads.left()
     with caplog.at_level("INFO"):
-        await purging(uploads, dry_run=True).run(asyncio.Event())
+        await purging(uploads).purge(Unwatched(), dry_run=True)
     assert await uploads.left() == before
     assert any(set(getattr(record, "uploads", ())) == {"stale", "orphan", "ghost"} for record in caplog.records)
 
@@ -96,16 +94,20 @@ async def test_a_dry_run_changes_nothing(uploads: Uploads, caplog: pytest.LogCap
 async def test_nothing_is_purged_while_the_registry_is_read_only(uploads: Uploads) -> None:
     """Read-only means that the folder is not changed."""
     before = await uploads.left()
-    await purging(uploads, read_only=True).run(asyncio.Event())
+    await purging(uploads, read_only=True).purge(Unwatched())
     assert await uploads.left() == before
 
 
 async def test_stopping_ends_it_between_batches(uploads: Uploads) -> None:
-    """A worker that is told to stop removes no more."""
-    stop = asyncio.Event()
-    stop.set()
+    """A run that is told to stop removes no more."""
+
+    class Stopping(Unwatched):
+        async def step(self, done: int, total: int | None = None) -> None:
+            raise Stopped
+
     before = await uploads.left()
-    await purging(uploads).run(stop)
+    with pytest.raises(Stopped):
+        await purging(uploads).purge(Stopping())
     assert await uploads.left() == before
 
 
@@ -118,5 +120,5 @@ async def test_thousands_of_abandoned_uploads_go_in_one_run(
         (folder / f"old-{number}").write_bytes(b"x")
         os.utime(folder / f"old-{number}", (1, 1))
     job = UploadPurging(work=tables, store=store, read_only=lambda: False, age=24 * HOUR)
-    await job.run(asyncio.Event())
+    assert await job.purge(Unwatched()) == 2000
     assert await store.uploads() == []

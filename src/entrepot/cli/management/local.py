@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from entrepot import bootstrap
+from entrepot.bootstrap import commands
 from entrepot.cli.management.api import Api, Reply
 from entrepot.config import Config
 
@@ -18,7 +18,7 @@ _App = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message
 @asynccontextmanager
 async def local_api(place: Config) -> AsyncIterator[Api]:
     """Open the registry in a data folder, beside a running server or without one."""
-    async with bootstrap.operator(place, getpass.getuser()) as app:
+    async with commands.operator(place, getpass.getuser()) as app:
 
         async def send(method: str, path: str, body: bytes | None) -> Reply:
             return await call(app, method, f"{place.http.prefix.rstrip('/')}{path}", body)

@@ -28,6 +28,7 @@ from entrepot.metadata.tables.contents import (
     tags,
 )
 from entrepot.metadata.tables.happenings import events, outbox, sync_runs
+from entrepot.metadata.tables.jobs import job_lines, job_pauses, job_runs, job_steps, schedules
 from entrepot.metadata.tables.people import (
     api_keys,
     data_keys,
@@ -49,6 +50,10 @@ __all__ = [
     "events",
     "grants",
     "groups",
+    "job_lines",
+    "job_pauses",
+    "job_runs",
+    "job_steps",
     "labels",
     "manifest_blobs",
     "manifest_children",
@@ -70,6 +75,7 @@ __all__ = [
     "review_queue",
     "robots",
     "roles",
+    "schedules",
     "schema",
     "settings",
     "sync_runs",

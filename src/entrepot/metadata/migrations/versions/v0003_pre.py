@@ -4,11 +4,12 @@ Each feature builds its own part, in the order of `_PARTS`.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
-from entrepot.metadata.migrations.columns import number, words
+from entrepot.metadata.migrations.columns import foreign, index, keyed, number, numbered, primary, words
 
 revision = "0003_pre"
 down_revision = "0002_post"
@@ -21,7 +22,65 @@ def _collection() -> None:
     op.create_index("ix_blobs_aliases", "blobs", ["storage_key"], sqlite_where=aliases, postgresql_where=aliases)
 
 
-_PARTS: tuple[Callable[[], None], ...] = (_collection,)
+def _jobs() -> None:
+    numbered(
+        "job_runs",
+        *(words(name) for name in ("kind", "subject")),
+        number("version"),
+        *(words(name) for name in ("parameters", "cause", "actor", "state")),
+        number("attempt", default=0),
+        number("due_at"),
+        words("holder", null=True),
+        number("lease_until", null=True),
+        number("stop_at", null=True),
+        number("done", default=0),
+        number("total", null=True),
+        words("result", null=True),
+        words("error", null=True),
+        number("created_at"),
+        number("started_at", null=True),
+        number("updated_at"),
+        number("ended_at", null=True),
+    )
+    index("job_runs", "kind", "id")
+    active, running = sa.text("ended_at IS NULL"), sa.text("state = 'running'")
+    op.create_index("ix_job_runs_active", "job_runs", ["kind", "due_at"], sqlite_where=active, postgresql_where=active)
+    op.create_index(
+        "ix_job_runs_running",
+        "job_runs",
+        ["kind", "subject"],
+        unique=True,
+        sqlite_where=running,
+        postgresql_where=running,
+    )
+    _of_runs(
+        "job_steps",
+        "name",
+        words("name"),
+        number("started_at"),
+        number("ended_at", null=True),
+        words("result", null=True),
+    )
+    _of_runs("job_lines", "number", number("number"), number("at"), words("text"))
+    numbered(
+        "schedules",
+        *(words(name) for name in ("kind", "subject", "cron", "time_zone", "parameters", "origin")),
+        number("next_at", null=True),
+        number("created_at"),
+        number("updated_at"),
+    )
+    op.create_index("ix_schedules_kind_subject", "schedules", ["kind", "subject"], unique=True)
+    index("schedules", "next_at")
+    keyed("job_pauses", words("kind"), words("actor"), number("at"), primary("job_pauses", "kind"))
+
+
+def _of_runs(table: str, part: str, *columns: sa.Column[Any]) -> None:
+    """Create a table of what belongs to a run and goes with it."""
+    owner = foreign(table, "run_id", "job_runs.id", "CASCADE")
+    keyed(table, number("run_id"), *columns, primary(table, "run_id", part), owner)
+
+
+_PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs)
 
 
 def upgrade() -> None:

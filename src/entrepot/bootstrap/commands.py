@@ -1,0 +1,100 @@
+"""What commands work with on a data folder, beside a running server or without one."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from entrepot.access.admin import set_password
+from entrepot.access.authorizer import Authorizer
+from entrepot.access.challenge import BasicChallenge
+from entrepot.access.operator import OperatorAuthenticator
+from entrepot.access.policy import Policy
+from entrepot.accounts.directory.model import NoDirectory
+from entrepot.adapters.identity.accounts import hash_password
+from entrepot.adapters.identity.ldap.source import directory_source
+from entrepot.adapters.identity.setup import Access
+from entrepot.bootstrap.embedded import embedded
+from entrepot.bootstrap.web import management
+from entrepot.config import Config
+from entrepot.metadata.opening import open_embedded
+from entrepot.system.configuration import Configuration
+from entrepot.system.from_config import fixed_values
+from entrepot.telemetry.access_log import AccessLog
+from entrepot.telemetry.instruments import Metrics
+from entrepot.telemetry.metrics import RequestMetrics
+from entrepot.vault.master import KeySource
+from entrepot.vault.vault import Vault
+from entrepot.web.api.mount import LazyApi
+from entrepot.web.application import Application
+from entrepot.web.from_config import web_settings
+from entrepot.web.proxies import Proxies
+from entrepot.web.services import Services
+
+if TYPE_CHECKING:
+    from entrepot.adapters.identity.ldap.tending import TendedDirectory
+
+
+@contextlib.asynccontextmanager
+async def operator(config: Config, name: str) -> AsyncIterator[Application]:
+    """Give the application to the command line, for work on the data folder: every request is the operator's."""
+    metrics = Metrics()
+    async with embedded(config, metrics) as parts:
+        policy = Policy(parts.stores.metadata)
+        access = Access(
+            authenticator=OperatorAuthenticator(name),
+            authorizer=Authorizer(policy),
+            policy=policy,
+            challenge=BasicChallenge("entrepot"),
+        )
+        settings = web_settings(config)
+        services = Services(
+            registry=parts.registry,
+            store=parts.store,
+            files=parts.files,
+            authenticator=access.authenticator,
+            authorizer=access.authorizer,
+            challenge=access.challenge,
+            settings=settings,
+            proxies=Proxies(settings),
+            metrics=RequestMetrics(metrics),
+            access_log=AccessLog(enabled=False),
+        )
+        build = functools.partial(management, parts, access, services)
+        yield Application(services, {}, LazyApi(build, prefix=settings.prefix))
+
+
+@contextlib.asynccontextmanager
+async def directory(config: Config) -> AsyncIterator[TendedDirectory]:
+    """Give the directory to the command line, beside a running server or without one.
+
+    Raises:
+        NoDirectory: None is configured, or its settings cannot be used.
+        SetupError: The configuration file's settings cannot be used.
+    """
+    from entrepot.adapters.identity.ldap.tending import TendedDirectory  # noqa: PLC0415 - no web process needs it
+
+    stores = await open_embedded(config.state)
+    try:
+        vault = Vault(stores.metadata, KeySource(config.state, os.environ))
+        configuration = Configuration(stores.metadata, vault, fixed_values(config))
+        source = directory_source(config.access.ldap, configuration)
+        configured = await source.current()
+        if configured is None:
+            raise NoDirectory("no directory is configured: access.ldap has no servers, and auth_mode is not ldap_auth")
+        yield TendedDirectory(metadata=stores.metadata, directory=configured.directory, rules=config.access.ldap.sync)
+        await source.close()
+    finally:
+        await stores.close()
+
+
+async def change_password(config: Config, name: str, password: str) -> bool:
+    """Change an account's password; False when there is no such account."""
+    stores = await open_embedded(config.state)
+    try:
+        return await set_password(stores.metadata, config.state, hash_password, name, password)
+    finally:
+        await stores.close()

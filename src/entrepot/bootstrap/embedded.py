@@ -1,0 +1,103 @@
+"""A registry in one folder: SQLite for the metadata, files for the blobs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+
+from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
+from entrepot.adapters.blobs.measured import MeasuredBlobStore
+from entrepot.adoption.gate import FolderGate
+from entrepot.adoption.intake import Intake
+from entrepot.adoption.note import leave_note
+from entrepot.adoption.report import ReportFile
+from entrepot.adoption.rights import require_rights
+from entrepot.adoption.state import prepare
+from entrepot.adoption.tree import Tree
+from entrepot.config import Config
+from entrepot.metadata.opening import Stores, open_embedded
+from entrepot.registry.ports import BlobStore, LocalFiles
+from entrepot.registry.read_only import ReadOnlySwitch
+from entrepot.registry.service import Registry, build_registry
+from entrepot.registry.settings import RegistrySettings
+from entrepot.system.configuration import Configuration
+from entrepot.system.from_config import fixed_values
+from entrepot.telemetry.instruments import Metrics
+from entrepot.vault.master import KeySource
+from entrepot.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """The parts of a registry in one folder, as one process has them."""
+
+    config: Config
+    stores: Stores
+    store: BlobStore
+    files: LocalFiles
+    read_only: ReadOnlySwitch
+    registry: Registry
+    intake: Intake
+    vault: Vault
+
+
+@contextlib.asynccontextmanager
+async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
+    """Open a registry in the folder that the configuration names."""
+    require_rights(config.data)
+    async with contextlib.AsyncExitStack() as stack:
+        stores = await open_embedded(config.state)
+        stack.push_async_callback(stores.close)
+        leave_note(config.data)
+        files = FilesystemBlobStore(config.data, threads=config.file_operations)
+        stack.callback(files.close)
+        store = MeasuredBlobStore(files, metrics, "filesystem")
+        read_only = ReadOnlySwitch(stores.metadata, configured=config.storage.maintenance.readonly.enabled)
+        await read_only.look()
+        settings = RegistrySettings(
+            delete_enabled=config.storage.delete.enabled,
+            read_only=read_only,
+            requires_platform=config.validation.manifests.indexes.require,
+            permits_url=config.validation.permits_url,
+            grace_seconds=config.lifecycle.grace,
+        )
+        intake = Intake(stores.metadata, Tree(config.data))
+        await prepare(intake.metadata, intake.tree)
+        registry = build_registry(
+            metadata=stores.metadata,
+            work=stores.work,
+            store=store,
+            settings=settings,
+            gate=FolderGate(intake, ReportFile(config.data)),
+        )
+        source = KeySource(config.state, os.environ)
+        source.check()
+        yield Embedded(
+            config=config,
+            stores=stores,
+            store=store,
+            files=files,
+            read_only=read_only,
+            registry=registry,
+            intake=intake,
+            vault=Vault(stores.metadata, source),
+        )
+
+
+def configuration_of(parts: Embedded) -> Configuration:
+    """Give what the registry is set to while it runs."""
+    return Configuration(parts.stores.metadata, parts.vault, fixed_values(parts.config))
+
+
+@contextlib.asynccontextmanager
+async def in_background(work: Awaitable[None]) -> AsyncIterator[None]:
+    """Let something run beside the body, and end it after."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

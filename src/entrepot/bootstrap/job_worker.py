@@ -1,0 +1,132 @@
+"""What the job worker does: work that lasts as long as it, and runs of the kinds of jobs that people see."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from entrepot.adapters.identity.ldap.source import directory_source
+from entrepot.adapters.identity.setup import head_signer
+from entrepot.adoption.leftovers import Leftovers
+from entrepot.adoption.report import ReportFile
+from entrepot.audit.forwarding import Forwarder, Receiver
+from entrepot.audit.retention import Retention
+from entrepot.audit.sealing import Sealer
+from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
+from entrepot.config import Config
+from entrepot.jobs.adoption import FolderAdoption
+from entrepot.jobs.auditing import Auditing, AuditRetention
+from entrepot.jobs.dispatcher import Dispatcher
+from entrepot.jobs.model import Job, JobKind
+from entrepot.jobs.outbox import OutboxConsumer
+from entrepot.jobs.provider_check import ProviderCheck
+from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
+from entrepot.jobs.worker import JobWorker
+from entrepot.metadata.outbox import Handler
+from entrepot.projection.files import TreeFiles
+from entrepot.projection.projector import Projector
+from entrepot.serving.worker_runtime import WorkerRuntime
+from entrepot.system.jobs.timetable import every
+from entrepot.telemetry.instruments import Metrics
+
+if TYPE_CHECKING:
+    from entrepot.accounts.providers.checking import ProviderChecks
+
+_HOUR = 3600.0
+
+
+@contextlib.asynccontextmanager
+async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable[[asyncio.Event], Awaitable[None]]]:
+    """Give the loop of the job worker."""
+    async with embedded(config, runtime.metrics) as parts, in_background(parts.read_only.watch()):
+        metrics = runtime.metrics
+        lasting = JobWorker(parts.stores.work, job_list(parts, metrics), metrics)
+        dispatcher = Dispatcher(parts.stores.metadata, job_kinds(parts), metrics)
+
+        async def run(stop: asyncio.Event) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(lasting.run(stop))
+                group.create_task(dispatcher.run(stop))
+
+        yield run
+
+
+def job_kinds(parts: Embedded) -> list[JobKind]:
+    """List the kinds of jobs whose runs are asked for and shown."""
+    return _purging_kinds(parts)
+
+
+def _purging_kinds(parts: Embedded) -> list[JobKind]:
+    purging = parts.config.storage.maintenance.uploadpurging
+    if not purging.enabled:
+        return []
+    purge = UploadPurging(
+        work=parts.stores.work,
+        store=parts.store,
+        read_only=parts.read_only,
+        age=purging.age,
+        leftovers=Leftovers(parts.intake.tree),
+        dry_run=purging.dryrun,
+    )
+    return [JobKind(traits=UPLOAD_PURGING, run=purge.run, schedule=every(purging.interval))]
+
+
+def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
+    """List what the worker does beside them, under leases."""
+    adoption = FolderAdoption(parts.intake, ReportFile(parts.config.data), metrics)
+    return [
+        Job(name="outbox", run=OutboxConsumer(parts.stores.metadata, outbox_handlers(parts), metrics).run),
+        Job(name="adoption", run=adoption.run),
+        *audit_jobs(parts),
+        *provider_jobs(parts),
+        *directory_jobs(parts),
+    ]
+
+
+def directory_jobs(parts: Embedded) -> list[Job]:
+    """List what is done about people of a directory, which may be set up while the registry runs."""
+    section = parts.config.access.ldap
+    if not parts.config.has_accounts or not section.sync.enabled:
+        return []
+    from entrepot.adapters.identity.ldap.tending import rules_of  # noqa: PLC0415 - no web process needs it
+    from entrepot.jobs.directory_sync import DirectorySync  # noqa: PLC0415 - as above
+
+    source = directory_source(section, configuration_of(parts))
+    sync = DirectorySync(parts.stores.metadata, source, rules_of(section.sync))
+    return [Job(name="directory-sync", run=sync.run, interval=section.sync.interval)]
+
+
+def provider_jobs(parts: Embedded) -> list[Job]:
+    """List what is done about people of sign-in providers, one of which may be set up while the registry runs."""
+    if not parts.config.has_accounts:
+        return []
+    check = ProviderCheck(functools.partial(_provider_checks, parts), parts.config.access.shortest_check)
+    return [Job(name="provider-check", run=check.run, interval=check.interval)]
+
+
+def _provider_checks(parts: Embedded) -> ProviderChecks:
+    from entrepot.adapters.identity.oidc.setup import build_checks  # noqa: PLC0415 - many have no provider
+    from entrepot.adapters.identity.oidc.source import provider_source  # noqa: PLC0415 - as above
+
+    source = provider_source(parts.config, configuration_of(parts))
+    return build_checks(source, parts.stores.metadata, parts.vault)
+
+
+def audit_jobs(parts: Embedded) -> list[Job]:
+    """List what is done for the audit log beside the requests that write it."""
+    audit, metadata = parts.config.audit, parts.stores.metadata
+    sealer = Sealer(metadata, head_signer(parts.config))
+    forwarder = Forwarder(metadata, Receiver(audit.syslog)) if audit.syslog else None
+    found = [Job(name="audit", run=Auditing(sealer, forwarder).run)]
+    if audit.retention:
+        shorten = AuditRetention(Retention(metadata, audit.retention))
+        found.append(Job(name="audit-retention", run=shorten.run, interval=_HOUR))
+    return found
+
+
+def outbox_handlers(parts: Embedded) -> list[Handler]:
+    """List who is told what transactions left to be done."""
+    return [Projector(parts.stores.metadata, TreeFiles(parts.config.data)).project]

@@ -1,0 +1,128 @@
+"""What a web worker serves: `/v2/`, tokens, sessions, and the management API once somebody asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
+
+from entrepot.access.admin import forget_first_password
+from entrepot.access.rates import Rates
+from entrepot.access.sessions import Sessions
+from entrepot.adapters.identity.accounts import hash_password
+from entrepot.adapters.identity.setup import Access, build_access, prepare_access
+from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
+from entrepot.config import Config
+from entrepot.metadata.opening import Stores
+from entrepot.projects.contents.pulls import PullCounter
+from entrepot.serving.slow_readers import limit_slow_readers
+from entrepot.serving.worker_runtime import WorkerRuntime
+from entrepot.telemetry.metrics import RequestMetrics
+from entrepot.web.api.mount import AsgiApp, LazyApi
+from entrepot.web.application import Application
+from entrepot.web.from_config import web_settings
+from entrepot.web.login import session_routes
+from entrepot.web.oidc.routes import ProviderPages
+from entrepot.web.proxies import Proxies
+from entrepot.web.rates import RateLimits
+from entrepot.web.router import Route
+from entrepot.web.services import Services
+from entrepot.web.session.gate import SessionGate
+from entrepot.web.token.endpoint import token_routes
+
+if TYPE_CHECKING:
+    from entrepot.accounts.providers.sign_in import ProviderSignIn
+
+
+@contextlib.asynccontextmanager
+async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Application]:
+    """Give the ASGI application of one web worker."""
+    async with (
+        embedded(config, runtime.metrics) as parts,
+        in_background(parts.read_only.watch()),
+        in_background(limit_slow_readers(config.http.limits.bodytimeout)),
+    ):
+        for notice in await prepare_access(config, parts.stores.metadata, os.environ):
+            runtime.note(notice)
+        access = build_access(config, parts.stores, parts.vault, runtime.folder)
+        settings = web_settings(config)
+        proxies = Proxies(settings)
+        gate = SessionGate(_sessions(config, parts.stores), proxies, plain_http=config.access.sessions.plainhttp)
+        rates = Rates(config.access.limits.model_dump(), parts.stores.work)
+        pulls = PullCounter(parts.stores.metadata, paused=parts.read_only)
+        services = Services(
+            registry=parts.registry,
+            store=parts.store,
+            files=parts.files,
+            authenticator=access.authenticator,
+            authorizer=access.authorizer,
+            challenge=access.challenge,
+            settings=settings,
+            proxies=proxies,
+            metrics=RequestMetrics(runtime.metrics),
+            access_log=runtime.access_log,
+            readiness=runtime.problems,
+            sessions=gate if access.people else None,
+            second_factors=access.second_factors,
+            rates=RateLimits(rates, settings.prefix),
+            count_pull=pulls.note,
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            for work in (pulls.run, rates.run, *access.background):
+                await stack.enter_async_context(in_background(work()))
+            api = LazyApi(functools.partial(management, parts, access, services), prefix=settings.prefix)
+            yield Application(services, _plain_routes(parts, access, gate), api)
+
+
+def _plain_routes(parts: Embedded, access: Access, gate: SessionGate) -> Mapping[str, Route]:
+    """List the routes that are none of the registry's and none of the management API's."""
+    tokens = token_routes(access.desk) if access.desk else {}
+    if access.people is None:
+        return tokens
+    section = parts.config.access
+    pages = ProviderPages(gate, functools.partial(_provider_sign_in, parts, gate.sessions))
+    if section.has_providers:
+        pages.prepare()
+    return {
+        **tokens,
+        **session_routes(gate, access.people, pages.farewell),
+        **pages.routes(provider.name for provider in section.providers),
+    }
+
+
+def _provider_sign_in(parts: Embedded, sessions: Sessions) -> ProviderSignIn:
+    from entrepot.adapters.identity.oidc.setup import build_sign_in  # noqa: PLC0415 - many have no provider
+    from entrepot.adapters.identity.oidc.source import provider_source  # noqa: PLC0415 - as above
+
+    source = provider_source(parts.config, configuration_of(parts))
+    return build_sign_in(source, parts.stores, parts.vault, sessions)
+
+
+def _sessions(config: Config, stores: Stores) -> Sessions:
+    wanted = config.access.sessions
+    return Sessions(stores.metadata, stores.work, idle=wanted.idle, absolute=wanted.absolute)
+
+
+def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
+    """Build the management API; imported when the first request comes, for FastAPI takes half a second."""
+    from entrepot.web.api.app import build_api  # noqa: PLC0415 - see above
+    from entrepot.web.api.composition import Parts, build_services  # noqa: PLC0415 - as above
+
+    return build_api(
+        build_services(
+            Parts(
+                web=services,
+                metadata=parts.stores.metadata,
+                work=parts.stores.work,
+                policy=access.policy,
+                configuration=configuration_of(parts),
+                directory=access.directory,
+                folder=parts.config.data,
+                hash_password=hash_password,
+                people=access.people,
+                password_changed=functools.partial(forget_first_password, parts.config.state),
+            )
+        )
+    )

@@ -1,0 +1,86 @@
+"""Asks for runs when schedules say so, once however many workers look."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from entrepot.jobs.model import JobKind
+from entrepot.metadata import clock, job_runs, schedules
+from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.job_runs import Cause, Wanted
+from entrepot.metadata.schedules import Origin, Schedule
+from entrepot.system.jobs.timetable import TimetableInvalid, first_time, next_time
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 50
+_DAY: Final = 24 * 3600.0
+
+
+class Timekeeper:
+    """Looks after the schedules of the kinds that this worker runs."""
+
+    def __init__(self, metadata: Database, kinds: Sequence[JobKind]) -> None:
+        self._metadata = metadata
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._settled = False
+
+    async def fire(self) -> None:
+        """Ask for the runs whose time has come. A time that passed while no worker looked counts once."""
+        if not self._settled:
+            await self._settle()
+            self._settled = True
+        for schedule in await schedules.due(self._metadata, sorted(self._kinds), _AT_ONCE):
+            await self._fire(schedule)
+
+    async def _fire(self, schedule: Schedule) -> None:
+        try:
+            then = next_time(schedule.cron, schedule.time_zone, clock.now())
+        except TimetableInvalid:
+            # It was right when it was set: a time zone that this machine does not know.
+            _log.exception("a schedule cannot be followed", extra={"job": schedule.kind, "subject": schedule.subject})
+            then = clock.after(_DAY)
+        wanted = Wanted(
+            kind=schedule.kind,
+            subject=schedule.subject,
+            parameters=schedule.parameters,
+            version=self._kinds[schedule.kind].traits.version,
+            cause=Cause.SCHEDULE,
+        )
+
+        async def work(tx: Transaction) -> bool:
+            if not await schedules.advance(tx, schedule, then):
+                return True
+            if await job_runs.find_active(tx, wanted.kind, wanted.subject) is not None:
+                return False
+            await job_runs.ask(tx, wanted)
+            return True
+
+        if not await self._metadata.write(work, name="follow a schedule"):
+            _log.warning("a job was not begun on time: its last run goes on", extra={"job": schedule.kind})
+
+    async def _settle(self) -> None:
+        """Put the schedules of the configuration in force, but for those that a person changed."""
+        for kind in self._kinds.values():
+            line = kind.traits.schedule if kind.schedule is None else kind.schedule
+            known = await schedules.find(self._metadata, kind.name)
+            if known is None or (known.origin is Origin.CONFIGURATION and known.cron != line):
+                await self._set(kind, line)
+
+    async def _set(self, kind: JobKind, line: str) -> None:
+        async def work(tx: Transaction) -> None:
+            if not line:
+                await schedules.remove(tx, kind.name)
+                return
+            await schedules.put(
+                tx,
+                kind=kind.name,
+                cron=line,
+                parameters=kind.traits.parameters,
+                origin=Origin.CONFIGURATION,
+                next_at=first_time(line, "UTC", clock.now()),
+            )
+
+        await self._metadata.write(work, name="set a schedule")
