@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -53,10 +54,17 @@ app.add_typer(secret_keys.app, name="secrets")
 app.command("adopt")(adopt_command)
 
 
-@app.command("serve", add_help_option=False, context_settings={"ignore_unknown_options": True})
-def serve(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-    """Run the registry: serve [CONFIG] --listen HOST:PORT --data DIR [--workers N]."""
-    raise typer.Exit(serve_command(arguments or []))
+@app.command("serve")
+def serve(
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="A configuration file.")] = None,
+    listen: Annotated[str | None, typer.Option("--listen", metavar="HOST:PORT", help="Address to listen on.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder for the data.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", metavar="N", help="Web processes.")] = None,
+) -> None:
+    """Run the registry: `entrepot serve --help` says more."""
+    options = {"--listen": listen, "--data": data, "--workers": workers}
+    given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
+    raise typer.Exit(serve_command([*given, *([] if config is None else [str(config)])]))
 
 
 @app.callback(invoke_without_command=True)
