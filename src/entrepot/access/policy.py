@@ -214,8 +214,8 @@ class Policy:
 
 
 def _rights(records: Iterable[grant_rows.GrantRecord], principal: Principal) -> Rights:
-    grants = [grant_of(record, principal.id) for record in records]
-    return Rights.of(grant for grant in grants if reaches(grant, principal))
+    grants = [grant for record in records if reaches(grant := grant_of(record, principal.id), principal)]
+    return Rights.of([*grants, _OPERATORS] if principal.kind is PrincipalKind.OPERATOR else grants)
 
 
 def needs_fresh(permission: Permission) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from entrepot.metadata import users
+from tests.support.access_modes import basic
 from tests.support.api import Api, refusal
 from tests.support.app import App
 from tests.support.events import recorded
@@ -190,3 +191,22 @@ async def test_harbors_secret_for_the_command_line_points_to_keys(nobody: Api) -
     """Its clients are told what there is in its place."""
     number = (await nobody.found("/users/current"))["user_id"]
     assert refusal(await nobody.put(f"/users/{number}/cli_secret", {"secret": "Abc12345"})) == (412, "PRECONDITION")
+
+
+async def test_a_password_that_must_be_changed_can_be_changed(admin: Api, as_user: AsUser, app: App) -> None:
+    """Until then everything else is refused with the path to go, also what the account may else do to others."""
+    await app.account("alice", ("*", "*"))
+    number = (await as_user("alice").found("/users/current"))["user_id"]
+    given = {"new_password": "given by somebody else", "must_change": True}
+    assert (await admin.put(f"/users/{number}/password", given)).status == 200
+    alice = Api(app.client(headers=basic("alice", "given by somebody else")))
+    refused = await alice.get("/users/current")
+    assert refusal(refused) == (403, "FORBIDDEN")
+    path = f"/users/{number}/password"
+    assert path in refused.json()["errors"][0]["message"]
+    other = await make(admin, "bob")
+    assert refusal(await alice.put(f"/users/{other}/password", {"new_password": PASSWORD})) == (403, "FORBIDDEN")
+    chosen = {"old_password": "given by somebody else", "new_password": PASSWORD}
+    assert (await alice.put(path, chosen)).status == 200
+    again = Api(app.client(headers=basic("alice", PASSWORD)))
+    assert (await again.found("/users/current"))["username"] == "alice"

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from entrepot.access.faults import PreconditionFailed
 from entrepot.access.permissions import Permission
 from entrepot.accounts.user_passwords import UserPasswords
-from entrepot.web.api.caller import CallerOf, ServicesOf
+from entrepot.web.api.caller import CallerChangingPassword, CallerOf, ServicesOf
 from entrepot.web.api.own_account import require_person
 from entrepot.web.api.services import ApiServices
 from entrepot.web.api.user_models import PasswordRequest, ResetLinkMade, ResetRequest
@@ -35,7 +35,9 @@ def router() -> APIRouter:
     return routes
 
 
-async def change_password(user_id: Id, body: PasswordRequest, caller: CallerOf, services: ServicesOf) -> None:
+async def change_password(
+    user_id: Id, body: PasswordRequest, caller: CallerChangingPassword, services: ServicesOf
+) -> None:
     """Change one's own password, knowing the old one, or give somebody a new one; what the old one opened ends."""
     passwords = _passwords(services)
     if caller.principal.id == user_id:
