@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import subprocess
-import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from entrepot.access.totp import STEP, Seed
+from entrepot.cli.app import app
 from tests.support.http_client import eventually
 from tests.support.server import ADMIN_PASSWORD, Server
 
 PASSWORD = "wonderland-is-far-away"
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -29,19 +32,22 @@ def server() -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(params=["folder", "server"])
-def run(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Run:
-    """Give a function that runs a command, on the folder or over HTTP as the administrator."""
-    program = str(Path(sys.executable).parent / "entrepot")
-    environ = os.environ | {"XDG_CONFIG_HOME": str(tmp_path)}
+@pytest.fixture
+def entrepot(tmp_path: Path) -> Run:
+    """Give a function that runs a command in this process, with a home of its own."""
+    runner = CliRunner(env={"XDG_CONFIG_HOME": str(tmp_path)})
 
-    def entrepot(*arguments: str, stdin: str = "", status: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [program, *arguments], input=stdin, env=environ, capture_output=True, text=True, check=False, timeout=60
-        )
-        assert done.returncode == status, f"{arguments}: {done.stdout}{done.stderr}"
+    def run(*arguments: str, stdin: str = "", status: int = 0) -> Result:
+        done = runner.invoke(app, arguments, input=stdin)
+        assert done.exit_code == status, f"{arguments}: {done.output} {done.exception!r}"
         return done
 
+    return run
+
+
+@pytest.fixture(params=["folder", "server"])
+def run(request: pytest.FixtureRequest, server: Server, entrepot: Run, tmp_path: Path) -> Run:
+    """Give a function that runs a command on the folder, or over HTTP as the administrator."""
     place = ["--data", str(server.data)]
     if request.param == "server":
         entrepot("login", server.url, "-u", "admin", "--password-stdin", stdin=ADMIN_PASSWORD)
@@ -50,7 +56,7 @@ def run(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Run:
     return lambda *arguments, **more: entrepot(*arguments, *place, **more)
 
 
-def listed(run: Run, *command: str) -> list[dict[str, object]]:
+def listed(run: Run, *command: str) -> list[dict[str, Any]]:
     """Return what a list command says as JSON."""
     found = json.loads(run(*command, "--json").stdout)
     assert isinstance(found, list)
@@ -86,6 +92,12 @@ def test_people_groups_members_and_why(run: Run) -> None:
     run("access", "explain", "alice", "push", "team/app", status=1)
     run("group", "create", "builders")
     run("member", "add", "team", "builders", "--group", "--role", "maintainer")
+    run("group", "add", "builders", "alice")
+    assert [found["username"] for found in listed(run, "group", "members", "builders")] == ["alice"]
+    assert [found["provider"] for found in listed(run, "group", "list")] == ["local"]
+    run("access", "explain", "alice", "push", "team/app")
+    run("group", "drop", "builders", "alice")
+    run("access", "explain", "alice", "push", "team/app", status=1)
     run("member", "remove", "team", "alice")
     run("user", "remove", "alice")
     assert "alice" not in {user["username"] for user in listed(run, "user", "list")}
@@ -100,6 +112,13 @@ def test_robots_keys_and_roles(run: Run, server: Server) -> None:
     assert signs_in(server, name, secret)
     newer = run("robot", "rotate", name).stdout.strip()
     assert signs_in(server, name, newer)
+    trust = ("--issuer", "https://ci.example.org", "--audience", "https://registry.example.org")
+    claims = ("--claim", "repository=acme/app", "--claim", "ref=refs/heads/release/*")
+    run("robot", "create", "keyless", "--project", "team", "--allow", "repository:push", *trust, *claims)
+    (keyless,) = [robot for robot in listed(run, "robot", "list", "--project", "team") if robot["name"] != name]
+    (trusted,) = keyless["trust"]
+    assert trusted["claims"] == {"repository": "acme/app", "ref": {"pattern": "refs/heads/release/*"}}
+    run("robot", "remove", keyless["name"])
     run("robot", "remove", name)
     assert listed(run, "robot", "list", "--project", "team") == []
     run("user", "create", "alice", "--email", "alice@example.org", "--stdin", stdin=PASSWORD)
@@ -113,6 +132,69 @@ def test_robots_keys_and_roles(run: Run, server: Server) -> None:
     run("role", "remove", "releaser")
 
 
+def test_rights_are_given_and_taken_back(run: Run) -> None:
+    """A role of one's own reaches whom it is given to, where it is given, and is listed until it is taken back."""
+    run("project", "create", "team")
+    run("user", "create", "alice", "--email", "alice@example.org", "--stdin", stdin=PASSWORD)
+    run("role", "create", "releaser", "--allow", "repository:push", "--allow", "tag:*")
+    run("access", "give", "releaser", "--user", "alice", "--repositories", "team/web/**", "--tags", "v*", "--days", "9")
+    run("access", "explain", "alice", "push", "team/web/app:v1")
+    run("access", "explain", "alice", "push", "team/web/app:latest", status=1)
+    run("access", "give", "guest", "--signed-in", "--project", "team")
+    run("access", "explain", "alice", "pull", "team/other")
+    given = {grant["role_name"]: grant["id"] for grant in listed(run, "access", "list") if grant["origin"] == "given"}
+    assert set(given) == {"releaser", "guest"}
+    for number in given.values():
+        run("access", "take", str(number))
+    run("access", "explain", "alice", "pull", "team/other", status=1)
+    run("member", "add", "team", "alice", "--role", "releaser")
+    run("access", "explain", "alice", "push", "team/app")
+    assert "one of --user" in run("access", "give", "guest", "--project", "team", status=2).stderr
+
+
+def test_accounts_are_closed_and_helped(run: Run, server: Server) -> None:
+    """Disabled and enabled, given another password, a link to set one, and freed of a lost second factor."""
+    run("user", "create", "alice", "--email", "alice@example.org", "--stdin", stdin=PASSWORD)
+    run("user", "disable", "alice")
+    assert not signs_in(server, "alice", PASSWORD)
+    run("user", "enable", "alice")
+    eventually(lambda: signs_in(server, "alice", PASSWORD), 10, what="the open account")
+    made = run("user", "password", "alice", "--generate").stdout.strip()
+    eventually(lambda: signs_in(server, "alice", made), 10, what="the new password")
+    link = run("user", "reset-link", "alice").stdout.strip()
+    post(server, "/users/reset_password", {"token": link, "new_password": PASSWORD})
+    eventually(lambda: signs_in(server, "alice", PASSWORD), 10, what="the password of the link")
+    begun = post(server, "/users/current/second_factor", {}, "alice", PASSWORD)
+    code = Seed(secret=begun["secret"])._codes().generate(int(time.time()) // STEP * STEP).decode()
+    post(server, "/users/current/second_factor/confirm", {"code": code}, "alice", PASSWORD)
+    eventually(lambda: not signs_in(server, "alice", PASSWORD), 10, what="the second factor")
+    run("user", "second-factor-off", "alice")
+    eventually(lambda: signs_in(server, "alice", PASSWORD), 10, what="the password alone")
+
+
+def post(server: Server, path: str, body: object, name: str = "", secret: str = "") -> dict[str, str]:
+    """Ask the management API, as somebody or as nobody."""
+    headers = {"Content-Type": "application/json"}
+    if name:
+        headers["Authorization"] = "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()
+    request = urllib.request.Request(f"{server.url}/api/v2.0{path}", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read() or b"{}")
+
+
+def test_the_audit_log_is_read(run: Run) -> None:
+    """Newest first, narrowed by what was done, to whom and when; exported as JSON lines and as CSV."""
+    run("user", "create", "alice", "--email", "alice@example.org", "--stdin", stdin=PASSWORD)
+    run("user", "create", "bob", "--email", "bob@example.org", "--stdin", stdin=PASSWORD)
+    found = listed(run, "audit", "list", "--kind", "create", "--subject", "user:")
+    assert [entry["resource"] for entry in found[:2]] == ["bob", "alice"]
+    assert listed(run, "audit", "list", "--kind", "create", "--subject", "user:", "-n", "1") == found[:1]
+    assert listed(run, "audit", "list", "--until", "2020-01-01") == []
+    exported = run("audit", "export", "--subject", "user:bob", "--since", "2020-01-01").stdout.splitlines()
+    assert [json.loads(line)["subject"] for line in exported] == ["user:bob"] * len(exported)
+    assert run("audit", "export", "--format", "csv").stdout.startswith("id,")
+
+
 def test_what_cannot_be_done_is_said(run: Run) -> None:
     """Names that do not exist, passwords that are too short and permissions that there are not: one clear line each."""
     assert "there is no account nobody" in run("user", "remove", "nobody", status=1).stderr
@@ -120,22 +202,13 @@ def test_what_cannot_be_done_is_said(run: Run) -> None:
     assert "no permission" in run("role", "create", "x", "--allow", "moon:fly", status=1).stderr
 
 
-def test_a_logout_ends_the_key(server: Server, tmp_path: Path) -> None:
+def test_a_logout_ends_the_key(server: Server, entrepot: Run, tmp_path: Path) -> None:
     """After a logout neither this machine nor whoever copied the key is signed in."""
-    program = str(Path(sys.executable).parent / "entrepot")
-    environ = os.environ | {"XDG_CONFIG_HOME": str(tmp_path)}
-
-    def entrepot(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [program, *arguments], input=stdin, env=environ, capture_output=True, text=True, check=False, timeout=60
-        )
-
-    assert entrepot("login", server.url, "-u", "admin", "--password-stdin", stdin="wrong").returncode == 1
-    assert entrepot("login", server.url, "-u", "admin", "--password-stdin", stdin=ADMIN_PASSWORD).returncode == 0
+    entrepot("login", server.url, "-u", "admin", "--password-stdin", stdin="wrong", status=1)
+    entrepot("login", server.url, "-u", "admin", "--password-stdin", stdin=ADMIN_PASSWORD)
     (login,) = json.loads((tmp_path / "entrepot" / "logins.json").read_text())
     assert signs_in(server, "admin", login["key"])
-    assert entrepot("logout").returncode == 0
+    entrepot("logout")
     assert json.loads((tmp_path / "entrepot" / "logins.json").read_text()) == []
     eventually(lambda: not signs_in(server, "admin", login["key"]), 10, what="the end of the key")
-    refused = entrepot("user", "list", "--server", server.url)
-    assert (refused.returncode, "entrepot login" in refused.stderr) == (1, True)
+    assert "entrepot login" in entrepot("user", "list", "--server", server.url, status=1).stderr

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entrepot.access.admin import set_password
@@ -16,8 +17,8 @@ from entrepot.access.policy import Policy
 from entrepot.accounts.directory.model import NoDirectory
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.ldap.source import directory_source
-from entrepot.adapters.identity.setup import Access
-from entrepot.bootstrap.embedded import embedded
+from entrepot.adapters.identity.setup import Access, build_access
+from entrepot.bootstrap.embedded import Embedded, embedded
 from entrepot.bootstrap.web import management
 from entrepot.config import Config
 from entrepot.metadata.opening import open_embedded
@@ -43,13 +44,7 @@ async def operator(config: Config, name: str) -> AsyncIterator[Application]:
     """Give the application to the command line, for work on the data folder: every request is the operator's."""
     metrics = Metrics()
     async with embedded(config, metrics) as parts:
-        policy = Policy(parts.stores.metadata)
-        access = Access(
-            authenticator=OperatorAuthenticator(name),
-            authorizer=Authorizer(policy),
-            policy=policy,
-            challenge=BasicChallenge("entrepot"),
-        )
+        access = _operators(config, parts, name)
         settings = web_settings(config)
         services = Services(
             registry=parts.registry,
@@ -62,9 +57,25 @@ async def operator(config: Config, name: str) -> AsyncIterator[Application]:
             proxies=Proxies(settings),
             metrics=RequestMetrics(metrics),
             access_log=AccessLog(enabled=False),
+            second_factors=access.second_factors,
         )
         build = functools.partial(management, parts, access, services)
         yield Application(services, {}, LazyApi(build, prefix=settings.prefix))
+
+
+def _operators(config: Config, parts: Embedded, name: str) -> Access:
+    """Give what decides about the operator's requests: everything that there is for people, and a yes to all of it."""
+    policy = Policy(parts.stores.metadata)
+    alone = Access(
+        authenticator=OperatorAuthenticator(name),
+        authorizer=Authorizer(policy),
+        policy=policy,
+        challenge=BasicChallenge("entrepot"),
+    )
+    if not config.has_accounts:
+        return alone
+    every = build_access(config, parts.stores, parts.vault)
+    return replace(alone, people=every.people, second_factors=every.second_factors, directory=every.directory)
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from entrepot.access.admin import NAME
-from entrepot.bootstrap import commands
 from entrepot.cli.folder import run
 from entrepot.cli.place import ConfigFile, Data, located
 
@@ -32,6 +31,8 @@ def password_command(
     user: Account = NAME,
 ) -> None:
     """Set a new password. Whoever signed in with the old one is signed out within seconds."""
+    from entrepot.bootstrap import commands  # noqa: PLC0415 - half a second that other commands do not spend
+
     place = located(config, data)
     password = _new_password(stdin=stdin, generate=generate)
     if len(password) < _SHORTEST:

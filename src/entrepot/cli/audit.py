@@ -1,23 +1,25 @@
-"""`entrepot audit`: read, verify and export the audit log of a data folder."""
+"""`entrepot audit`: read, verify and export the audit log."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from entrepot.audit.export import Format, export, readable
+from entrepot.audit.export import Format, export
 from entrepot.audit.verifying import Verification, verify
 from entrepot.cli.folder import AsJson
-from entrepot.cli.place import ConfigFile, Data, with_registry
-from entrepot.metadata import audit_log
-from entrepot.metadata.audit_log import EventRecord, Filter
+from entrepot.cli.management.api import Api
+from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.place import ConfigFile, Data, Server, ask, is_folder
+from entrepot.cli.place import with_registry
+from entrepot.metadata.audit_log import Filter
 from entrepot.metadata.opening import Stores
 
 app = typer.Typer(no_args_is_help=True, help="Read, verify and export the audit log.")
@@ -47,17 +49,27 @@ def list_command(
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=_MOST, help="How many at most.")] = 50,
+    server: Server = None,
     config: ConfigFile = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the newest events that fit."""
-    wanted = _filter(user, project, kind, subject, since, until, failed=failed)
-    found = with_registry(config, data, lambda stores: _newest(stores, wanted, limit))
-    if as_json:
-        typer.echo(json.dumps([readable(event) for event in found], ensure_ascii=False))
-        return
-    Console().print(_table(found))
+    query = _query(user, project, kind, subject, since, until, failed=failed)
+    columns: dict[str, Column] = {
+        "time (UTC)": lambda event: event["op_time"][:19].replace("T", " "),
+        "who": "username",
+        "from": "address",
+        "what": lambda event: event["operation"] + (f" ({event['count']} times)" if event["count"] > 1 else ""),
+        "to": lambda event: f"{event['resource_type']} {event['resource']}".strip(),
+        "result": lambda event: "success" if event["operation_result"] else "failure",
+    }
+
+    async def work(api: Api) -> list[Any]:
+        found = api.entries("/auditlog-exts", q=query)
+        return [event async for event in _first(found, limit)]
+
+    show(ask(server, config, data, work), columns, as_json=as_json)
 
 
 @app.command("verify")
@@ -83,10 +95,16 @@ def export_command(
     failed: Failed = False,
     since: Since = None,
     until: Until = None,
+    server: Server = None,
     config: ConfigFile = None,
     data: Data = None,
 ) -> None:
     """Write all events that fit to standard output, newest first."""
+    if not is_folder(server, config, data):
+        query = _query(user, project, kind, subject, since, until, failed=failed)
+        given = ask(server, config, data, lambda api: api.text("/auditlog-exts/export", format=form, q=query))
+        typer.echo(given, nl=False)
+        return
     wanted = _filter(user, project, kind, subject, since, until, failed=failed)
 
     async def work(stores: Stores) -> None:
@@ -121,14 +139,33 @@ def _micros(moment: datetime | None) -> int | None:
     return None if moment is None else int(moment.replace(tzinfo=UTC).timestamp() * _MICROSECONDS)
 
 
-async def _newest(stores: Stores, wanted: Filter, limit: int) -> list[EventRecord]:
-    found: list[EventRecord] = []
-    before: int | None = audit_log.NEWEST
-    while before is not None and len(found) < limit:
-        page = await audit_log.page(stores.metadata, wanted, limit=limit - len(found), before=before)
-        found += page.events
-        before = page.before
-    return found
+def _query(
+    user: str | None,
+    project: str | None,
+    kind: str | None,
+    subject: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    *,
+    failed: bool,
+) -> str | None:
+    """Write a filter as the API reads it."""
+    named = {"username": user, "project": project, "operation": kind, "subject": subject}
+    parts = [f'{name}="{value}"' for name, value in named.items() if value is not None]
+    parts += ["result=failure"] if failed else []
+    if since or until:
+        low, high = (f'"{at:%Y-%m-%d %H:%M:%S}"' if at else "" for at in (since, until))
+        parts.append(f"op_time=[{low}~{high}]")
+    return ",".join(parts) or None
+
+
+async def _first(entries: AsyncIterator[Any], limit: int) -> AsyncIterator[Any]:
+    count = 0
+    async for entry in entries:
+        yield entry
+        count += 1
+        if count == limit:
+            return
 
 
 async def _verified(stores: Stores) -> Verification:
@@ -143,19 +180,3 @@ def _report(result: Verification) -> None:
         typer.echo(f"broken at {found.sequence}{event}: {found.reason}", err=True)
     verdict = "the chain holds" if result.holds else "the chain is broken"
     typer.echo(f"{verdict}: {result.checked} events checked, head {result.head.sequence} {result.head.seal}")
-
-
-def _table(events: list[EventRecord]) -> Table:
-    table = Table("time (UTC)", "who", "from", "what", "to", "result")
-    for event in events:
-        at = datetime.fromtimestamp(event.at / _MICROSECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        what = event.kind if event.count == 1 else f"{event.kind} ({event.count} times)"
-        table.add_row(at, event.actor, event.address or "", what, _object(event), event.result or "")
-    return table
-
-
-def _object(event: EventRecord) -> str:
-    if event.repository is None:
-        return event.subject or event.project or ""
-    reference = f":{event.tag}" if event.tag else f"@{event.digest}" if event.digest else ""
-    return f"{event.repository}{reference}"

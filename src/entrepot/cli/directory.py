@@ -13,7 +13,6 @@ from rich.table import Table
 from entrepot.access.errors import SetupError
 from entrepot.accounts.directory.model import Answer, DirectoryError, NoDirectory
 from entrepot.accounts.directory.synchronising import Report
-from entrepot.bootstrap import commands
 from entrepot.cli.folder import AsJson, printable, run
 from entrepot.cli.place import ConfigFile, Data, located
 
@@ -37,6 +36,8 @@ def sync_command(
     as_json: AsJson = False,
 ) -> None:
     """Bring the accounts of the directory's people in line with it; exits with 1 if it did not answer to the end."""
+    from entrepot.bootstrap import commands  # noqa: PLC0415 - half a second that other commands do not spend
+
     place = located(config, data)
 
     async def work() -> Report:
@@ -54,6 +55,8 @@ def sync_command(
 @app.command("test")
 def try_command(*, config: ConfigFile = None, data: Data = None, as_json: AsJson = False) -> None:
     """Connect, search as the settings say, and tell what is found. Changes nothing."""
+    from entrepot.bootstrap import commands  # noqa: PLC0415 - as above
+
     place = located(config, data)
 
     async def work() -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,13 +10,18 @@ from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.output import Column, show
 from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.user import user_id
 
-app = typer.Typer(no_args_is_help=True, help="Groups of people: list, create, remove.")
+app = typer.Typer(no_args_is_help=True, help="Groups of people: list, create, fill, remove.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the group.")]
 
-#: Harbor's numbers for where a group comes from.
-_KINDS = {1: "ldap", 2: "local", 3: "oidc"}
+Who = Annotated[str, typer.Argument(metavar="USER", help="Name of the person.")]
+Dn = Annotated[str, typer.Option("--ldap-dn", help="Its distinguished name in the directory, if it is one's.")]
+Provider = Annotated[str, typer.Option("--provider", help="The sign-in provider whose group it is: `oidc:NAME`.")]
+
+#: The API's numbers for where a group comes from; three are Harbor's.
+_LDAP, _PROVIDER, _LOCAL = 1, 3, 4
 
 
 @app.command("list")
@@ -28,8 +33,8 @@ def list_command(
     columns: dict[str, Column] = {
         "id": "id",
         "name": "group_name",
-        "from": lambda entry: _KINDS.get(entry["group_type"], ""),
-        "known there as": "ldap_group_dn",
+        "from": "provider",
+        "known there as": "subject",
     }
     show(found, columns, as_json=as_json)
 
@@ -38,15 +43,53 @@ def list_command(
 def create_command(
     name: Name,
     *,
-    dn: Annotated[str, typer.Option("--ldap-dn", help="Its distinguished name in the directory, if it is one's.")] = "",
+    dn: Dn = "",
+    provider: Provider = "",
     server: Server = None,
     config: ConfigFile = None,
     data: Data = None,
 ) -> None:
-    """Create a group: of our own, or one that stands for a group of the directory."""
-    body = {"group_name": name, "group_type": 1 if dn else 2, "ldap_group_dn": dn}
+    """Create a group: of our own, or one that stands for a group of the directory or of a sign-in provider."""
+    kind = _LDAP if dn else _PROVIDER if provider else _LOCAL
+    body = {"group_name": name, "group_type": kind, "ldap_group_dn": dn, "provider": provider}
     ask(server, config, data, lambda api: api.post("/usergroups", body))
     typer.echo(f"Group {name} is created.")
+
+
+@app.command("members")
+def members_command(
+    name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
+) -> None:
+    """List the people in a group."""
+
+    async def work(api: Api) -> list[Any]:
+        return await api.every(f"/usergroups/{await group_id(api, name)}/members")
+
+    columns: dict[str, Column] = {"id": "user_id", "name": "username", "disabled": "disabled"}
+    show(ask(server, config, data, work), columns, as_json=as_json)
+
+
+@app.command("add")
+def add_command(name: Name, who: Who, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+    """Put somebody into a group of our own."""
+
+    async def work(api: Api) -> None:
+        body = {"user_id": await user_id(api, who)}
+        await api.post(f"/usergroups/{await group_id(api, name)}/members", body)
+
+    ask(server, config, data, work)
+    typer.echo(f"{who} is in {name}.")
+
+
+@app.command("drop")
+def drop_command(name: Name, who: Who, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+    """Take somebody out of a group of our own."""
+
+    async def work(api: Api) -> None:
+        await api.delete(f"/usergroups/{await group_id(api, name)}/members/{await user_id(api, who)}")
+
+    ask(server, config, data, work)
+    typer.echo(f"{who} is in {name} no more.")
 
 
 @app.command("remove")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -11,32 +10,31 @@ from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused, part
 from entrepot.cli.management.output import Column, show
 from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.role import role_id
 
 app = typer.Typer(no_args_is_help=True, help="Members of projects and their roles.")
 
 
-class ProjectRole(StrEnum):
-    """The roles that a member may have, by Harbor's names."""
-
-    ADMIN = "projectAdmin"
-    MAINTAINER = "maintainer"
-    DEVELOPER = "developer"
-    GUEST = "guest"
-    LIMITED_GUEST = "limitedGuest"
+#: The roles that come with the registry, by Harbor's numbers.
+_ROLES = {"projectAdmin": 1, "maintainer": 4, "developer": 2, "guest": 3, "limitedGuest": 5}
 
 
-_IDS = {
-    ProjectRole.ADMIN: 1,
-    ProjectRole.DEVELOPER: 2,
-    ProjectRole.GUEST: 3,
-    ProjectRole.MAINTAINER: 4,
-    ProjectRole.LIMITED_GUEST: 5,
-}
+def _begun(incomplete: str) -> list[str]:
+    return [name for name in _ROLES if name.startswith(incomplete)]
+
 
 Project = Annotated[str, typer.Argument(metavar="PROJECT", help="Name of the project.")]
 Who = Annotated[str, typer.Argument(metavar="NAME", help="Name of the person, or of the group with --group.")]
 IsGroup = Annotated[bool, typer.Option("--group", help="NAME is a group.")]
-Role = Annotated[ProjectRole, typer.Option("--role", help="What the member may do.")]
+Role = Annotated[
+    str,
+    typer.Option(
+        "--role",
+        metavar="ROLE",
+        autocompletion=_begun,
+        help=f"What the member may do: {', '.join(_ROLES)}, or a role that was made here.",
+    ),
+]
 
 
 @app.command("list")
@@ -67,8 +65,11 @@ def add_command(
 ) -> None:
     """Make somebody a member of a project."""
     member = {"member_group": {"group_name": who}} if group else {"member_user": {"username": who}}
-    body = {"role_id": _IDS[role], **member}
-    ask(server, config, data, lambda api: api.post(f"/projects/{part(project)}/members", body))
+
+    async def work(api: Api) -> None:
+        await api.post(f"/projects/{part(project)}/members", {"role_id": await _role_id(api, role), **member})
+
+    ask(server, config, data, work)
     typer.echo(f"{who} is {role} of {project}.")
 
 
@@ -87,7 +88,7 @@ def set_command(
 
     async def work(api: Api) -> None:
         path = f"/projects/{part(project)}/members"
-        await api.put(f"{path}/{await _member_id(api, path, who, group=group)}", {"role_id": _IDS[role]})
+        await api.put(f"{path}/{await _member_id(api, path, who, group=group)}", {"role_id": await _role_id(api, role)})
 
     ask(server, config, data, work)
     typer.echo(f"{who} is {role} of {project}.")
@@ -111,6 +112,10 @@ def remove_command(
 
     ask(server, config, data, work)
     typer.echo(f"{who} is no member of {project} any more.")
+
+
+async def _role_id(api: Api, name: str) -> int:
+    return _ROLES.get(name) or await role_id(api, name)
 
 
 async def _member_id(api: Api, path: str, who: str, *, group: bool) -> int:

@@ -30,6 +30,22 @@ Tags = Annotated[str | None, typer.Option("--tags", help="Pattern over the tags.
 Days = Annotated[int, typer.Option("--days", min=_FOR_EVER, help="Days until it ends; -1: never.")]
 
 
+Issuer = Annotated[
+    str | None, typer.Option("--issuer", metavar="URL", help="Issuer of outside tokens that speak for it: a CI's.")
+]
+Audience = Annotated[
+    str | None, typer.Option("--audience", help="The audience that these tokens must have: this registry's address.")
+]
+Claim = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--claim",
+        metavar="NAME=VALUE",
+        help="What a claim of theirs must be; * and ** stand for any text without and with slashes. Repeat it.",
+    ),
+]
+
+
 @app.command("list")
 def list_command(
     *,
@@ -64,11 +80,14 @@ def create_command(
     tags: Tags = None,
     days: Days = 90,
     description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
+    issuer: Issuer = None,
+    audience: Audience = None,
+    claim: Claim = None,
     server: Server = None,
     config: ConfigFile = None,
     data: Data = None,
 ) -> None:
-    """Make a robot, and print its name and its secret, this once."""
+    """Make a robot, and print its name and its secret, this once. One that trusts outside tokens needs no secret."""
     access = [dict(zip(("resource", "action"), each.split(":", 1), strict=False)) for each in allow]
     permission = {
         "kind": "project",
@@ -83,6 +102,7 @@ def create_command(
         "level": "project" if project else "system",
         "duration": days,
         "permissions": [permission],
+        "trust": _trust(issuer, audience, claim or []),
     }
     made = ask(server, config, data, lambda api: api.post("/robots", body))
     typer.echo(f"{made['name']}\n{made['secret']}")
@@ -100,7 +120,7 @@ def rotate_command(
     """Give a robot a new secret, and print it, this once."""
 
     async def work(api: Api) -> str:
-        return str((await api.patch(f"/robots/{await _robot_id(api, name, project)}", {}))["secret"])
+        return str((await api.patch(f"/robots/{await robot_id(api, name, project)}", {}))["secret"])
 
     typer.echo(ask(server, config, data, work))
 
@@ -117,10 +137,20 @@ def remove_command(
     """Remove a robot; whatever it opened ends within seconds."""
 
     async def work(api: Api) -> None:
-        await api.delete(f"/robots/{await _robot_id(api, name, project)}")
+        await api.delete(f"/robots/{await robot_id(api, name, project)}")
 
     ask(server, config, data, work)
     typer.echo(f"{name} is removed.")
+
+
+def _trust(issuer: str | None, audience: str | None, claims: list[str]) -> list[dict[str, object]]:
+    if issuer is None and audience is None and not claims:
+        return []
+    rules: dict[str, object] = {}
+    for text in claims:
+        name, _, value = text.partition("=")
+        rules[name] = {"pattern": value} if "*" in value else value
+    return [{"issuer": issuer or "", "audience": audience or "", "claims": rules}]
 
 
 def _permissions(entry: Any) -> str:
@@ -135,7 +165,12 @@ async def _level(api: Api, project: str | None) -> str | None:
     return None if project is None else f"Level=project,ProjectID={await project_id(api, project)}"
 
 
-async def _robot_id(api: Api, name: str, project: str | None) -> int:
+async def robot_id(api: Api, name: str, project: str | None = None) -> int:
+    """Return the number of the robot of this whole name.
+
+    Raises:
+        ApiRefused: There is none.
+    """
     within = project or (name.partition("$")[2].rpartition("+")[0] or None)
     for robot in await api.every("/robots", q=await _level(api, within)):
         if robot["name"] == name:

@@ -1,4 +1,4 @@
-"""`entrepot role`: roles, and whom they are given to beyond the members of projects."""
+"""`entrepot role`: sets of permissions with names, which members of projects have and `entrepot access` gives."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def show_command(
     """List what a role allows."""
 
     async def work(api: Api) -> list[dict[str, str]]:
-        found = await api.get(f"/roles/{await _role_id(api, name)}")
+        found = await api.get(f"/roles/{await role_id(api, name)}")
         return list(found["permissions"])
 
     columns: dict[str, Column] = {"resource": "resource", "action": "action"}
@@ -72,13 +72,18 @@ def remove_command(name: Name, *, server: Server = None, config: ConfigFile = No
     """Remove a role that nobody has any more."""
 
     async def work(api: Api) -> None:
-        await api.delete(f"/roles/{await _role_id(api, name)}")
+        await api.delete(f"/roles/{await role_id(api, name)}")
 
     ask(server, config, data, work)
     typer.echo(f"Role {name} is removed.")
 
 
-async def _role_id(api: Api, name: str) -> int:
+async def role_id(api: Api, name: str) -> int:
+    """Return the number of the role of this name.
+
+    Raises:
+        ApiRefused: There is none.
+    """
     for role in await api.get("/roles"):
         if role["name"] == name:
             return int(role["id"])

@@ -115,6 +115,43 @@ def password_command(
     typer.echo(password if generate else f"The password of {name} is changed.")
 
 
+@app.command("reset-link")
+def reset_link_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+    """Make what lets somebody set their password once, within half an hour, and print it."""
+
+    async def work(api: Api) -> str:
+        return str((await api.post(f"/users/{await user_id(api, name)}/reset_link"))["token"])
+
+    typer.echo(ask(server, config, data, work))
+
+
+@app.command("second-factor-off")
+def second_factor_off_command(
+    name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None
+) -> None:
+    """Turn one-time codes off for somebody who has lost app and recovery codes."""
+
+    async def work(api: Api) -> None:
+        await api.delete(f"/users/{await user_id(api, name)}/second_factor")
+
+    ask(server, config, data, work)
+    typer.echo(f"{name} signs in with the password alone.")
+
+
+@app.command("disable")
+def disable_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+    """Close an account: it signs in no more, and what it opened ends within seconds."""
+    ask(server, config, data, lambda api: _set_disabled(api, name, disabled=True))
+    typer.echo(f"{name} cannot sign in any more.")
+
+
+@app.command("enable")
+def enable_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+    """Open an account again; sessions and tokens of before stay ended."""
+    ask(server, config, data, lambda api: _set_disabled(api, name, disabled=False))
+    typer.echo(f"{name} can sign in again.")
+
+
 @app.command("show")
 def show_command(
     name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
@@ -126,6 +163,10 @@ def show_command(
 
     found = ask(server, config, data, work)
     show([found], {key: key for key in ("user_id", "username", "email", "realname", "sysadmin_flag")}, as_json=as_json)
+
+
+async def _set_disabled(api: Api, name: str, *, disabled: bool) -> None:
+    await api.put(f"/users/{await user_id(api, name)}/disabled", {"disabled": disabled})
 
 
 async def user_id(api: Api, name: str) -> int:

@@ -51,6 +51,10 @@ class Api:
         """
         return (await self._ask("GET", path, query=query)).json()
 
+    async def text(self, path: str, **query: str | int | bool | None) -> str:
+        """Return what a path shows, where that is no JSON."""
+        return (await self._ask("GET", path, query=query)).body.decode()
+
     async def every(self, path: str, **query: str | int | bool | None) -> list[Any]:
         """Return all entries of a list, page by page."""
         return [entry async for entry in self.entries(path, **query)]

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from entrepot.bootstrap import commands
 from entrepot.cli.management.api import Api, Reply
 from entrepot.config import Config
 
@@ -18,6 +17,8 @@ _App = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message
 @asynccontextmanager
 async def local_api(place: Config) -> AsyncIterator[Api]:
     """Open the registry in a data folder, beside a running server or without one."""
+    from entrepot.bootstrap import commands  # noqa: PLC0415 - half a second that other commands do not spend
+
     async with commands.operator(place, getpass.getuser()) as app:
 
         async def send(method: str, path: str, body: bytes | None) -> Reply:

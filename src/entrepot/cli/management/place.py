@@ -29,7 +29,7 @@ Server = Annotated[
     ),
 ]
 
-__all__ = ["ConfigFile", "Data", "Server", "ask"]
+__all__ = ["ConfigFile", "Data", "Server", "ask", "is_folder"]
 
 
 def ask(server: str | None, config: Path | None, data: Path | None, work: Callable[[Api], Awaitable[T]]) -> T:
@@ -49,13 +49,18 @@ def ask(server: str | None, config: Path | None, data: Path | None, work: Callab
     return run(inside)
 
 
+def is_folder(server: str | None, config: Path | None, data: Path | None) -> bool:
+    """Tell whether the options mean a data folder, and no server."""
+    return config is not None or data is not None or (server is None and _prefers_folder())
+
+
 @asynccontextmanager
 async def _opened(server: str | None, config: Path | None, data: Path | None) -> AsyncIterator[Api]:
     given = config is not None or data is not None
     if given and server is not None and not os.environ.get(logins.VARIABLE):
         typer.echo("error: name a server or a data folder, not both", err=True)
         raise typer.Exit(2)
-    if given or (server is None and _prefers_folder()):
+    if is_folder(server, config, data):
         async with local_api(located(config, data)) as api:
             yield api
         return
