@@ -14,7 +14,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from entrepot.oci.digest import Digest
+from entrepot.registry.layout import blob_data
 from tests.support.acknowledged import OCI_MANIFEST, digest_of
+from tests.support.damage import flip_a_bit
 from tests.support.http_client import Answer, Client
 from tests.support.server import Server
 from tests.support.writers import client_of
@@ -58,6 +61,32 @@ def test_a_blob_in_use_cannot_be_deleted(client: Client) -> None:
     assert client.request("DELETE", f"/v2/in/use/manifests/{manifest}").status == 202
     assert client.request("DELETE", f"/v2/in/use/blobs/{layer}").status == 202
     assert client.request("GET", f"/v2/in/use/blobs/{layer}").status == 404
+
+
+def test_a_flipped_bit_in_a_stored_blob(server: Server, client: Client) -> None:
+    """Theirs is sent whole under the digest, and stays after a push; ours is never sent whole, and a push heals it."""
+    data = os.urandom(2 * MIB)
+    digest = client.push_blob("flipped/bit", data)
+    file = server.data / blob_data(Digest.parse(digest))
+    flip_a_bit(file, MIB)
+    broken = client.request("GET", f"/v2/flipped/bit/blobs/{digest}")
+    assert (broken.status, broken.headers["content-length"]) == (200, str(len(data)))
+    assert len(broken.body) < len(data), "every client takes that for a broken transfer"
+    for method in ("GET", "HEAD"):
+        assert client.request(method, f"/v2/flipped/bit/blobs/{digest}").status == 404
+    assert "blob damaged" in server.logs()
+    client.push_blob("flipped/bit", data)
+    assert client.request("GET", f"/v2/flipped/bit/blobs/{digest}").body == data
+    assert file.read_bytes() == data
+
+
+def test_a_push_of_a_blob_with_a_flipped_bit(server: Server, client: Client) -> None:
+    """Theirs is 201 and the file stays as it is; ours is replaced though nobody has read it yet."""
+    data = os.urandom(MIB)
+    file = server.data / blob_data(Digest.parse(client.push_blob("flipped/unseen", data)))
+    flip_a_bit(file, 7)
+    client.push_blob("flipped/unseen", data)
+    assert file.read_bytes() == data
 
 
 async def test_two_chunks_at_once(server: Server) -> None:

@@ -17,8 +17,11 @@ from entrepot.metadata import blobs
 from entrepot.metadata.blobs import StoredRow
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
+from entrepot.registry.quarantine import heal
 
 _BLOBS_A_PIECE = 1000
+#: Who heals a blob, in findings and events.
+_ADOPTION = "adoption"
 
 
 @dataclass(slots=True)
@@ -44,8 +47,8 @@ class Presence:
         while rows := await blobs.stored(self.metadata, after=last, limit=_BLOBS_A_PIECE):
             last = rows[-1].id
             there = await asyncio.to_thread(self._there, rows)
-            lost = [row for row, here in zip(rows, there, strict=True) if not here and row.state != blobs.MISSING]
-            found = [row for row, here in zip(rows, there, strict=True) if here and row.state == blobs.MISSING]
+            lost = [row for row, here in zip(rows, there, strict=True) if not here and row.state not in blobs.LOST]
+            found = [row for row, here in zip(rows, there, strict=True) if here and row.state in blobs.LOST]
             seen.lost += await self._set(lost, blobs.MISSING)
             seen.found += await self._set(found, blobs.LIVE)
             seen.problems += [await self._problem(row) for row in lost]
@@ -53,8 +56,15 @@ class Presence:
         return seen
 
     def _there(self, rows: Sequence[StoredRow]) -> list[bool]:
-        files = (self.tree.find_blob(Digest.parse(row.storage_key)) for row in rows)
-        return [file is not None and file.size == row.size for file, row in zip(files, rows, strict=True)]
+        return [self._is_there(row) for row in rows]
+
+    def _is_there(self, row: StoredRow) -> bool:
+        """Look at a blob's file; one that was found damaged must have other bytes by now."""
+        digest = Digest.parse(row.storage_key)
+        file = self.tree.find_blob(digest)
+        if file is None or file.size != row.size:
+            return False
+        return row.state != blobs.DAMAGED or self.tree.holds(digest)
 
     async def _set(self, rows: Sequence[StoredRow], state: str) -> int:
         return await self.metadata.write(partial(_set, rows, state), name="blobs seen") if rows else 0
@@ -65,4 +75,7 @@ class Presence:
 
 
 async def _set(rows: Sequence[StoredRow], state: str, tx: Transaction) -> int:
-    return sum([await blobs.set_state(tx, row, state) for row in rows])
+    changed = [row for row in rows if await blobs.set_state(tx, row, state)]
+    for row in changed if state == blobs.LIVE else ():
+        await heal(tx, row.id, row.digest, by=_ADOPTION)
+    return len(changed)

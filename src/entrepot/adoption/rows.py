@@ -14,6 +14,7 @@ from entrepot.oci import manifest as oci_manifest
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Unavailable
 from entrepot.registry.ports import StoredBlob
+from entrepot.registry.quarantine import heal
 from entrepot.registry.references import blob_references
 
 #: Written to the history of tags that were there before us.
@@ -75,6 +76,8 @@ async def _take_referenced(tx: Transaction, repository: RepositoryRecord, piece:
         row = known.get(str(digest))
         if row is None or (row.state == blobs.MISSING and row.size == stored.size):
             ids[digest] = await _put(tx, digest, stored)
+            if row is not None:
+                await heal(tx, row.id, row.digest, by="adoption")
     for digest, size in piece.missing.items():
         row = known.get(str(digest))
         if row is None:

@@ -18,11 +18,12 @@ from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import prepare
 from entrepot.adoption.tree import Tree
 from entrepot.config import Config
-from entrepot.metadata.opening import Stores, open_embedded
+from entrepot.metadata.opening import Stores, open_embedded, unclean_stop
 from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.read_only import ReadOnlySwitch
-from entrepot.registry.service import Registry, build_registry
+from entrepot.registry.service import Registry, Watch, build_registry
 from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.suspicion import Suspicion
 from entrepot.system.configuration import Configuration
 from entrepot.system.from_config import fixed_values
 from entrepot.telemetry.instruments import Metrics
@@ -63,6 +64,7 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
             requires_platform=config.validation.manifests.indexes.require,
             permits_url=config.validation.permits_url,
             grace_seconds=config.lifecycle.grace,
+            suspicion=Suspicion(age=config.integrity.age, unclean_stop=await unclean_stop(stores.metadata)),
         )
         intake = Intake(stores.metadata, Tree(config.data))
         await prepare(intake.metadata, intake.tree)
@@ -72,6 +74,7 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
             store=store,
             settings=settings,
             gate=FolderGate(intake, ReportFile(config.data)),
+            watch=_watch(metrics),
         )
         source = KeySource(config.state, os.environ)
         source.check()
@@ -85,6 +88,13 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
             intake=intake,
             vault=Vault(stores.metadata, source),
         )
+
+
+def _watch(metrics: Metrics) -> Watch:
+    """Count what the registry notices about stored bytes."""
+    found = metrics.counter("entrepot_damage_found", "Damaged or lost bytes that were found.", ("kind", "by"))
+    verified = metrics.counter("entrepot_suspect_blobs_verified", "Suspect blobs found whole while they were sent.")
+    return Watch(on_found=found.inc, on_verified=verified.inc)
 
 
 def configuration_of(parts: Embedded) -> Configuration:

@@ -70,7 +70,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             count_pull=pulls.note,
         )
         async with contextlib.AsyncExitStack() as stack:
-            for work in (pulls.run, rates.run, *access.background):
+            for work in (pulls.run, rates.run, parts.registry.verifying.run, *access.background):
                 await stack.enter_async_context(in_background(work()))
             api = LazyApi(functools.partial(management, parts, access, services), prefix=settings.prefix)
             yield Application(services, _plain_routes(parts, access, gate), api)

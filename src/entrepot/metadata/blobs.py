@@ -3,8 +3,8 @@
 A blob is `live`, then `marked` by the collector, then `deleting`; every step is a compare-and-set on `generation`, so
 that a push that meets `marked` wins the blob back and one that meets `deleting` waits until the row is gone. Whatever
 puts a blob's collection off raises the generation: a blob that was won back and marked again is not the one that a
-collector saw before. A blob whose bytes somebody else took away or damaged is `missing`: who refers to it is
-remembered, nobody sees it, and the next push of it heals whatever needs it.
+collector saw before. A blob whose bytes somebody else took away is `missing`, one whose bytes have another digest is
+`damaged`: who refers to it is remembered, nobody sees it, and the next push of it heals whatever needs it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ LIVE = "live"
 MARKED = "marked"
 DELETING = "deleting"
 MISSING = "missing"
+DAMAGED = "damaged"
+#: The bytes are not there, or are not the blob's: nobody sees it until they are.
+LOST = frozenset({MISSING, DAMAGED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,10 @@ class BlobRow:
     storage_key: str
     state: str
     review_after: int | None
+    #: Which file was found to have the digest, and when; see `registry.suspicion`.
+    inode: int | None
+    mtime_ns: int | None
+    verified_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,9 @@ class StoredRow:
     size: int
     state: str
     generation: int
+    inode: int | None
+    mtime_ns: int | None
+    verified_at: int | None
 
 
 _COLUMNS = (
@@ -63,6 +73,9 @@ _COLUMNS = (
     blobs.c.storage_key,
     blobs.c.state,
     blobs.c.review_after,
+    blobs.c.inode,
+    blobs.c.mtime_ns,
+    blobs.c.verified_at,
 )
 #: The states in which a blob's bytes may be read.
 _READABLE = (blobs.c.state == LIVE) | (blobs.c.state == MARKED)
@@ -117,6 +130,9 @@ _STORED_COLUMNS = (
     blobs.c.size,
     blobs.c.state,
     blobs.c.generation,
+    blobs.c.inode,
+    blobs.c.mtime_ns,
+    blobs.c.verified_at,
 )
 _STORED_AS = Query(
     select(*_STORED_COLUMNS).where(blobs.c.digest == bindparam("digest"), blobs.c.state != DELETING), "blobs.stored_as"
@@ -360,7 +376,7 @@ async def lose(tx: Transaction, ids: Sequence[int]) -> None:
 
 
 async def set_state(tx: Transaction, seen: StoredRow, state: str) -> bool:
-    """Make a blob live or missing, unless it changed since it was seen."""
+    """Make a blob live, missing or damaged, unless it changed since it was seen."""
     return await tx.execute(_SET_STATE, blob_id=seen.id, seen=seen.generation, to=state) == 1
 
 

@@ -25,6 +25,8 @@ REVOKE = "revoke"
 CONFIGURE = "configure"
 SIGN_IN = "sign-in"
 SIGN_OUT = "sign-out"
+QUARANTINE = "quarantine"  #: bytes were found damaged or lost, and are no longer given out
+HEAL = "heal"  #: such bytes are whole again
 
 SUCCESS = "success"
 FAILURE = "failure"

@@ -5,6 +5,9 @@ containers and PID namespaces. What tells hosts apart is the kernel's boot id, w
 alike. A lease names the host, and every process of it renews it. A host that finds another one's lease watches it
 for a while: when it is renewed meanwhile, the other host lives; when not, it is taken over. Only the moment of the
 renewal's change counts, so the hosts' clocks need not agree.
+
+An orderly end removes the lease. One of an earlier boot tells that its machine stopped without warning while the folder
+was in use; the lease goes on saying so until somebody has taken note (`settle`).
 """
 
 import fcntl
@@ -65,6 +68,7 @@ class HostLease:
         self._host = host
         self._times = times
         self._lost: AnotherHost | None = None
+        self._unclean = False
         self._ended = threading.Event()
         self._lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self._renewer = threading.Thread(target=self._keep, name="host lease", daemon=True)
@@ -95,6 +99,16 @@ class HostLease:
         if self._lost is not None:
             raise self._lost
 
+    @property
+    def after_unclean_stop(self) -> bool:
+        """Tell whether the machine that had the lease before stopped without warning, and nobody took note yet."""
+        return self._unclean
+
+    def settle(self) -> None:
+        """Take note of the unclean stop. Blocks for a moment."""
+        self._unclean = False
+        self._renew()
+
     def release(self) -> None:
         """End this process's part; the last process of the host removes the lease. Blocks for a moment."""
         self._ended.set()
@@ -112,6 +126,7 @@ class HostLease:
 
     def _claim(self) -> None:
         first = _read_record(self._path)
+        self._unclean = self._is_foreign(first) or first.get("unclean") is True
         if not self._is_foreign(first):
             self._renew()
             return
@@ -134,6 +149,7 @@ class HostLease:
             time.sleep(self._times.look)
             record = _read_record(self._path)
             if not self._is_foreign(record):
+                self._unclean = record.get("unclean") is True
                 return
             if record != first:
                 raise self._another(record)
@@ -167,7 +183,7 @@ class HostLease:
             self._renew()
 
     def _renew(self) -> None:
-        record = {**asdict(self._host), "renewed_at": time.time_ns() // 1000}
+        record = {**asdict(self._host), "renewed_at": time.time_ns() // 1000, "unclean": self._unclean}
         text = json.dumps(record).ljust(_LENGTH - 1) + "\n"
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:

@@ -97,9 +97,16 @@ _ADD_CONTENT = Query(
     ),
     "manifests.add_content",
 )
+#: Bytes that are there and are others have been damaged since they were stored.
+_MEND_CONTENT = Query(
+    update(manifest_contents)
+    .where(manifest_contents.c.digest == bindparam("of"), manifest_contents.c.content != bindparam("right"))
+    .values(content=bindparam("right")),
+    "manifests.mend_content",
+)
 #: Nobody removes the bytes before the transaction ends, so that a manifest may refer to them.
 _KEEP_CONTENT = Query(
-    select(manifest_contents.c.digest)
+    select(manifest_contents.c.content)
     .where(manifest_contents.c.digest == bindparam("digest"))
     .with_for_update(read=True, key_share=True),
     "manifests.keep_content",
@@ -213,6 +220,11 @@ async def content(reader: Reader, digest: str) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
+async def mend_content(tx: Transaction, digest: str, raw: bytes) -> bool:
+    """Put the exact bytes of a manifest in place of damaged ones; False when they were right."""
+    return await tx.execute(_MEND_CONTENT, of=digest, right=raw) == 1
+
+
 async def known_contents(reader: Reader, digests: Sequence[str]) -> set[str]:
     """Return those of `digests` that are manifests of any repository."""
     return {row[0] for row in await reader.all(_KNOWN_CONTENTS, digests=list(digests))}
@@ -256,7 +268,10 @@ async def add(
 async def _add_content(tx: Transaction, digest: str, raw: bytes) -> None:
     """Add a manifest's bytes; those that are there stay, unless somebody is just removing the last manifest of them."""
     while not await tx.execute(_ADD_CONTENT, digest=digest, content=raw):
-        if await tx.one(_KEEP_CONTENT, digest=digest) is not None:
+        kept = await tx.one(_KEEP_CONTENT, digest=digest)
+        if kept is not None:
+            if bytes(kept[0]) != raw:
+                await mend_content(tx, digest, raw)
             return
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from entrepot.metadata import schema
+from entrepot.metadata import clock, schema, settings
 from entrepot.metadata.ballast import Ballast
-from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.ddl import create_statements, drop_statements, run_all
 from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.durable import sync
@@ -33,6 +33,8 @@ WORK_NAME: Final = "work.db"
 START_LOCK_NAME: Final = "start.lock"
 #: How often a process that waits for the start lock asks for it.
 START_LOCK_SECONDS: Final = 0.02
+#: The setting that says when the machine was last found to have stopped without warning.
+UNCLEAN_STOP: Final = "integrity.unclean_stop"
 
 _WORK_VERSION: Final = RawQuery("PRAGMA user_version", "get the version of the work tables")
 
@@ -77,6 +79,7 @@ async def open_embedded(folder: Path, *, host: Host | None = None, times: LeaseT
             metadata = _open_metadata(folder, lease, ballast)
             stack.push_async_callback(metadata.close)
             await schema.upgrade(metadata, lambda version: _keep_copy(folder, version))
+            await _note_unclean_stop(metadata, lease)
             work = _open_work(folder, lease, ballast)
             stack.push_async_callback(work.close)
             await _prepare_work(work)
@@ -137,6 +140,18 @@ def _open_work(folder: Path, lease: HostLease, ballast: Ballast) -> SqliteDataba
 async def _keep_copy(folder: Path, version: int) -> None:
     target = folder / f"{METADATA_NAME}.schema-{version}"
     await asyncio.to_thread(copy_database, folder / METADATA_NAME, target)
+
+
+async def _note_unclean_stop(metadata: Database, lease: HostLease) -> None:
+    """Write down that the machine stopped without warning: what was on its disk before is suspect from now on."""
+    if lease.after_unclean_stop:
+        await metadata.write(lambda tx: settings.put(tx, UNCLEAN_STOP, str(clock.now())), name="note unclean stop")
+        await asyncio.to_thread(lease.settle)
+
+
+async def unclean_stop(reader: Reader) -> int:
+    """Return when the machine was last found to have stopped without warning, in microseconds; 0 for never."""
+    return int(await settings.find(reader, UNCLEAN_STOP) or 0)
 
 
 async def _prepare_work(work: Database) -> None:

@@ -140,4 +140,4 @@ class Blobs:
 
 
 def _record(digest: Digest, row: rows.BlobRow) -> BlobRecord:
-    return BlobRecord(digest, row.size, row.storage_key)
+    return BlobRecord(digest, row.size, row.storage_key, row.id, row.inode, row.mtime_ns, row.verified_at)

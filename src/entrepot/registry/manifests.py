@@ -6,7 +6,7 @@ A push is decided here, in one transaction (`push.Push`); the bytes are checked 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from entrepot.metadata import clock
@@ -21,9 +21,11 @@ from entrepot.registry.content_cache import ContentCache
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor, PutResult, StoredManifest
 from entrepot.registry.push import Push
+from entrepot.registry.quarantine import Quarantine
 from entrepot.registry.removal import Removal
 from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.tagging import Tagging
+from entrepot.registry.verifying import PULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Manifests:
     lookup: Lookup
     settings: RegistrySettings
     cache: ContentCache
+    quarantine: Quarantine
+    #: Manifests whose bytes this process found damaged, until it finds them whole.
+    damaged: set[str] = field(default_factory=set)
 
     async def get(self, name: RepositoryName, reference: Reference, *, content: bool) -> StoredManifest:
         """Find a manifest by tag or digest, with its bytes when `content` is set.
@@ -41,13 +46,17 @@ class Manifests:
         One that is queued for collection gets a new grace: whoever was told that it is there may push an index of it.
 
         Raises:
-            ManifestUnknown: The repository has no such tag or manifest.
+            ManifestUnknown: The repository has no such tag or manifest, or its bytes are damaged.
         """
         row = await self._find(name, reference)
         while self._wants_renewal(row) and not await self._renew(row):
             row = await self._find(name, reference)
-        raw = await self.content(row.digest) if content else None
-        while content and raw is None:
+        raw = await self.content(row.digest) if content or row.digest in self.damaged else None
+        while raw is None and (content or row.digest in self.damaged):
+            if row.digest in self.damaged:
+                raise ManifestUnknown(
+                    "The registry has lost the bytes of this manifest; push it again.", detail={"digest": row.digest}
+                )
             # Deleted since its row was read; the tag may have been moved to another one before that.
             row = await self._find(name, reference)
             raw = await self.content(row.digest)
@@ -89,6 +98,7 @@ class Manifests:
         push = Push(name=name, manifest=manifest, tags=wanted, actor=actor, settings=self.settings)
         await self.metadata.write(push.run, name="push manifest")
         self.cache.put(str(manifest.digest), body)
+        self.damaged.discard(str(manifest.digest))
         subject = None if manifest.subject is None else manifest.subject.digest
         return PutResult(digest=manifest.digest, subject=subject, tags=wanted)
 
@@ -109,12 +119,21 @@ class Manifests:
             await self.metadata.write(partial(removal.delete_tag, reference), name="delete tag")
 
     async def content(self, digest: str) -> bytes | None:
-        """Return the exact bytes of a manifest, whichever repositories have it; None when none has."""
+        """Return the exact bytes of a manifest, whichever repositories have it; None when none has, or damaged ones."""
         content = self.cache.get(digest)
+        return await self._read(digest) if content is None else content
+
+    async def _read(self, digest: str) -> bytes | None:
+        content = await rows.content(self.metadata, digest)
         if content is None:
-            content = await rows.content(self.metadata, digest)
-            if content is not None:
-                self.cache.put(digest, content)
+            return None
+        wanted = Digest.parse(digest)
+        if Digest.of(content, wanted.algorithm) != wanted:
+            self.damaged.add(digest)
+            await self.quarantine.manifest(wanted, f"the {len(content)} bytes have another digest", by=PULL)
+            return None
+        self.damaged.discard(digest)
+        self.cache.put(digest, content)
         return content
 
     async def add_tag(self, name: RepositoryName, digest: Digest, tag: Tag, *, actor: Actor) -> bool:

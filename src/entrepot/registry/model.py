@@ -29,11 +29,15 @@ class StoredManifest:
 
 @dataclass(frozen=True, slots=True)
 class BlobRecord:
-    """A blob that a repository holds, and the key under which the blob store has its bytes."""
+    """A blob that a repository holds, the key of its bytes in the blob store, and what its row says of them."""
 
     digest: Digest
     size: int
     key: str
+    id: int = 0  #: of its row, as what follows; an upload that has just become a blob says nothing of it
+    inode: int | None = None  #: which file was found to have the digest, and when (see `registry.suspicion`)
+    mtime_ns: int | None = None
+    verified_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from entrepot.oci.manifest import Manifest
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.model import Actor
 from entrepot.registry.projects import require_project
+from entrepot.registry.quarantine import heal
 from entrepot.registry.references import blob_references
 from entrepot.registry.settings import RegistrySettings
 
@@ -77,6 +78,8 @@ class Push:
         known = await manifests.locked(tx, repository.id, str(self.manifest.digest))
         if known is not None:
             self._check_type(known)
+            if await manifests.mend_content(tx, known.digest, self.manifest.raw):
+                await heal(tx, None, known.digest, by="push")
             await self._complete(tx, repository, known.id, found)
             if known.review_after is not None:  # it was part of something that went; now it was pushed for itself
                 await manifests.keep(tx, [known.id])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from entrepot.metadata.database import Database
@@ -13,12 +14,30 @@ from entrepot.registry.copying import Copying
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.manifests import Manifests
 from entrepot.registry.ports import BlobStore
+from entrepot.registry.quarantine import Quarantine
 from entrepot.registry.referrers import Referrers
 from entrepot.registry.repositories import Repositories
 from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.small_blobs import SmallBlobs
 from entrepot.registry.tags import Tags
 from entrepot.registry.uploads import Uploads
+from entrepot.registry.verifying import Verifying
+
+
+def _ignore_finding(_kind: str, _by: str) -> None:
+    """Count nothing."""
+
+
+def _ignore_verified() -> None:
+    """Count nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Who is told what the registry notices about stored bytes."""
+
+    on_found: Callable[[str, str], None] = _ignore_finding  #: the kind of what is damaged or lost, and who found it
+    on_verified: Callable[[], None] = _ignore_verified  #: a suspect blob was verified on its way out, and is whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +54,7 @@ class Registry:
     repositories: Repositories
     copying: Copying
     lookup: Lookup
+    verifying: Verifying
 
 
 def build_registry(
@@ -44,17 +64,20 @@ def build_registry(
     store: BlobStore,
     settings: RegistrySettings,
     gate: AdoptionGate | None = None,
+    watch: Watch | None = None,
 ) -> Registry:
     """Put the services together over a metadata and a work database and a blob store."""
+    watch = watch or Watch()
+    quarantine = Quarantine(metadata, store, settings.read_only, watch.on_found)
     gate = gate or NothingToAdopt()
     lookup = Lookup(metadata, gate)
     contents = ContentCache()
     blobs = Blobs(metadata, lookup, settings)
-    manifests = Manifests(metadata, lookup, settings, contents)
+    manifests = Manifests(metadata, lookup, settings, contents, quarantine)
     referrers = Referrers(metadata, lookup)
     return Registry(
         blobs=blobs,
-        small_blobs=SmallBlobs(store, contents),
+        small_blobs=SmallBlobs(store, contents, quarantine),
         uploads=Uploads(metadata, work, store, lookup, settings),
         manifests=manifests,
         tags=Tags(metadata, lookup),
@@ -63,4 +86,11 @@ def build_registry(
         repositories=Repositories(metadata, lookup, settings),
         copying=Copying(manifests, blobs, referrers),
         lookup=lookup,
+        verifying=Verifying(
+            metadata=metadata,
+            store=store,
+            suspicion=settings.suspicion,
+            quarantine=quarantine,
+            on_verified=watch.on_verified,
+        ),
     )

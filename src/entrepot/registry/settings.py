@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from entrepot.oci.errors import Unsupported
+from entrepot.registry.suspicion import Suspicion
 
 MIB = 1024 * 1024
 HOUR = 3600.0
@@ -36,6 +37,7 @@ class RegistrySettings:
     max_open_uploads: int = 1_000  #: of one principal, that received something within the last hour
     max_open_uploads_in_all: int = 50_000  #: forgotten ones included, until they are purged
     grace_seconds: float = HOUR  #: how long a blob nobody refers to is kept
+    suspicion: Suspicion = field(default_factory=Suspicion)  #: which blobs are verified before they are relied on
     deleting_wait_seconds: float = 10.0  #: how long a push waits for a collector that is deleting the same blob
 
     def require_writable(self) -> None:

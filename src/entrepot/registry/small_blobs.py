@@ -13,6 +13,8 @@ from entrepot.oci.errors import RegistryError
 from entrepot.registry.content_cache import ContentCache
 from entrepot.registry.model import BlobRecord
 from entrepot.registry.ports import BlobStore
+from entrepot.registry.quarantine import Quarantine
+from entrepot.registry.verifying import PULL, lost
 
 #: Larger ones are sent from where they lie: their bytes cost more than their file.
 SMALL = 64 * 1024
@@ -24,11 +26,15 @@ class SmallBlobs:
 
     store: BlobStore
     cache: ContentCache
+    quarantine: Quarantine
 
     async def content(self, blob: BlobRecord) -> bytes | None:
-        """Return the bytes of a small blob, verified; None for all others, and where the bytes are not as they should.
+        """Return the bytes of a small blob, verified; None for all others, and where the bytes cannot be read.
 
         What is wrong with those is said by whoever sends them in the usual way.
+
+        Raises:
+            BlobUnknown: The bytes have another digest; the blob is in quarantine now.
         """
         if blob.size > SMALL:
             return None
@@ -37,10 +43,15 @@ class SmallBlobs:
 
     async def _read(self, blob: BlobRecord) -> bytes | None:
         try:
+            file = await self.store.stat(blob.key)
             content = b"".join([piece async for piece in self.store.stream(blob.key, 0, blob.size)])
         except RegistryError:
             return None
-        if Digest.of(content, blob.digest.algorithm) != blob.digest:
+        if file.size != blob.size:
             return None
+        if Digest.of(content, blob.digest.algorithm) != blob.digest:
+            detail = f"the {blob.size} bytes have another digest"
+            await self.quarantine.damaged(blob.digest, file, detail, by=PULL)
+            raise lost(blob)
         self.cache.put(str(blob.digest), content)
         return content

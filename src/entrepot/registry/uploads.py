@@ -23,12 +23,15 @@ from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor, BlobRecord, UploadSession
 from entrepot.registry.ports import BlobStore, StoredBlob, UploadProgress
 from entrepot.registry.projects import require_project
+from entrepot.registry.quarantine import heal
 from entrepot.registry.settings import HOUR, RegistrySettings
 
 #: Seconds between looks at a blob that the collector is deleting.
 _DELETING_POLL = 0.05
 #: Seconds after which somebody who has too many sessions open may try again.
 _RETRY_SECONDS = 60
+#: Who heals a blob, in findings and events.
+_PUSH = "push"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +249,10 @@ class Uploads:
     async def _place(self, session_id: str, digest: Digest, size: int) -> _Copy | None:
         """Return where the bytes are; None while the collector is deleting an old copy.
 
-        A copy that is already there and whole is used; one that is missing or damaged is replaced.
+        A copy that is already there and whole is used; one that is missing, damaged or suspect is replaced.
         """
         row = await blobs.find(self.metadata, str(digest))
-        if row is None or row.state == blobs.MISSING:
+        if row is None or row.state in blobs.LOST:
             return _Copy.new(await self.store.publish(session_id, digest))
         if row.state == blobs.DELETING:
             return None
@@ -257,9 +260,12 @@ class Uploads:
             stored = await self.store.stat(row.storage_key)
         except BlobUnknown:
             stored = None
-        if stored is not None and stored.size == size == row.size:
+        if stored is not None and stored.size == size == row.size and not self._is_suspect(row, stored):
             return _Copy(row.storage_key, row.id, None)
         return _Copy.new(await self.store.publish(session_id, digest))
+
+    def _is_suspect(self, row: blobs.BlobRow, stored: StoredBlob) -> bool:
+        return self.settings.suspicion.of(row, stored.inode, stored.mtime_ns)
 
     async def _link(self, name: RepositoryName, digest: Digest, copy: _Copy, actor: Actor, tx: Transaction) -> bool:
         """Give the blob to the repository; False when the copy that was to be used went away meanwhile."""
@@ -270,6 +276,8 @@ class Uploads:
         blob_id = await self._make_live(tx, digest, copy, until)
         if blob_id is None:
             return False
+        if known is not None and known.state in blobs.LOST:
+            await heal(tx, blob_id, str(digest), by=_PUSH)
         repository = await repositories.ensure(tx, name)
         if await blobs.link(tx, repository.id, blob_id):
             await outbox.add(tx, outbox.BLOB_LINKED, repository=repository.name, digest=str(digest))

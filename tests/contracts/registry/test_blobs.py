@@ -36,12 +36,10 @@ _SET_STATE = Query(
 )
 _FORGET_LINKS = Query(delete(repository_blobs), "test.forget_links")
 _FORGET = Query(delete(blobs).where(blobs.c.digest == bindparam("which")), "test.forget")
-_DOUBT = Query(
-    update(blobs).where(blobs.c.digest == bindparam("which")).values(inode=7, verified_at=None), "test.doubt"
+_VERIFIED_AT = Query(
+    update(blobs).where(blobs.c.digest == bindparam("which")).values(verified_at=bindparam("at")), "test.verified_at"
 )
-_VERIFIED = Query(
-    select(blobs.c.inode, blobs.c.verified_at).where(blobs.c.digest == bindparam("which")), "test.verified"
-)
+_VERIFIED = Query(select(blobs.c.verified_at).where(blobs.c.digest == bindparam("which")), "test.verified")
 _TOUCH = Query(update(upload_sessions).values(updated_at=bindparam("at")), "test.touch")
 _USAGE = Query(select(project_blobs.c.references), "test.usage")
 
@@ -343,11 +341,17 @@ async def test_a_push_publishes_its_own_bytes_when_the_copy_went_before_its_comm
 
 
 async def test_a_push_of_known_bytes_does_not_vouch_for_the_copy_that_is_there(kit: Kit, pusher: Pusher) -> None:
-    """Nobody read that copy again, so what its row says of the file and its verification stays."""
+    """Nobody read that copy again, so its verification stays as old as it is; a suspect copy is replaced."""
     await pusher.blob(b"layer")
-    await kit.metadata.write(lambda tx: tx.execute(_DOUBT, which=str(LAYER)))
+    yesterday = clock.after(-24 * 3600)
+    await kit.metadata.write(lambda tx: tx.execute(_VERIFIED_AT, which=str(LAYER), at=yesterday))
     await pusher.blob(b"layer")
-    assert await kit.metadata.one(_VERIFIED, which=str(LAYER)) == (7, None)
+    assert await kit.metadata.one(_VERIFIED, which=str(LAYER)) == (yesterday,)
+    await kit.metadata.write(lambda tx: tx.execute(_VERIFIED_AT, which=str(LAYER), at=None))
+    await pusher.blob(b"layer")
+    row = await kit.metadata.one(_VERIFIED, which=str(LAYER))
+    assert row is not None
+    assert row[0] > yesterday
 
 
 async def test_usage_counts_each_reference_once(kit: Kit, pusher: Pusher, registry: Registry) -> None:

@@ -68,6 +68,26 @@ def test_the_same_host_after_a_crash_starts_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - started < TIMES.watch
 
 
+def test_a_lease_of_an_earlier_boot_tells_of_an_unclean_stop(tmp_path: Path) -> None:
+    """Every process that comes is told, until one has taken note; an orderly end is none, nor is a killed process."""
+    first = HostLease.take(tmp_path, HERE, TIMES)
+    assert not first.after_unclean_stop
+    first.release()
+    leave_behind(tmp_path, HERE, time.time())
+    killed = HostLease.take(tmp_path, HERE, TIMES)
+    assert not killed.after_unclean_stop, "the kernel lives, and with it what was written"
+    killed.release()
+    leave_behind(tmp_path, replace(HERE, boot="boot-0"), time.time())
+    rebooted, beside = (HostLease.take(tmp_path, HERE, TIMES) for _ in range(2))
+    assert rebooted.after_unclean_stop
+    assert beside.after_unclean_stop
+    rebooted.settle()
+    later = HostLease.take(tmp_path, HERE, TIMES)
+    for lease in (rebooted, beside, later):
+        lease.release()
+    assert not later.after_unclean_stop
+
+
 def test_a_released_folder_is_free_at_once(tmp_path: Path) -> None:
     """After a clean end another host starts without waiting."""
     HostLease.take(tmp_path, HERE, TIMES).release()

@@ -1,6 +1,7 @@
 """Opening the folder of an embedded registry."""
 
 import asyncio
+import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from entrepot.metadata import ballast as ballast_module
-from entrepot.metadata import filesystems, opening, schema
+from entrepot.metadata import clock, filesystems, opening, schema
 from entrepot.metadata.errors import AnotherHost, DatabaseUnavailable, SchemaTooNew, UnsafeFileSystem
 from entrepot.metadata.host_lease import LEASE_NAME, Host, LeaseTimes
 from entrepot.metadata.migrations import script
@@ -50,6 +51,19 @@ async def test_a_new_folder_gets_both_databases(tmp_path: Path) -> None:
     assert {METADATA_NAME, WORK_NAME, "ballast"} <= names
     assert not [name for name in names if name.endswith(("-wal", "-shm"))]
     assert LEASE_NAME not in names
+
+
+async def test_an_unclean_stop_of_the_machine_is_noted_once(tmp_path: Path) -> None:
+    """A folder in use when the machine stopped says since when its bytes are suspect; later starts leave it at that."""
+    async with opened(tmp_path) as stores:
+        assert await opening.unclean_stop(stores.metadata) == 0
+    record = {"boot": "an earlier one", "machine": "here", "name": "here", "renewed_at": 5}
+    (tmp_path / LEASE_NAME).write_text(json.dumps(record).ljust(511) + "\n")
+    async with opened(tmp_path) as stores:
+        noted = await opening.unclean_stop(stores.metadata)
+        assert clock.now() - 60_000_000 < noted <= clock.now()
+    async with opened(tmp_path) as stores:
+        assert await opening.unclean_stop(stores.metadata) == noted
 
 
 async def test_nobody_else_can_read_the_databases(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from entrepot.config.schema.auth import Access, Auth
 from entrepot.config.schema.content import Catalog, Policy, Tags, Validation
 from entrepot.config.schema.health import Health
 from entrepot.config.schema.http import Http
+from entrepot.config.schema.integrity import Integrity
 from entrepot.config.schema.lifecycle import Lifecycle
 from entrepot.config.schema.log import Level, Log
 from entrepot.config.schema.notifications import Notifications
@@ -78,6 +79,8 @@ class Config(Section):
     """Who did what. Our own section."""
     lifecycle: Lifecycle = Lifecycle()
     """What becomes of things that are deleted. Our own section."""
+    integrity: Integrity = Integrity()
+    """How stored bytes are watched. Our own section."""
     outbound: Outbound = Outbound()
     """How this registry asks others. Our own section."""
     workers: Count = Field(default=0, ge=0, le=1024)

@@ -28,6 +28,7 @@ from entrepot.metadata.tables.contents import (
     tags,
 )
 from entrepot.metadata.tables.happenings import events, outbox, sync_runs
+from entrepot.metadata.tables.integrity import findings
 from entrepot.metadata.tables.jobs import job_lines, job_pauses, job_runs, job_steps, schedules
 from entrepot.metadata.tables.people import (
     api_keys,
@@ -48,6 +49,7 @@ __all__ = [
     "blobs",
     "data_keys",
     "events",
+    "findings",
     "grants",
     "groups",
     "job_lines",

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import Final
 
 from entrepot.metadata.artifact_parts import ConfigRecord
+from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, Unavailable
 from entrepot.registry.content_cache import ContentCache
 from entrepot.registry.ports import BlobStore
@@ -24,7 +25,7 @@ class SmallBlobs:
         self._cache = ContentCache(_KEPT)
 
     async def read(self, blob: ConfigRecord, *, largest: int = LARGEST) -> bytes | None:
-        """Return a blob's bytes; None when it is larger than `largest`, or not there."""
+        """Return a blob's bytes; None when it is larger than `largest`, not there, or damaged."""
         content = self._cache.get(blob.digest)
         if content is None and 0 < blob.size <= largest:
             content = await self._whole(blob)
@@ -40,4 +41,5 @@ class SmallBlobs:
                     found += piece
         except (BlobUnknown, Unavailable):
             return None
-        return bytes(found)
+        digest = Digest.parse(blob.digest)
+        return bytes(found) if Digest.of(found, digest.algorithm) == digest else None

@@ -53,6 +53,8 @@ _KINDS: Final = (
     events.CONFIGURE,
     events.SIGN_IN,
     events.SIGN_OUT,
+    events.QUARANTINE,
+    events.HEAL,
 )
 
 Wanted = Annotated[Selection, Depends(selection(_FIELDS))]

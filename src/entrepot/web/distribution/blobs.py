@@ -7,15 +7,20 @@ import os
 from functools import lru_cache
 
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import BlobUnknown
 from entrepot.oci.media_type import OCTET_STREAM
 from entrepot.oci.negotiation import matches_etag
 from entrepot.oci.ranges import ByteRange, parse_range
 from entrepot.registry.model import BlobRecord
+from entrepot.registry.ports import StoredBlob
+from entrepot.registry.verifying import PULL, lost
 from entrepot.web.distribution.authorise import actor, authorise
 from entrepot.web.http import Header, Request
 from entrepot.web.responses import BytesResponse, FileResponse, HeadResponse, Response, StreamResponse
 from entrepot.web.services import Services
+
+#: A suspect blob of at most so many bytes is read before it is sent, also when all of it is wanted: it would be held
+#: back to its last byte anyway, and so the answer can say what is wrong.
+_READ_FIRST = 1024 * 1024
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -44,7 +49,7 @@ async def head_blob(request: Request, services: Services) -> Response:
     digest = Digest.parse(request.target)
     blob = await services.registry.blobs.stat(name, digest)
     if services.files is not None:
-        _check_file(str(services.files.path(blob.key)), blob)
+        await _look(services, blob, str(services.files.path(blob.key)))
     if matches_etag(request.header(b"if-none-match"), digest):
         return Response(304, _headers(digest))
     return HeadResponse(200, _headers(digest), blob.size)
@@ -74,32 +79,41 @@ async def _bytes(
 ) -> Response:
     """Send a part of a blob, which is in memory if it is small.
 
-    All of a larger one, also when asked for as `bytes=0-`, goes by the server's file path.
+    All of a larger one, also when asked for as `bytes=0-`, goes by the server's file path, unless it is suspect.
     """
     content = await services.registry.small_blobs.content(blob)
     if content is not None:
         return BytesResponse(status, headers, content[part.start : part.start + part.length])
-    if part.length == blob.size and services.files is not None and request.can_send_files:
-        path = str(services.files.path(blob.key))
-        _check_file(path, blob)
+    path = None if services.files is None else str(services.files.path(blob.key))
+    file = None if path is None else await _look(services, blob, path)
+    inode, mtime_ns = (None, None) if file is None else (file.st_ino, file.st_mtime_ns)
+    if services.registry.verifying.is_suspect(blob, inode, mtime_ns):
+        described = StoredBlob(key=blob.key, size=blob.size, inode=inode, mtime_ns=mtime_ns)
+        if part.length == blob.size > _READ_FIRST:
+            return StreamResponse(status, headers, services.registry.verifying.stream(blob, described), blob.size)
+        await services.registry.verifying.ensure(blob, described)
+    if part.length == blob.size and path is not None and request.can_send_files:
         return FileResponse(status, headers, path, blob.size)
     pieces = services.store.stream(blob.key, part.start, part.length)
     return StreamResponse(status, headers, pieces, part.length)
 
 
-def _check_file(path: str, blob: BlobRecord) -> None:
-    """Raise BlobUnknown unless the file is there and whole: the server looks only when the answer's head is out."""
+async def _look(services: Services, blob: BlobRecord, path: str) -> os.stat_result:
+    """Describe a blob's file; raise BlobUnknown unless it is there and has the blob's size.
+
+    The server would look only when the answer's head is out.
+    """
     try:
-        size = os.stat(path).st_size  # noqa: PTH116 - a Path costs more than the call itself, on every pull
+        file = os.stat(path)  # noqa: PTH116 - a Path costs more than the call itself, on every pull
     except OSError as error:
-        size = -1
         _LOGGER.error("the file of blob %s cannot be read: %s", blob.digest, error.strerror)  # noqa: TRY400 - no trace
-    if size != blob.size:
-        if size >= 0:
-            _LOGGER.error("the file of blob %s has %d bytes in place of %d", blob.digest, size, blob.size)
-        raise BlobUnknown(
-            "The registry has lost the bytes of this blob; push it again.", detail={"digest": str(blob.digest)}
-        )
+        raise lost(blob) from None
+    if file.st_size != blob.size:
+        described = StoredBlob(key=blob.key, size=file.st_size, inode=file.st_ino, mtime_ns=file.st_mtime_ns)
+        detail = f"the file has {file.st_size} bytes in place of {blob.size}"
+        await services.registry.verifying.quarantine.damaged(blob.digest, described, detail, by=PULL)
+        raise lost(blob)
+    return file
 
 
 @lru_cache(maxsize=16_384)

@@ -80,7 +80,25 @@ def _of_runs(table: str, part: str, *columns: sa.Column[Any]) -> None:
     keyed(table, number("run_id"), *columns, primary(table, "run_id", part), owner)
 
 
-_PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs)
+def _integrity() -> None:
+    numbered(
+        "findings",
+        words("kind"),
+        words("subject"),
+        words("detail"),
+        words("found_by"),
+        number("found_at"),
+        number("ended_at", null=True),
+        words("ended_by", null=True),
+    )
+    is_open = sa.text("ended_at IS NULL")
+    columns = ["subject", "kind"]
+    op.create_index(
+        "ix_findings_open", "findings", columns, unique=True, sqlite_where=is_open, postgresql_where=is_open
+    )
+
+
+_PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs, _integrity)
 
 
 def upgrade() -> None:
