@@ -41,6 +41,7 @@ SMALL = {
     "statistics._BYTES": "a figure for people, at most once a minute, beside the event loop",
     "statistics._PROJECTS": "as above",
     "statistics._REPOSITORIES": "as above",
+    "job_claims._KINDS": "an index of the runs that have not ended",
     "findings._COUNT": "an index of what is damaged now",
     "outbox._NEXT": "reads from the beginning, with a limit",
     "outbox._BACKLOG": "a metric; the outbox holds what is not yet done",
