@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from entrepot.access.model import Principal
-from entrepot.access.permissions import Permission
-from entrepot.access.policy import Policy
-from entrepot.access.reach import reach_of
 from entrepot.metadata import projects as project_rows
-from entrepot.metadata import repository_lists
 from entrepot.metadata.database import Database
 from entrepot.metadata.filtering import Condition, Listed, Match, Selection
 from entrepot.metadata.projects import ProjectRecord
-from entrepot.metadata.repository_lists import RepositoryEntry
+from entrepot.projects.contents.model import Repository
+from entrepot.projects.contents.repositories import Repositories
 from entrepot.projects.service import Projects, ProjectView
 
-_LIST = Permission("repository:list")
 #: Most projects, and most repositories, that a search shows.
 LIMIT = 100
 
@@ -25,7 +21,7 @@ LIMIT = 100
 class FoundRepository:
     """A repository and its project."""
 
-    repository: RepositoryEntry
+    repository: Repository
     project: ProjectRecord
 
 
@@ -40,10 +36,10 @@ class Found:
 class Search:
     """Finds what a principal may see."""
 
-    def __init__(self, metadata: Database, policy: Policy, projects: Projects) -> None:
+    def __init__(self, metadata: Database, projects: Projects, repositories: Repositories) -> None:
         self._metadata = metadata
-        self._policy = policy
         self._projects = projects
+        self._repositories = repositories
 
     async def find(self, principal: Principal, text: str) -> Found:
         """Return projects and repositories with `text` in their names.
@@ -54,18 +50,10 @@ class Search:
         named = (Condition(field="name", match=Match.CONTAINS, values=(text,)),) if text else ()
         selection = Selection(conditions=named, limit=LIMIT)
         projects = await self._projects.page(principal, selection)
-        repositories = await self._repositories(principal, selection)
+        repositories = await self._repositories.readable(principal, selection)
         return Found(projects.items, await self._with_projects(repositories))
 
-    async def _repositories(self, principal: Principal, selection: Selection) -> Listed[RepositoryEntry]:
-        reach = await reach_of(self._policy, principal, _LIST)
-        if reach.everywhere:
-            return await repository_lists.every(self._metadata, selection)
-        return await repository_lists.visible(
-            self._metadata, selection, names=reach.names, public=reach.public, internal=reach.internal
-        )
-
-    async def _with_projects(self, found: Listed[RepositoryEntry]) -> list[FoundRepository]:
+    async def _with_projects(self, found: Listed[Repository]) -> list[FoundRepository]:
         ids = {entry.project_id for entry in found.items}
         projects = {each: await project_rows.find_by_id(self._metadata, each) for each in ids}
         pairs = ((entry, projects[entry.project_id]) for entry in found.items)

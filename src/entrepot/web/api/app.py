@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from entrepot import __version__
 from entrepot.web.api import (
@@ -40,6 +40,8 @@ from entrepot.web.api import (
 )
 from entrepot.web.api.edge import ApiEdge
 from entrepot.web.api.locations import BASE
+from entrepot.web.api.openapi import documented
+from entrepot.web.api.route_table import RouteTable
 from entrepot.web.api.services import ApiServices
 
 _TITLE: Final = "Entrepot API"
@@ -92,40 +94,17 @@ def build_api(services: ApiServices) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    routers = [noun() for noun in NOUNS]
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     app.state.services = services
-    for noun in NOUNS:
-        app.include_router(noun(), prefix=BASE, responses=_REFUSALS)
+    app.state.table = RouteTable(routes)
+    for router in routers:
+        app.include_router(router, prefix=BASE)
     for page in PAGES:
         app.include_router(page(), prefix="/c")
     errors.install(app)
     app.add_middleware(ApiEdge)
-    app.openapi = _documented(app)  # type: ignore[method-assign] # the way that FastAPI documents
+    app.openapi = documented(  # type: ignore[method-assign] # the way that FastAPI documents
+        app, routes, title=_TITLE, description=_DESCRIPTION, prefix=services.web.settings.prefix.rstrip("/")
+    )
     return app
-
-
-def _error(description: str, code: str, message: str) -> dict[str, Any]:
-    example = {"errors": [{"code": code, "message": message}]}
-    return {"description": description, "model": errors.Errors, "content": {"application/json": {"example": example}}}
-
-
-_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    401: _error("Nobody has signed in, or the credentials are wrong.", "UNAUTHORIZED", "sign in to do this"),
-    403: _error("The caller may not do this.", "FORBIDDEN", "you may not do this: no grant allows project:delete"),
-    422: _error("A parameter or the body is not of the form asked for.", "UNPROCESSABLE_ENTITY", "page in query: ..."),
-}
-
-
-def _documented(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = get_openapi(title=_TITLE, version=__version__, description=_DESCRIPTION, routes=app.routes)
-            parts = schema.setdefault("components", {})
-            parts["securitySchemes"] = {
-                "basic": {"type": "http", "scheme": "basic"},
-                "bearer": {"type": "http", "scheme": "bearer"},
-            }
-            schema["security"] = [{"basic": []}, {"bearer": []}, {}]
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    return openapi

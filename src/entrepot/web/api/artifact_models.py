@@ -55,6 +55,20 @@ _EXAMPLE: Final[dict[str, Any]] = {
 }
 
 
+_ACCESSORY: Final[dict[str, Any]] = {
+    "id": 56,
+    "artifact_id": 56,
+    "subject_artifact_id": 55,
+    "subject_artifact_digest": _DIGEST,
+    "subject_artifact_repo": "demo/app",
+    "size": 1204,
+    "digest": "sha256:9f64a747e1b97f131fabb6b447296c9b6f0201e79fb3c5356e6c77e89b6a806a",
+    "type": "signature.cosign",
+    "icon": "",
+    "creation_time": "2026-01-02T03:05:06Z",
+}
+
+
 class Tag(BaseModel):
     """A tag of an artifact; it was pulled when the artifact was."""
 
@@ -129,6 +143,8 @@ class Reference(BaseModel):
 class Accessory(BaseModel):
     """What refers to an artifact: a signature, an SBOM."""
 
+    model_config = ConfigDict(json_schema_extra={"example": _ACCESSORY})
+
     id: int
     artifact_id: int
     subject_artifact_id: int
@@ -159,6 +175,15 @@ class Accessory(BaseModel):
 
 class AdditionLink(BaseModel):
     """Where an addition is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "href": "/api/v2.0/projects/demo/repositories/app/artifacts/latest/additions/build_history",
+                "absolute": False,
+            }
+        }
+    )
 
     href: str
     absolute: bool = False

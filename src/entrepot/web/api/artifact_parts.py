@@ -19,6 +19,7 @@ from entrepot.web.api.artifact_of import ArtifactIn, TagName, artifact_where
 from entrepot.web.api.caller import ServicesOf
 from entrepot.web.api.chosen import Getters, chosen, page
 from entrepot.web.api.paging import PAGED, describe, selection
+from entrepot.web.api.refusals import refusals
 
 _CREATE_TAG, _LIST_TAGS, _DELETE_TAG = (Permission.of("tag", action) for action in ("create", "list", "delete"))
 _ADD_LABEL, _REMOVE_LABEL = Permission("artifact-label:create"), Permission("artifact-label:delete")
@@ -41,7 +42,7 @@ _OF_ACCESSORY: Final[Getters[AccessoryView]] = {
     "type": lambda accessory: accessory.kind,
     "digest": lambda accessory: accessory.record.digest,
 }
-_LabelId = Annotated[int, Path(ge=1, lt=2**63)]
+_LabelId = Annotated[int, Path(ge=1, lt=2**63, description="The label's number.", examples=[3])]
 
 
 class NewTag(BaseModel):
@@ -66,9 +67,16 @@ def router() -> APIRouter:
     add = routes.add_api_route
     one = "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}"
     add(f"{one}/tags", list_tags, methods=["GET"], responses=PAGED, operation_id="listTags")
-    add(f"{one}/tags", create_tag, methods=["POST"], status_code=201, operation_id="createTag")
-    add(f"{one}/tags/{{tag_name}}", delete_tag, methods=["DELETE"], operation_id="deleteTag")
-    add(f"{one}/labels", add_label, methods=["POST"], operation_id="addLabel")
+    add(
+        f"{one}/tags",
+        create_tag,
+        methods=["POST"],
+        status_code=201,
+        responses=refusals(405, 409),
+        operation_id="createTag",
+    )
+    add(f"{one}/tags/{{tag_name}}", delete_tag, methods=["DELETE"], responses=refusals(405), operation_id="deleteTag")
+    add(f"{one}/labels", add_label, methods=["POST"], responses=refusals(409), operation_id="addLabel")
     add(f"{one}/labels/{{label_id}}", remove_label, methods=["DELETE"], operation_id="removeLabel")
     add(f"{one}/accessories", list_accessories, methods=["GET"], responses=PAGED, operation_id="listAccessories")
     return routes

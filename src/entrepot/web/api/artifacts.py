@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from entrepot.access.faults import Invalid
 from entrepot.access.model import Target
@@ -24,6 +24,7 @@ from entrepot.web.api.locations import set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.paths import with_slashes
 from entrepot.web.api.project_of import ProjectIn, project_where
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.repository_of import (
     ProjectName,
     RepositoryIn,
@@ -35,6 +36,15 @@ from entrepot.web.api.repository_of import (
 
 _LIST, _READ, _CREATE, _DELETE = (Permission.of("artifact", action) for action in ("list", "read", "create", "delete"))
 _READ_ADDITION = Permission("artifact-addition:read")
+#: What additions look like.
+_ADDITIONS: Final[dict[str, dict[str, Any]]] = {
+    "application/json": {
+        "schema": {"type": "array", "items": {"type": "object"}},
+        "example": [{"created": "2026-01-02T03:04:05Z", "created_by": "COPY app /app # buildkit"}],
+    },
+    "text/plain": {"schema": {"type": "string"}, "example": "replicas: 3\n"},
+    "text/markdown": {"schema": {"type": "string"}, "example": "# The shop\n"},
+}
 _Selected = Annotated[Selection, Depends(selection(FIELDS))]
 _Told = Annotated[With, Depends(told)]
 
@@ -61,11 +71,25 @@ def router() -> APIRouter:
         response_model_exclude_none=True,
         operation_id="listArtifacts",
     )
-    add(every, copy_artifact, methods=["POST"], status_code=201, operation_id="CopyArtifact")
+    add(
+        every,
+        copy_artifact,
+        methods=["POST"],
+        status_code=201,
+        responses=refusals(405, 409),
+        operation_id="CopyArtifact",
+    )
     one = f"{every}/{{reference}}"
     add(one, get_artifact, methods=["GET"], response_model_exclude_none=True, operation_id="getArtifact")
-    add(one, delete_artifact, methods=["DELETE"], operation_id="deleteArtifact")
-    add(f"{one}/additions/{{addition}}", get_addition, methods=["GET"], operation_id="getAddition")
+    add(one, delete_artifact, methods=["DELETE"], responses=refusals(405, 412), operation_id="deleteArtifact")
+    add(
+        f"{one}/additions/{{addition}}",
+        get_addition,
+        methods=["GET"],
+        response_class=Response,
+        responses={200: {"content": _ADDITIONS}},
+        operation_id="getAddition",
+    )
     return routes
 
 
@@ -130,7 +154,7 @@ async def delete_artifact(
 async def get_addition(
     services: ServicesOf,
     artifact: Annotated[ArtifactIn, Depends(artifact_where(_READ_ADDITION))],
-    addition: str,
+    addition: Annotated[str, Path(max_length=255, description="What to read.", examples=["build_history"])],
 ) -> Response:
     """Return what can be read out of an artifact: `build_history`, `values.yaml`, `readme.md`, `dependencies`."""
     found = await services.contents.additions.read(artifact.artifact, addition)

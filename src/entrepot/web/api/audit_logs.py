@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from entrepot.access.faults import Invalid
 from entrepot.access.permissions import Permission
@@ -20,7 +20,7 @@ from entrepot.metadata.filtering import Condition, Kind, Match, Selection
 from entrepot.metadata.filtering import Field as ListField
 from entrepot.metadata.tables import events as table
 from entrepot.web.api.caller import CallerOf, ServicesOf
-from entrepot.web.api.paging import PAGED, describe, selection
+from entrepot.web.api.paging import PAGED, chosen, describe, selection
 from entrepot.web.api.project_of import ProjectIn, project_where
 from entrepot.web.api.values import moment
 
@@ -57,18 +57,30 @@ _KINDS: Final = (
     events.HEAL,
 )
 
+#: What exports look like.
+_EXPORTS: Final[dict[str, dict[str, Any]]] = {
+    "application/x-ndjson": {
+        "schema": {"type": "string"},
+        "example": '{"at":"2026-01-02T03:04:05Z","actor":"alice","kind":"push"}\n',
+    },
+    "text/csv": {"schema": {"type": "string"}, "example": "at,actor,kind\n2026-01-02T03:04:05Z,alice,push\n"},
+}
+_ATTACHED: Final = {
+    "Content-Disposition": {"schema": {"type": "string"}, "description": "A name to save it by, as an attachment."}
+}
+
 Wanted = Annotated[Selection, Depends(selection(_FIELDS))]
 
 
 class AuditLog(BaseModel):
     """One event."""
 
-    id: int
+    id: int = Field(examples=[8812])
     username: str = Field(examples=["alice"])
     resource: str = Field(examples=["team/app:v1"])
     resource_type: str = Field(examples=["artifact"])
     operation: str = Field(examples=["push"])
-    op_time: datetime
+    op_time: datetime = Field(examples=["2026-01-02T03:04:05Z"])
 
     @classmethod
     def of(cls, event: EventRecord) -> AuditLog:
@@ -79,14 +91,16 @@ class AuditLog(BaseModel):
 class AuditLogExt(AuditLog):
     """One event, with what came of it."""
 
-    operation_description: str
-    operation_result: bool
-    count: int = Field(description="How many like events it stands for.")
+    operation_description: str = Field(examples=["push artifact team/app:v1"])
+    operation_result: bool = Field(examples=[True])
+    count: int = Field(description="How many like events it stands for.", examples=[1])
     address: str | None = Field(description="Where the request came from.", examples=["192.0.2.7"])
-    credential: str | None = Field(description="What signed in: password, session, key:12, ...")
-    request_id: str | None
-    project: str | None
-    seal: str | None = Field(description="The hash that chains it to the event before; none in the first seconds.")
+    credential: str | None = Field(description="What signed in: password, session, key:12, ...", examples=["key:12"])
+    request_id: str | None = Field(examples=["0a1b2c3d4e5f"])
+    project: str | None = Field(examples=["team"])
+    seal: str | None = Field(
+        description="The hash that chains it to the event before; none in the first seconds.", examples=[None]
+    )
 
     @classmethod
     def of(cls, event: EventRecord) -> AuditLogExt:
@@ -107,6 +121,8 @@ class AuditLogExt(AuditLog):
 class EventType(BaseModel):
     """A kind of event."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"event_type": "push"}})
+
     event_type: str = Field(examples=["push"])
 
 
@@ -123,6 +139,7 @@ def router() -> APIRouter:
         methods=["GET"],
         operation_id="exportAuditLogs",
         response_class=StreamingResponse,
+        responses={200: {"content": _EXPORTS, "headers": _ATTACHED}},
     )
     one = "/projects/{project_name_or_id}"
     add(f"{one}/logs", list_project_logs, methods=["GET"], responses=PAGED, operation_id="getLogs")
@@ -155,7 +172,7 @@ async def list_kinds(caller: CallerOf) -> list[EventType]:
 async def export_logs(
     caller: CallerOf,
     services: ServicesOf,
-    wanted: Wanted,
+    wanted: Annotated[Selection, Depends(chosen(_FIELDS))],
     *,
     form: Annotated[Format, Query(alias="format", description="JSON lines or CSV.")] = Format.JSONL,
 ) -> StreamingResponse:

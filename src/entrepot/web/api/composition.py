@@ -53,14 +53,15 @@ class Parts:
 def build_services(parts: Parts) -> ApiServices:
     """Return the use cases behind the API."""
     projects = Projects(parts.metadata, parts.policy, parts.web.registry.catalog.gate)
+    contents = build_contents(parts.metadata, parts.web.registry, parts.web.store, parts.policy)
     return ApiServices(
         web=parts.web,
         metadata=parts.metadata,
         accounts=_accounts(parts),
-        contents=build_contents(parts.metadata, parts.web.registry, parts.web.store, parts.policy),
+        contents=contents,
         projects=projects,
         labels=Labels(parts.metadata),
-        search=Search(parts.metadata, parts.policy, projects),
+        search=Search(parts.metadata, projects, contents.repositories),
         configuration=parts.configuration,
         directory=None if parts.directory is None else DirectoryDesk(parts.metadata, parts.directory),
         statistics=Statistics(parts.metadata, parts.policy),

@@ -18,7 +18,9 @@ def set_etag(response: Response, updated_at: int) -> None:
 
 
 def expected_state(
-    if_match: Annotated[str | None, Header(description="The ETag of what was read.")] = None,
+    if_match: Annotated[
+        str | None, Header(description="The ETag of what was read.", examples=['"1767323045000000"'])
+    ] = None,
 ) -> int | None:
     """Return when the thing was changed last as far as the caller knows; None if they do not say.
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from entrepot.access.permissions import Permission
 from entrepot.system.keys import Value
 from entrepot.web.api.caller import CallerOf, ServicesOf
+from entrepot.web.api.examples import looks_like
 
 _READ = Permission("configuration:read")
 _UPDATE = Permission("configuration:update")
@@ -34,7 +35,13 @@ def router() -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["configure"])
     add = routes.add_api_route
-    add("/configurations", get_configurations, methods=["GET"], operation_id="getConfigurations")
+    add(
+        "/configurations",
+        get_configurations,
+        methods=["GET"],
+        responses=looks_like({"self_registration": {"value": False, "editable": True}}),
+        operation_id="getConfigurations",
+    )
     add("/configurations", update_configurations, methods=["PUT"], operation_id="updateConfigurations")
     return routes
 

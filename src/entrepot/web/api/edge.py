@@ -6,9 +6,11 @@ FastAPI would read a body of any size and any speed, and answer errors in a form
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import Final
 
 from fastapi import Request as AsgiRequest
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrepot.access.faults import Invalid
@@ -36,6 +38,7 @@ class ApiEdge:
         """Answer a request, whatever goes wrong."""
         own: Request = scope[REQUEST]
         try:
+            _require_method(scope)
             body = await _read(own)
             await self._app(scope, _Body(own, body).receive, send)
         except ClientGone:
@@ -47,6 +50,12 @@ class ApiEdge:
             if answer.status_code >= 500:  # noqa: PLR2004 - a fault of ours
                 _LOGGER.exception("request %s failed: %s %s", own.id, own.method, own.raw_path)
             await answer(scope, receive, send)
+
+
+def _require_method(scope: Scope) -> None:
+    """Go on unless the path is written out in a route and has other methods: `current` is nobody's number."""
+    if scope["app"].state.table.lacks(scope["path"], scope["method"]):
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 async def _read(own: Request) -> bytes:

@@ -4,52 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from entrepot.access import faults
 from entrepot.metadata.errors import AnotherHost, DatabaseFull, DatabaseUnavailable, TookTooLong
 from entrepot.metadata.filtering import FieldUnknown
 from entrepot.oci import errors as oci
+from entrepot.web.api.refusals import code_of
+from entrepot.web.api.route_table import RouteTable
 from entrepot.web.body import BodyTooLarge
 from entrepot.web.distribution.errors import status_of
-
-#: What Harbor calls a status; the rest are named by HTTP.
-CODES: Final[Mapping[int, str]] = {
-    400: "BAD_REQUEST",
-    401: "UNAUTHORIZED",
-    403: "FORBIDDEN",
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    409: "CONFLICT",
-    412: "PRECONDITION",
-    413: "REQUEST_ENTITY_TOO_LARGE",
-    422: "UNPROCESSABLE_ENTITY",
-    429: "TOO_MANY_REQUEST",
-    500: "UNKNOWN",
-}
 
 _RETRY_SECONDS: Final = 5
 _SHOWN: Final = 10
 _BASIC: Final = 'Basic realm="entrepot"'
-
-
-class Error(BaseModel):
-    """One thing that is wrong."""
-
-    code: str
-    message: str
-
-
-class Errors(BaseModel):
-    """What is wrong."""
-
-    errors: list[Error]
 
 
 class UnsupportedBody(Exception):
@@ -87,8 +60,9 @@ def render(error: Exception, request: Request) -> JSONResponse:
     status, messages, headers = _described(error)
     if status == HTTPStatus.UNAUTHORIZED and _is_program(request):
         headers["www-authenticate"] = _BASIC
-    code = CODES.get(status) or HTTPStatus(status).name
-    body = {"errors": [{"code": code, "message": message} for message in messages]}
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_table(request).methods(request.scope["path"])))
+    body = {"errors": [{"code": code_of(status), "message": message} for message in messages]}
     return JSONResponse(body, status, headers)
 
 
@@ -139,6 +113,10 @@ def _of_http(error: HTTPException) -> str:
         case HTTPStatus.METHOD_NOT_ALLOWED:
             return "this resource does not have that method; the Allow header lists those it has"
     return str(error.detail)
+
+
+def _table(request: Request) -> RouteTable:
+    return cast("RouteTable", request.app.state.table)
 
 
 def _is_program(request: Request) -> bool:

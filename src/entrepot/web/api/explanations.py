@@ -15,6 +15,7 @@ from entrepot.access.permissions import Permission as AccessPermission
 from entrepot.accounts.explaining import action_named, target_named
 from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.permissions import Permission
+from entrepot.web.api.refusals import refusals
 
 _READ_USER: Final = AccessPermission("user:read")
 _SCOPE: Final = re.compile(r"/project/([^/]{1,255})/?")
@@ -47,7 +48,7 @@ def router() -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["permissions"])
     add = routes.add_api_route
-    add("/permissions/explain", explain, methods=["GET"], operation_id="explainPermission")
+    add("/permissions/explain", explain, methods=["GET"], responses=refusals(404), operation_id="explainPermission")
     add("/users/current/permissions", list_own, methods=["GET"], operation_id="getCurrentUserPermissions")
     return routes
 
@@ -55,12 +56,20 @@ def router() -> APIRouter:
 async def explain(
     caller: CallerOf,
     services: ServicesOf,
-    action: Annotated[str, Query(max_length=255, description="pull, push, delete, or a permission: tag:create.")],
+    action: Annotated[
+        str, Query(max_length=255, description="pull, push, delete, or a permission: tag:create.", examples=["push"])
+    ],
     target: Annotated[
         str,
-        Query(max_length=512, description="team/app, team/app:v1, a project as team/, or nothing for the registry."),
+        Query(
+            max_length=512,
+            description="team/app, team/app:v1, a project as team/, or nothing for the registry.",
+            examples=["demo/app:v1"],
+        ),
     ] = "",
-    user: Annotated[str, Query(max_length=255, description="Whom it is about; the caller if nobody is named.")] = "",
+    user: Annotated[
+        str, Query(max_length=255, description="Whom it is about; the caller if nobody is named.", examples=["alice"])
+    ] = "",
     *,
     robot: Annotated[bool, Query(description="The name is a robot's.")] = False,
 ) -> Explanation:
@@ -76,7 +85,9 @@ async def explain(
 async def list_own(
     caller: CallerOf,
     services: ServicesOf,
-    scope: Annotated[str, Query(max_length=300, description="/project/N for a project's number or name.")] = "",
+    scope: Annotated[
+        str, Query(max_length=300, description="/project/N for a project's number or name.", examples=["/project/demo"])
+    ] = "",
     *,
     relative: Annotated[bool, Query(description="Without the scope before each resource.")] = False,
 ) -> list[Permission]:

@@ -20,11 +20,12 @@ from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.permissions import Permission
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.values import moment, moment_or_none
 
 #: Giving and taking rights on the whole registry goes with the right to change roles.
 _LIST, _UPDATE = AccessPermission("role:list"), AccessPermission("role:update")
-Id = Annotated[int, Path(ge=1, lt=2**63, description="The grant's number.")]
+Id = Annotated[int, Path(ge=1, lt=2**63, description="The grant's number.", examples=[44])]
 _Text = Annotated[str, Field(min_length=1, max_length=512)]
 
 
@@ -125,9 +126,16 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["grant"])
     add = routes.add_api_route
     add("/grants", list_grants, methods=["GET"], responses=PAGED, operation_id="listGrants")
-    add("/grants", create_grant, methods=["POST"], status_code=201, operation_id="createGrant")
+    add(
+        "/grants",
+        create_grant,
+        methods=["POST"],
+        status_code=201,
+        responses=refusals(404, 409),
+        operation_id="createGrant",
+    )
     add("/grants/{grant_id}", get_grant, methods=["GET"], operation_id="getGrant")
-    add("/grants/{grant_id}", delete_grant, methods=["DELETE"], operation_id="deleteGrant")
+    add("/grants/{grant_id}", delete_grant, methods=["DELETE"], responses=refusals(412), operation_id="deleteGrant")
     return routes
 
 

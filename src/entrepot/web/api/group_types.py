@@ -23,7 +23,7 @@ LOCAL: Final = 4
 class GroupNamed(BaseModel):
     """A group, by number, by name, or by its name in the directory."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", json_schema_extra={"example": {"group_name": "developers"}})
 
     id: Annotated[int, Field(ge=0, lt=2**63)] = 0
     group_name: Annotated[str, Field(max_length=255)] = ""

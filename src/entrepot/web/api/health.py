@@ -14,6 +14,8 @@ _UNHEALTHY = "unhealthy"
 class Component(BaseModel):
     """One part."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"name": "core", "status": "healthy"}})
+
     name: str
     status: str
     error: str | None = None

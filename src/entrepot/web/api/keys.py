@@ -16,6 +16,7 @@ from entrepot.metadata.api_keys import ApiKeyRecord
 from entrepot.metadata.clock import MICROSECONDS
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
 from entrepot.web.api.locations import set_location
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.users import owner_of
 from entrepot.web.api.values import moment, moment_or_none
 
@@ -31,14 +32,16 @@ _EXAMPLE: Final[dict[str, Any]] = {
 }
 
 UserRef = Annotated[str, Path(max_length=20, description="`current`, or somebody's number.", examples=["current"])]
-KeyId = Annotated[int, Path(ge=1, lt=2**63)]
+KeyId = Annotated[int, Path(ge=1, lt=2**63, description="The key's number.", examples=[12])]
 _Text = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class Limit(BaseModel):
     """Permissions on a part of the registry; a key does nothing outside its limits."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"permissions": ["repository:pull"], "project": "demo"}}
+    )
 
     permissions: Annotated[list[_Text], Field(min_length=1, max_length=200)]
     project: _Text | None = None
@@ -125,12 +128,19 @@ def router() -> APIRouter:
     add = routes.add_api_route
     every = "/users/{user}/keys"
     add(every, list_keys, methods=["GET"], operation_id="listKeys")
-    add(every, create_key, methods=["POST"], status_code=201, operation_id="createKey")
+    add(every, create_key, methods=["POST"], status_code=201, responses=refusals(409), operation_id="createKey")
     one = f"{every}/{{key_id}}"
     add(one, get_key, methods=["GET"], operation_id="getKey")
-    add(one, rename_key, methods=["PUT"], operation_id="renameKey")
+    add(one, rename_key, methods=["PUT"], responses=refusals(409), operation_id="renameKey")
     add(one, delete_key, methods=["DELETE"], operation_id="deleteKey")
-    add(f"{one}/rotate", rotate_key, methods=["POST"], status_code=201, operation_id="rotateKey")
+    add(
+        f"{one}/rotate",
+        rotate_key,
+        methods=["POST"],
+        status_code=201,
+        responses=refusals(409),
+        operation_id="rotateKey",
+    )
     return routes
 
 

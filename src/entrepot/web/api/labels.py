@@ -20,6 +20,7 @@ from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import find_project
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.services import ApiServices
 from entrepot.web.api.values import moment
 
@@ -30,7 +31,7 @@ _LIST, _READ, _CREATE, _UPDATE, _DELETE = (
 )
 
 Scope = Literal["g", "p", ""]
-Id = Annotated[int, Path(ge=1, lt=2**63)]
+Id = Annotated[int, Path(ge=1, lt=2**63, description="The label's number.", examples=[3])]
 
 
 class Label(BaseModel):
@@ -97,10 +98,17 @@ def router() -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["label"])
     add = routes.add_api_route
-    add("/labels", list_labels, methods=["GET"], responses=PAGED, operation_id="ListLabels")
-    add("/labels", create_label, methods=["POST"], status_code=201, operation_id="CreateLabel")
+    add("/labels", list_labels, methods=["GET"], responses=PAGED | refusals(404), operation_id="ListLabels")
+    add(
+        "/labels",
+        create_label,
+        methods=["POST"],
+        status_code=201,
+        responses=refusals(404, 409),
+        operation_id="CreateLabel",
+    )
     add("/labels/{label_id}", get_label, methods=["GET"], operation_id="GetLabelByID")
-    add("/labels/{label_id}", update_label, methods=["PUT"], operation_id="UpdateLabel")
+    add("/labels/{label_id}", update_label, methods=["PUT"], responses=refusals(409), operation_id="UpdateLabel")
     add("/labels/{label_id}", delete_label, methods=["DELETE"], operation_id="DeleteLabel")
     return routes
 
@@ -111,9 +119,9 @@ async def list_labels(
     caller: CallerOf,
     services: ServicesOf,
     wanted: Annotated[Selection, Depends(selection(rows.FIELDS))],
-    name: Annotated[str, Query(description="A part of the name.")] = "",
-    scope: Annotated[Scope, Query(description="g for those of all projects, p for those of one.")] = "",
-    project_id: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+    name: Annotated[str, Query(description="A part of the name.", examples=["rel"])] = "",
+    scope: Annotated[Scope, Query(description="g for those of all projects, p for those of one.", examples=["g"])] = "",
+    project_id: Annotated[int, Query(ge=0, lt=2**63, description="Whose labels, with scope=p.", examples=[0])] = 0,
 ) -> list[Label]:
     """List the labels of one project, or those for all."""
     project = await _scoped(caller, services, _LIST, scope, project_id)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from entrepot.access.faults import PreconditionFailed
 from entrepot.access.permissions import Permission
@@ -14,6 +14,7 @@ from entrepot.accounts.directory.desk import MOST_TAKEN, DirectoryDesk
 from entrepot.accounts.directory.model import DirectoryError
 from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.group_types import LDAP
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.services import ApiServices
 
 _TEST = Permission("configuration:update")
@@ -22,6 +23,14 @@ _CREATE = Permission("ldap-user:create")
 Text = Annotated[str, Field(max_length=1024)]
 #: Harbor's other name for a setting, in this request alone.
 _TIMEOUT = "ldap_connection_timeout"
+
+
+_GROUP: Final[dict[str, Any]] = {
+    "id": 9,
+    "group_name": "developers",
+    "group_type": LDAP,
+    "ldap_group_dn": "cn=developers,ou=groups,dc=example,dc=org",
+}
 
 
 class LdapConf(BaseModel):
@@ -41,7 +50,7 @@ class LdapConf(BaseModel):
     ldap_uid: Text | None = None
     ldap_scope: Annotated[int, Field(ge=0, le=2)] | None = None
     ldap_connection_timeout: Annotated[int, Field(ge=1, le=60)] | None = None
-    ldap_verify_cert: bool | None = None
+    ldap_verify_cert: StrictBool | None = None
 
     def values(self) -> dict[str, object]:
         """Return what is given, by the names of the settings."""
@@ -77,6 +86,8 @@ class LdapUser(BaseModel):
 class LdapGroup(BaseModel):
     """A group of the directory; `id` is 0 for one that is not known here yet."""
 
+    model_config = ConfigDict(json_schema_extra={"example": _GROUP})
+
     id: int
     group_name: str
     group_type: int
@@ -94,6 +105,10 @@ class ImportList(BaseModel):
 class NotImported(BaseModel):
     """Somebody who was not taken in, and why."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"uid": "mallory", "error": "the directory knows nobody of that name"}}
+    )
+
     uid: str
     error: str
 
@@ -102,11 +117,11 @@ def router() -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["ldap"])
     add = routes.add_api_route
-    add("/ldap/ping", ping, methods=["POST"], operation_id="pingLdap")
-    add("/ldap/users/search", search_users, methods=["GET"], operation_id="searchLdapUser")
-    failures: dict[int | str, dict[str, Any]] = {404: {"model": list[NotImported], "description": "Some were not."}}
+    add("/ldap/ping", ping, methods=["POST"], responses=refusals(412), operation_id="pingLdap")
+    add("/ldap/users/search", search_users, methods=["GET"], responses=refusals(412), operation_id="searchLdapUser")
+    failures = refusals(412) | {404: {"model": list[NotImported], "description": "Some were not."}}
     add("/ldap/users/import", import_users, methods=["POST"], operation_id="importLdapUser", responses=failures)
-    add("/ldap/groups/search", search_groups, methods=["GET"], operation_id="searchLdapGroup")
+    add("/ldap/groups/search", search_groups, methods=["GET"], responses=refusals(412), operation_id="searchLdapGroup")
     return routes
 
 
@@ -122,7 +137,9 @@ async def ping(caller: CallerOf, services: ServicesOf, body: Annotated[LdapConf 
 
 
 async def search_users(
-    caller: CallerOf, services: ServicesOf, username: Annotated[str, Query(max_length=255)] = ""
+    caller: CallerOf,
+    services: ServicesOf,
+    username: Annotated[str, Query(max_length=255, description="How a name begins.", examples=["ali"])] = "",
 ) -> list[LdapUser]:
     """Return people of whom a name begins with `username`; 100 at most."""
     await caller.require(_LIST)
@@ -142,8 +159,15 @@ async def import_users(body: ImportList, caller: CallerOf, services: ServicesOf)
 async def search_groups(
     caller: CallerOf,
     services: ServicesOf,
-    groupname: Annotated[str, Query(max_length=255)] = "",
-    groupdn: Annotated[str, Query(max_length=1024)] = "",
+    groupname: Annotated[str, Query(max_length=255, description="How a name begins.", examples=["dev"])] = "",
+    groupdn: Annotated[
+        str,
+        Query(
+            max_length=1024,
+            description="The whole name of one group.",
+            examples=["cn=developers,ou=groups,dc=example,dc=org"],
+        ),
+    ] = "",
 ) -> list[LdapGroup]:
     """Return the group of a DN, or groups whose name begins with `groupname`; 100 at most."""
     await caller.require(_LIST)

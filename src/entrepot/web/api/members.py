@@ -22,6 +22,7 @@ from entrepot.web.api.group_types import GroupNamed, group_for
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import ProjectIn, project_where
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.services import ApiServices
 from entrepot.web.api.values import moment_or_none
 
@@ -30,7 +31,7 @@ _LIST, _READ, _CREATE, _UPDATE, _DELETE = (
 )
 _BASE = "/projects/{project_name_or_id}/members"
 
-Id = Annotated[int, Path(ge=1, lt=2**63)]
+Id = Annotated[int, Path(ge=1, lt=2**63, description="The number of the role given.", examples=[12])]
 RoleId = Annotated[int, Field(ge=1, lt=2**31, description="1 projectAdmin, 2 developer, 3 guest, 4 maintainer, ...")]
 PatternText = Annotated[str | None, Field(max_length=512)]
 
@@ -86,7 +87,7 @@ class Member(BaseModel):
 class UserNamed(BaseModel):
     """A user, by number or by name."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"username": "alice"}})
 
     user_id: Annotated[int, Field(ge=0, lt=2**63)] = 0
     username: Annotated[str, Field(max_length=255)] = ""
@@ -131,7 +132,14 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["member"])
     add = routes.add_api_route
     add(_BASE, list_members, methods=["GET"], responses=PAGED, operation_id="listProjectMembers")
-    add(_BASE, create_member, methods=["POST"], status_code=201, operation_id="createProjectMember")
+    add(
+        _BASE,
+        create_member,
+        methods=["POST"],
+        status_code=201,
+        responses=refusals(409),
+        operation_id="createProjectMember",
+    )
     one = _BASE + "/{mid}"
     add(one, get_member, methods=["GET"], operation_id="getProjectMember")
     add(one, update_member, methods=["PUT"], operation_id="updateProjectMember")
@@ -145,7 +153,7 @@ async def list_members(
     services: ServicesOf,
     project: Annotated[ProjectIn, Depends(project_where(_LIST))],
     wanted: Annotated[Selection, Depends(selection(rows.MEMBERS.fields))],
-    entityname: Annotated[str, Query(max_length=255, description="A part of the name.")] = "",
+    entityname: Annotated[str, Query(max_length=255, description="A part of the name.", examples=["ali"])] = "",
 ) -> list[Member]:
     """List the members of a project."""
     named = (Condition(field="entity_name", match=Match.CONTAINS, values=(entityname,)),) if entityname else ()

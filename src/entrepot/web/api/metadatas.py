@@ -11,7 +11,9 @@ from entrepot.access.faults import Conflict, Invalid, NotFound
 from entrepot.access.permissions import Permission
 from entrepot.projects.settings import PUBLIC, VISIBILITY
 from entrepot.web.api.caller import CallerOf, ServicesOf
+from entrepot.web.api.examples import looks_like
 from entrepot.web.api.project_of import ProjectIn, project_where
+from entrepot.web.api.refusals import refusals
 
 _LIST, _READ, _CREATE, _UPDATE, _DELETE = (
     Permission.of("metadata", action) for action in ("list", "read", "create", "update", "delete")
@@ -30,10 +32,22 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["projectMetadata"])
     add = routes.add_api_route
     base = "/projects/{project_name_or_id}/metadatas"
-    add(base, list_metadata, methods=["GET"], operation_id="listProjectMetadatas")
-    add(base, add_metadata, methods=["POST"], operation_id="addProjectMetadatas")
+    add(
+        base,
+        list_metadata,
+        methods=["GET"],
+        responses=looks_like({"public": "false", "visibility": "private", "auto_scan": "true"}),
+        operation_id="listProjectMetadatas",
+    )
+    add(base, add_metadata, methods=["POST"], responses=refusals(409), operation_id="addProjectMetadatas")
     one = base + "/{meta_name}"
-    add(one, get_metadata, methods=["GET"], operation_id="getProjectMetadata")
+    add(
+        one,
+        get_metadata,
+        methods=["GET"],
+        responses=looks_like({"auto_scan": "true"}),
+        operation_id="getProjectMetadata",
+    )
     add(one, update_metadata, methods=["PUT"], operation_id="updateProjectMetadata")
     add(one, delete_metadata, methods=["DELETE"], operation_id="deleteProjectMetadata")
     return routes

@@ -20,7 +20,7 @@ Page = Annotated[int, Query(ge=1, description="The number of the page, from 1 on
 PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="How many entries a page has.")]
 Filter = Annotated[
     str,
-    Query(description="Which entries: k=v, k=~v, k=[low~high], k={a b}, k=(a b), separated by commas."),
+    Query(description="Which entries: k=v, k=~v, k=[low~high], k={a b}, k=(a b), separated by commas.", examples=[""]),
 ]
 Sort = Annotated[str, Query(description="The order: names of fields, with - before those that sort downwards.")]
 
@@ -35,6 +35,15 @@ def selection(fields: Mapping[str, Field]) -> Callable[..., Selection]:
             limit=page_size,
             offset=_offset(page, page_size),
         )
+
+    return read
+
+
+def chosen(fields: Mapping[str, Field]) -> Callable[..., Selection]:
+    """Return a dependency that reads which entries of a list with these fields are wanted, where it has no pages."""
+
+    def read(q: Filter = "") -> Selection:
+        return Selection(conditions=parse_query(q, fields))
 
     return read
 

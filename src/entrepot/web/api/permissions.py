@@ -14,6 +14,8 @@ from entrepot.web.api.caller import CallerOf
 class Permission(BaseModel):
     """One thing that can be allowed."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"resource": "repository", "action": "pull"}})
+
     resource: str
     action: str
 

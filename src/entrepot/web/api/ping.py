@@ -10,7 +10,13 @@ def router() -> APIRouter:
     """Return the route."""
     routes = APIRouter(tags=["ping"])
     routes.add_api_route(
-        "/ping", ping, methods=["GET"], response_class=PlainTextResponse, summary="Answer", operation_id="getPing"
+        "/ping",
+        ping,
+        methods=["GET"],
+        response_class=PlainTextResponse,
+        responses={200: {"content": {"text/plain": {"example": "Pong"}}}},
+        summary="Answer",
+        operation_id="getPing",
     )
     return routes
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from entrepot.access.faults import Invalid
 from entrepot.access.roles import DEVELOPER, GUEST, LIMITED_GUEST, MAINTAINER, PROJECT_ADMIN
@@ -20,6 +20,10 @@ _Setting = Annotated[str, Field(max_length=1024)]
 
 class Allowlist(BaseModel):
     """Vulnerabilities that do not count."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"id": 0, "project_id": 7, "expires_at": None, "items": []}}
+    )
 
     id: int = 0
     project_id: int = 0
@@ -39,8 +43,13 @@ class Project(BaseModel):
                 "owner_name": "alice",
                 "creation_time": "2026-01-02T03:04:05Z",
                 "update_time": "2026-01-02T03:04:05Z",
+                "deleted": False,
+                "togglable": True,
+                "current_user_role_ids": [1],
+                "current_user_role_id": 1,
                 "metadata": {"public": "false", "visibility": "internal"},
                 "repo_count": 12,
+                "cve_allowlist": {"id": 0, "project_id": 7, "items": []},
             }
         }
     )
@@ -89,7 +98,7 @@ class ProjectRequest(BaseModel):
     )
 
     project_name: Annotated[str | None, Field(max_length=255)] = None
-    public: bool | None = None
+    public: StrictBool | None = None
     metadata: dict[Annotated[str, Field(max_length=64)], _Setting | None] = {}
     cve_allowlist: dict[str, Any] | None = None
     storage_limit: int | None = None
@@ -115,6 +124,10 @@ class ProjectRequest(BaseModel):
 
 class Deletable(BaseModel):
     """Whether a project can be deleted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"deletable": False, "message": "it still has 3 repositories"}}
+    )
 
     deletable: bool
     message: str = ""

@@ -18,6 +18,7 @@ from entrepot.web.api.locations import NameInLocation, set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_models import Deletable, Project, ProjectRequest, Summary
 from entrepot.web.api.project_of import ProjectIn, project_where
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.services import ApiServices
 
 READ = Permission("project:read")
@@ -31,12 +32,26 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["project"])
     add = routes.add_api_route
     add("/projects", list_projects, methods=["GET"], responses=PAGED, operation_id="listProjects")
-    add("/projects", head_project, methods=["HEAD"], status_code=200, operation_id="headProject")
-    add("/projects", create_project, methods=["POST"], status_code=201, operation_id="createProject")
+    add(
+        "/projects",
+        head_project,
+        methods=["HEAD"],
+        status_code=200,
+        responses=refusals(404),
+        operation_id="headProject",
+    )
+    add(
+        "/projects",
+        create_project,
+        methods=["POST"],
+        status_code=201,
+        responses=refusals(409),
+        operation_id="createProject",
+    )
     one = "/projects/{project_name_or_id}"
     add(one, get_project, methods=["GET"], operation_id="getProject")
-    add(one, update_project, methods=["PUT"], operation_id="updateProject")
-    add(one, delete_project, methods=["DELETE"], operation_id="deleteProject")
+    add(one, update_project, methods=["PUT"], responses=refusals(409), operation_id="updateProject")
+    add(one, delete_project, methods=["DELETE"], responses=refusals(412), operation_id="deleteProject")
     add(f"{one}/summary", get_summary, methods=["GET"], operation_id="getProjectSummary")
     add(f"{one}/_deletable", get_deletable, methods=["GET"], operation_id="getProjectDeletable")
     return routes
@@ -49,9 +64,9 @@ async def list_projects(
     services: ServicesOf,
     wanted: Annotated[Selection, Depends(selection(project_lists.FIELDS))],
     *,
-    name: Annotated[str, Query(description="A part of the name.")] = "",
-    public: Annotated[bool | None, Query(description="Only public ones, or only others.")] = None,
-    owner: Annotated[str, Query(description="Name of the owner.")] = "",
+    name: Annotated[str, Query(description="A part of the name.", examples=["demo"])] = "",
+    public: Annotated[bool | None, Query(description="Only public ones, or only others.", examples=[True])] = None,
+    owner: Annotated[str, Query(description="Name of the owner.", examples=["alice"])] = "",
     with_detail: Annotated[bool, Query(description="With the number of repositories.")] = True,
 ) -> list[Project]:
     """List the projects that the caller may see."""
@@ -66,7 +81,9 @@ async def list_projects(
 
 
 async def head_project(
-    caller: CallerOf, services: ServicesOf, project_name: Annotated[str, Query(max_length=255)]
+    caller: CallerOf,
+    services: ServicesOf,
+    project_name: Annotated[str, Query(max_length=255, description="The name.", examples=["demo"])],
 ) -> Response:
     """Tell whether a name is taken: 200 when it is, 404 when it is free."""
     caller.require_sign_in()

@@ -12,6 +12,7 @@ from entrepot.metadata.filtering import Selection
 from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import ProjectIn, project_named
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.repository_models import Repository, RepositoryRequest
 from entrepot.web.api.repository_of import RepositoryIn, repository_where
 
@@ -31,7 +32,7 @@ def router() -> APIRouter:
     one = f"{of_project}/{{repository_name}}"
     add(one, get_repository, methods=["GET"], operation_id="getRepository")
     add(one, update_repository, methods=["PUT"], operation_id="updateRepository")
-    add(one, delete_repository, methods=["DELETE"], operation_id="deleteRepository")
+    add(one, delete_repository, methods=["DELETE"], responses=refusals(405), operation_id="deleteRepository")
     return routes
 
 

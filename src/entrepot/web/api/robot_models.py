@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from entrepot.access.faults import Invalid
 from entrepot.access.permissions import Permission
@@ -38,7 +38,9 @@ _Text = Annotated[str, Field(max_length=1024)]
 class Access(BaseModel):
     """One thing that is allowed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"resource": "repository", "action": "push", "effect": "allow"}}
+    )
 
     resource: Annotated[str, Field(max_length=100)]
     action: Annotated[str, Field(max_length=100)]
@@ -61,7 +63,7 @@ class PermissionEntry(BaseModel):
     `repositories` and `tags` narrow it: patterns over the full name and the tag.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _PERMISSIONS[0]})
 
     kind: Kind
     namespace: Annotated[str, Field(max_length=255)]
@@ -155,6 +157,18 @@ class RobotOut(BaseModel):
 class RobotMade(BaseModel):
     """A robot that was just made: its secret is shown this once."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": 21,
+                "name": "robot$demo+ci",
+                "secret": "reg_...",
+                "creation_time": "2026-01-02T03:04:05Z",
+                "expires_at": 1798761600,
+            }
+        }
+    )
+
     id: int
     name: str
     secret: str
@@ -187,7 +201,7 @@ class RobotRequest(BaseModel):
     name: Annotated[str, Field(max_length=600)] = ""
     description: Annotated[str, Field(max_length=4096)] | None = None
     level: Annotated[str, Field(max_length=20)] = ""
-    disable: bool | None = None
+    disable: StrictBool | None = None
     duration: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     secret: Annotated[str, Field(max_length=1024)] = ""
     permissions: Annotated[list[PermissionEntry], Field(max_length=200)] | None = None
@@ -224,6 +238,8 @@ class Secret(BaseModel):
 
 class SecretMade(BaseModel):
     """A robot's new secret; empty where the caller gave it, who knows it."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"secret": "reg_..."}})
 
     secret: str
 

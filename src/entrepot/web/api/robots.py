@@ -20,6 +20,7 @@ from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import find_project
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.robot_models import PROJECT, SYSTEM, RobotMade, RobotOut, RobotRequest, Secret, SecretMade
 from entrepot.web.api.services import ApiServices
 
@@ -34,15 +35,22 @@ _FIELDS: Final[Mapping[str, Field]] = {
     **{name: Field(column=projects.c.name) for name in _LEVEL},
     **{name: Field(column=robots.c.project_id, kind=Kind.NUMBER) for name in _PROJECT},
 }
-Id = Annotated[int, Path(ge=1, lt=2**63, description="The robot's number.")]
+Id = Annotated[int, Path(ge=1, lt=2**63, description="The robot's number.", examples=[21])]
 
 
 def router() -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["robot"])
     add = routes.add_api_route
-    add("/robots", list_robots, methods=["GET"], responses=PAGED, operation_id="ListRobot")
-    add("/robots", create_robot, methods=["POST"], status_code=201, operation_id="CreateRobot")
+    add("/robots", list_robots, methods=["GET"], responses=PAGED | refusals(404), operation_id="ListRobot")
+    add(
+        "/robots",
+        create_robot,
+        methods=["POST"],
+        status_code=201,
+        responses=refusals(404, 409),
+        operation_id="CreateRobot",
+    )
     one = "/robots/{robot_id}"
     add(one, get_robot, methods=["GET"], operation_id="GetRobotByID")
     add(one, update_robot, methods=["PUT"], operation_id="UpdateRobot")

@@ -12,9 +12,10 @@ from entrepot.metadata.roles import RoleRecord
 from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.permissions import Permission
+from entrepot.web.api.refusals import refusals
 
 _CREATE, _UPDATE, _DELETE = (AccessPermission.of("role", action) for action in ("create", "update", "delete"))
-Id = Annotated[int, Path(ge=1, lt=2**63, description="The role's number.")]
+Id = Annotated[int, Path(ge=1, lt=2**63, description="The role's number.", examples=[4])]
 
 
 class Role(BaseModel):
@@ -75,10 +76,10 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["role"])
     add = routes.add_api_route
     add("/roles", list_roles, methods=["GET"], operation_id="listRoles")
-    add("/roles", create_role, methods=["POST"], status_code=201, operation_id="createRole")
+    add("/roles", create_role, methods=["POST"], status_code=201, responses=refusals(409), operation_id="createRole")
     add("/roles/{role_id}", get_role, methods=["GET"], operation_id="getRole")
-    add("/roles/{role_id}", update_role, methods=["PUT"], operation_id="updateRole")
-    add("/roles/{role_id}", delete_role, methods=["DELETE"], operation_id="deleteRole")
+    add("/roles/{role_id}", update_role, methods=["PUT"], responses=refusals(409, 412), operation_id="updateRole")
+    add("/roles/{role_id}", delete_role, methods=["DELETE"], responses=refusals(412), operation_id="deleteRole")
     return routes
 
 

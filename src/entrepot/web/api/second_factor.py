@@ -12,12 +12,13 @@ from entrepot.access.permissions import Permission
 from entrepot.metadata import users
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf, own_request
 from entrepot.web.api.own_account import factors_of, gate_of, require_person
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.services import ApiServices
 
 _UPDATE = Permission.of("user", "update")
 _PATH = "/users/current/second_factor"
 
-Id = Annotated[int, Path(ge=1, lt=2**63)]
+Id = Annotated[int, Path(ge=1, lt=2**63, description="The person's number.", examples=[3])]
 
 
 class StatusOut(BaseModel):
@@ -65,11 +66,17 @@ def router() -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["second factor"])
     add = routes.add_api_route
-    add(_PATH, get_status, methods=["GET"], operation_id="getSecondFactor")
-    add(_PATH, begin, methods=["POST"], status_code=201, operation_id="beginSecondFactor")
-    add(f"{_PATH}/confirm", confirm, methods=["POST"], operation_id="confirmSecondFactor")
-    add(f"{_PATH}/disable", disable, methods=["POST"], operation_id="disableSecondFactor")
-    add(f"{_PATH}/recovery_codes", renew_codes, methods=["POST"], operation_id="renewRecoveryCodes")
+    add(_PATH, get_status, methods=["GET"], responses=refusals(404), operation_id="getSecondFactor")
+    add(_PATH, begin, methods=["POST"], status_code=201, responses=refusals(404, 409), operation_id="beginSecondFactor")
+    add(f"{_PATH}/confirm", confirm, methods=["POST"], responses=refusals(404, 409), operation_id="confirmSecondFactor")
+    add(f"{_PATH}/disable", disable, methods=["POST"], responses=refusals(404, 409), operation_id="disableSecondFactor")
+    add(
+        f"{_PATH}/recovery_codes",
+        renew_codes,
+        methods=["POST"],
+        responses=refusals(404, 409),
+        operation_id="renewRecoveryCodes",
+    )
     add("/users/{user_id}/second_factor", reset, methods=["DELETE"], operation_id="resetSecondFactor")
     return routes
 

@@ -12,9 +12,18 @@ from entrepot.access.faults import NotFound
 from entrepot.access.sessions import SessionInfo
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
 from entrepot.web.api.own_account import gate_of, require_person
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.values import moment
 
-Id = Annotated[str, Path(min_length=1, max_length=64, description="The id of the session, from the list.")]
+Id = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=64,
+        description="The id of the session, from the list.",
+        examples=["5d41402abc4b2a76b9719d91"],
+    ),
+]
 
 
 class SessionOut(BaseModel):
@@ -60,8 +69,14 @@ def router() -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["session"])
     add = routes.add_api_route
-    add("/users/current/sessions", list_sessions, methods=["GET"], operation_id="listSessions")
-    add("/users/current/sessions", end_others, methods=["DELETE"], operation_id="endOtherSessions")
+    add("/users/current/sessions", list_sessions, methods=["GET"], responses=refusals(404), operation_id="listSessions")
+    add(
+        "/users/current/sessions",
+        end_others,
+        methods=["DELETE"],
+        responses=refusals(404),
+        operation_id="endOtherSessions",
+    )
     add("/users/current/sessions/{session_id}", end_session, methods=["DELETE"], operation_id="endSession")
     return routes
 

@@ -18,7 +18,15 @@ class GeneralInfo(BaseModel):
     """What everybody may know, and with more below what only who has signed in may."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"auth_mode": "db_auth", "self_registration": False, "banner_message": ""}}
+        json_schema_extra={
+            "example": {
+                "auth_mode": "db_auth",
+                "primary_auth_mode": False,
+                "self_registration": False,
+                "banner_message": "",
+                "harbor_version": "v2.14.0-entrepot-0.1.0",
+            }
+        }
     )
 
     banner_message: str
@@ -40,12 +48,18 @@ class GeneralInfo(BaseModel):
 class Volume(BaseModel):
     """Space on a disk, in bytes."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"total": 500000000000, "free": 320000000000}})
+
     total: int
     free: int
 
 
 class SystemInfo(BaseModel):
     """The disks that blobs lie on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"storage": [{"total": 500000000000, "free": 320000000000}]}}
+    )
 
     storage: list[Volume]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from entrepot.access.model import Principal
 from entrepot.metadata.users import UserRecord
@@ -73,6 +73,8 @@ class User(BaseModel):
 class UserFound(BaseModel):
     """A person as searches show them."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"user_id": 3, "username": "alice"}})
+
     user_id: int
     username: str
 
@@ -83,7 +85,12 @@ class UserRequest(BaseModel):
     model_config = ConfigDict(
         extra="ignore",
         json_schema_extra={
-            "example": {"username": "alice", "email": "alice@example.org", "realname": "Alice", "password": "..."}
+            "example": {
+                "username": "alice",
+                "email": "alice@example.org",
+                "realname": "Alice",
+                "password": "seven boats at anchor",
+            }
         },
     )
 
@@ -109,7 +116,7 @@ class SysadminRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"sysadmin_flag": True}})
 
-    sysadmin_flag: bool
+    sysadmin_flag: StrictBool
 
 
 class DisabledRequest(BaseModel):
@@ -117,23 +124,26 @@ class DisabledRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"disabled": True}})
 
-    disabled: bool
+    disabled: StrictBool
 
 
 class PasswordRequest(BaseModel):
     """A new password; the old one too, where it is one's own."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"old_password": "...", "new_password": "..."}}
+        extra="forbid",
+        json_schema_extra={"example": {"old_password": "six boats at anchor", "new_password": "seven boats at anchor"}},
     )
 
     old_password: _Password = ""
     new_password: _Password
-    must_change: bool = False  #: set by an administrator: the person must choose another one
+    must_change: StrictBool = False  #: set by an administrator: the person must choose another one
 
 
 class ResetLinkMade(BaseModel):
     """What to hand to somebody who is to choose a password; good once."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"token": "w1c...", "expires_at": "2026-01-02T03:34:05Z"}})
 
     token: str
     expires_at: datetime
@@ -142,7 +152,9 @@ class ResetLinkMade(BaseModel):
 class ResetRequest(BaseModel):
     """A new password, and what allows to set it."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"token": "...", "new_password": "..."}})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"token": "w1c...", "new_password": "seven boats at anchor"}}
+    )
 
     token: _Short
     new_password: _Password

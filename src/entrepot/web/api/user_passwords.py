@@ -11,27 +11,37 @@ from entrepot.access.permissions import Permission
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.web.api.caller import CallerChangingPassword, CallerOf, ServicesOf
 from entrepot.web.api.own_account import require_person
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.services import ApiServices
 from entrepot.web.api.user_models import PasswordRequest, ResetLinkMade, ResetRequest
 from entrepot.web.api.values import moment
 
 _UPDATE = Permission("user:update")
-Id = Annotated[int, Path(ge=1, lt=2**63, description="The person's number.")]
+Id = Annotated[int, Path(ge=1, lt=2**63, description="The person's number.", examples=[3])]
 
 
 def router() -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["user"])
     add = routes.add_api_route
-    add("/users/{user_id}/password", change_password, methods=["PUT"], operation_id="updateUserPassword")
+    add(
+        "/users/{user_id}/password",
+        change_password,
+        methods=["PUT"],
+        responses=refusals(412),
+        operation_id="updateUserPassword",
+    )
     add(
         "/users/{user_id}/reset_link",
         make_reset_link,
         methods=["POST"],
         status_code=201,
+        responses=refusals(412),
         operation_id="makePasswordResetLink",
     )
-    add("/users/reset_password", reset_password, methods=["POST"], operation_id="resetPassword")
+    add(
+        "/users/reset_password", reset_password, methods=["POST"], responses=refusals(412), operation_id="resetPassword"
+    )
     return routes
 
 

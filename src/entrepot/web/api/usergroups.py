@@ -19,17 +19,20 @@ from entrepot.web.api.group_types import LDAP, OIDC, folded, type_of
 from entrepot.web.api.group_types import LOCAL as OURS
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.paging import PAGED, describe, selection
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.services import ApiServices
 
 _LIST, _READ, _CREATE, _UPDATE, _DELETE = (
     Permission.of("user-group", action) for action in ("list", "read", "create", "update", "delete")
 )
-Id = Annotated[int, Path(ge=1, lt=2**63, description="The group's number.")]
-UserId = Annotated[int, Path(ge=1, lt=2**63, description="The person's number.")]
+Id = Annotated[int, Path(ge=1, lt=2**63, description="The group's number.", examples=[3])]
+UserId = Annotated[int, Path(ge=1, lt=2**63, description="The person's number.", examples=[3])]
 
 
 class GroupFound(BaseModel):
     """A group as searches show it; types are 1 directory, 2 a proxy in front, 3 provider, 4 ours."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"id": 9, "group_name": "developers", "group_type": 1}})
 
     id: int
     group_name: str
@@ -89,6 +92,8 @@ class GroupRequest(BaseModel):
 class GroupMember(BaseModel):
     """Somebody in a group."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"user_id": 3, "username": "alice", "disabled": False}})
+
     user_id: int
     username: str
     disabled: bool
@@ -107,16 +112,36 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["usergroup"])
     add = routes.add_api_route
     add("/usergroups", list_groups, methods=["GET"], responses=PAGED, operation_id="listUserGroups")
-    add("/usergroups", create_group, methods=["POST"], status_code=201, operation_id="createUserGroup")
+    add(
+        "/usergroups",
+        create_group,
+        methods=["POST"],
+        status_code=201,
+        responses=refusals(409),
+        operation_id="createUserGroup",
+    )
     add("/usergroups/search", search_groups, methods=["GET"], responses=PAGED, operation_id="searchUserGroups")
     one = "/usergroups/{group_id}"
     add(one, get_group, methods=["GET"], operation_id="getUserGroup")
-    add(one, update_group, methods=["PUT"], operation_id="updateUserGroup")
+    add(one, update_group, methods=["PUT"], responses=refusals(409), operation_id="updateUserGroup")
     add(one, delete_group, methods=["DELETE"], operation_id="deleteUserGroup")
     members = f"{one}/members"
     add(members, list_members, methods=["GET"], responses=PAGED, operation_id="listUserGroupMembers")
-    add(members, add_member, methods=["POST"], status_code=201, operation_id="addUserGroupMember")
-    add(f"{members}/{{user_id}}", remove_member, methods=["DELETE"], operation_id="removeUserGroupMember")
+    add(
+        members,
+        add_member,
+        methods=["POST"],
+        status_code=201,
+        responses=refusals(409, 412),
+        operation_id="addUserGroupMember",
+    )
+    add(
+        f"{members}/{{user_id}}",
+        remove_member,
+        methods=["DELETE"],
+        responses=refusals(412),
+        operation_id="removeUserGroupMember",
+    )
     return routes
 
 
@@ -126,8 +151,15 @@ async def list_groups(
     caller: CallerOf,
     services: ServicesOf,
     wanted: Annotated[Selection, Depends(selection(LISTING.fields))],
-    group_name: Annotated[str, Query(max_length=255, description="A part of the name.")] = "",
-    ldap_group_dn: Annotated[str, Query(max_length=1024, description="The directory's name for it.")] = "",
+    group_name: Annotated[str, Query(max_length=255, description="A part of the name.", examples=["dev"])] = "",
+    ldap_group_dn: Annotated[
+        str,
+        Query(
+            max_length=1024,
+            description="The directory's name for it.",
+            examples=["cn=developers,ou=groups,dc=example,dc=org"],
+        ),
+    ] = "",
 ) -> list[Group]:
     """List all groups."""
     await caller.require(_LIST)
@@ -151,7 +183,7 @@ async def search_groups(
     caller: CallerOf,
     services: ServicesOf,
     wanted: Annotated[Selection, Depends(selection({}))],
-    groupname: Annotated[str, Query(min_length=1, max_length=255, description="A part of the name.")],
+    groupname: Annotated[str, Query(min_length=1, max_length=255, description="A part of the name.", examples=["dev"])],
 ) -> list[GroupFound]:
     """Search groups by a part of their names; open to whoever has signed in."""
     caller.require_sign_in()

@@ -15,6 +15,7 @@ from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.own_account import require_person
 from entrepot.web.api.paging import PAGED, describe, selection
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.services import ApiServices
 from entrepot.web.api.user_models import (
     DisabledRequest,
@@ -28,7 +29,7 @@ from entrepot.web.api.user_models import (
 _LIST, _READ, _CREATE, _UPDATE, _DELETE = (
     Permission.of("user", action) for action in ("list", "read", "create", "update", "delete")
 )
-Id = Annotated[int, Path(ge=1, lt=2**63, description="The person's number.")]
+Id = Annotated[int, Path(ge=1, lt=2**63, description="The person's number.", examples=[3])]
 
 
 def router() -> APIRouter:
@@ -36,16 +37,16 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["user"])
     add = routes.add_api_route
     add("/users", list_users, methods=["GET"], responses=PAGED, operation_id="listUsers")
-    add("/users", create_user, methods=["POST"], status_code=201, operation_id="createUser")
-    add("/users/current", get_current, methods=["GET"], operation_id="getCurrentUserInfo")
+    add("/users", create_user, methods=["POST"], status_code=201, responses=refusals(409), operation_id="createUser")
+    add("/users/current", get_current, methods=["GET"], responses=refusals(412), operation_id="getCurrentUserInfo")
     add("/users/search", search_users, methods=["GET"], responses=PAGED, operation_id="searchUsers")
     one = "/users/{user_id}"
     add(one, get_user, methods=["GET"], operation_id="getUser")
     add(one, update_user, methods=["PUT"], operation_id="updateUserProfile")
-    add(one, delete_user, methods=["DELETE"], operation_id="deleteUser")
-    add(f"{one}/sysadmin", set_sysadmin, methods=["PUT"], operation_id="setUserSysAdmin")
-    add(f"{one}/disabled", set_disabled, methods=["PUT"], operation_id="setUserDisabled")
-    add(f"{one}/cli_secret", set_cli_secret, methods=["PUT"], operation_id="setCliSecret")
+    add(one, delete_user, methods=["DELETE"], responses=refusals(412), operation_id="deleteUser")
+    add(f"{one}/sysadmin", set_sysadmin, methods=["PUT"], responses=refusals(412), operation_id="setUserSysAdmin")
+    add(f"{one}/disabled", set_disabled, methods=["PUT"], responses=refusals(412), operation_id="setUserDisabled")
+    add(f"{one}/cli_secret", set_cli_secret, methods=["PUT"], responses=refusals(412), operation_id="setCliSecret")
     return routes
 
 
@@ -111,7 +112,9 @@ async def search_users(
     caller: CallerOf,
     services: ServicesOf,
     wanted: Annotated[Selection, Depends(selection({}))],
-    username: Annotated[str, Query(min_length=1, max_length=255, description="A part of the account's name.")],
+    username: Annotated[
+        str, Query(min_length=1, max_length=255, description="A part of the account's name.", examples=["ali"])
+    ],
 ) -> list[UserFound]:
     """Search people by a part of their account's name; open to whoever has signed in."""
     caller.require_sign_in()
