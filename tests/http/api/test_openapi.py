@@ -108,7 +108,7 @@ def test_every_operation_tells_its_refusals(document: Document) -> None:
         for status in told - {"200", "201", "204"}:
             refusal = resolved(document, operation["responses"][status])
             assert refusal["description"], (method, path, status)
-            assert "example" in refusal["content"][JSON], (method, path, status)
+            assert method == "head" or "example" in refusal["content"][JSON], (method, path, status)
 
 
 def test_what_is_made_says_where_it_is(document: Document) -> None:

@@ -117,6 +117,7 @@ async def test_search_finds_what_the_caller_may_see(contents: None, admin: Api, 
         "project_public": True,
         "repository_name": "open/tools/one",
         "pull_count": 0,
+        "artifact_count": 1,
     }
 
 
