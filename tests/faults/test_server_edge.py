@@ -24,6 +24,7 @@ PATIENCE = 2.0
 CONTENT = os.urandom(1 << 20) * 64
 DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
 BLOB = f"/v2/edge/case/blobs/{DIGEST}"
+MIDDLE = 900_000  #: bytes of a part that is not yet a large one
 UPLOADS = "/v2/edge/case/blobs/uploads/"
 
 
@@ -133,18 +134,59 @@ def test_head_keeps_the_connection_in_step(server: Server) -> None:
     assert not reply.closed
 
 
-def test_whole_files_and_streams_are_complete(server: Server) -> None:
+def test_whole_files_and_parts_are_complete(server: Server) -> None:
     """A whole blob, the same as `bytes=0-`, and a part of it arrive with every byte and no more (application)."""
     for headers, expected in (
         ((), CONTENT),
         (("Range: bytes=0-",), CONTENT),
         (("Range: bytes=1-",), CONTENT[1:]),
-        ((f"Range: bytes={len(CONTENT) - 5000}-",), CONTENT[-5000:]),
+        (("Range: bytes=7-2000006",), CONTENT[7:2_000_007]),
     ):
-        reply = talk(server, head("GET", BLOB, *headers), head("GET", "/v2/", "Connection: close"))
-        _, _, body = reply.raw.partition(b"\r\n\r\n")
-        assert body[: len(expected)] == expected
-        assert body[len(expected) :].startswith(b"HTTP/1.1 200 ")
+        reply = talk(server, head("GET", BLOB, *headers))
+        top, _, body = reply.raw.partition(b"\r\n\r\n")
+        assert body == expected
+        assert reply.closed
+        assert b"\r\nconnection: close" in top
+        assert b"\r\ncontent-length: %d\r\n" % len(expected) in top
+
+
+def test_a_small_part_keeps_the_connection(server: Server) -> None:
+    """After a part of a few bytes the same connection answers the next request (application)."""
+    expected = CONTENT[-5000:]
+    last = head("GET", "/v2/", "Connection: close")
+    reply = talk(server, head("GET", BLOB, f"Range: bytes={len(CONTENT) - 5000}-"), last)
+    _, _, body = reply.raw.partition(b"\r\n\r\n")
+    assert body[: len(expected)] == expected
+    assert body[len(expected) :].startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_large_blob_follows_other_answers(server: Server) -> None:
+    """On a connection that has had an answer a large blob arrives whole, and with it the connection ends."""
+    with connect(server) as connection:
+        connection.sendall(head("GET", "/v2/"))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(head("GET", BLOB))
+        reply = read_all(connection, 10)
+    assert reply.statuses[:1] == [200]
+    assert reply.raw.partition(b"\r\n\r\n")[2] == CONTENT
+    assert reply.closed
+
+
+def test_clients_that_do_not_wait_get_whole_answers_in_order(server: Server) -> None:
+    """Requests sent before the first answer was read: no answer has bytes of another one in it (both)."""
+    middle = f"Range: bytes=0-{MIDDLE - 1}"  # sent by the server, slowly, since nobody reads
+    with connect(server) as connection:
+        connection.sendall(head("GET", BLOB, middle) * 20 + head("GET", BLOB))
+        time.sleep(0.5)
+        received = read_all(connection, 2).raw
+    for _ in range(20):
+        top, _, received = received.partition(b"\r\n\r\n")
+        assert top.startswith(b"HTTP/1.1 206 ")
+        assert received[:MIDDLE] == CONTENT[:MIDDLE]
+        received = received[MIDDLE:]
+    top, _, received = received.partition(b"\r\n\r\n")
+    assert top.startswith(b"HTTP/1.1 200 ")
+    assert received == CONTENT
 
 
 @pytest.mark.parametrize(

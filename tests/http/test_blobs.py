@@ -110,6 +110,39 @@ async def test_whole_files_are_sent_by_the_server(open_registry: Opener, wanted:
     assert [Path(path).read_bytes() for path in answer.files] == [CONTENT]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "part"),
+    [
+        (None, (0, 3_000_000)),
+        ("bytes=0-", (0, 3_000_000)),
+        ("bytes=10-", (10, 2_999_990)),
+        ("bytes=-1048576", (1_951_424, 1_048_576)),
+    ],
+)
+async def test_large_parts_are_sent_by_the_kernel(
+    open_registry: Opener, wanted: str | None, part: tuple[int, int]
+) -> None:
+    """From a mebibyte on, whole blobs and ranges go by an open file, where the server can send parts of files."""
+    app: App = await open_registry(files=True)
+    content = os.urandom(3_000_000)
+    digest = await push_blob(app.client(), content)
+    answer = await app.client(parts=True).get(f"/v2/{NAME}/blobs/{digest}", headers={"Range": wanted} if wanted else {})
+    assert answer.parts == [part]
+    assert answer.body == content[part[0] : sum(part)]
+
+
+async def test_smaller_parts_leave_the_connection_open(open_registry: Opener) -> None:
+    """Below a mebibyte the connection is worth more than the copying: ranges are streamed, whole files sent."""
+    app: App = await open_registry(files=True)
+    content = os.urandom(1_100_000)
+    digest = await push_blob(app.client(), content)
+    client = app.client(parts=True)
+    streamed = await client.get(f"/v2/{NAME}/blobs/{digest}", headers={"Range": "bytes=100000-"})
+    assert (streamed.parts, streamed.body) == ([], content[100_000:])
+    small = await client.get(f"/v2/{NAME}/blobs/{await push_blob(client, CONTENT)}")
+    assert (small.parts, len(small.files)) == ([], 1)
+
+
 async def test_a_server_that_sends_no_files_gets_streams(open_registry: Opener) -> None:
     """Without `http.response.pathsend` the same bytes are streamed."""
     app: App = await open_registry(files=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 Message = MutableMapping[str, Any]
 Body = bytes | Iterable[bytes] | AsyncIterable[bytes]
@@ -32,6 +33,7 @@ class Answer:
     complete: bool = False  #: the last piece of the body was sent
     pieces: int = 0  #: messages that the body came in
     files: list[str] = field(default_factory=list)  #: paths the application asked the server to send
+    parts: list[tuple[int, int]] = field(default_factory=list)  #: offset and length of parts of files, likewise
 
     def __getitem__(self, name: str) -> str:
         """Return a header that must be there once."""
@@ -91,6 +93,8 @@ class _Exchange:
             self._start(message)
         elif message["type"] == "http.response.pathsend":
             self._send_file(message["path"])
+        elif message["type"] == "http.response.zerocopysend":
+            await self._send_part(message["file"], message["offset"], message["count"])
         else:
             assert message["type"] == "http.response.body", message
             self._send_body(message.get("body", b""), more=message.get("more_body", False))
@@ -109,6 +113,10 @@ class _Exchange:
     def _send_file(self, path: str) -> None:
         self.answer.files.append(path)
         self._send_body(Path(path).read_bytes(), more=False)
+
+    async def _send_part(self, file: IO[bytes], offset: int, count: int) -> None:
+        self.answer.parts.append((offset, count))
+        self._send_body(os.pread(file.fileno(), count, offset), more=False)
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         assert self.answer.status, "a body before its head"
@@ -143,6 +151,7 @@ class AsgiClient:
         scheme: str = "http",
         address: str = "192.0.2.7",
         files: bool = True,
+        parts: bool = False,
     ) -> None:
         self._app = app
         self._headers = _pairs(headers)
@@ -150,6 +159,8 @@ class AsgiClient:
         self._scheme = scheme
         self._address = address
         self._extensions: dict[str, object] = {"http.response.pathsend": {}} if files else {}
+        if parts:
+            self._extensions["http.response.zerocopysend"] = {}
 
     def with_headers(self, **headers: str) -> AsgiClient:
         """Return a client that sends further headers; `_` in a name stands for `-`."""

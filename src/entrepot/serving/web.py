@@ -112,17 +112,19 @@ class WebWorker:
             sockets: How many listening sockets a server of this port has; 0 on a Unix socket.
         """
         from entrepot.serving.worker_runtime import WorkerRuntime  # noqa: PLC0415 - workers only
+        from entrepot.serving.zero_copy import ZeroCopy  # noqa: PLC0415 - as above
 
         self._runtime = WorkerRuntime(surroundings)
         self._surroundings = surroundings
         self._sockets = sockets
+        self._zero_copy = ZeroCopy()
         self._stack = AsyncExitStack()
         self._application: Application | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request, or live through the worker's start and end."""
         if self._application is not None and scope["type"] == "http":
-            await self._application(scope, receive, send)
+            await self._application(scope, receive, self._zero_copy.offer(scope, send))
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 
@@ -138,6 +140,7 @@ class WebWorker:
         await receive()
         announcing.cancel()
         await self._stack.aclose()
+        self._zero_copy.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _announce(self) -> None:

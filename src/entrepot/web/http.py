@@ -114,6 +114,11 @@ class Request:
         """Whether the server sends whole files by itself (`http.response.pathsend`)."""
         return "http.response.pathsend" in self.scope.get("extensions", ())
 
+    @property
+    def can_send_parts(self) -> bool:
+        """Whether the server sends parts of open files by itself (`http.response.zerocopysend`)."""
+        return "http.response.zerocopysend" in self.scope.get("extensions", ())
+
     def add_header(self, name: bytes, value: bytes) -> None:
         """Add a header to whatever answer this request gets."""
         self.extra_headers = (*self.extra_headers, (name, value))

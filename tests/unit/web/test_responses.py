@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from entrepot.web.body import ClientGone
 from entrepot.web.http import Request
 from entrepot.web.responses import (
     BytesResponse,
+    FilePartResponse,
     FileResponse,
     HeadResponse,
     LengthMismatch,
@@ -115,6 +117,30 @@ async def test_a_client_that_leaves_ends_a_blocked_stream() -> None:
     with pytest.raises(ClientGone):
         await sending
     assert closed == [True]
+
+
+async def test_a_part_of_a_file_is_sent_open(tmp_path: Path) -> None:
+    """The server gets the file with the part to send; the file is closed afterwards."""
+    server = Server()
+    (tmp_path / "data").write_bytes(b"0123456789")
+    await FilePartResponse(206, (), str(tmp_path / "data"), 3, 4).send(server.request, server.send)
+    assert server.headers[b"content-length"] == b"4"
+    [message] = server.sent[1:]
+    assert (message["type"], message["offset"], message["count"]) == ("http.response.zerocopysend", 3, 4)
+    assert message["file"].closed
+    assert server.request.bytes_out == 4
+
+
+async def test_a_client_that_leaves_a_part_of_a_file_is_no_fault(tmp_path: Path) -> None:
+    """What the server says of a broken connection is what leaving always is."""
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.zerocopysend":
+            raise BrokenPipeError
+
+    (tmp_path / "data").write_bytes(b"0123456789")
+    with pytest.raises(ClientGone):
+        await FilePartResponse(206, (), str(tmp_path / "data"), 3, 4).send(Server().request, send)
 
 
 async def test_a_stream_is_closed_when_its_end_is_sent() -> None:

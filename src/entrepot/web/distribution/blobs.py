@@ -1,4 +1,4 @@
-"""`/v2/<name>/blobs/<digest>` (end-2, end-10). Bytes of whole blobs are sent by the server, not by Python."""
+"""`/v2/<name>/blobs/<digest>` (end-2, end-10). Whole blobs and large parts are sent by the server or the kernel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from entrepot.registry.ports import StoredBlob
 from entrepot.registry.verifying import PULL, lost
 from entrepot.web.distribution.authorise import actor, authorise
 from entrepot.web.http import Header, Request
-from entrepot.web.responses import BytesResponse, FileResponse, HeadResponse, Response, StreamResponse
+from entrepot.web.responses import BytesResponse, FilePartResponse, FileResponse, HeadResponse, Response, StreamResponse
 from entrepot.web.services import Services
 
 #: A suspect blob of at most so many bytes is read before it is sent, also when all of it is wanted: it would be held
@@ -23,6 +23,9 @@ from entrepot.web.services import Services
 _READ_FIRST = 1024 * 1024
 
 _LOGGER = logging.getLogger(__name__)
+
+#: From so many bytes on, what the kernel saves by sending them itself is worth a connection that ends afterwards.
+_LARGE = 1 << 20
 
 
 async def get_blob(request: Request, services: Services) -> Response:
@@ -79,7 +82,8 @@ async def _bytes(
 ) -> Response:
     """Send a part of a blob, which is in memory if it is small.
 
-    All of a larger one, also when asked for as `bytes=0-`, goes by the server's file path, unless it is suspect.
+    A large part is sent by the kernel, and all of a blob, also when asked for as `bytes=0-`, goes by the server's file
+    path where the kernel cannot; unless the blob is suspect.
     """
     content = await services.registry.small_blobs.content(blob)
     if content is not None:
@@ -92,7 +96,9 @@ async def _bytes(
         if part.length == blob.size > _READ_FIRST:
             return StreamResponse(status, headers, services.registry.verifying.stream(blob, described), blob.size)
         await services.registry.verifying.ensure(blob, described)
-    if part.length == blob.size and path is not None and request.can_send_files:
+    if path is not None and part.length >= _LARGE and request.can_send_parts:
+        return FilePartResponse(status, headers, path, part.start, part.length)
+    if path is not None and part.length == blob.size and request.can_send_files:
         return FileResponse(status, headers, path, blob.size)
     pieces = services.store.stream(blob.key, part.start, part.length)
     return StreamResponse(status, headers, pieces, part.length)
