@@ -139,16 +139,21 @@ async def test_an_answer_has_its_limit() -> None:
 async def test_silence_ends_at_the_deadline() -> None:
     """A server that takes the connection and says nothing, or drips, costs no more than the time-out."""
 
-    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    left = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nx")
         with contextlib.suppress(ConnectionError):
-            await _reader.read()
-        writer.close()
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        left.set()
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(TimedOut, match=r"within 0\.3 s"):
             await own().request("GET", f"http://127.0.0.1:{port}/", timeout=0.3)
+        await asyncio.wait_for(left.wait(), 5)
 
 
 async def test_a_certificate_must_be_vouched_for(tmp_path: Path) -> None:
