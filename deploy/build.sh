@@ -3,8 +3,8 @@
 #
 #   deploy/build.sh [TAG]              TAG is localhost/entrepot:latest unless you name one
 #
-#   BASE=registry.example/python:13    a Debian image with python3 (and python3-ldap, where a directory is to be asked);
-#                                      without it mmdebstrap makes a small one (as root)
+#   BASE=registry.example/python:13    a Debian image with python3 and libstdc++6 (and python3-ldap, where a directory is
+#                                      to be asked); without it mmdebstrap makes a small one (as root)
 #   SUITE=trixie MIRROR=http://...     what mmdebstrap makes it from
 #   PYTHON_VERSION=3.13                the Python of the base
 #   BUILDER="podman --root /x"         instead of the first one found
@@ -37,7 +37,7 @@ if [ -z "${BASE:-}" ]; then
     need mmdebstrap "mmdebstrap (or name a BASE)" >/dev/null
     echo "Making a Debian base"
     # shellcheck disable=SC2086  # no word when there is no mirror
-    mmdebstrap --quiet --variant=essential --include=python3,python3-ldap,ca-certificates,busybox,tzdata \
+    mmdebstrap --quiet --variant=essential --include=python3,python3-ldap,libstdc++6,ca-certificates,busybox,tzdata \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         "${SUITE:-trixie}" "$context/base.tar" ${MIRROR:-}

@@ -27,19 +27,25 @@ def test_an_upload_goes_on_while_the_certificate_is_renewed(
 ) -> None:
     """An upload begun under the old certificate ends well; who comes after gets the new one and pushes on."""
     data = os.urandom(8 << 20)
-    (tmp_path / "data").write_bytes(data)
     with run_with_tls(network, tmp_path, signer) as place:
         login = ("--user", ":".join(place.login or ()))
         uploads = f"https://{place.address}/v2/tls/slow/blobs/uploads/"
         ask = ("--silent", "--fail-with-body", *login, "--output", "/dev/null", "--write-out", "%header{location}")
         location = terminal.run("curl", *ask, "--request", "POST", uploads)
-        slowly = ("--limit-rate", "1M", "--upload-file", tmp_path / "data", "--request", "PATCH")
+        os.mkfifo(tmp_path / "data")
+        slowly = ("--upload-file", tmp_path / "data", "--request", "PATCH")
         before = shown(terminal, place)
-        with terminal.program("curl", *ask, *slowly, location, log=tmp_path / "log") as upload:
+        with (
+            terminal.program("curl", *ask, *slowly, location, log=tmp_path / "log") as upload,
+            (tmp_path / "data").open("wb", buffering=0) as rest,
+        ):
+            rest.write(data[: len(data) // 2])
             identity("registry", signer, ADDRESS).write(tmp_path / "cert.pem", tmp_path / "key.pem")
             place.server.signal(signal.SIGHUP)  # it would notice by itself, some seconds later
             await_another(terminal, place, before)
-            assert upload.poll() is None, "the upload was over before the certificate was renewed"
+            assert upload.poll() is None, (tmp_path / "log").read_text(encoding="utf-8")
+            rest.write(data[len(data) // 2 :])
+            rest.close()
             assert upload.wait(timeout=60) == 0, (tmp_path / "log").read_text(encoding="utf-8")
         location = (tmp_path / "log").read_text(encoding="utf-8")
         joint = "&" if "?" in location else "?"

@@ -263,5 +263,5 @@ async def test_signing_out_ends_the_session_at_the_provider(site: Site, person: 
     await person.page.submit("form [name=logout], button[type=submit]")
     assert (await person.page.url()) == f"{site.server.url}/"
     assert "sid" not in await person.page.cookies()
-    await person.page.visit(f"{site.server.url}/c/oidc/login/main")
+    await person.page.visit(f"{site.server.url}/c/oidc/login?provider=main")
     assert await person.page.has("[name=login]"), await person.page.text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -45,8 +46,8 @@ def traced(server: Server, folder: Path) -> Iterator[Trace]:
 
 
 def _is_watching(server: Server, output: Path) -> bool:
-    """Ask for a file that a worker has to open, until that shows in the trace."""
+    """Ask for a file that a worker has to open, until that shows in the trace: a new one, that none remembers."""
     client = Client.of(server)
-    digest = client.push_blob("traced/r", b"watch me")
+    digest = client.push_blob("traced/r", secrets.token_bytes(16))
     client.request("GET", f"/v2/traced/r/blobs/{digest}")
     return output.exists() and digest.partition(":")[2] in output.read_text(errors="replace")

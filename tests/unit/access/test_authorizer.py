@@ -5,7 +5,7 @@ import pytest
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.errors import AccessRefused, ScopeInsufficient, TokenRefused
 from entrepot.access.model import ANONYMOUS, Audience, Principal, PrincipalKind, Target
-from entrepot.access.permissions import CATALOG, CREATE_PROJECT, DELETE, PULL, PUSH, Permission
+from entrepot.access.permissions import CATALOG, CREATE_PROJECT, DELETE, PULL, PUSH, Permission, known
 from entrepot.metadata import grants, principals
 from entrepot.metadata.database import Database
 from entrepot.oci.errors import ErrorCode
@@ -31,6 +31,17 @@ async def test_a_right_given_counts_at_once(authorizer: Authorizer, database: Da
     assert not await may(authorizer, alice, PULL, APP)
     await give(database, "project:team", "pull", principal_id=alice.id)
     assert await may(authorizer, alice, PULL, APP)
+
+
+async def test_nothing_is_kept_from_the_operator(authorizer: Authorizer, database: Database) -> None:
+    """Whoever works on the data folder itself may do everything, everywhere, and is told why."""
+    await make_project(database, "team", public=False)
+    operator = Principal(kind=PrincipalKind.OPERATOR, name="root")
+    for permission in known():
+        assert await may(authorizer, operator, permission, APP)
+        assert await may(authorizer, operator, permission, None)
+    assert "command line" in (await authorizer.explain(operator, DELETE, Target.of(APP))).reason
+    assert (await authorizer.readable(operator)).projects is None
 
 
 async def test_a_project_made_public_counts_at_once(authorizer: Authorizer, database: Database) -> None:
