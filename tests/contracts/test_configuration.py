@@ -40,7 +40,7 @@ async def test_settings_are_what_they_are_at_first(configuration: Configuration)
     shown = await configuration.shown()
     assert shown.keys() == {name for name, key in keys().items() if key.kind is not Kind.SECRET}
     assert (shown["auth_mode"].value, shown["auth_mode"].editable) == ("db_auth", True)
-    assert (shown["notification_enable"].value, shown["notification_enable"].editable) == (False, False)
+    assert (shown["notification_enable"].value, shown["notification_enable"].editable) == (True, False)
     assert {name for name, item in shown.items() if item.value != keys()[name].default} == set()
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.model import Principal, PrincipalKind
+from entrepot.access.spans import Span, always
 from entrepot.metadata import clock, events, principals, sessions_web
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.errors import DatabaseError
@@ -77,13 +78,13 @@ class Sessions:
         metadata: Database,
         work: Database,
         *,
-        idle: float = IDLE,
+        idle: Span | None = None,
         absolute: float = ABSOLUTE,
         now: Callable[[], int] = clock.now,
     ) -> None:
         self._metadata = metadata
         self._work = work
-        self._idle = int(idle * clock.MICROSECONDS)
+        self._idle_span = idle or always(IDLE)
         self._absolute = int(absolute * clock.MICROSECONDS)
         self._now = now
 
@@ -128,7 +129,8 @@ class Sessions:
         record = await sessions_web.find(self._work, _hash(cookie))
         if record is None:
             return None
-        principal = await self._account(record.principal_id, record.epoch) if self._counts(record) else None
+        counts = await self._counts(record)
+        principal = await self._account(record.principal_id, record.epoch) if counts else None
         if principal is None:
             await self._quietly(lambda tx: sessions_web.remove(tx, record.hash))
             return None
@@ -148,7 +150,7 @@ class Sessions:
         may do grows.
         """
         record = await sessions_web.find(self._work, _hash(cookie))
-        if record is None or not self._counts(record):
+        if record is None or not await self._counts(record):
             return None
         account = await principals.find_by_id(self._metadata, record.principal_id)
         if account is None or account.disabled:
@@ -215,16 +217,21 @@ class Sessions:
         )
 
     async def _add(self, record: WebSessionRecord, *, instead_of: str = "") -> None:
+        idle_since = self._now() - await self._idle()
+
         async def add(tx: Transaction) -> None:
             if instead_of:
                 await sessions_web.remove(tx, instead_of)
-            await sessions_web.add(tx, record, keep=_KEEP, idle_since=self._now() - self._idle)
+            await sessions_web.add(tx, record, keep=_KEEP, idle_since=idle_since)
 
         await self._work.write(add, name="open session")
 
-    def _counts(self, record: WebSessionRecord) -> bool:
+    async def _counts(self, record: WebSessionRecord) -> bool:
         now = self._now()
-        return now < record.seen_at + self._idle and now < record.created_at + self._absolute
+        return now < record.seen_at + await self._idle() and now < record.created_at + self._absolute
+
+    async def _idle(self) -> int:
+        return int(await self._idle_span() * clock.MICROSECONDS)
 
     async def _account(self, principal_id: int, epoch: int) -> Principal | None:
         """Return the account, if credentials of this epoch still count."""
@@ -240,7 +247,7 @@ class Sessions:
             return []
         now = self._now()
         records = await sessions_web.of_principal(
-            self._work, principal.id, seen_after=now - self._idle, created_after=now - self._absolute
+            self._work, principal.id, seen_after=now - await self._idle(), created_after=now - self._absolute
         )
         return [record for record in records if record.epoch == principal.epoch]
 

@@ -35,6 +35,7 @@ from entrepot.access.model import (
 )
 from entrepot.access.permissions import CATALOG, Permission
 from entrepot.access.policy import Policy
+from entrepot.access.spans import Span, always
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.scope import Scope
@@ -84,6 +85,7 @@ class TokenService:
         issuer: str = ISSUER,
         service: str = SERVICE,
         lifetime: int = LIFETIME,
+        span: Span | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if lifetime < SHORTEST_LIFETIME:
@@ -92,7 +94,7 @@ class TokenService:
         self._issuer = issuer
         self._keys = keys
         self._authorizer = authorizer
-        self._lifetime = lifetime
+        self._lifetime = span or always(lifetime)
         self._clock = clock
 
     async def issue(self, principal: Principal, scopes: Iterable[Scope]) -> IssuedToken:
@@ -110,7 +112,7 @@ class TokenService:
         granted = tuple(scope for scope in kept if scope.actions)
         access = [{"type": s.type, "name": s.name, "actions": list(s.actions)} for s in granted]
         claims = {"access": access, _ACCOUNT: _account_claim(principal)}
-        return self._signed(principal, claims, self._lifetime, granted)
+        return self._signed(principal, claims, int(await self._lifetime()), granted)
 
     async def _recalls(self, principal: Principal, wish: _Wish) -> bool:
         """Tell whether all of a wish was granted a few seconds ago."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from entrepot.access.admin import forget_first_password
 from entrepot.access.rates import Rates
 from entrepot.access.sessions import Sessions
+from entrepot.access.spans import SetSpan, Span, always
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
-from entrepot.metadata.opening import Stores
 from entrepot.projects.contents.pulls import PullCounter
 from entrepot.serving.slow_readers import limit_slow_readers
 from entrepot.serving.worker_runtime import WorkerRuntime
@@ -49,7 +49,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         access = build_access(config, parts.stores, parts.vault, runtime.folder)
         settings = web_settings(config)
         proxies = Proxies(settings)
-        gate = SessionGate(_sessions(config, parts.stores), proxies, plain_http=config.access.sessions.plainhttp)
+        gate = SessionGate(_sessions(parts), proxies, plain_http=config.access.sessions.plainhttp)
         rates = Rates(config.access.limits.model_dump(), parts.stores.work)
         pulls = PullCounter(parts.stores.metadata, paused=parts.read_only)
         services = Services(
@@ -100,9 +100,12 @@ def _provider_sign_in(parts: Embedded, sessions: Sessions) -> ProviderSignIn:
     return build_sign_in(source, parts.stores, parts.vault, sessions)
 
 
-def _sessions(config: Config, stores: Stores) -> Sessions:
-    wanted = config.access.sessions
-    return Sessions(stores.metadata, stores.work, idle=wanted.idle, absolute=wanted.absolute)
+def _sessions(parts: Embedded) -> Sessions:
+    wanted = parts.config.access.sessions
+    idle: Span = always(wanted.idle)
+    if "idle" not in wanted.model_fields_set:
+        idle = SetSpan(functools.partial(configuration_of(parts).get, "session_timeout"), wanted.idle)
+    return Sessions(parts.stores.metadata, parts.stores.work, idle=idle, absolute=wanted.absolute)
 
 
 def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:

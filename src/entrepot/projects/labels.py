@@ -13,7 +13,8 @@ from entrepot.metadata.filtering import Listed, Selection
 from entrepot.metadata.labels import LabelRecord
 from entrepot.metadata.projects import ProjectRecord
 
-_COLOR = re.compile(r"(?:#[0-9A-Fa-f]{3,8})?")
+#: Harbor's clients write words as well; one of them `false` where nothing is said.
+_COLOR = re.compile(r"(?:#[0-9A-Fa-f]{3,8}|[A-Za-z]{1,20})?")
 _MAX_NAME = 128
 _MAX_DESCRIPTION = 1024
 
@@ -36,7 +37,7 @@ class LabelText:
         if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
             raise Invalid(f"a label's name has 1 to {_MAX_NAME} printable characters")
         if _COLOR.fullmatch(self.color) is None:
-            raise Invalid("a label's color is written as #RRGGBB")
+            raise Invalid("a label's color is a word, or written as #RRGGBB")
         if len(self.description) > _MAX_DESCRIPTION:
             raise Invalid(f"a label's description has at most {_MAX_DESCRIPTION} characters")
         return LabelText(name=name, description=self.description, color=self.color)

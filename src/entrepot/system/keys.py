@@ -142,12 +142,13 @@ def _provider() -> Iterable[Key]:
 def _registry() -> Iterable[Key]:
     yield _flag("read_only")
     yield _text("banner_message", longest=_MAX_LONG_TEXT)
-    yield _fixed("token_expiration", 5)
+    yield _number("token_expiration", 5, 1, 60)
     yield _fixed("audit_log_forward_endpoint", "")
     yield _fixed("skip_audit_log_database", value=False)
     yield _fixed("disabled_audit_log_event_types", "")
-    yield _fixed("notification_enable", value=False)
-    yield _fixed("quota_per_project_enable", value=False)
+    # Nothing keeps projects from notifying and from counting; Harbor's clients set both unasked.
+    yield _fixed("notification_enable", value=True)
+    yield _fixed("quota_per_project_enable", value=True)
     yield _fixed("storage_per_project", -1)
     yield _fixed("scanner_skip_update_pulltime", value=False)
 

@@ -58,7 +58,7 @@ async def test_settings_are_read_and_changed(admin: Api) -> None:
     settings = await admin.found("/configurations")
     assert settings["session_timeout"] == {"value": 90, "editable": True}
     assert settings["self_registration"] == {"value": False, "editable": True}
-    assert settings["quota_per_project_enable"] == {"value": False, "editable": False}
+    assert settings["quota_per_project_enable"] == {"value": True, "editable": False}
 
 
 async def test_settings_are_for_who_may(nobody: Api, anonymous: Api) -> None:

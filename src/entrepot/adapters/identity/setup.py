@@ -13,6 +13,7 @@ instant; `build_access` builds what each web process needs. Four worlds:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ from entrepot.access.refresh import RefreshTokens
 from entrepot.access.roles import ensure_roles
 from entrepot.access.second_factor import SecondFactorPasswords, SecondFactors
 from entrepot.access.sign_in import Chain
+from entrepot.access.spans import SetSpan, Span
 from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
 from entrepot.access.verdicts import NoVerdicts, SharedVerdicts, Verdicts
@@ -171,7 +173,12 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
     factors = SecondFactors(database, vault, throttle)
     passwords = RecordedPasswords(SecondFactorPasswords(ways, factors), sign_ins)
     service = TokenService(
-        keys, authorizer, issuer=wanted.issuer, service=wanted.service, lifetime=int(wanted.expiration)
+        keys,
+        authorizer,
+        issuer=wanted.issuer,
+        service=wanted.service,
+        lifetime=int(wanted.expiration),
+        span=_life_of_tokens(config, configuration),
     )
     authenticator = CredentialAuthenticator(passwords=passwords, tokens=tokens, keys=keys_of_accounts)
     refresh = RefreshTokens(database, lifetime=wanted.refreshexpiration)
@@ -188,6 +195,14 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
         directory=source,
         background=(uses.run, sign_ins.run),
     )
+
+
+def _life_of_tokens(config: Config, configuration: Configuration) -> Span | None:
+    """Return what an administrator may change; None where the configuration says how long they live."""
+    wanted = config.access.token
+    if "expiration" in wanted.model_fields_set:
+        return None
+    return SetSpan(functools.partial(configuration.get, "token_expiration"), wanted.expiration)
 
 
 def _with_htpasswd(section: Htpasswd, stores: Stores, policy: Policy, verdicts: Verdicts) -> Access:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from entrepot.access.faults import Invalid
 from entrepot.access.permissions import Permission
 from entrepot.system.keys import Value
 from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.examples import looks_like
 
+_SCANS: Final = "scan_all_policy"
 _READ = Permission("configuration:read")
 _UPDATE = Permission("configuration:update")
 
@@ -56,5 +59,17 @@ async def get_configurations(caller: CallerOf, services: ServicesOf) -> dict[str
 async def update_configurations(body: Changes, caller: CallerOf, services: ServicesOf) -> None:
     """Change settings; those that are not named, or null, stay."""
     await caller.require(_UPDATE)
+    await services.configuration.change(_said(body), by=caller.source)
+
+
+def _said(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a request is about; Harbor's clients send an empty plan for scans with all others.
+
+    Raises:
+        Invalid: It asks for scans.
+    """
     given = {name: value for name, value in body.items() if value is not None}
-    await services.configuration.change(given, by=caller.source)
+    plan = given.pop(_SCANS, None) or {}
+    if not isinstance(plan, dict) or plan.get("type", "none") not in ("", "none"):
+        raise Invalid(f"this registry does not scan yet; leave {_SCANS} out")
+    return given

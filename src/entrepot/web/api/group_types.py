@@ -30,6 +30,11 @@ class GroupNamed(BaseModel):
     group_type: Annotated[int, Field(ge=0, le=LOCAL)] = 0
     ldap_group_dn: Annotated[str, Field(max_length=1024)] = ""
 
+    @property
+    def says(self) -> bool:
+        """Whether it names any."""
+        return bool(self.id or self.group_name or self.ldap_group_dn)
+
 
 def type_of(group: GroupRecord) -> int:
     """Return Harbor's number for where a group comes from."""

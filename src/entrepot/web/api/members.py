@@ -85,19 +85,27 @@ class Member(BaseModel):
 
 
 class UserNamed(BaseModel):
-    """A user, by number or by name."""
+    """A user, by number or by name; Harbor's clients send an empty one where they mean a group."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"username": "alice"}})
 
     user_id: Annotated[int, Field(ge=0, lt=2**63)] = 0
     username: Annotated[str, Field(max_length=255)] = ""
 
+    @property
+    def says(self) -> bool:
+        """Whether it names anybody."""
+        return bool(self.user_id or self.username)
+
 
 class RoleRequest(BaseModel):
-    """A role, and the part of the project that it is for; left out: all of it, for ever."""
+    """A role, and the part of the project that it is for; left out: all of it, for ever.
+
+    Whose role it is cannot be changed: what clients send back of that is left alone.
+    """
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"role_id": 2, "repositories": "demo/web/**"}}
+        extra="ignore", json_schema_extra={"example": {"role_id": 2, "repositories": "demo/web/**"}}
     )
 
     role_id: RoleId
@@ -223,12 +231,12 @@ async def _entity(body: MemberRequest, services: ApiServices, by: Source) -> int
         Invalid: It names none, or both.
         NotFound: There is none.
     """
-    if (body.member_user is None) == (body.member_group is None):
+    group = body.member_group if body.member_group is not None and body.member_group.says else None
+    named = body.member_user if body.member_user is not None and body.member_user.says else None
+    if group is not None and named is None:
+        return (await group_for(group, services, by)).id
+    if named is None or group is not None:
         raise Invalid("say member_user or member_group")
-    if body.member_group is not None:
-        return (await group_for(body.member_group, services, by)).id
-    assert body.member_user is not None
-    named = body.member_user
     if named.user_id:
         return (await services.accounts.users.get(named.user_id)).id
     found = await services.accounts.users.find(named.username)

@@ -103,12 +103,17 @@ async def get_robot(robot_id: Id, caller: CallerOf, services: ServicesOf) -> Rob
 
 
 async def update_robot(robot_id: Id, body: RobotRequest, caller: CallerOf, services: ServicesOf) -> None:
-    """Change what a robot may do and how long, or close it; what is left out stays, and so does its name."""
+    """Change what a robot may do and how long, or close it; what is left out stays, and so does its name.
+
+    With `permissions` it is all of the robot, as Harbor's clients write it: without a description it has none, and
+    without `disable` it is open.
+    """
     await _found(caller, services, _UPDATE, robot_id)
+    whole = body.permissions is not None
     change = RobotChange(
-        description=body.description,
+        description="" if whole and body.description is None else body.description,
         duration=body.duration or None,
-        disabled=body.disable,
+        disabled=False if whole and body.disable is None else body.disable,
         permissions=body.given_permissions(),
         trust=body.given_trust(),
     )

@@ -112,11 +112,14 @@ class ProfileRequest(BaseModel):
 
 
 class SysadminRequest(BaseModel):
-    """Whether somebody administers the registry."""
+    """Whether somebody administers the registry.
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"sysadmin_flag": True}})
+    Some of Harbor's clients send all that they know of the person, and leave the flag out where it is false.
+    """
 
-    sysadmin_flag: StrictBool
+    model_config = ConfigDict(extra="ignore", json_schema_extra={"example": {"sysadmin_flag": True}})
+
+    sysadmin_flag: StrictBool = False
 
 
 class DisabledRequest(BaseModel):
@@ -128,10 +131,10 @@ class DisabledRequest(BaseModel):
 
 
 class PasswordRequest(BaseModel):
-    """A new password; the old one too, where it is one's own."""
+    """A new password; the old one too, where it is one's own. The rest that clients send is left alone."""
 
     model_config = ConfigDict(
-        extra="forbid",
+        extra="ignore",
         json_schema_extra={"example": {"old_password": "six boats at anchor", "new_password": "seven boats at anchor"}},
     )
 
