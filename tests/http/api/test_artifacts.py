@@ -263,7 +263,7 @@ async def test_a_project_shows_the_artifacts_of_all_its_repositories(
 
 async def test_tags_are_added_listed_and_taken_off(admin: Api, client: AsgiClient, an_image: bytes, app: App) -> None:
     """A new tag pulls at once; a name in use is a conflict; the manifest outlives its tags."""
-    assert (await admin.post(f"{APP}/v1/tags", {"name": "stable"})).status == 201
+    assert (await admin.made(f"{APP}/v1/tags", {"name": "stable"})) == f"{APP}/v1/tags/stable"
     assert (await client.get("/v2/demo/app/manifests/stable")).body == an_image
     assert refusal(await admin.post(f"{APP}/v1/tags", {"name": "stable"})) == (409, "CONFLICT")
     assert refusal(await admin.post(f"{APP}/v1/tags", {"name": "not/a tag"})) == (400, "BAD_REQUEST")

@@ -18,6 +18,7 @@ from entrepot.web.api.artifact_models import Accessory, Tag
 from entrepot.web.api.artifact_of import ArtifactIn, TagName, artifact_where
 from entrepot.web.api.caller import ServicesOf
 from entrepot.web.api.chosen import Getters, chosen, page
+from entrepot.web.api.locations import set_location_below
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.refusals import refusals
 
@@ -97,11 +98,16 @@ async def list_tags(
 
 
 async def create_tag(
-    body: NewTag, services: ServicesOf, artifact: Annotated[ArtifactIn, Depends(artifact_where(_CREATE_TAG))]
+    request: Request,
+    body: NewTag,
+    services: ServicesOf,
+    artifact: Annotated[ArtifactIn, Depends(artifact_where(_CREATE_TAG))],
 ) -> Response:
     """Give an artifact one more tag."""
     await services.contents.changes.add_tag(artifact.artifact.record, body.name, by=artifact.repository.actor)
-    return Response(status_code=201)
+    response = Response(status_code=201)
+    set_location_below(response, request, body.name)
+    return response
 
 
 async def delete_tag(

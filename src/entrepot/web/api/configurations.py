@@ -1,4 +1,4 @@
-"""`/configurations`: what the registry is set to while it runs."""
+"""`/configurations` and `/internalconfig`: what the registry is set to while it runs."""
 
 from __future__ import annotations
 
@@ -38,13 +38,10 @@ def router() -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["configure"])
     add = routes.add_api_route
-    add(
-        "/configurations",
-        get_configurations,
-        methods=["GET"],
-        responses=looks_like({"self_registration": {"value": False, "editable": True}}),
-        operation_id="getConfigurations",
-    )
+    shown = looks_like({"self_registration": {"value": False, "editable": True}})
+    add("/configurations", get_configurations, methods=["GET"], responses=shown, operation_id="getConfigurations")
+    # Harbor's own parts read this one; secrets are shown to nobody here, so there is nothing more in it.
+    add("/internalconfig", get_configurations, methods=["GET"], responses=shown, operation_id="getInternalconfig")
     add("/configurations", update_configurations, methods=["PUT"], operation_id="updateConfigurations")
     return routes
 

@@ -15,7 +15,7 @@ from entrepot.accounts.keys import NewKey
 from entrepot.metadata.api_keys import ApiKeyRecord
 from entrepot.metadata.clock import MICROSECONDS
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
-from entrepot.web.api.locations import set_location
+from entrepot.web.api.locations import LOCATED, set_location
 from entrepot.web.api.refusals import refusals
 from entrepot.web.api.users import owner_of
 from entrepot.web.api.values import moment, moment_or_none
@@ -128,7 +128,14 @@ def router() -> APIRouter:
     add = routes.add_api_route
     every = "/users/{user}/keys"
     add(every, list_keys, methods=["GET"], operation_id="listKeys")
-    add(every, create_key, methods=["POST"], status_code=201, responses=refusals(409), operation_id="createKey")
+    add(
+        every,
+        create_key,
+        methods=["POST"],
+        status_code=201,
+        responses=LOCATED | refusals(409),
+        operation_id="createKey",
+    )
     one = f"{every}/{{key_id}}"
     add(one, get_key, methods=["GET"], operation_id="getKey")
     add(one, rename_key, methods=["PUT"], responses=refusals(409), operation_id="renameKey")
@@ -138,7 +145,7 @@ def router() -> APIRouter:
         rotate_key,
         methods=["POST"],
         status_code=201,
-        responses=refusals(409),
+        responses=LOCATED | refusals(409),
         operation_id="rotateKey",
     )
     return routes

@@ -17,7 +17,7 @@ from entrepot.metadata.filtering import Condition, Field, Kind, Match, Selection
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.tables import projects, robots
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
-from entrepot.web.api.locations import set_location
+from entrepot.web.api.locations import LOCATED, set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import find_project
 from entrepot.web.api.refusals import refusals
@@ -48,7 +48,7 @@ def router() -> APIRouter:
         create_robot,
         methods=["POST"],
         status_code=201,
-        responses=refusals(404, 409),
+        responses=LOCATED | refusals(404, 409),
         operation_id="CreateRobot",
     )
     one = "/robots/{robot_id}"

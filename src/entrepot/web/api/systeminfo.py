@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from entrepot import __version__
+from entrepot.access.faults import NotFound
 from entrepot.access.permissions import Permission
 from entrepot.web.api.caller import CallerOf, ServicesOf, own_request
+from entrepot.web.api.refusals import refusals
 
+_PEM: Final = "application/x-pem-file"
 _VOLUMES = Permission("system-volumes:read")
 
 
@@ -76,6 +80,17 @@ def router() -> APIRouter:
         operation_id="getSystemInfo",
     )
     add("/systeminfo/volumes", get_volumes, methods=["GET"], operation_id="getVolumes")
+    certificate: dict[int | str, dict[str, Any]] = {
+        200: {"content": {_PEM: {"schema": {"type": "string"}, "example": "-----BEGIN CERTIFICATE-----\n..."}}}
+    }
+    add(
+        "/systeminfo/getcert",
+        get_certificate,
+        methods=["GET"],
+        response_class=Response,
+        responses=certificate | refusals(404),
+        operation_id="getCert",
+    )
     return routes
 
 
@@ -105,6 +120,11 @@ async def get_system_info(request: Request, caller: CallerOf, services: Services
             "notification_enable": bool(values["notification_enable"]),
         }
     )
+
+
+async def get_certificate(_: CallerOf) -> Response:
+    """Return the certificate of the authority that clients must trust: there is none, the registry is none itself."""
+    raise NotFound("this registry makes no certificates of its own; ask whoever runs it which authority to trust")
 
 
 async def get_volumes(caller: CallerOf, services: ServicesOf) -> SystemInfo:
