@@ -15,7 +15,7 @@ from entrepot.metadata.filtering import Condition, Match, Selection
 from entrepot.metadata.groups import LISTING, LOCAL, GroupRecord
 from entrepot.metadata.memberships import MEMBER_FIELDS
 from entrepot.web.api.caller import CallerOf, ServicesOf
-from entrepot.web.api.group_types import HTTP, LDAP, OIDC, folded, type_of
+from entrepot.web.api.group_types import LDAP, OIDC, folded, type_of
 from entrepot.web.api.group_types import LOCAL as OURS
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.paging import PAGED, describe, selection
@@ -258,8 +258,6 @@ async def _origin(body: GroupRequest, services: ApiServices) -> tuple[str, str |
     Raises:
         Invalid: That is not said.
     """
-    if body.group_type == HTTP:
-        raise Invalid("group_type 2 is for groups that a proxy in front tells of; those of the registry's own have 4")
     if body.group_type == LDAP or body.ldap_group_dn:
         if not body.ldap_group_dn:
             raise Invalid("ldap_group_dn is missing: name the group as the directory does")
