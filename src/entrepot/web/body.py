@@ -6,13 +6,13 @@ ends the reading with an exception, so that a caller who reaches the end of the 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from entrepot.oci.errors import RequestTimeout, SizeInvalid
+from entrepot.web.patience import Patience
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -48,11 +48,12 @@ class RequestBody:
         SizeInvalid: The body ended with fewer or more bytes than `Content-Length` announced.
     """
 
-    __slots__ = ("_limits", "_more", "_receive", "_waited", "_window_bytes", "announced", "received")
+    __slots__ = ("_limits", "_more", "_patience", "_receive", "_waited", "_window_bytes", "announced", "received")
 
     def __init__(self, receive: Receive, announced: int | None, limits: BodyLimits, *, expected: bool) -> None:
         self._receive = receive
         self._limits = limits
+        self._patience = Patience(limits.stall_seconds)
         self._more = expected
         self._waited = 0.0
         self._window_bytes = 0
@@ -101,6 +102,8 @@ class RequestBody:
             raise ClientGone
         piece: bytes = message.get("body", b"")
         self._more = message.get("more_body", False)
+        if not self._more:
+            self._patience.stop()
         self.received += len(piece)
         self._check_length()
         self._check_rate(len(piece))
@@ -109,8 +112,7 @@ class RequestBody:
     async def _receive_in_time(self) -> Message:
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self._limits.stall_seconds):
-                return await self._receive()
+            return await self._patience.wait(self._receive())
         except TimeoutError:
             raise RequestTimeout(
                 f"No byte of the request body arrived for {self._limits.stall_seconds:g} s; send the request again."

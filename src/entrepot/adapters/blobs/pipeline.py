@@ -1,4 +1,4 @@
-"""The way of uploaded bytes: while one batch is hashed and written, each in a thread, the next is received."""
+"""The way of uploaded bytes: while one batch is hashed and written in a thread, the next is received."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from entrepot.adapters.blobs.threads import Threads, settled
 from entrepot.adapters.blobs.upload_file import UploadFile
 from entrepot.oci.errors import RegistryError
 
-#: Below this, a second thread costs more than it saves.
-_SMALL = 64 << 10
 _PARTS = 128
 #: So many parts make a batch, however small they are: each takes some fifty bytes beside its own.
 _MOST_PARTS = 4096
@@ -26,7 +24,7 @@ class Pipeline:
         self._threads = threads
         self._file = file
         self._live = live
-        self._running: tuple[Future[None], ...] = ()
+        self._running: Future[None] | None = None
         self._failed = False
 
     async def run(self, chunks: AsyncIterator[bytes], batch_size: Callable[[], int]) -> None:
@@ -59,26 +57,21 @@ class Pipeline:
             return
         # A few parts are hashed and written as they are, which saves copying them; many would be many calls.
         parts = batch if len(batch) <= _PARTS else [b"".join(batch)]
-        if self._live is None:
-            self._running = (self._threads.disk(self._file.write, parts),)
-        elif sum(map(len, parts)) <= _SMALL:
-            self._running = (self._threads.disk(self._hash_and_write, self._live, parts),)
-        else:
-            hashed = self._threads.hash(self._live.update, parts)
-            self._running = (hashed, self._threads.disk(self._file.write, parts))
+        self._running = self._threads.receive(self._store, parts)
 
     async def _settle(self) -> None:
         """Wait for the batch in the threads, and raise what it raised."""
-        running, self._running = self._running, ()
-        if not running:
+        running, self._running = self._running, None
+        if running is None:
             return
         try:
-            await settled(running)
+            await settled((running,))
         finally:
-            self._failed = self._failed or any(future.exception() for future in running)
-        for future in running:
-            future.result()
+            self._failed = self._failed or running.exception() is not None
+        running.result()
 
-    def _hash_and_write(self, live: LiveHash, parts: list[bytes]) -> None:
-        live.update(parts)
+    def _store(self, parts: list[bytes]) -> None:
+        # One after the other: a second thread for either, often on another processor, costs more than it saves.
+        if self._live is not None:
+            self._live.update(parts)
         self._file.write(parts)

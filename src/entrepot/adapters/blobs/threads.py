@@ -1,7 +1,8 @@
 """The threads in which the store hashes, reads and writes, and how a task waits for them.
 
 Hashing and file calls release the interpreter's lock, so they run beside the event loop and beside each other. There
-are two pools because their work differs: hashing keeps a core busy, a file call may wait for the disk.
+are two pools because their work differs: bytes that arrive keep a core busy with their hash, a file call may wait for
+the disk.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ class Threads:
 
     def __init__(self, disk: int = DISK_THREADS) -> None:
         """Size the pools for this machine, with at most `disk` file calls at once; no thread starts yet."""
+        # Twice the cores: while one hashes, another may wait for its write.
         cores = len(os.sched_getaffinity(0))
-        self._hashing = ThreadPoolExecutor(cores, thread_name_prefix="blob-hash")
+        self._receiving = ThreadPoolExecutor(2 * cores, thread_name_prefix="blob-receive")
         self._disk = ThreadPoolExecutor(min(disk, DISK_THREADS), thread_name_prefix="blob-disk")
 
-    def hash(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Start work that keeps a core busy."""
-        return asyncio.get_running_loop().run_in_executor(self._hashing, function, *arguments)
+    def receive(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Start work on bytes that arrived, which keeps a core busy."""
+        return asyncio.get_running_loop().run_in_executor(self._receiving, function, *arguments)
 
     def disk(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
         """Start work that may wait for the disk."""
@@ -44,7 +46,7 @@ class Threads:
 
     def close(self) -> None:
         """Let running work end, and stop."""
-        self._hashing.shutdown()
+        self._receiving.shutdown()
         self._disk.shutdown()
 
 
