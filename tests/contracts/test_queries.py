@@ -60,6 +60,8 @@ WHOLE_REPOSITORY = {
     "catalog._ALL",
     "catalog._OF_PROJECTS",
     "catalog._NAMED",
+    "emptying._HAS_MANIFESTS",
+    "tags._MOVE_HISTORY",  # some of it at a time
     "repository_lists._ONE",  # its newest manifest only
 }
 

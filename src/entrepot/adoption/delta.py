@@ -29,6 +29,7 @@ from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import RegistryError
 from entrepot.oci.reference import RepositoryName, Tag
+from entrepot.registry.settings import RegistrySettings
 
 _ATTEMPTS = 5
 _OUTBOX_SECONDS = 10.0
@@ -76,6 +77,7 @@ class Delta:
     report: ReportFile
     on_progress: OnProgress = lambda _progress: None
     pruning: bool = False
+    settings: RegistrySettings = field(default_factory=RegistrySettings)  #: of the registry, for what is pruned
     #: What registry:2 no longer has and the metadata keep.
     kept: list[Gone] = field(default_factory=list)
 
@@ -153,7 +155,7 @@ class Delta:
         while self.pruning and gone:
             rest: list[Gone] = []
             for start in range(0, len(gone), _GONE_A_PIECE):
-                rest += await taking.write(partial(_delete, moment, gone[start : start + _GONE_A_PIECE]))
+                rest += await taking.write(partial(_delete, moment, gone[start : start + _GONE_A_PIECE], self.settings))
             if len(rest) == len(gone):
                 break
             gone = rest
@@ -191,7 +193,9 @@ def _gone(name: RepositoryName, wanted: RepositoryContents, found: _Found) -> li
     return [*tags, *(Gone(name, Digest.parse(digest)) for digest in sorted(wanted.manifests - held))]
 
 
-async def _delete(moment: _Moment, gone: list[Gone], tx: Transaction, _repository: RepositoryRecord) -> list[Gone]:
-    rest = await prune.delete(tx, gone)
+async def _delete(
+    moment: _Moment, gone: list[Gone], settings: RegistrySettings, tx: Transaction, _repository: RepositoryRecord
+) -> list[Gone]:
+    rest = await prune.delete(tx, gone, settings)
     moment.latest = await events.last_id(tx)
     return rest

@@ -12,8 +12,7 @@ from entrepot.oci.errors import Denied, ManifestUnknown
 from entrepot.oci.reference import Reference, RepositoryName
 from entrepot.registry.model import Actor
 from entrepot.registry.removal import Removal
-
-_GRACE_SECONDS = 3600.0
+from entrepot.registry.settings import RegistrySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,13 @@ class Gone:
         return "manifest" if isinstance(self.reference, Digest) else "tag"
 
 
-async def delete(tx: Transaction, gone: Sequence[Gone]) -> list[Gone]:
-    """Delete these, as an API call would; return those that an index still lists."""
-    return [one for one in gone if not await _delete(tx, one)]
+async def delete(tx: Transaction, gone: Sequence[Gone], settings: RegistrySettings) -> list[Gone]:
+    """Delete these, as an API call would; return those that an index still lists, or that a rule keeps."""
+    return [one for one in gone if not await _delete(tx, one, settings)]
 
 
-async def _delete(tx: Transaction, gone: Gone) -> bool:
-    removal = Removal(name=gone.repository, actor=Actor(name=ACTOR), grace_seconds=_GRACE_SECONDS, on_disk=False)
+async def _delete(tx: Transaction, gone: Gone, settings: RegistrySettings) -> bool:
+    removal = Removal(name=gone.repository, actor=Actor(name=ACTOR), settings=settings, on_disk=False)
     try:
         if isinstance(gone.reference, Digest):
             await removal.delete_manifest(gone.reference, tx)

@@ -64,6 +64,7 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
             requires_platform=config.validation.manifests.indexes.require,
             permits_url=config.validation.permits_url,
             grace_seconds=config.lifecycle.grace,
+            trash_seconds=config.lifecycle.trash,
             suspicion=Suspicion(age=config.integrity.age, unclean_stop=await unclean_stop(stores.metadata)),
         )
         intake = Intake(stores.metadata, Tree(config.data))

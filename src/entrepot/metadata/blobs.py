@@ -5,6 +5,9 @@ that a push that meets `marked` wins the blob back and one that meets `deleting`
 puts a blob's collection off raises the generation: a blob that was won back and marked again is not the one that a
 collector saw before. A blob whose bytes somebody else took away is `missing`, one whose bytes have another digest is
 `damaged`: who refers to it is remembered, nobody sees it, and the next push of it heals whatever needs it.
+
+When the last manifest of a repository that refers to a blob goes into the trash, the repository's hold on it lapses:
+nobody can read it there any more, but a push that was told of it before may still use it while the grace lasts.
 """
 
 from __future__ import annotations
@@ -12,15 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy import bindparam, cast, delete, exists, func, select, update
 
 from entrepot.metadata import clock
+from entrepot.metadata.columns import WHOLE
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import (
     blobs,
     manifest_blobs,
-    manifests,
     project_blobs,
     repositories,
     repository_blobs,
@@ -49,6 +53,7 @@ class BlobRow:
     inode: int | None
     mtime_ns: int | None
     verified_at: int | None
+    lapses_at: int | None = None  #: set when the repository that was asked about is losing it; see `held`
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +92,30 @@ _HELD = (
 )
 _FIND = Query(select(*_COLUMNS).where(blobs.c.digest == bindparam("digest")), "blobs.find")
 _FIND_MANY = Query(select(*_COLUMNS).where(in_list(blobs.c.digest, "digests")).with_for_update(), "blobs.find_many")
+_IS_HELD = repository_blobs.c.lapses_at.is_(None)
 _FIND_IN = Query(
-    _HELD.where(repositories.c.name == bindparam("repository"), blobs.c.digest == bindparam("digest"), _READABLE),
+    _HELD.where(
+        repositories.c.name == bindparam("repository"), blobs.c.digest == bindparam("digest"), _READABLE, _IS_HELD
+    ),
     "blobs.find_in",
     recalled=True,
 )
 #: Found by digest, then asked whether the repository has them: a repository may have very many others.
-_IN_REPOSITORY = exists(
-    select(1).where(
-        repository_blobs.c.repository_id == bindparam("repository_id"), repository_blobs.c.blob_id == blobs.c.id
-    )
-).correlate(blobs)
+_HERE = (repository_blobs.c.repository_id == bindparam("repository_id"), repository_blobs.c.blob_id == blobs.c.id)
+_IN_REPOSITORY = exists(select(1).where(*_HERE)).correlate(blobs)
+_LAPSES_AT = select(repository_blobs.c.lapses_at).where(*_HERE).correlate(blobs).scalar_subquery()
 _HELD_OF = Query(
-    select(*_COLUMNS).where(in_list(blobs.c.digest, "digests"), _IN_REPOSITORY, _READABLE).with_for_update(of=blobs),
+    select(*_COLUMNS, _LAPSES_AT)
+    .where(in_list(blobs.c.digest, "digests"), _IN_REPOSITORY, _READABLE)
+    .with_for_update(of=blobs),
     "blobs.held_of",
 )
 _LINKED = Query(
-    select(blobs.c.digest).where(in_list(blobs.c.digest, "digests"), _IN_REPOSITORY, blobs.c.state != DELETING),
+    select(blobs.c.digest).where(
+        in_list(blobs.c.digest, "digests"),
+        exists(select(1).where(*_HERE, _IS_HELD)).correlate(blobs),
+        blobs.c.state != DELETING,
+    ),
     "blobs.linked",
 )
 _HOLDERS = Query(
@@ -111,7 +123,7 @@ _HOLDERS = Query(
     .select_from(blobs)
     .join(repository_blobs, repository_blobs.c.blob_id == blobs.c.id)
     .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
-    .where(blobs.c.digest == bindparam("digest"), _READABLE)
+    .where(blobs.c.digest == bindparam("digest"), _READABLE, _IS_HELD, listed(repositories.c.name))
     .limit(bindparam("limit")),
     "blobs.holders",
 )
@@ -119,7 +131,7 @@ _OF_REPOSITORIES = Query(
     select(repositories.c.name)
     .select_from(repository_blobs)
     .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
-    .where(repository_blobs.c.blob_id == bindparam("blob_id"))
+    .where(repository_blobs.c.blob_id == bindparam("blob_id"), listed(repositories.c.name))
     .limit(bindparam("limit")),
     "blobs.of_repositories",
 )
@@ -226,7 +238,11 @@ _LINK = Query(
         .values(
             repository_id=bindparam("repository_id"), blob_id=bindparam("blob_id"), created_at=bindparam("created_at")
         )
-        .on_conflict_do_nothing()
+        .on_conflict_do_update(
+            index_elements=[repository_blobs.c.repository_id, repository_blobs.c.blob_id],
+            set_={"lapses_at": None},
+            where=repository_blobs.c.lapses_at.is_not(None),
+        )
     ),
     "blobs.link",
 )
@@ -237,16 +253,70 @@ _UNLINK = Query(
     ),
     "blobs.unlink",
 )
+_LOCK = Query(select(blobs.c.id).where(in_list(blobs.c.id, "ids")).order_by(blobs.c.id).with_for_update(), "blobs.lock")
+_LAPSE = Query(
+    update(repository_blobs)
+    .where(
+        repository_blobs.c.repository_id == bindparam("repository"),
+        in_list(repository_blobs.c.blob_id, "ids"),
+        _IS_HELD,
+        ~exists(
+            select(1).where(
+                manifest_blobs.c.blob_id == repository_blobs.c.blob_id,
+                manifest_blobs.c.repository_id == repository_blobs.c.repository_id,
+            )
+        ).correlate(repository_blobs),
+    )
+    .values(lapses_at=bindparam("after"))
+    .returning(repository_blobs.c.blob_id),
+    "blobs.lapse",
+)
+_REVIVE = Query(
+    lambda d: (
+        d.insert(repository_blobs)
+        .from_select(
+            ["repository_id", "blob_id", "created_at"],
+            select(manifest_blobs.c.repository_id, manifest_blobs.c.blob_id, cast(bindparam("now"), WHOLE))
+            .where(manifest_blobs.c.manifest_id == bindparam("manifest"))
+            .distinct(),
+        )
+        .on_conflict_do_update(
+            index_elements=[repository_blobs.c.repository_id, repository_blobs.c.blob_id],
+            set_={"lapses_at": None},
+            where=repository_blobs.c.lapses_at.is_not(None),
+        )
+        .returning(repository_blobs.c.blob_id)
+    ),
+    "blobs.revive",
+)
+_DIGESTS = Query(select(blobs.c.digest).where(in_list(blobs.c.id, "ids")), "blobs.digests")
+_UNREFERENCED = Query(
+    select(func.sum(blobs.c.size)).where(
+        in_list(blobs.c.id, "ids"),
+        ~exists(select(1).where(manifest_blobs.c.blob_id == blobs.c.id)).correlate(blobs),
+    ),
+    "blobs.unreferenced",
+)
+_LAPSED = Query(
+    select(repository_blobs.c.repository_id, repository_blobs.c.blob_id)
+    .where(repository_blobs.c.lapses_at <= bindparam("now"))
+    .order_by(repository_blobs.c.lapses_at)
+    .limit(bindparam("limit")),
+    "blobs.lapsed",
+)
+_DROP_LAPSED = Query(
+    delete(repository_blobs).where(
+        repository_blobs.c.repository_id == bindparam("repository"),
+        repository_blobs.c.blob_id == bindparam("blob"),
+        repository_blobs.c.lapses_at <= bindparam("now"),
+    ),
+    "blobs.drop_lapsed",
+)
 _REFERENCES_IN = Query(
     select(func.count())
     .select_from(manifest_blobs)
     .where(
-        manifest_blobs.c.blob_id == bindparam("blob_id"),
-        exists(
-            select(1).where(
-                manifests.c.id == manifest_blobs.c.manifest_id, manifests.c.repository_id == bindparam("repository_id")
-            )
-        ).correlate(manifest_blobs),
+        manifest_blobs.c.blob_id == bindparam("blob_id"), manifest_blobs.c.repository_id == bindparam("repository_id")
     ),
     "blobs.references_in",
 )
@@ -294,7 +364,7 @@ async def find_in(reader: Reader, repository: str, digest: str) -> BlobRow | Non
 
 
 async def held(tx: Reader, repository_id: int, digests: Sequence[str]) -> dict[str, BlobRow]:
-    """Return those of `digests` that a repository holds, locked until the transaction ends."""
+    """Return those of `digests` that a repository holds, also those it is losing, locked until the transaction ends."""
     if not digests:
         return {}
     rows = await tx.all(_HELD_OF, repository_id=repository_id, digests=list(digests))
@@ -392,7 +462,7 @@ async def queue(tx: Transaction, ids: Sequence[int], *, review_after: int) -> No
 
 
 async def link(tx: Transaction, repository_id: int, blob_id: int) -> bool:
-    """Let a repository hold a blob; False when it did already."""
+    """Let a repository hold a blob, also one that it was losing; False when it did already."""
     return await tx.execute(_LINK, repository_id=repository_id, blob_id=blob_id, created_at=clock.now()) == 1
 
 
@@ -402,6 +472,46 @@ async def link_all(tx: Transaction, repository_id: int, blob_ids: Iterable[int])
     rows = [{"repository_id": repository_id, "blob_id": blob_id, "created_at": now} for blob_id in blob_ids]
     if rows:
         await tx.many(_LINK, rows)
+
+
+async def lock(tx: Transaction, ids: Sequence[int]) -> None:
+    """Keep others from referring to blobs until the transaction ends: what the next statement sees of them holds."""
+    if ids:
+        await tx.all(_LOCK, ids=list(ids))
+
+
+async def lapse(tx: Transaction, repository_id: int, ids: Sequence[int], *, after: int) -> list[str]:
+    """Let go of those blobs, locked before, that no manifest of a repository refers to; return their digests.
+
+    Nobody reads them there from now on; until `after`, a push that was told of them before may still use them.
+    """
+    rows = await tx.all(_LAPSE, repository=repository_id, ids=list(ids), after=after) if ids else []
+    return await _digests(tx, rows)
+
+
+async def revive(tx: Transaction, manifest_id: int) -> list[str]:
+    """Let a repository hold all that one of its manifests refers to; return the digests of what it did not hold."""
+    return await _digests(tx, await tx.all(_REVIVE, manifest=manifest_id, now=clock.now()))
+
+
+async def _digests(reader: Reader, rows: Sequence[Row]) -> list[str]:
+    ids = [row[0] for row in rows]
+    return sorted(row[0] for row in await reader.all(_DIGESTS, ids=ids)) if ids else []
+
+
+async def unreferenced_bytes(reader: Reader, ids: Sequence[int]) -> int:
+    """Add up the sizes of those blobs that no manifest refers to."""
+    row = await reader.one(_UNREFERENCED, ids=list(ids)) if ids else None
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
+async def drop_lapsed(tx: Transaction, *, limit: int) -> int:
+    """Forget up to `limit` blobs that repositories let go of, and whose time is over; return how many those were."""
+    now = clock.now()
+    rows = await tx.all(_LAPSED, now=now, limit=limit)
+    if rows:
+        await tx.many(_DROP_LAPSED, [{"repository": row[0], "blob": row[1], "now": now} for row in rows])
+    return len(rows)
 
 
 async def unlink(tx: Transaction, repository_id: int, blob_id: int) -> bool:

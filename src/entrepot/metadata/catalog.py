@@ -10,13 +10,15 @@ from sqlalchemy import ColumnElement, Executable, FromClause, bindparam, exists,
 from entrepot.metadata.database import Reader
 from entrepot.metadata.dialect import SQLITE, Dialect
 from entrepot.metadata.query import ListType, Query, in_list
+from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import manifests, projects, repositories
 from entrepot.oci.reference import sort_key
 
 
 def _listed(table: FromClause) -> ColumnElement[bool]:
     """Like registry:2, whose catalog lists what has a `_manifests` folder: uploads alone make no entry."""
-    return (table.c.adopted == 0) | exists(select(1).where(manifests.c.repository_id == table.c.id))
+    has_any = (table.c.adopted == 0) | exists(select(1).where(manifests.c.repository_id == table.c.id))
+    return listed(table.c.sort_key) & has_any
 
 
 _ALL = Query(
@@ -34,7 +36,7 @@ _ALL = Query(
 _NEXT: Final = """
 SELECT r.project_id, r.sort_key, r.name FROM {source} JOIN repositories AS r ON r.id = (
   SELECT n.id FROM repositories AS n WHERE n.project_id = {project} AND n.sort_key > {after}
-  AND (n.adopted = 0 OR EXISTS (SELECT 1 FROM manifests AS m WHERE m.repository_id = n.id))
+  AND n.sort_key < '~' AND (n.adopted = 0 OR EXISTS (SELECT 1 FROM manifests AS m WHERE m.repository_id = n.id))
   ORDER BY n.sort_key LIMIT 1
 )"""
 _FIRST: Final = _NEXT.format(source="projects AS p", project="p.id", after=":last")

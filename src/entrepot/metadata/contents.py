@@ -40,7 +40,11 @@ _BLOBS = Query(
     .select_from(repositories)
     .join(repository_blobs, repository_blobs.c.repository_id == repositories.c.id)
     .join(blobs, blobs.c.id == repository_blobs.c.blob_id)
-    .where(repositories.c.name == bindparam("repository"), blobs.c.state != DELETING),
+    .where(
+        repositories.c.name == bindparam("repository"),
+        repository_blobs.c.lapses_at.is_(None),
+        blobs.c.state != DELETING,
+    ),
     "contents.blobs",
 )
 

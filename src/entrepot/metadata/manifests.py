@@ -59,6 +59,22 @@ _LOCKED = Query(
     .with_for_update(),
     "manifests.locked",
 )
+_LOCKED_WITH_SUBJECT = Query(
+    select(*_COLUMNS, _M.subject).where(_M.id == bindparam("manifest_id")).with_for_update(),
+    "manifests.locked_with_subject",
+)
+#: The parents are looked up by their ids: few indexes list one manifest, however many a repository has.
+_LISTING = Query(
+    select(
+        select(_M.digest)
+        .where(_M.id == manifest_children.c.parent_id, _M.repository_id == bindparam("repository_id"))
+        .correlate(manifest_children)
+        .scalar_subquery()
+    )
+    .where(manifest_children.c.digest == bindparam("digest"))
+    .order_by(manifest_children.c.parent_id.desc()),
+    "manifests.listing",
+)
 _CONTENT = Query(
     select(manifest_contents.c.content).where(manifest_contents.c.digest == bindparam("digest")), "manifests.content"
 )
@@ -121,6 +137,7 @@ _ADD_BLOB = Query(
         position=bindparam("position"),
         blob_id=bindparam("blob_id"),
         role=bindparam("role"),
+        repository_id=select(_M.repository_id).where(_M.id == bindparam("manifest_id")).scalar_subquery(),
     ),
     "manifests.add_blob",
 )
@@ -160,6 +177,12 @@ _CHILD_IDS = Query(
     .where(manifest_children.c.parent_id == bindparam("manifest_id"), manifest_children.c.child_id.is_not(None))
     .distinct(),
     "manifests.child_ids",
+)
+_MISSING_CHILDREN = Query(
+    select(manifest_children.c.digest)
+    .where(manifest_children.c.parent_id == bindparam("manifest_id"), manifest_children.c.child_id.is_(None))
+    .distinct(),
+    "manifests.missing_children",
 )
 _REFERRER_IDS = Query(
     select(_M.id).where(_M.repository_id == bindparam("repository_id"), _M.subject == bindparam("digest")),
@@ -212,6 +235,18 @@ async def by_digest(reader: Reader, repository: str, digest: str) -> ManifestRow
 async def locked(tx: Transaction, repository_id: int, digest: str) -> ManifestRow | None:
     """Return a manifest of a repository, locked until the transaction ends."""
     return _record(await tx.one(_LOCKED, repository_id=repository_id, digest=digest))
+
+
+async def locked_with_subject(tx: Transaction, manifest_id: int) -> tuple[ManifestRow, str | None] | None:
+    """Return a manifest by its row id, locked until the transaction ends, and the digest of its subject."""
+    row = await tx.one(_LOCKED_WITH_SUBJECT, manifest_id=manifest_id)
+    return None if row is None else (ManifestRow(*row[:-1]), row[-1])
+
+
+async def listing(reader: Reader, repository_id: int, digest: str) -> list[str]:
+    """Return the digests of a repository's indexes that list a manifest, whether or not it is there."""
+    rows = await reader.all(_LISTING, repository_id=repository_id, digest=digest)
+    return [row[0] for row in rows if row[0] is not None]
 
 
 async def content(reader: Reader, digest: str) -> bytes | None:
@@ -339,6 +374,11 @@ async def keep(tx: Transaction, ids: Sequence[int]) -> None:
 async def renew(tx: Transaction, manifest_id: int, *, review_after: int) -> bool:
     """Put off the time when a queued manifest may be looked at; False when it is not queued any more, or gone."""
     return await tx.execute(_RENEW, manifest_id=manifest_id, after=review_after) == 1
+
+
+async def missing_children(reader: Reader, manifest_id: int) -> list[str]:
+    """Return the digests that an index lists and its repository does not have."""
+    return [row[0] for row in await reader.all(_MISSING_CHILDREN, manifest_id=manifest_id)]
 
 
 async def drop_references(tx: Transaction, manifest_id: int) -> None:

@@ -14,11 +14,12 @@ from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import outbox
 
 #: Topics, each with the keys of its payload beside `repository`.
-MANIFEST_PUT = "manifest.put"  #: digest, tags
-MANIFEST_DELETED = "manifest.deleted"  #: digest, tags
+MANIFEST_PUT = "manifest.put"  #: digest, tags, and blobs that the repository holds from now on
+MANIFEST_DELETED = "manifest.deleted"  #: digest, tags, and blobs that the repository holds no more
 TAG_DELETED = "tag.deleted"  #: tag
 BLOB_LINKED = "blob.linked"  #: digest
 BLOB_UNLINKED = "blob.unlinked"  #: digest
+REPOSITORY_CHANGED = "repository.changed"  #: as a whole: deleted or restored
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from entrepot.metadata.database import Reader, Row
 from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import grants, principals, projects, repositories
 
 #: Repositories of a project are counted up to here.
@@ -38,7 +39,7 @@ _COLUMNS = (
     principals.c.name,
 )
 _OWNED = projects.outerjoin(principals, principals.c.id == projects.c.owner_id)
-_ALL = select(*_COLUMNS).select_from(_OWNED)
+_ALL = select(*_COLUMNS).select_from(_OWNED).where(listed(projects.c.name))
 _VISIBLE = union_all(
     select(projects.c.id).where(projects.c.public == bindparam("public")),
     select(projects.c.id).where(projects.c.internal == bindparam("internal")),
@@ -62,14 +63,12 @@ VISIBLE = Listing(
 _ONE = Query(_ALL.where(projects.c.id == bindparam("id")), "project_lists.one")
 
 
-_FEW = select(repositories.c.id).where(repositories.c.project_id == bindparam("id")).limit(REPOSITORIES_LIMIT)
+_OF_PROJECT = (repositories.c.project_id == bindparam("id"), listed(repositories.c.sort_key))
+_FEW = select(repositories.c.id).where(*_OF_PROJECT).limit(REPOSITORIES_LIMIT)
 _REPOSITORIES = Query(select(func.count()).select_from(_FEW.subquery()), "project_lists.repositories")
 
 _FIRST = Query(
-    select(repositories.c.name)
-    .where(repositories.c.project_id == bindparam("id"))
-    .order_by(repositories.c.sort_key)
-    .limit(1),
+    select(repositories.c.name).where(*_OF_PROJECT).order_by(repositories.c.sort_key).limit(1),
     "project_lists.first_repository",
 )
 

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, delete, select, update
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import principals, projects, robots
 
 
@@ -38,12 +39,17 @@ _COLUMNS = (
 _FIND = Query(select(*_COLUMNS).where(projects.c.name == bindparam("name")), "projects.find")
 _FIND_ALL = Query(select(*_COLUMNS).where(in_list(projects.c.name, "names")), "projects.find_all")
 _LIST = Query(
-    select(*_COLUMNS).where(projects.c.name > bindparam("last")).order_by(projects.c.name).limit(bindparam("limit")),
+    select(*_COLUMNS)
+    .where(projects.c.name > bindparam("last"), listed(projects.c.name))
+    .order_by(projects.c.name)
+    .limit(bindparam("limit")),
     "projects.list",
 )
-_FIND_BY_ID = Query(select(*_COLUMNS).where(projects.c.id == bindparam("id")), "projects.find_by_id")
-_PUBLIC = Query(select(projects.c.name).where(projects.c.public == 1), "projects.public")
-_INTERNAL = Query(select(projects.c.name).where(projects.c.internal == 1), "projects.internal")
+_BY_ID = select(*_COLUMNS).where(projects.c.id == bindparam("id"))
+_FIND_BY_ID = Query(_BY_ID.where(listed(projects.c.name)), "projects.find_by_id")
+_FIND_DELETED = Query(_BY_ID.where(~listed(projects.c.name)), "projects.find_deleted")
+_PUBLIC = Query(select(projects.c.name).where(projects.c.public == 1, listed(projects.c.name)), "projects.public")
+_INTERNAL = Query(select(projects.c.name).where(projects.c.internal == 1, listed(projects.c.name)), "projects.internal")
 _SET_VISIBILITY = Query(
     update(projects)
     .where(projects.c.name == bindparam("project"))
@@ -53,6 +59,12 @@ _SET_VISIBILITY = Query(
 _SET_OWNER = Query(
     update(projects).where(projects.c.id == bindparam("project")).values(owner_id=bindparam("owner")),
     "projects.set_owner",
+)
+_RENAME = Query(
+    update(projects)
+    .where(projects.c.id == bindparam("project"))
+    .values(name=bindparam("new_name"), updated_at=bindparam("at")),
+    "projects.rename",
 )
 _TOUCH = Query(
     update(projects).where(projects.c.id == bindparam("project")).values(updated_at=bindparam("at")), "projects.touch"
@@ -100,6 +112,12 @@ async def find_by_id(reader: Reader, project_id: int) -> ProjectRecord | None:
     return None if row is None else _record(row)
 
 
+async def find_deleted(reader: Reader, project_id: int) -> ProjectRecord | None:
+    """Return the project of this id if it is in the trash."""
+    row = await reader.one(_FIND_DELETED, id=project_id)
+    return None if row is None else _record(row)
+
+
 async def page(reader: Reader, *, limit: int, last: str = "") -> list[ProjectRecord]:
     """Return up to `limit` projects after `last`, in bytewise order of their names."""
     return [_record(row) for row in await reader.all(_LIST, last=last, limit=limit)]
@@ -126,6 +144,15 @@ async def ensure(tx: Transaction, name: str, *, public: bool = False) -> Project
 async def create(tx: Transaction, name: str, *, public: bool = False) -> bool:
     """Add a project; False when there is one of this name, which is left as it is."""
     return await tx.execute(_CREATE, name=name, public=int(public), created_at=clock.now()) == 1
+
+
+async def rename(tx: Transaction, project_id: int, name: str) -> None:
+    """Give a project another name; its repositories keep theirs.
+
+    Raises:
+        ConstraintViolated: There is one of this name.
+    """
+    await tx.execute(_RENAME, project=project_id, new_name=name, at=clock.now())
 
 
 async def touch(tx: Transaction, project_id: int) -> None:

@@ -14,6 +14,7 @@ from entrepot.metadata import clock
 from entrepot.metadata import projects as project_rows
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query
+from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import repositories
 from entrepot.oci.reference import DEFAULT_PROJECT, MAX_NAME_LENGTH, RepositoryName, sort_key
 
@@ -53,13 +54,32 @@ _PENDING = Query(
 )
 _PAGE = Query(
     select(repositories.c.name)
-    .where(repositories.c.name > bindparam("last"))
+    .where(repositories.c.name > bindparam("last"), listed(repositories.c.name))
     .order_by(repositories.c.name)
     .limit(bindparam("limit")),
     "repositories.page",
 )
 _COUNT_PENDING = Query(
     select(func.count()).select_from(repositories).where(repositories.c.adopted == 0), "repositories.count_pending"
+)
+_FIND_BY_ID = Query(select(*_COLUMNS).where(repositories.c.id == bindparam("id")), "repositories.find_by_id")
+#: Nobody removes it before the transaction ends, so that something may be put into it.
+_HOLD = Query(
+    select(*_COLUMNS).where(repositories.c.name == bindparam("name")).with_for_update(read=True, key_share=True),
+    "repositories.hold",
+)
+_ALL_OF_PROJECT = Query(
+    select(*_COLUMNS)
+    .where(repositories.c.project_id == bindparam("project"), repositories.c.sort_key > "")
+    .order_by(repositories.c.sort_key)
+    .limit(bindparam("limit")),
+    "repositories.all_of_project",
+)
+_RENAME = Query(
+    update(repositories)
+    .where(repositories.c.id == bindparam("repository"))
+    .values(name=bindparam("new_name"), sort_key=bindparam("new_sort_key"), updated_at=bindparam("now")),
+    "repositories.rename",
 )
 _SET_ADOPTED = Query(
     update(repositories).where(repositories.c.id == bindparam("repository_id")).values(adopted=1),
@@ -91,6 +111,32 @@ async def find(reader: Reader, name: str) -> RepositoryRecord | None:
     if found is None and (alias := other_spelling(name)) is not None:
         return await find_exact(reader, alias)
     return found
+
+
+async def find_by_id(reader: Reader, repository_id: int) -> RepositoryRecord | None:
+    """Return the repository of this id, whatever its name."""
+    row = await reader.one(_FIND_BY_ID, id=repository_id)
+    return None if row is None else _record(row)
+
+
+async def hold(tx: Transaction, name: str) -> RepositoryRecord | None:
+    """Return the repository stored under exactly this name, which stays until the transaction ends."""
+    row = await tx.one(_HOLD, name=name)
+    return None if row is None else _record(row)
+
+
+async def some_of_project(reader: Reader, project_id: int, *, limit: int) -> list[RepositoryRecord]:
+    """Return up to `limit` repositories of a project, shadows included, those that clients can ask for first."""
+    return [_record(row) for row in await reader.all(_ALL_OF_PROJECT, project=project_id, limit=limit)]
+
+
+async def rename(tx: Transaction, repository_id: int, name: str) -> None:
+    """Give a repository another name.
+
+    Raises:
+        ConstraintViolated: There is one of this name.
+    """
+    await tx.execute(_RENAME, repository=repository_id, new_name=name, new_sort_key=sort_key(name), now=clock.now())
 
 
 async def create(tx: Transaction, name: str, project_id: int, *, adopted: bool = True) -> None:

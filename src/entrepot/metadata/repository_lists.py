@@ -12,6 +12,7 @@ from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
 from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import manifests, projects, repositories
 
 #: In place of 1 where nothing is to be found.
@@ -52,6 +53,7 @@ _BASE = select(
     _R.pull_count,
     _PUSHED_AT,
 )
+_LISTED = _BASE.where(listed(_R.sort_key))
 _VISIBLE = union_all(
     select(projects.c.id).where(projects.c.public == bindparam("public")),
     select(projects.c.id).where(projects.c.internal == bindparam("internal")),
@@ -68,21 +70,21 @@ FIELDS: Final = {
     "pull_count": Field(column=_R.pull_count, kind=Kind.NUMBER),
 }
 _BY_PATH: Final = (Order("path"),)
-ALL: Final = Listing("repository_lists.all", _BASE, FIELDS, order=_BY_PATH, key=_R.id)
+ALL: Final = Listing("repository_lists.all", _LISTED, FIELDS, order=_BY_PATH, key=_R.id)
 OF_PROJECT: Final = Listing(
     "repository_lists.of_project",
-    _BASE.where(_R.project_id == bindparam("project")),
+    _LISTED.where(_R.project_id == bindparam("project")),
     FIELDS,
     order=_BY_PATH,
     key=_R.id,
 )
 VISIBLE: Final = Listing(
-    "repository_lists.visible", _BASE.where(_R.project_id.in_(_VISIBLE)), FIELDS, order=_BY_PATH, key=_R.id
+    "repository_lists.visible", _LISTED.where(_R.project_id.in_(_VISIBLE)), FIELDS, order=_BY_PATH, key=_R.id
 )
-_ONE: Final = Query(_BASE.where(_R.id == bindparam("id")), "repository_lists.one")
+_ONE: Final = Query(_LISTED.where(_R.id == bindparam("id")), "repository_lists.one")
 _IDS: Final = Query(
     select(_R.id, _R.sort_key)
-    .where(_R.project_id == bindparam("project"), _R.sort_key > bindparam("last"))
+    .where(_R.project_id == bindparam("project"), _R.sort_key > bindparam("last"), listed(_R.sort_key))
     .order_by(_R.sort_key)
     .limit(bindparam("limit")),
     "repository_lists.ids",

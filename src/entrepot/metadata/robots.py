@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, delete, func, select, update
+from sqlalchemy import Select, bindparam, cast, delete, func, select, update
 
-from entrepot.metadata import clock
+from entrepot.metadata import clock, shadows
+from entrepot.metadata.columns import TEXT
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
 from entrepot.metadata.query import Query
+from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import principals, projects, robots
 
 
@@ -81,9 +83,12 @@ OF_PROJECT: Final = Listing(
 OF_REGISTRY: Final = Listing(
     "robots.of_registry", _select().where(robots.c.project_id.is_(None)), FIELDS, order=_ORDER, key=principals.c.id
 )
-_FIND = Query(_select().where(robots.c.principal_id == bindparam("id")), "robots.find")
+#: Added to `disabled` while the project is in the trash: then nobody can sign in as one of its robots.
+_HIDDEN: Final = 2
+_FIND = Query(_select().where(robots.c.principal_id == bindparam("id"), listed(principals.c.name)), "robots.find")
 _FIND_NAMED = Query(
-    _select().where(principals.c.kind == "robot", principals.c.name == bindparam("name")), "robots.find_named"
+    _select().where(principals.c.kind == "robot", principals.c.name == bindparam("name"), listed(principals.c.name)),
+    "robots.find_named",
 )
 _ADD = Query(
     lambda d: d.insert(robots).values(
@@ -104,6 +109,28 @@ _CHANGE = Query(
 )
 _COUNT = Query(
     select(func.count()).select_from(robots).where(robots.c.project_id == bindparam("project_id")), "robots.count"
+)
+_OF = select(robots.c.principal_id).where(robots.c.project_id == bindparam("project_id"))
+_HIDE = Query(
+    update(principals)
+    .where(principals.c.id.in_(_OF), listed(principals.c.name))
+    .values(
+        name=cast(bindparam("prefix"), TEXT).concat(principals.c.name),
+        disabled=principals.c.disabled + _HIDDEN,
+        epoch=principals.c.epoch + 1,
+        updated_at=bindparam("now"),
+    ),
+    "robots.hide",
+)
+_SHOW = Query(
+    update(principals)
+    .where(principals.c.id.in_(_OF), ~listed(principals.c.name))
+    .values(
+        name=func.replace(principals.c.name, cast(bindparam("prefix"), TEXT), ""),
+        disabled=principals.c.disabled - _HIDDEN,
+        updated_at=bindparam("now"),
+    ),
+    "robots.show",
 )
 _REMOVE_OF_PROJECT = Query(
     delete(principals).where(
@@ -181,6 +208,24 @@ async def change(tx: Transaction, robot_id: int, *, description: str, duration: 
 async def remove_of_project(tx: Transaction, project_id: int) -> None:
     """Remove a project's robots, before the project goes: its row alone would leave their accounts behind."""
     await tx.execute(_REMOVE_OF_PROJECT, project_id=project_id)
+
+
+async def hide_of_project(tx: Transaction, project_id: int) -> None:
+    """Take a project's robots out of use, with all that they opened; they keep their secrets and rights."""
+    await tx.execute(_HIDE, project_id=project_id, prefix=_hidden(project_id), now=clock.now())
+
+
+async def show_of_project(tx: Transaction, project_id: int) -> None:
+    """Take back `hide_of_project`.
+
+    Raises:
+        ConstraintViolated: There is a robot of one of their names.
+    """
+    await tx.execute(_SHOW, project_id=project_id, prefix=_hidden(project_id), now=clock.now())
+
+
+def _hidden(project_id: int) -> str:
+    return f"{shadows.of_whole(project_id)}/"
 
 
 def end_of(created_at: int, duration: int) -> int | None:

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, func, select
 from entrepot.metadata.database import Reader
 from entrepot.metadata.patient import patient
 from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import blobs, projects, repositories
 
 
@@ -24,21 +25,21 @@ class Figures:
         return Figures(self.projects - other.projects, self.repositories - other.repositories)
 
 
+_IS_PROJECT = listed(projects.c.name)
+_IS_REPOSITORY = listed(repositories.c.name)
 _PUBLIC = projects.c.public == 1
 _PRIVATE = projects.c.public == 0
 _IN_PROJECTS = repositories.join(projects, projects.c.id == repositories.c.project_id)
 _NAMED = in_list(projects.c.name, "names")
 
-_PROJECTS = Query(select(func.count()).select_from(projects), "statistics.projects")
-_REPOSITORIES = Query(select(func.count()).select_from(repositories), "statistics.repositories")
-_PUBLIC_PROJECTS = Query(select(func.count()).select_from(projects).where(_PUBLIC), "statistics.public_projects")
-_PUBLIC_REPOSITORIES = Query(
-    select(func.count()).select_from(_IN_PROJECTS).where(_PUBLIC), "statistics.public_repositories"
-)
-_NAMED_PROJECTS = Query(select(func.count()).select_from(projects).where(_PRIVATE, _NAMED), "statistics.named_projects")
-_NAMED_REPOSITORIES = Query(
-    select(func.count()).select_from(_IN_PROJECTS).where(_PRIVATE, _NAMED), "statistics.named_repositories"
-)
+_COUNT_PROJECTS = select(func.count()).select_from(projects).where(_IS_PROJECT)
+_COUNT_REPOSITORIES = select(func.count()).select_from(_IN_PROJECTS).where(_IS_REPOSITORY)
+_PROJECTS = Query(_COUNT_PROJECTS, "statistics.projects")
+_REPOSITORIES = Query(select(func.count()).select_from(repositories).where(_IS_REPOSITORY), "statistics.repositories")
+_PUBLIC_PROJECTS = Query(_COUNT_PROJECTS.where(_PUBLIC), "statistics.public_projects")
+_PUBLIC_REPOSITORIES = Query(_COUNT_REPOSITORIES.where(_PUBLIC), "statistics.public_repositories")
+_NAMED_PROJECTS = Query(_COUNT_PROJECTS.where(_PRIVATE, _NAMED), "statistics.named_projects")
+_NAMED_REPOSITORIES = Query(_COUNT_REPOSITORIES.where(_PRIVATE, _NAMED), "statistics.named_repositories")
 _BYTES = Query(select(func.sum(blobs.c.size)).where(blobs.c.state != bindparam("missing")), "statistics.bytes")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, cast, delete, select
+from sqlalchemy import bindparam, cast, delete, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.columns import TEXT, WHOLE
@@ -14,6 +14,8 @@ from entrepot.metadata.tables import manifests, repositories, tag_history, tags
 
 SET = "set"
 DELETED = "deleted"
+RESTORED = "restored"  #: out of the trash, or to what it named before
+ASIDE = "aside"  #: it could have been restored to that digest, but named something else: now it can be put back
 
 _LIST = Query(
     select(tags.c.name)
@@ -73,7 +75,19 @@ _HISTORY = Query(
     .order_by(tag_history.c.id),
     "tags.history",
 )
-
+_MOVE_HISTORY = Query(
+    update(tag_history)
+    .where(
+        tag_history.c.id.in_(
+            select(tag_history.c.id)
+            .where(tag_history.c.repository_id == bindparam("source"))
+            .limit(bindparam("limit"))
+            .scalar_subquery()
+        )
+    )
+    .values(repository_id=bindparam("target")),
+    "tags.move_history",
+)
 _TOUCHED = Query(
     select(tag_history.c.name)
     .where(
@@ -140,6 +154,11 @@ async def remember(
             actor=actor,
             at=at,
         )
+
+
+async def move_history(tx: Transaction, source_id: int, target_id: int, *, limit: int) -> int:
+    """Move up to `limit` moves of tags to the history of another repository; return how many."""
+    return await tx.execute(_MOVE_HISTORY, source=source_id, target=target_id, limit=limit)
 
 
 async def touched(reader: Reader, repository_id: int, names: Sequence[str], *, but_by: str) -> set[str]:

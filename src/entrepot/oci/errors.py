@@ -20,6 +20,7 @@
      ├── PaginationNumberInvalid      PAGINATION_NUMBER_INVALID
      ├── Unauthorized                 UNAUTHORIZED                .scopes, .error: for the challenge
      ├── Denied                       DENIED
+     │    └── TagImmutable            DENIED                      .tag
      ├── Unsupported                  UNSUPPORTED
      ├── TooManyRequests              TOOMANYREQUESTS             .retry_after
      ├── Unavailable                  UNAVAILABLE                 .retry_after
@@ -223,6 +224,19 @@ class Denied(RegistryError):
     """Requested access to the resource is denied."""
 
     code = ErrorCode.DENIED
+
+
+class TagImmutable(Denied):
+    """A rule of the project keeps this tag where it is."""
+
+    def __init__(self, tag: str, rule: int) -> None:
+        """Say which rule of the project it is, by its number."""
+        self.tag = tag
+        super().__init__(
+            f"Tag {tag} is immutable by rule {rule} of its project: it can be neither moved nor deleted. Push under "
+            "another tag, or have the rule changed.",
+            detail={"tag": tag, "rule": rule},
+        )
 
 
 class Unsupported(RegistryError):

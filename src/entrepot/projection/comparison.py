@@ -67,6 +67,21 @@ class Comparison:
         """
         return await self._run(writing=True)
 
+    async def align(self, name: RepositoryName) -> None:
+        """Make the links of one repository say what the metadata say; for whoever has the turn to write."""
+        row = await repositories.find_exact(self.metadata, name)
+        if row is not None and not row.adopted:
+            return  # the metadata do not know all of it yet
+        wanted = await contents.read(self.metadata, name)
+        if not (wanted.manifests or wanted.blobs):
+            await asyncio.to_thread(self.files.remove_repository, name)
+            return
+        links = RepositoryLinks(self.tree, name)
+        differences = await asyncio.to_thread(self._differences, wanted, links)
+        extra = [one for one in differences if one.kind is DifferenceKind.EXTRA]
+        await asyncio.to_thread(self._remove, name, extra)
+        await self._mend(name, wanted, differences)
+
     async def _run(self, *, writing: bool) -> Result:
         result = Result()
         async for name in self._names():
@@ -123,6 +138,16 @@ class Comparison:
             else:
                 digest = Digest.parse(wanted.tags[difference.subject])
                 await asyncio.to_thread(self.files.put_tag, name, Tag.parse(difference.subject), digest)
+
+    def _remove(self, name: RepositoryName, extra: list[Difference]) -> None:
+        """Tags go first, for the same reason."""
+        for one in sorted(extra, key=lambda one: one.what != "tag"):
+            if one.what == "tag":
+                self.files.remove_tag(name, Tag.parse(one.subject))
+            elif one.what == "manifest":
+                self.files.remove_revision(name, Digest.parse(one.subject))
+            else:
+                self.files.remove_layer(name, Digest.parse(one.subject))
 
     async def _write_manifest(self, name: RepositoryName, digest: str) -> None:
         content = await manifests.content(self.metadata, digest)

@@ -23,6 +23,11 @@ class TreeFiles:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @property
+    def root(self) -> Path:
+        """The folder itself."""
+        return self._root
+
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Give the turn to write, of all processes on the folder."""
         return turn(self._root)
@@ -55,6 +60,12 @@ class TreeFiles:
     def remove_layer(self, name: RepositoryName, digest: Digest) -> None:
         """Take a blob from a repository; its bytes stay until collection."""
         self._unlink(layout.layer_link(name, digest))
+
+    def remove_repository(self, name: RepositoryName) -> None:
+        """Remove all links of a repository; those nested below it, and its open uploads, stay."""
+        for folder in (layout.tags(name), layout.manifests(name), layout.layers(name)):
+            with suppress(FileNotFoundError):
+                shutil.rmtree(self._root / folder)
 
     def _unlink(self, path: str) -> None:
         with suppress(FileNotFoundError):

@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
+from entrepot.adoption.tree import Tree
 from entrepot.metadata import blobs, manifests, outbox
 from entrepot.metadata.database import Database
 from entrepot.metadata.outbox import OutboxEntry
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
+from entrepot.projection.comparison import Comparison
 from entrepot.projection.files import TreeFiles
 
 #: Manifests' bytes that may be held before they are written: a batch may name thousands of tags of large manifests.
@@ -51,6 +53,11 @@ class Projector:
     metadata: Database
     files: TreeFiles
 
+    @property
+    def tree(self) -> Tree:
+        """The same folder, to be read."""
+        return Tree(self.files.root)
+
     async def run(self) -> int:
         """Project everything that is waiting; return the number of entries."""
         done = 0
@@ -75,8 +82,9 @@ class Projector:
             outbox.MANIFEST_PUT: self._manifest_put,
             outbox.MANIFEST_DELETED: self._manifest_deleted,
             outbox.TAG_DELETED: self._tag_deleted,
-            outbox.BLOB_LINKED: self._blob,
-            outbox.BLOB_UNLINKED: self._blob,
+            outbox.BLOB_LINKED: self._blob_changed,
+            outbox.BLOB_UNLINKED: self._blob_changed,
+            outbox.REPOSITORY_CHANGED: self._repository_changed,
         }
         planner = planners.get(entry.topic)
         if planner is not None:
@@ -84,6 +92,7 @@ class Projector:
 
     async def _manifest_put(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
         await self._revision(plan, name, _digest(entry))
+        await self._blobs(plan, name, entry)
         for tag in _tags(entry):
             await self._tag(plan, name, tag)
 
@@ -92,9 +101,18 @@ class Projector:
         for tag in _tags(entry):
             await self._tag(plan, name, tag)
         await self._revision(plan, name, _digest(entry))
+        await self._blobs(plan, name, entry)
 
     async def _tag_deleted(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
         await self._tag(plan, name, Tag.parse(str(entry.payload["tag"])))
+
+    async def _blob_changed(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
+        await self._blob(plan, name, _digest(entry))
+
+    async def _repository_changed(self, plan: _Plan, name: RepositoryName, _entry: OutboxEntry) -> None:
+        """As much as this may be, it is not planned but done: after what was planned before."""
+        await plan.carry_out()
+        await Comparison(self.metadata, self.tree, self.files).align(name)
 
     async def _revision(self, plan: _Plan, name: RepositoryName, digest: Digest) -> None:
         row = await manifests.by_digest(self.metadata, name, str(digest))
@@ -121,8 +139,13 @@ class Projector:
         await self._revision(plan, name, digest)
         plan.steps.append(partial(self.files.put_tag, name, tag, digest))
 
-    async def _blob(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
-        digest = _digest(entry)
+    async def _blobs(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
+        digests = entry.payload.get("blobs", [])
+        assert isinstance(digests, list)
+        for digest in digests:
+            await self._blob(plan, name, Digest.parse(digest))
+
+    async def _blob(self, plan: _Plan, name: RepositoryName, digest: Digest) -> None:
         row = await blobs.find_in(self.metadata, name, str(digest))
         if row is None:
             plan.steps.append(partial(self.files.remove_layer, name, digest))

@@ -11,17 +11,20 @@ from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
 from entrepot.access.reach import Reach, reach_of
 from entrepot.access.roles import DEVELOPER, GUEST, LIMITED_GUEST, MAINTAINER, PROJECT_ADMIN
-from entrepot.metadata import events, grants, project_lists, project_metadata, robots
+from entrepot.metadata import events, grants, project_lists, project_metadata
 from entrepot.metadata import projects as rows
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
 from entrepot.metadata.project_lists import ProjectEntry
 from entrepot.metadata.projects import ProjectRecord
-from entrepot.oci.errors import NameInvalid
+from entrepot.metadata.shadows import is_shadow
+from entrepot.oci.errors import NameInvalid, NameUnknown
 from entrepot.oci.reference import RepositoryName
 from entrepot.projects.settings import checked, shown, visibility_asked
-from entrepot.registry.adoption import AdoptionGate
+from entrepot.registry.model import Actor
+from entrepot.registry.project_deletion import ProjectNotEmpty
+from entrepot.registry.service import Registry
 
 READ = Permission("project:read")
 #: Origin of the grant that whoever makes a project gets.
@@ -42,17 +45,18 @@ class ProjectView:
 class Projects:
     """The use cases about projects; whether the caller may, the caller's side has asked before."""
 
-    def __init__(self, metadata: Database, policy: Policy, gate: AdoptionGate) -> None:
+    def __init__(self, metadata: Database, policy: Policy, registry: Registry) -> None:
         self._metadata = metadata
         self._policy = policy
-        self._gate = gate
+        self._gate = registry.lookup.gate
+        self._deletion = registry.project_deletion
 
     async def find(self, reference: str, *, is_name: bool = False) -> ProjectRecord | None:
         """Return a project by its id or its name; a number is an id unless `is_name` says that it is a name."""
         if not is_name and reference.isascii() and reference.isdigit():
             number = int(reference[:19])
             return await rows.find_by_id(self._metadata, number) if number < 2**63 else None
-        return await rows.find(self._metadata, reference)
+        return None if is_shadow(reference) else await rows.find(self._metadata, reference)
 
     async def view(self, project: ProjectRecord, *, detail: bool = True) -> ProjectView:
         """Return all that is shown of a project.
@@ -175,25 +179,22 @@ class Projects:
         await self._gate.names_known()
         return await _why_not_deletable(self._metadata, project)
 
-    async def delete(self, project: ProjectRecord, *, by: Source) -> None:
-        """Delete a project without repositories, with its settings, labels, members and robots.
+    async def delete(self, project: ProjectRecord, *, by: Actor, with_repositories: bool = False) -> None:
+        """Delete a project with its settings, labels, members and robots, into its trash.
 
         Raises:
             NotFound: It has gone in the meantime.
-            PreconditionFailed: It has repositories.
+            PreconditionFailed: It has repositories, and nothing was said of deleting these.
+            TagImmutable: A rule keeps a tag of one of its repositories.
+            Unsupported: Deleting is switched off, or the registry is read-only.
         """
         await self._gate.names_known()
-
-        async def work(tx: Transaction) -> None:
-            reason = await _why_not_deletable(tx, project)
-            if reason is not None:
-                raise PreconditionFailed(reason)
-            await robots.remove_of_project(tx, project.id)
-            if not await rows.remove(tx, project.id):
-                raise NotFound(f"there is no project {project.name}")
-            await events.add(tx, events.DELETE, by=by, project=project.name, subject=f"project:{project.name}")
-
-        await self._metadata.write(work, name="delete project")
+        try:
+            await self._deletion.delete(project, actor=by, with_repositories=with_repositories)
+        except ProjectNotEmpty as error:
+            raise PreconditionFailed(error.message) from None
+        except NameUnknown:
+            raise NotFound(f"there is no project {project.name}") from None
 
     async def _visible(self, reach: Reach, selection: Selection) -> Listed[ProjectEntry]:
         if reach.everywhere:
@@ -263,4 +264,4 @@ async def _why_not_deletable(reader: Reader, project: ProjectRecord) -> str | No
     name = await project_lists.first_repository(reader, project.id)
     if name is None:
         return None
-    return f"the project {project.name} contains repositories ({name}, ...); delete these first"
+    return ProjectNotEmpty(project.name, name).message

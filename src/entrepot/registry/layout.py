@@ -105,9 +105,14 @@ def layer_link(name: RepositoryName, digest: Digest) -> str:
     return f"{layers(name)}/{_address(digest)}/link"
 
 
+def manifests(name: RepositoryName) -> str:
+    """Give the folder of all that a repository says of manifests; a repository exists when it has this one."""
+    return f"{repository(name)}/{MANIFESTS}"
+
+
 def revisions(name: RepositoryName) -> str:
     """Give the folder of a repository's links to manifests."""
-    return f"{repository(name)}/{MANIFESTS}/revisions"
+    return f"{manifests(name)}/revisions"
 
 
 def revision_link(name: RepositoryName, digest: Digest) -> str:
@@ -117,7 +122,7 @@ def revision_link(name: RepositoryName, digest: Digest) -> str:
 
 def tags(name: RepositoryName) -> str:
     """Give the folder of a repository's tags."""
-    return f"{repository(name)}/{MANIFESTS}/tags"
+    return f"{manifests(name)}/tags"
 
 
 def tag_folder(name: RepositoryName, tag: Tag) -> str:

@@ -88,6 +88,7 @@ class Manifests:
             ManifestInvalid: The bytes are no manifest that can be stored.
             ManifestTooLarge: There are too many bytes.
             NameUnknown: The project does not exist and the actor may not create it.
+            TagImmutable: A rule of the project keeps one of the tags where it is.
             TagInvalid: There are too many tags.
             Unsupported: The registry is read-only.
         """
@@ -108,11 +109,12 @@ class Manifests:
         Raises:
             Denied: An index of the repository still lists the manifest.
             ManifestUnknown: There is no such tag or manifest.
+            TagImmutable: A rule of the project keeps the tag, or one of the manifest's.
             Unsupported: Deleting is switched off, or the registry is read-only.
         """
         self.settings.require_deletes()
         await self.lookup.prepare(name)
-        removal = Removal(name=name, actor=actor, grace_seconds=self.settings.grace_seconds)
+        removal = Removal(name=name, actor=actor, settings=self.settings)
         if isinstance(reference, Digest):
             await self.metadata.write(partial(removal.delete_manifest, reference), name="delete manifest")
         else:

@@ -1,4 +1,4 @@
-"""What the registry needs from the world outside: a place for blobs.
+"""What the registry needs from the world outside: a place for blobs, and who decides about tags.
 
 A blob travels through the port in five steps, which the use case in `registry/uploads.py` drives::
 
@@ -12,11 +12,13 @@ Implementations are interchangeable: tests/contracts/test_blob_store.py is their
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from entrepot.metadata.database import Reader
+from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 
 
@@ -160,6 +162,21 @@ class BlobStore(Protocol):
 
     async def uploads(self) -> list[tuple[str, int]]:
         """List every upload: its id and when it was last written to, in microseconds since the epoch."""
+        ...
+
+
+#: Gives the number of the rule that keeps a tag where it is; None for a tag that may be moved and deleted.
+RuleOf = Callable[[str], int | None]
+
+
+class TagRules(Protocol):
+    """Which tags of a repository can be neither moved nor deleted, as its project decided."""
+
+    async def of(self, reader: Reader, repository: RepositoryRecord, /) -> RuleOf | None:
+        """Return what keeps tags where they are; None when nothing does. One statement.
+
+        Two answers are equal when the same rules are behind them.
+        """
         ...
 
 

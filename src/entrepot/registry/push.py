@@ -1,8 +1,9 @@
 """The push transaction: a manifest becomes visible with everything it needs, or not at all.
 
-In order: the repository exists; what the manifest refers to is there and is won back from the collector; the manifest
-and its references are written; tags move; what must follow goes into the outbox. The seam for what later features
-decide about a push (quota, immutability, policy) is `_check`, between the second step and the third.
+In order: the repository exists; what the manifest refers to is there and is won back from the collector, or from the
+trash; the manifest and its references are written; tags move, unless a rule keeps one of them; what must follow goes
+into the outbox. The seam for what later features decide about a push (quota, policy) is `_check`, between the second
+step and the third.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from entrepot.registry.projects import require_project
 from entrepot.registry.quarantine import heal
 from entrepot.registry.references import blob_references
 from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.tag_rules import require_movable
+from entrepot.registry.trash import take_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,17 @@ class Push:
             ManifestBlobUnknown: Something that the manifest needs is not in the repository.
             ManifestInvalid: The repository knows these bytes under another media type, or a size is wrong.
             NameUnknown: The project does not exist and the actor may not create it.
+            TagImmutable: A rule of the project keeps one of the tags where it is.
         """
         repository = await self._repository(tx)
-        manifest_id = await self._store(tx, repository)
+        found = await self._find_content(tx, repository)
+        self._check(found)
+        manifest_id = await self._store(tx, repository, found)
         await self._move_tags(tx, repository, manifest_id)
         digest = str(self.manifest.digest)
-        await outbox.add(tx, outbox.MANIFEST_PUT, repository=repository.name, digest=digest, tags=self.tags)
+        revived = await self._revive(tx, repository, found)
+        put = {"repository": repository.name, "digest": digest, "tags": self.tags, "blobs": revived}
+        await outbox.add(tx, outbox.MANIFEST_PUT, **put)
         tag = self.tags[0] if self.tags else None
         await events.add(
             tx,
@@ -71,10 +79,8 @@ class Push:
         await require_project(tx, self.name, self.actor)
         return await repositories.ensure(tx, self.name)
 
-    async def _store(self, tx: Transaction, repository: repositories.RepositoryRecord) -> int:
+    async def _store(self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found) -> int:
         """Return the row id of the manifest, which is written unless the repository has it."""
-        found = await self._find_content(tx, repository.id)
-        self._check(found)
         known = await manifests.locked(tx, repository.id, str(self.manifest.digest))
         if known is not None:
             self._check_type(known)
@@ -135,12 +141,21 @@ class Push:
         ]
         await manifests.refer(tx, manifest_id, blobs=blob_rows, children=children)
 
-    async def _find_content(self, tx: Transaction, repository_id: int) -> _Found:
+    async def _find_content(self, tx: Transaction, repository: repositories.RepositoryRecord) -> _Found:
         wanted = sorted({str(blob.digest) for _, blob in blob_references(self.manifest)})
-        blob_rows = await blobs.held(tx, repository_id, wanted)
+        blob_rows = await blobs.held(tx, repository.id, wanted)
         await blobs.keep(tx, [row.id for row in blob_rows.values()], review_after=None)
         listed = sorted({str(entry.digest) for entry in self.manifest.manifests} - blob_rows.keys())
-        return _Found(blob_rows, await manifests.present(tx, repository_id, listed))
+        present = await manifests.present(tx, repository.id, listed)
+        if len(present) < len(listed):
+            present |= await take_back(tx, repository, set(listed) - present.keys())
+        return _Found(blob_rows, present)
+
+    async def _revive(self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found) -> list[str]:
+        """Let the repository hold what it was losing; return the digests of that."""
+        lapsing = [row for row in found.blobs.values() if row.lapses_at is not None]
+        await blobs.link_all(tx, repository.id, [row.id for row in lapsing])
+        return [row.digest for row in lapsing]
 
     def _check(self, found: _Found) -> None:
         """Refuse the manifest unless everything it needs is there."""
@@ -173,5 +188,6 @@ class Push:
         digest = str(self.manifest.digest)
         before = await tag_rows.current(tx, repository.id, self.tags)
         moved = [tag for tag in self.tags if before.get(tag) != digest]
+        await require_movable(self.settings.tag_rules, tx, repository, before.keys() & set(moved))
         await tag_rows.put(tx, repository.id, self.tags, manifest_id)
         await tag_rows.remember(tx, repository.id, moved, digest=digest, action=tag_rows.SET, actor=self.actor.name)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from entrepot.metadata import blobs, clock, events, manifests, outbox, repositories, review, tags
+from entrepot.metadata import events, manifests, outbox, repositories, tags
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Denied, ManifestUnknown
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry.model import Actor
+from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.tag_rules import require_movable
+from entrepot.registry.trash import Disposal, deletion_in, new_deletion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,30 +23,26 @@ class Removal:
 
     name: RepositoryName
     actor: Actor
-    grace_seconds: float
-    on_disk: bool = True  #: registry:2's files say otherwise and must follow
+    settings: RegistrySettings
+    on_disk: bool = True  #: registry:2's files must follow; else they were first, and go on linking the blobs
+    deletion: str = field(default_factory=new_deletion)  #: what goes together
 
     async def delete_tag(self, tag: Tag, tx: Transaction) -> None:
         """Remove a tag; the manifest stays.
 
         Raises:
             ManifestUnknown: There is no such tag.
+            TagImmutable: A rule of the project keeps it.
         """
         repository = await self._repository(tx, tag)
         digest = (await tags.current(tx, repository.id, [tag])).get(tag)
         if digest is None:
             raise ManifestUnknown(detail={"name": self.name, "tag": tag})
         await self._untag(tx, repository, [tag], digest)
+        await (await self._disposal(tx, repository)).tag(tx, tag, digest)
         if self.on_disk:
             await outbox.add(tx, outbox.TAG_DELETED, repository=repository.name, tag=tag)
-        await events.add(
-            tx,
-            events.DELETE,
-            by=self.actor,
-            repository=repository.name,
-            digest=digest,
-            tag=tag,
-        )
+        await events.add(tx, events.DELETE, by=self.actor, repository=repository.name, digest=digest, tag=tag)
 
     async def delete_manifest(self, digest: Digest, tx: Transaction) -> None:
         """Remove a manifest and the tags that point at it.
@@ -49,6 +50,7 @@ class Removal:
         Raises:
             Denied: An index lists it.
             ManifestUnknown: There is no such manifest.
+            TagImmutable: A rule of the project keeps one of its tags.
         """
         repository = await self._repository(tx, digest)
         manifest = await manifests.locked(tx, repository.id, str(digest))
@@ -58,54 +60,27 @@ class Removal:
             raise Denied(f"The manifest belongs to {indexes} index(es) of this repository; delete those first.")
         names = await tags.of_manifest(tx, manifest.id)
         await self._untag(tx, repository, names, manifest.digest)
-        grace = self.grace_seconds
-        await remove_for_good(tx, manifest, project_id=repository.project_id, grace_seconds=grace)
+        unread = await (await self._disposal(tx, repository)).manifest(tx, manifest, names)
         if self.on_disk:
-            gone = {"repository": repository.name, "digest": manifest.digest, "tags": names}
+            gone = {"repository": repository.name, "digest": manifest.digest, "tags": names, "blobs": unread}
             await outbox.add(tx, outbox.MANIFEST_DELETED, **gone)
-        await events.add(
-            tx,
-            events.DELETE,
-            by=self.actor,
-            repository=repository.name,
-            digest=manifest.digest,
-        )
+        await events.add(tx, events.DELETE, by=self.actor, repository=repository.name, digest=manifest.digest)
 
-    async def _repository(self, tx: Transaction, reference: Tag | Digest) -> repositories.RepositoryRecord:
+    async def _repository(self, tx: Transaction, reference: Tag | Digest) -> RepositoryRecord:
         found = await repositories.find(tx, self.name)
         if found is None:
             raise ManifestUnknown(detail={"name": self.name, "reference": str(reference)})
         return found
 
-    async def _untag(
-        self, tx: Transaction, repository: repositories.RepositoryRecord, names: list[str] | list[Tag], digest: str
-    ) -> None:
+    async def _untag(self, tx: Transaction, repository: RepositoryRecord, names: Sequence[str], digest: str) -> None:
         if names:
+            await require_movable(self.settings.tag_rules, tx, repository, names)
             await tags.remember(tx, repository.id, names, digest=digest, action=tags.DELETED, actor=self.actor.name)
             await tags.remove(tx, repository.id, names)
 
-
-async def remove_for_good(
-    tx: Transaction, manifest: manifests.ManifestRow, *, project_id: int, grace_seconds: float
-) -> None:
-    """Remove a manifest that no tag points at any more, and queue for review whatever only it may have needed.
-
-    The number of statements does not depend on how much that is.
-
-    Args:
-        tx: The transaction.
-        manifest: What goes, locked by the caller.
-        project_id: Whose use of its blobs ends.
-        grace_seconds: How long what it needed is left alone.
-    """
-    blob_ids = await manifests.blob_ids(tx, manifest.id)
-    dependants = await manifests.dependants(tx, manifest)
-    bytes_went = await manifests.remove(tx, manifest)
-    await blobs.discharge(tx, project_id, blob_ids)
-    after = clock.after(grace_seconds)
-    await blobs.queue(tx, blob_ids, review_after=after)
-    await review.add(tx, review.BLOB, blob_ids, after=after, reason="manifest deleted")
-    await manifests.queue(tx, dependants, review_after=after)
-    await review.add(tx, review.MANIFEST, dependants, after=after, reason="parent or subject deleted")
-    if bytes_went:
-        await review.add_files(tx, [manifest.digest], after=after, reason="manifest deleted")
+    async def _disposal(self, tx: Transaction, repository: RepositoryRecord) -> Disposal:
+        kept = await deletion_in(
+            tx, repository.project_id, self.settings, actor=self.actor.name, deletion=self.deletion
+        )
+        grace = self.settings.grace_seconds
+        return Disposal(repository=repository, deletion=kept, grace_seconds=grace, lets_go=self.on_disk)

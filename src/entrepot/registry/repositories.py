@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from entrepot.metadata import blobs, clock, emptying, events, outbox, review
-from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata import events, outbox, repositories, shadows, tags, trash
+from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.repositories import RepositoryRecord
-from entrepot.oci.digest import Digest
-from entrepot.oci.errors import Denied, ManifestUnknown
+from entrepot.metadata.trash import Deletion
+from entrepot.oci.errors import NameUnknown, TagImmutable
 from entrepot.oci.reference import RepositoryName
+from entrepot.registry.emptying import Emptying, OnStep, nobody
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor
-from entrepot.registry.removal import Removal
+from entrepot.registry.ports import RuleOf
 from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.trash import at_once, deletion_in, new_deletion
 
-#: What one transaction takes out of a repository, so that others get their turn in between.
-_STEP: Final = 20
+#: Tags held against the rules at a time.
+_STEP: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """When the tags of a repository were held against the rules: by the last event before, and which rules."""
+
+    event: int
+    rule_of: RuleOf | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,65 +38,115 @@ class Repositories:
     lookup: Lookup
     settings: RegistrySettings
 
-    async def delete(self, name: RepositoryName, *, actor: Actor) -> None:
-        """Delete a repository: its manifests with their tags, then its blobs, then itself, in many small steps.
+    async def delete(
+        self, name: RepositoryName, *, actor: Actor, deletion: str | None = None, purging: bool = False
+    ) -> None:
+        """Delete a repository with all that is in it: nobody can reach it from one moment to the next.
 
-        What was deleted stays deleted when this is interrupted; whoever repeats it goes on from there. A push that
-        comes in between is deleted too, or finds its blobs gone.
+        It goes into the trash as a whole, whatever its size. Where the trash keeps nothing, or when `purging`, it is
+        then taken apart in small steps; when that is interrupted, whoever empties the trash goes on.
 
         Raises:
             NameUnknown: There is no such repository.
+            TagImmutable: A rule of the project keeps one of its tags.
             Unsupported: Deleting is switched off, or the registry is read-only.
         """
         self.settings.require_deletes()
         found = await self.lookup.repository(name)
-        keep = not await self.lookup.gate.is_complete()
-        emptying_of = _Emptying(found, actor, self.settings.grace_seconds, keep=keep)
-        while not await self.metadata.write(emptying_of.step, name="delete repository"):
-            pass
+        putting = _PuttingAway(
+            repository=found,
+            actor=actor,
+            settings=self.settings,
+            deletion=deletion or new_deletion(),
+            keeps_name=not await self.lookup.gate.is_complete(),
+            seen=await self.look(found),
+            purging=purging,
+        )
+        kept = await self.metadata.write(putting.run, name="delete repository")
+        if not kept:
+            await self.empty(found)
+
+    async def look(self, repository: RepositoryRecord) -> Seen:
+        """Hold all tags of a repository against the rules of its project, before a transaction that deletes it.
+
+        Raises:
+            TagImmutable: A rule keeps one of them.
+        """
+        event = await events.last_id(self.metadata)
+        rule_of = await self.settings.tag_rules.of(self.metadata, repository)
+        if rule_of is not None:
+            await _require_movable(self.metadata, repository, rule_of)
+        return Seen(event, rule_of)
+
+    async def empty(self, repository: RepositoryRecord, on_step: OnStep = nobody) -> None:
+        """Remove for good what is in a repository that was put into the trash, and itself."""
+        emptying = Emptying(repository, self.settings.grace_seconds)
+        while not (step := await self.metadata.write(emptying.step, name="empty repository")).done:
+            await on_step(step)
 
 
-@dataclass(frozen=True, slots=True)
-class _Emptying:
-    """Takes one repository apart, step by step; each is to be run in a write transaction."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PuttingAway:
+    """Puts one repository into the trash, to be run in a write transaction."""
 
     repository: RepositoryRecord
     actor: Actor
-    grace_seconds: float
+    settings: RegistrySettings
+    deletion: str
     #: While a folder is being adopted, what stands in it under this name must not be taken for something new.
-    keep: bool
+    keeps_name: bool
+    seen: Seen
+    purging: bool
 
-    async def step(self, tx: Transaction) -> bool:
-        """Take the next things away; True when that was the end of it."""
-        if not await emptying.lock(tx, self.repository.id):
-            return True
-        if digests := await emptying.unlisted(tx, self.repository.id, limit=_STEP):
-            await self._delete_manifests(tx, digests)
-        elif links := await emptying.links(tx, self.repository.id, limit=_STEP):
-            await self._unlink(tx, links)
-        else:
-            await self._finish(tx)
-            return True
-        return False
+    async def run(self, tx: Transaction) -> bool:
+        """Do it; False when the trash does not keep it."""
+        repository = self.repository
+        current = await repositories.find_by_id(tx, repository.id)
+        if current is None or current.name != repository.name:
+            raise NameUnknown(detail={"name": repository.name})
+        await self._look_again(tx)
+        kept = await self._deletion(tx)
+        await repositories.rename(tx, repository.id, shadows.of_whole(repository.id))
+        if self.keeps_name:
+            await repositories.create(tx, repository.name, repository.project_id)
+        await self._note(tx, kept or at_once(self.actor.name, self.deletion))
+        await outbox.add(tx, outbox.REPOSITORY_CHANGED, repository=repository.name)
+        kind = events.PURGE if self.purging else events.DELETE
+        name = repository.name
+        await events.add(tx, kind, by=self.actor, repository=name, subject=f"repository:{name}")
+        return kept is not None
 
-    async def _delete_manifests(self, tx: Transaction, digests: list[str]) -> None:
-        name = RepositoryName(self.repository.name)
-        removal = Removal(name=name, actor=self.actor, grace_seconds=self.grace_seconds)
-        for digest in digests:
-            with suppress(ManifestUnknown, Denied):  # somebody else was quicker; the next step looks again
-                await removal.delete_manifest(Digest.parse(digest), tx)
+    async def _look_again(self, tx: Transaction) -> None:
+        """Hold the tags against the rules here where they, or the rules, may have changed since."""
+        rule_of = await self.settings.tag_rules.of(tx, self.repository)
+        if rule_of is None:
+            return
+        if rule_of != self.seen.rule_of or await events.happened_since(tx, self.seen.event, self.repository.name):
+            await _require_movable(tx, self.repository, rule_of)
 
-    async def _unlink(self, tx: Transaction, links: list[tuple[int, str]]) -> None:
-        ids = [blob_id for blob_id, _ in links]
-        for blob_id, digest in links:
-            await blobs.unlink(tx, self.repository.id, blob_id)
-            await outbox.add(tx, outbox.BLOB_UNLINKED, repository=self.repository.name, digest=digest)
-        after = clock.after(self.grace_seconds)
-        await blobs.queue(tx, ids, review_after=after)
-        await review.add(tx, review.BLOB, ids, after=after, reason="repository deleted")
+    async def _deletion(self, tx: Transaction) -> Deletion | None:
+        if self.purging:
+            return None
+        project, actor = self.repository.project_id, self.actor.name
+        return await deletion_in(tx, project, self.settings, actor=actor, deletion=self.deletion)
 
-    async def _finish(self, tx: Transaction) -> None:
-        if not self.keep:
-            await emptying.remove(tx, self.repository.id)
-        name = self.repository.name
-        await events.add(tx, events.DELETE, by=self.actor, repository=name, subject=f"repository:{name}")
+    async def _note(self, tx: Transaction, deletion: Deletion) -> None:
+        await trash.add(
+            tx,
+            deletion,
+            kind=trash.REPOSITORY,
+            project_id=self.repository.project_id,
+            project=RepositoryName(self.repository.name).project,
+            repository_id=self.repository.id,
+            repository=self.repository.name,
+            place_id=self.repository.id,
+        )
+
+
+async def _require_movable(reader: Reader, repository: RepositoryRecord, rule_of: RuleOf) -> None:
+    last = ""
+    while names := await tags.page(reader, repository.name, limit=_STEP, last=last):
+        for name in names:
+            if (rule := rule_of(name)) is not None:
+                raise TagImmutable(name, rule)
+        last = names[-1]

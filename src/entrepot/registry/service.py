@@ -14,6 +14,7 @@ from entrepot.registry.copying import Copying
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.manifests import Manifests
 from entrepot.registry.ports import BlobStore
+from entrepot.registry.project_deletion import ProjectDeletion
 from entrepot.registry.quarantine import Quarantine
 from entrepot.registry.referrers import Referrers
 from entrepot.registry.repositories import Repositories
@@ -52,6 +53,7 @@ class Registry:
     referrers: Referrers
     catalog: Catalog
     repositories: Repositories
+    project_deletion: ProjectDeletion
     copying: Copying
     lookup: Lookup
     verifying: Verifying
@@ -75,6 +77,7 @@ def build_registry(
     blobs = Blobs(metadata, lookup, settings)
     manifests = Manifests(metadata, lookup, settings, contents, quarantine)
     referrers = Referrers(metadata, lookup)
+    repositories = Repositories(metadata, lookup, settings)
     return Registry(
         blobs=blobs,
         small_blobs=SmallBlobs(store, contents, quarantine),
@@ -83,7 +86,8 @@ def build_registry(
         tags=Tags(metadata, lookup),
         referrers=referrers,
         catalog=Catalog(metadata, gate),
-        repositories=Repositories(metadata, lookup, settings),
+        repositories=repositories,
+        project_deletion=ProjectDeletion(metadata, repositories, settings),
         copying=Copying(manifests, blobs, referrers),
         lookup=lookup,
         verifying=Verifying(

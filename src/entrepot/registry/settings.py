@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from entrepot.oci.errors import Unsupported
+from entrepot.registry.ports import TagRules
 from entrepot.registry.suspicion import Suspicion
+from entrepot.registry.tag_rules import NO_RULES
 
 MIB = 1024 * 1024
 HOUR = 3600.0
@@ -38,6 +40,8 @@ class RegistrySettings:
     max_open_uploads_in_all: int = 50_000  #: forgotten ones included, until they are purged
     grace_seconds: float = HOUR  #: how long a blob nobody refers to is kept
     suspicion: Suspicion = field(default_factory=Suspicion)  #: which blobs are verified before they are relied on
+    trash_seconds: float = 0.0  #: how long the trash keeps what was deleted, where the project does not say; 0: not
+    tag_rules: TagRules = NO_RULES  #: which tags can be neither moved nor deleted
     deleting_wait_seconds: float = 10.0  #: how long a push waits for a collector that is deleting the same blob
 
     def require_writable(self) -> None:

@@ -20,13 +20,16 @@ from entrepot.access.robots_trust import parse_trusts
 from entrepot.accounts.robot_model import NewRobot, RobotChange, RobotSettings, RobotWithSecret
 from entrepot.accounts.robot_permissions import Kind, RobotPermission
 from entrepot.accounts.robots import LONGEST_GRACE, Robots
+from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.metadata import api_keys, clock, grants, principals, projects, tables
 from entrepot.metadata.database import Database
 from entrepot.metadata.filtering import Selection
 from entrepot.metadata.query import Query
 from entrepot.oci.reference import RepositoryName
 from entrepot.projects.service import Projects
-from entrepot.registry.adoption import NothingToAdopt
+from entrepot.registry.model import Actor
+from entrepot.registry.service import build_registry
+from entrepot.registry.settings import RegistrySettings
 from tests.support.events import recorded
 from tests.unit.accounts.conftest import BY, person
 
@@ -357,7 +360,8 @@ async def test_a_deleted_project_leaves_no_robot_behind(robots: Robots, database
     other = await make(robots, admin, READ_DEMO, name="all", project=None)
     demo = await projects.find(database, "demo")
     assert demo is not None
-    await Projects(database, Policy(database, max_age=0), NothingToAdopt()).delete(demo, by=BY)
+    registry = build_registry(metadata=database, work=database, store=MemoryBlobStore(), settings=RegistrySettings())
+    await Projects(database, Policy(database, max_age=0), registry).delete(demo, by=Actor(name=BY.name))
     assert await principals.find_by_id(database, made.robot.id) is None
     assert await api_keys.find_with_account(database, hash_key(made.secret)) is None
     assert (await robots.find(other.robot.id)).permissions == ()

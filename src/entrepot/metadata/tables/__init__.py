@@ -43,6 +43,7 @@ from entrepot.metadata.tables.people import (
     roles,
     users,
 )
+from entrepot.metadata.tables.trash import trash
 
 __all__ = [
     "api_keys",
@@ -83,5 +84,6 @@ __all__ = [
     "sync_runs",
     "tag_history",
     "tags",
+    "trash",
     "users",
 ]

@@ -27,7 +27,8 @@ project_metadata: Final = keyed(
 )
 
 #: `name` is as written, `sort_key` the same with "/" lowest, for the catalog. `adopted` is 0 while the repository
-#: is known from registry:2's folder by name alone. `pull_count` is added to now and then, as `manifest_pulls` is.
+#: is known from registry:2's folder by name alone. `pull_count` is added to now and then, as `manifest_pulls` is. A
+#: repository whose name begins with "~" is in the trash, or holds what is (see `metadata.shadows`).
 repositories: Final = numbered(
     "repositories",
     metadata,
@@ -69,14 +70,23 @@ blobs: Final = numbered(
     ),
 )
 
-#: Which repository has which blob: pushed there, mounted there or named by a manifest there.
+#: Which repository has which blob: pushed there, mounted there or named by a manifest there. `lapses_at` is set when no
+#: manifest of the repository refers to the blob any more: nobody reads it there from then on, and until then a push
+#: that was told of it may still use it.
 repository_blobs: Final = keyed(
     "repository_blobs",
     metadata,
     owned("repository_id", "repositories.id", primary_key=True),
     refers("blob_id", "blobs.id", primary_key=True),
     number("created_at"),
+    number("lapses_at", null=True),
     Index(None, "blob_id"),
+    Index(
+        "ix_repository_blobs_lapsing",
+        "lapses_at",
+        sqlite_where=text("lapses_at IS NOT NULL"),
+        postgresql_where=text("lapses_at IS NOT NULL"),
+    ),
 )
 
 #: How many manifests of a project use a blob; a quota counts each blob of the project once.
@@ -151,7 +161,8 @@ manifest_labels: Final = keyed(
     Index(None, "label_id"),
 )
 
-#: The blobs that a manifest names, in its order; `role` is config or layer.
+#: The blobs that a manifest names, in its order; `role` is config or layer. `repository_id` is the manifest's, so that
+#: whether a repository still needs a blob is one look, however many others need it.
 manifest_blobs: Final = keyed(
     "manifest_blobs",
     metadata,
@@ -159,7 +170,8 @@ manifest_blobs: Final = keyed(
     key("position", WHOLE),
     refers("blob_id", "blobs.id"),
     words("role"),
-    Index(None, "blob_id"),
+    number("repository_id", default=0),
+    Index(None, "blob_id", "repository_id"),
 )
 
 #: The entries of an index; `child_id` is empty while the entry is not in the repository.

@@ -52,7 +52,7 @@ class Parts:
 
 def build_services(parts: Parts) -> ApiServices:
     """Return the use cases behind the API."""
-    projects = Projects(parts.metadata, parts.policy, parts.web.registry.catalog.gate)
+    projects = Projects(parts.metadata, parts.policy, parts.web.registry)
     contents = build_contents(parts.metadata, parts.web.registry, parts.web.store, parts.policy)
     return ApiServices(
         web=parts.web,

@@ -19,6 +19,7 @@ from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_models import Deletable, Project, ProjectRequest, Summary
 from entrepot.web.api.project_of import ProjectIn, project_where
 from entrepot.web.api.refusals import refusals
+from entrepot.web.api.repository_of import actor_of
 from entrepot.web.api.services import ApiServices
 
 READ = Permission("project:read")
@@ -139,10 +140,14 @@ async def update_project(
 
 
 async def delete_project(
-    caller: CallerOf, services: ServicesOf, project: Annotated[ProjectIn, Depends(project_where(DELETE))]
+    caller: CallerOf,
+    services: ServicesOf,
+    project: Annotated[ProjectIn, Depends(project_where(DELETE))],
+    *,
+    force: Annotated[bool, Query(description="With its repositories; else it must have none.")] = False,
 ) -> None:
-    """Delete a project without repositories, with its settings, labels, members and robots."""
-    await services.projects.delete(project, by=caller.source)
+    """Delete a project with its settings, labels, members and robots; it can be restored for as long as it says."""
+    await services.projects.delete(project, by=actor_of(caller), with_repositories=force)
 
 
 async def get_summary(

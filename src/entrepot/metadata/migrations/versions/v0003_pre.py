@@ -14,6 +14,11 @@ from entrepot.metadata.migrations.columns import foreign, index, keyed, number, 
 revision = "0003_pre"
 down_revision = "0002_post"
 
+_REPOSITORY_OF_MANIFEST = (
+    "UPDATE manifest_blobs SET repository_id = "
+    "(SELECT m.repository_id FROM manifests AS m WHERE m.id = manifest_blobs.manifest_id)"
+)
+
 
 def _collection() -> None:
     op.add_column("manifests", number("review_after", null=True))
@@ -98,7 +103,43 @@ def _integrity() -> None:
     )
 
 
-_PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs, _integrity)
+def _trash() -> None:
+    numbered(
+        "trash",
+        words("kind"),
+        number("project_id"),
+        words("project"),
+        number("repository_id", null=True),
+        words("repository", null=True),
+        number("place_id", null=True),
+        words("digest", null=True),
+        words("tags"),
+        words("deletion"),
+        words("actor"),
+        number("deleted_at"),
+        number("expires_at"),
+        foreign("trash", "project_id", "projects.id", "CASCADE"),
+        foreign("trash", "place_id", "repositories.id", "CASCADE"),
+    )
+    for columns in (("expires_at", "id"), ("project_id", "id"), ("repository_id", "id"), ("place_id", "digest")):
+        index("trash", *columns)
+    index("trash", "deletion")
+    op.add_column("repository_blobs", number("lapses_at", null=True))
+    lapsing = sa.text("lapses_at IS NOT NULL")
+    op.create_index(
+        "ix_repository_blobs_lapsing",
+        "repository_blobs",
+        ["lapses_at"],
+        sqlite_where=lapsing,
+        postgresql_where=lapsing,
+    )
+    op.add_column("manifest_blobs", number("repository_id", default=0))
+    op.execute(_REPOSITORY_OF_MANIFEST)
+    op.drop_index("ix_manifest_blobs_blob_id", "manifest_blobs")
+    index("manifest_blobs", "blob_id", "repository_id")
+
+
+_PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs, _integrity, _trash)
 
 
 def upgrade() -> None:

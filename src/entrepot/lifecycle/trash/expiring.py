@@ -1,0 +1,169 @@
+"""Removing for good what the trash has kept for its time, or has to give up earlier.
+
+It works in small transactions, each of which takes away whole entries or a step of one, so that it can be stopped
+anywhere and goes on from what is left. What it removes is queued for collection, which frees the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from entrepot.lifecycle.actor import INTERNAL
+from entrepot.lifecycle.trash.places import drop_if_empty
+from entrepot.metadata import blobs, clock, events, manifests, projects, repositories, shadows, trash
+from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.trash import TrashEntry
+from entrepot.registry.emptying import Emptied
+from entrepot.registry.project_deletion import ProjectDeletion
+from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.trash import remove_for_good
+from entrepot.telemetry.progress import Progress
+
+#: Entries of one transaction.
+_AT_ONCE: Final = 20
+_LAPSED: Final = 500
+_FOR_EVER: Final = 2**63 - 1
+
+
+@dataclass(slots=True)
+class Expired:
+    """What was removed for good."""
+
+    entries: int = 0
+    manifests: int = 0
+    bytes: int = 0  #: of blobs that nothing refers to any more: collection frees them after the grace
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Empties the trash."""
+
+    metadata: Database
+    settings: RegistrySettings
+    deletion: ProjectDeletion
+
+    async def expire(self, progress: Progress, *, everything: bool = False, release: int = 0) -> Expired:
+        """Remove for good what is past its time.
+
+        While deleting is switched off, or the registry is read-only, nothing is removed.
+
+        Args:
+            progress: Watches; counts entries and manifests.
+            everything: Also what is not.
+            release: Also what would be next, the oldest first, until this many bytes are left to collection.
+
+        Raises:
+            Stopped: Somebody asked for it to end; what was removed stays removed.
+        """
+        run = _Run(self, progress)
+        if self.settings.delete_enabled and not self.settings.read_only():
+            until = _FOR_EVER if everything else clock.now()
+            while found := await trash.due(self.metadata, until=until, limit=_AT_ONCE):
+                await run.remove(found)
+            while run.done.bytes < release and (found := await trash.due(self.metadata, until=_FOR_EVER, limit=1)):
+                await run.remove(found)
+            await run.drop_lapsed()
+        return run.done
+
+    async def remove(self, entries: Sequence[TrashEntry], progress: Progress) -> Expired:
+        """Remove for good what these entries name, whatever their time."""
+        run = _Run(self, progress)
+        await run.remove(entries)
+        return run.done
+
+
+class _Run:
+    """One time of emptying, and what it has done."""
+
+    def __init__(self, expiry: Expiry, progress: Progress) -> None:
+        self._metadata = expiry.metadata
+        self._deletion = expiry.deletion
+        self._grace = expiry.settings.grace_seconds
+        self._progress = progress
+        self.done = Expired()
+
+    async def remove(self, found: Sequence[TrashEntry]) -> None:
+        small = [entry for entry in found if entry.kind in (trash.TAG, trash.MANIFEST)]
+        if small:
+            await self._add(await self._metadata.write(partial(self._small, small), name="empty trash"))
+        for entry in found:
+            if entry.kind == trash.REPOSITORY:
+                await self._repository(entry)
+            elif entry.kind == trash.PROJECT:
+                await self._project(entry)
+
+    async def drop_lapsed(self) -> None:
+        """Forget what repositories let go of, once no push can need it any more."""
+        work = partial(blobs.drop_lapsed, limit=_LAPSED)
+        while await self._metadata.write(work, name="drop lapsed blobs") == _LAPSED:
+            await self._add(Expired())
+
+    async def _small(self, entries: Sequence[TrashEntry], tx: Transaction) -> Expired:
+        """Remove tags and manifests by one transaction."""
+        done = Expired(entries=len(entries))
+        await trash.remove(tx, [entry.id for entry in entries])
+        for entry in entries:
+            if entry.place_id is not None and entry.digest is not None:
+                freed = await remove_manifest(tx, entry, entry.place_id, entry.digest, grace_seconds=self._grace)
+                done.manifests += int(freed is not None)
+                done.bytes += freed or 0
+        return done
+
+    async def _repository(self, entry: TrashEntry) -> None:
+        found = None if entry.place_id is None else await repositories.find_by_id(self._metadata, entry.place_id)
+        if found is None or found.name != shadows.of_whole(found.id):  # it was restored
+            await self._forget(entry)
+            return
+        await self._note(entry)
+        await self._deletion.repositories.empty(found, self._on_step)
+        await self._add(Expired(entries=1))
+
+    async def _project(self, entry: TrashEntry) -> None:
+        if await projects.find_deleted(self._metadata, entry.project_id) is None:
+            await self._forget(entry)
+            return
+        await self._note(entry)
+        await self._deletion.empty(entry.project_id, self._on_step)
+        await self._add(Expired(entries=1))
+
+    async def _on_step(self, step: Emptied) -> None:
+        await self._add(Expired(manifests=step.manifests, bytes=step.bytes))
+
+    async def _add(self, more: Expired) -> None:
+        self.done.entries += more.entries
+        self.done.manifests += more.manifests
+        self.done.bytes += more.bytes
+        await self._progress.step(self.done.entries + self.done.manifests)
+
+    async def _forget(self, entry: TrashEntry) -> None:
+        await self._metadata.write(partial(trash.remove, ids=[entry.id]), name="empty trash")
+
+    async def _note(self, entry: TrashEntry) -> None:
+        """Say in the audit log that something begins to go."""
+        project, repository = entry.project, entry.repository
+        subject = f"{entry.kind}:{repository or project}"
+        told = partial(
+            events.add, kind=events.EXPIRE, by=INTERNAL, project=project, repository=repository, subject=subject
+        )
+        await self._metadata.write(told, name="note expiry")
+
+
+async def remove_manifest(
+    tx: Transaction, entry: TrashEntry, place_id: int, digest: str, *, grace_seconds: float
+) -> int | None:
+    """Remove the manifest of an entry that was removed itself, unless another entry keeps it.
+
+    Return how many bytes nothing refers to any more; None when it stays, or was not there.
+    """
+    if await trash.of_digest(tx, place_id, digest):
+        return None
+    found = await manifests.locked(tx, place_id, digest)
+    freed = None
+    if found is not None:
+        freed = await remove_for_good(tx, found, project_id=entry.project_id, grace_seconds=grace_seconds)
+        await events.add(tx, events.EXPIRE, by=INTERNAL, repository=entry.repository, digest=digest)
+    await drop_if_empty(tx, place_id)
+    return freed

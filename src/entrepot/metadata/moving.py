@@ -1,0 +1,66 @@
+"""Moving a manifest from one repository to another, with all it refers to: into the trash and out of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, select, update
+
+from entrepot.metadata import blobs, manifests
+from entrepot.metadata.database import Transaction
+from entrepot.metadata.manifests import ManifestRow
+from entrepot.metadata.query import Query
+from entrepot.metadata.repositories import RepositoryRecord
+from entrepot.metadata.tables import manifest_blobs, manifest_children
+from entrepot.metadata.tables import manifests as manifest_rows
+
+_M = manifest_rows.c
+_CHILDREN = manifest_children.c
+_MOVE = Query(
+    update(manifest_rows).where(_M.id == bindparam("manifest")).values(repository_id=bindparam("target")),
+    "moving.move",
+)
+_MOVE_BLOBS = Query(
+    update(manifest_blobs)
+    .where(manifest_blobs.c.manifest_id == bindparam("manifest"))
+    .values(repository_id=bindparam("target")),
+    "moving.move_blobs",
+)
+#: An index lists what its own repository has.
+_RECONNECT = Query(
+    update(manifest_children)
+    .where(_CHILDREN.parent_id == bindparam("manifest"))
+    .values(
+        child_id=select(_M.id)
+        .where(_M.repository_id == bindparam("target"), _M.digest == _CHILDREN.digest)
+        .correlate(manifest_children)
+        .scalar_subquery()
+    ),
+    "moving.reconnect",
+)
+_DISCONNECT = Query(
+    update(manifest_children).where(_CHILDREN.child_id == bindparam("manifest")).values(child_id=None),
+    "moving.disconnect",
+)
+
+
+async def move(tx: Transaction, manifest: ManifestRow, source: RepositoryRecord, target: RepositoryRecord) -> None:
+    """Move a manifest to a repository that does not have it; its tags and the hold on its blobs do not move.
+
+    Indexes that listed it in the source list something missing from then on, and those that missed it in the target
+    have it.
+    """
+    if source.project_id != target.project_id:
+        ids = await manifests.blob_ids(tx, manifest.id)
+        await blobs.discharge(tx, source.project_id, ids)
+        await blobs.charge(tx, target.project_id, ids)
+    await tx.execute(_DISCONNECT, manifest=manifest.id)
+    await tx.execute(_MOVE, manifest=manifest.id, target=target.id)
+    await tx.execute(_MOVE_BLOBS, manifest=manifest.id, target=target.id)
+    await tx.execute(_RECONNECT, manifest=manifest.id, target=target.id)
+    await manifests.connect_parents(tx, target.id, manifest.digest, manifest.id)
+
+
+async def drop(tx: Transaction, manifest: ManifestRow, repository: RepositoryRecord) -> None:
+    """Remove a manifest from a repository while another repository has it too: no bytes lose anything by it."""
+    ids = await manifests.blob_ids(tx, manifest.id)
+    await manifests.remove(tx, manifest)
+    await blobs.discharge(tx, repository.project_id, ids)

@@ -1,0 +1,261 @@
+"""The trash: what was deleted and can be restored, until its time is over.
+
+Each entry is one deleted thing. A manifest lies in the shadow of its repository (see `shadows`), found by its digest;
+so two entries may name one manifest, and the later of their times counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Select, bindparam, delete, exists, select, update
+
+from entrepot.config.durations import parse_duration
+from entrepot.metadata.database import Reader, Row, Transaction
+from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.tables import manifest_children, manifests, project_metadata, trash
+
+TAG: Final = "tag"
+MANIFEST: Final = "manifest"
+REPOSITORY: Final = "repository"
+PROJECT: Final = "project"
+
+#: The project's setting that says how long its trash keeps things; a duration as Go writes it.
+SETTING: Final = "lifecycle.trash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrashEntry:
+    """One deleted thing, with its names as they were then."""
+
+    id: int
+    kind: str
+    project_id: int
+    project: str
+    repository_id: int | None  #: the repository it was deleted from, which may be gone
+    repository: str | None
+    place_id: int | None  #: the shadow that holds the manifest, or the deleted repository itself
+    digest: str | None
+    tags: tuple[str, ...]
+    deletion: str  #: the same for what was deleted together
+    actor: str
+    deleted_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """How one deletion puts things into the trash."""
+
+    id: str
+    actor: str
+    deleted_at: int
+    expires_at: int
+
+
+_NO_TAGS: Final = "[]"
+_CHILD: Final = manifests.alias("child")
+_COLUMNS = (
+    trash.c.id,
+    trash.c.kind,
+    trash.c.project_id,
+    trash.c.project,
+    trash.c.repository_id,
+    trash.c.repository,
+    trash.c.place_id,
+    trash.c.digest,
+    trash.c.tags,
+    trash.c.deletion,
+    trash.c.actor,
+    trash.c.deleted_at,
+    trash.c.expires_at,
+)
+
+
+def _select(*conditions: Any) -> Select[Any]:
+    return select(*_COLUMNS).where(*conditions)
+
+
+_SETTING_OF = Query(
+    select(project_metadata.c.value).where(
+        project_metadata.c.project_id == bindparam("project_id"), project_metadata.c.key == bindparam("name")
+    ),
+    "trash.setting",
+)
+_ADD = Query(
+    lambda d: (
+        d.insert(trash)
+        .values(
+            kind=bindparam("kind"),
+            project_id=bindparam("project_id"),
+            project=bindparam("project"),
+            repository_id=bindparam("repository_id"),
+            repository=bindparam("repository"),
+            place_id=bindparam("place_id"),
+            digest=bindparam("digest"),
+            tags=bindparam("tags"),
+            deletion=bindparam("deletion"),
+            actor=bindparam("actor"),
+            deleted_at=bindparam("deleted_at"),
+            expires_at=bindparam("expires_at"),
+        )
+        .returning(trash.c.id)
+    ),
+    "trash.add",
+)
+_FIND = Query(_select(trash.c.id == bindparam("id")), "trash.find")
+_OF_DIGEST = Query(
+    _select(trash.c.place_id == bindparam("place_id"), trash.c.digest == bindparam("digest")).order_by(
+        trash.c.expires_at.desc(), trash.c.id.desc()
+    ),
+    "trash.of_digest",
+)
+_OF_DELETION = Query(_select(trash.c.deletion == bindparam("deletion")).order_by(trash.c.id), "trash.of_deletion")
+_OF_PLACE = Query(
+    _select(trash.c.place_id == bindparam("place_id")).order_by(trash.c.id).limit(bindparam("limit")), "trash.of_place"
+)
+#: What lies in a shadow with an index that lists it, and what refers to a manifest and went by the same deletion.
+_LISTED_BY = Query(
+    select(_CHILD.c.digest)
+    .select_from(
+        manifests.join(manifest_children, manifest_children.c.parent_id == manifests.c.id).join(
+            _CHILD, _CHILD.c.id == manifest_children.c.child_id
+        )
+    )
+    .where(manifests.c.repository_id == bindparam("place_id"), manifests.c.digest == bindparam("digest"))
+    .order_by(manifest_children.c.position),
+    "trash.listed_by",
+)
+_REFERRING_TO = Query(
+    select(manifests.c.digest)
+    .where(
+        manifests.c.repository_id == bindparam("place_id"),
+        manifests.c.subject == bindparam("digest"),
+        exists(
+            select(1).where(
+                trash.c.place_id == manifests.c.repository_id,
+                trash.c.digest == manifests.c.digest,
+                trash.c.deletion == bindparam("deletion"),
+            )
+        ).correlate(manifests),
+    )
+    .order_by(manifests.c.digest),
+    "trash.referring_to",
+)
+_DUE = Query(
+    _select(trash.c.expires_at <= bindparam("until"))
+    .order_by(trash.c.expires_at, trash.c.id)
+    .limit(bindparam("limit")),
+    "trash.due",
+)
+_REMOVE = Query(delete(trash).where(in_list(trash.c.id, "ids")), "trash.remove")
+_FORGET_UNTAGGED = Query(
+    delete(trash).where(
+        trash.c.place_id == bindparam("place"), trash.c.digest == bindparam("manifest"), trash.c.tags == _NO_TAGS
+    ),
+    "trash.forget_untagged",
+)
+_HASTEN = Query(
+    update(trash)
+    .where(trash.c.project_id == bindparam("project"), trash.c.expires_at > bindparam("until"))
+    .values(expires_at=bindparam("until")),
+    "trash.hasten",
+)
+
+
+def _entry(row: Row) -> TrashEntry:
+    values = dict(zip((column.name for column in _COLUMNS), row, strict=True))
+    return TrashEntry(**{**values, "tags": tuple(json.loads(values["tags"]))})
+
+
+async def seconds_of(reader: Reader, project_id: int, *, default: float) -> float:
+    """Return for how many seconds a project's trash keeps things."""
+    row = await reader.one(_SETTING_OF, project_id=project_id, name=SETTING)
+    return default if row is None else parse_duration(row[0])
+
+
+async def add(
+    tx: Transaction,
+    deletion: Deletion,
+    *,
+    kind: str,
+    project_id: int,
+    project: str,
+    repository_id: int | None = None,
+    repository: str | None = None,
+    place_id: int | None = None,
+    digest: str | None = None,
+    tags: Sequence[str] = (),
+) -> int:
+    """Note that something was put into the trash; return the entry's id."""
+    row = await tx.one(
+        _ADD,
+        kind=kind,
+        project_id=project_id,
+        project=project,
+        repository_id=repository_id,
+        repository=repository,
+        place_id=place_id,
+        digest=digest,
+        tags=json.dumps(list(tags)),
+        deletion=deletion.id,
+        actor=deletion.actor,
+        deleted_at=deletion.deleted_at,
+        expires_at=deletion.expires_at,
+    )
+    assert row is not None
+    return int(row[0])
+
+
+async def find(reader: Reader, entry_id: int) -> TrashEntry | None:
+    """Return the entry of this id, if there is one."""
+    row = await reader.one(_FIND, id=entry_id)
+    return None if row is None else _entry(row)
+
+
+async def of_digest(reader: Reader, place_id: int, digest: str) -> list[TrashEntry]:
+    """Return the entries that name one manifest in a shadow, those that are kept longest first."""
+    return [_entry(row) for row in await reader.all(_OF_DIGEST, place_id=place_id, digest=digest)]
+
+
+async def of_deletion(reader: Reader, deletion: str) -> list[TrashEntry]:
+    """Return the entries that went together, oldest first."""
+    return [_entry(row) for row in await reader.all(_OF_DELETION, deletion=deletion)]
+
+
+async def of_place(reader: Reader, place_id: int, *, limit: int) -> list[TrashEntry]:
+    """Return up to `limit` entries whose manifests lie in one shadow."""
+    return [_entry(row) for row in await reader.all(_OF_PLACE, place_id=place_id, limit=limit)]
+
+
+async def listed_by(reader: Reader, place_id: int, digest: str) -> list[str]:
+    """Return the digests of what an index in a shadow lists, as far as it lies there too."""
+    return [row[0] for row in await reader.all(_LISTED_BY, place_id=place_id, digest=digest)]
+
+
+async def referring_to(reader: Reader, place_id: int, digest: str, deletion: str) -> list[str]:
+    """Return the digests of manifests in a shadow that refer to one, and went by the same deletion."""
+    return [row[0] for row in await reader.all(_REFERRING_TO, place_id=place_id, digest=digest, deletion=deletion)]
+
+
+async def due(reader: Reader, *, until: int, limit: int) -> list[TrashEntry]:
+    """Return up to `limit` entries whose time is over at a moment, the earliest first."""
+    return [_entry(row) for row in await reader.all(_DUE, until=until, limit=limit)]
+
+
+async def remove(tx: Transaction, ids: Collection[int]) -> int:
+    """Remove entries, and nothing of what they name; return how many there were."""
+    return await tx.execute(_REMOVE, ids=sorted(ids)) if ids else 0
+
+
+async def forget_untagged(tx: Transaction, place_id: int, digest: str) -> None:
+    """Remove the entries of a manifest that is not in a shadow any more, but for those that name tags, too."""
+    await tx.execute(_FORGET_UNTAGGED, place=place_id, manifest=digest)
+
+
+async def hasten(tx: Transaction, project_id: int, *, until: int) -> int:
+    """Let the time of everything in a project's trash be over at a moment; return of how many entries it changed."""
+    return await tx.execute(_HASTEN, project=project_id, until=until)

@@ -1,0 +1,72 @@
+"""A repository removed for good with all that is in it, in small steps."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from entrepot.metadata import blobs, clock, emptying, manifests, review
+from entrepot.metadata.database import Transaction
+from entrepot.metadata.repositories import RepositoryRecord
+from entrepot.registry.trash import remove_for_good
+
+#: What one transaction takes out of a repository, so that others get their turn in between.
+_MANIFESTS: Final = 20
+_LINKS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """What was taken away, and whether that was the end of it."""
+
+    done: bool
+    manifests: int = 0
+    bytes: int = 0  #: of blobs that nothing refers to any more
+
+
+#: Told of each step, in no transaction; may raise to stop.
+OnStep = Callable[[Emptied], Awaitable[None]]
+
+
+async def nobody(_step: Emptied) -> None:
+    """Do nothing about a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emptying:
+    """Takes one repository apart, which nobody can reach by its name any more; each step is one write transaction.
+
+    What is taken away stays away when this is interrupted; whoever repeats it goes on from there.
+    """
+
+    repository: RepositoryRecord
+    grace_seconds: float
+
+    async def step(self, tx: Transaction) -> Emptied:
+        """Take the next things away."""
+        row_id = self.repository.id
+        if not await emptying.lock(tx, row_id):
+            return Emptied(done=True)
+        if found := await emptying.unlisted(tx, row_id, limit=_MANIFESTS):
+            return await self._remove(tx, found)
+        if links := await emptying.links(tx, row_id, limit=_LINKS):
+            await self._unlink(tx, links)
+            return Emptied(done=False)
+        await emptying.remove(tx, row_id)
+        return Emptied(done=True)
+
+    async def _remove(self, tx: Transaction, found: Sequence[manifests.ManifestRow]) -> Emptied:
+        await emptying.untag(tx, [manifest.id for manifest in found])
+        freed = 0
+        for manifest in found:
+            freed += await remove_for_good(
+                tx, manifest, project_id=self.repository.project_id, grace_seconds=self.grace_seconds
+            )
+        return Emptied(done=False, manifests=len(found), bytes=freed)
+
+    async def _unlink(self, tx: Transaction, ids: Sequence[int]) -> None:
+        await emptying.unlink(tx, self.repository.id, ids)
+        after = clock.after(self.grace_seconds)
+        await blobs.queue(tx, ids, review_after=after)
+        await review.add(tx, review.BLOB, ids, after=after, reason="repository deleted")

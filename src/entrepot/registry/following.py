@@ -1,0 +1,60 @@
+"""What becomes of manifests whose index or subject has gone: they go the same way, unless something else needs them.
+
+Deleting an index leaves what it lists where it is, for a client may be about to list it anew; after the grace, whoever
+reviews what was queued asks here.
+"""
+
+from __future__ import annotations
+
+from entrepot.metadata import clock, events, manifests, outbox, repositories, shadows, tags, trash
+from entrepot.metadata.database import Transaction
+from entrepot.metadata.manifests import ManifestRow
+from entrepot.metadata.repositories import RepositoryRecord
+from entrepot.metadata.trash import Deletion
+from entrepot.registry.model import Actor
+from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.trash import Disposal
+
+
+async def follow(tx: Transaction, manifest_id: int, settings: RegistrySettings, *, actor: Actor) -> bool:
+    """Let a manifest, by its row id, go the way of what it belonged to; False when it stays.
+
+    It stays if it has a tag, if an index of its repository lists it, or if its subject is there. Else it goes into the
+    trash with what it belonged to, for as long as that is kept; where that has gone for good, so does this.
+    """
+    found = await manifests.locked_with_subject(tx, manifest_id)
+    if found is None:
+        return False
+    manifest, subject = found
+    repository = await repositories.find_by_id(tx, manifest.repository_id)
+    if repository is None or shadows.is_shadow(repository.name):
+        return False
+    if await _is_needed(tx, manifest, subject):
+        return False
+    leader = await _leader(tx, repository, manifest, subject)
+    disposal = Disposal(repository=repository, deletion=leader, grace_seconds=settings.grace_seconds)
+    unread = await disposal.manifest(tx, manifest, [])
+    gone = {"repository": repository.name, "digest": manifest.digest, "tags": [], "blobs": unread}
+    await outbox.add(tx, outbox.MANIFEST_DELETED, **gone)
+    await events.add(tx, events.DELETE, by=actor, repository=repository.name, digest=manifest.digest)
+    return True
+
+
+async def _is_needed(tx: Transaction, manifest: ManifestRow, subject: str | None) -> bool:
+    if await tags.of_manifest(tx, manifest.id) or await manifests.parents(tx, manifest.id):
+        return True
+    return subject is not None and bool(await manifests.present(tx, manifest.repository_id, [subject]))
+
+
+async def _leader(
+    tx: Transaction, repository: RepositoryRecord, manifest: ManifestRow, subject: str | None
+) -> Deletion | None:
+    """Return the deletion of what a manifest belonged to; None when that is not in the trash."""
+    place = await repositories.find_exact(tx, shadows.of_manifests(repository.id))
+    if place is None:
+        return None
+    led_by = await manifests.listing(tx, place.id, manifest.digest)
+    for digest in led_by if subject is None else [subject, *led_by]:
+        for entry in await trash.of_digest(tx, place.id, digest):
+            return Deletion(id=entry.deletion, actor=entry.actor, deleted_at=clock.now(), expires_at=entry.expires_at)
+    return None

@@ -1,0 +1,121 @@
+"""Projects as a whole: deleted with their settings, labels, members and robots, and with their repositories if asked.
+
+What is deleted into the trash keeps all of these; its robots cannot sign in until it is restored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from entrepot.metadata import events, project_lists, projects, repositories, repository_lists, robots, shadows, trash
+from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.projects import ProjectRecord
+from entrepot.metadata.trash import Deletion
+from entrepot.oci.errors import Denied, NameUnknown
+from entrepot.oci.reference import RepositoryName
+from entrepot.registry.emptying import OnStep, nobody
+from entrepot.registry.model import Actor
+from entrepot.registry.repositories import Repositories
+from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.trash import at_once, deletion_in, new_deletion
+
+_AT_ONCE: Final = 100
+
+
+class ProjectNotEmpty(Denied):
+    """The project has repositories; delete these first."""
+
+    def __init__(self, project: str, repository: str) -> None:
+        """Name one of them."""
+        super().__init__(f"the project {project} contains repositories ({repository}, ...); delete these first")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectDeletion:
+    """Deletes projects."""
+
+    metadata: Database
+    repositories: Repositories
+    settings: RegistrySettings
+
+    async def delete(
+        self, project: ProjectRecord, *, actor: Actor, with_repositories: bool = False, purging: bool = False
+    ) -> None:
+        """Delete a project, into the trash where that keeps something.
+
+        Raises:
+            NameUnknown: It has gone in the meantime.
+            ProjectNotEmpty: It has repositories, and nothing was said of deleting these.
+            TagImmutable: A rule keeps a tag of one of its repositories; nothing is deleted then.
+            Unsupported: Deleting is switched off, or the registry is read-only.
+        """
+        self.settings.require_deletes()
+        deletion = new_deletion()
+        if with_repositories:
+            await self._delete_repositories(project, actor, deletion, purging=purging)
+        putting = _PuttingAway(project, actor, self.settings, deletion, purging)
+        if not await self.metadata.write(putting.run, name="delete project"):
+            await self.empty(project.id)
+
+    async def empty(self, project_id: int, on_step: OnStep = nobody) -> None:
+        """Remove for good a project that was put into the trash, with all that is in it."""
+        while found := await repositories.some_of_project(self.metadata, project_id, limit=_AT_ONCE):
+            for repository in found:
+                await self.repositories.empty(repository, on_step)
+        await self.metadata.write(_Removing(project_id).run, name="empty project")
+
+    async def _delete_repositories(self, project: ProjectRecord, actor: Actor, deletion: str, *, purging: bool) -> None:
+        async for row_id in repository_lists.ids_of_project(self.metadata, project.id):
+            if (found := await repositories.find_by_id(self.metadata, row_id)) is not None:
+                await self.repositories.look(found)
+        while names := await self._names(project):
+            for name in names:
+                await self.repositories.delete(name, actor=actor, deletion=deletion, purging=purging)
+
+    async def _names(self, project: ProjectRecord) -> list[RepositoryName]:
+        found = await repositories.some_of_project(self.metadata, project.id, limit=_AT_ONCE)
+        return [RepositoryName(one.name) for one in found if not shadows.is_shadow(one.name)]
+
+
+@dataclass(frozen=True, slots=True)
+class _PuttingAway:
+    """Puts one project into the trash, to be run in a write transaction."""
+
+    project: ProjectRecord
+    actor: Actor
+    settings: RegistrySettings
+    deletion: str
+    purging: bool
+
+    async def run(self, tx: Transaction) -> bool:
+        """Do it; False when the trash does not keep it."""
+        project = self.project
+        if await projects.find_by_id(tx, project.id) is None:
+            raise NameUnknown(f"there is no project {project.name}")
+        if (name := await project_lists.first_repository(tx, project.id)) is not None:
+            raise ProjectNotEmpty(project.name, name)
+        kept = await self._deletion(tx)
+        await projects.rename(tx, project.id, shadows.of_whole(project.id))
+        await robots.hide_of_project(tx, project.id)
+        deletion = kept or at_once(self.actor.name, self.deletion)
+        await trash.add(tx, deletion, kind=trash.PROJECT, project_id=project.id, project=project.name)
+        kind = events.PURGE if self.purging else events.DELETE
+        await events.add(tx, kind, by=self.actor, project=project.name, subject=f"project:{project.name}")
+        return kept is not None
+
+    async def _deletion(self, tx: Transaction) -> Deletion | None:
+        if self.purging:
+            return None
+        return await deletion_in(tx, self.project.id, self.settings, actor=self.actor.name, deletion=self.deletion)
+
+
+@dataclass(frozen=True, slots=True)
+class _Removing:
+    """Removes a project in which nothing is left."""
+
+    project_id: int
+
+    async def run(self, tx: Transaction) -> None:
+        await robots.remove_of_project(tx, self.project_id)
+        await projects.remove(tx, self.project_id)
