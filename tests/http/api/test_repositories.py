@@ -102,7 +102,7 @@ async def test_deleting_takes_everything_and_leaves_what_others_share(admin: Api
     assert (await pushed.get("/v2/demo/deep/er/app/manifests/v1")).status == 200
     assert (await pushed.head(f"/v2/demo/deep/er/app/blobs/{digest_of(b'one')}")).status == 200
     told = (await recorded(app.stores.metadata))[before:]
-    assert [e.kind for e in told] == ["delete"] * 3
+    assert [e.kind for e in told] == ["delete"]
     assert told[-1].subject == "repository:demo/app"
     assert (await admin.delete("/projects/demo/repositories/deep%252Fer%252Fapp")).status == 200
     assert (await admin.delete("/projects/demo")).status == 200
