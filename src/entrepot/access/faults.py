@@ -25,3 +25,18 @@ class Forbidden(Fault):
 
 class PreconditionFailed(Fault):
     """It has changed since the caller looked, or its state does not allow this."""
+
+
+def require_unchanged(what: str, updated_at: int, expected: int | None) -> None:
+    """Go on only if something is still as the caller knows it; ask within the transaction that changes it.
+
+    Args:
+        what: Names it for people.
+        updated_at: When it was changed last.
+        expected: The same as far as the caller knows; None if they do not say.
+
+    Raises:
+        PreconditionFailed: It was changed since.
+    """
+    if expected is not None and updated_at != expected:
+        raise PreconditionFailed(f"{what} was changed since you read it; read it again")

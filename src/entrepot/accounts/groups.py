@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from entrepot.access.authorizer import Authorizer
-from entrepot.access.faults import Conflict, Invalid, NotFound, PreconditionFailed
+from entrepot.access.faults import Conflict, Invalid, NotFound, PreconditionFailed, require_unchanged
 from entrepot.access.model import Principal
 from entrepot.accounts.names import checked_name
 from entrepot.accounts.outranking import require_to_outrank
@@ -88,10 +88,11 @@ class Groups:
         except ConstraintViolated:
             raise Conflict(f"there is a group for {subject} of {provider} already") from None
 
-    async def rename(self, group_id: int, name: str, *, by: Source) -> GroupRecord:
+    async def rename(self, group_id: int, name: str, *, by: Source, expected: int | None = None) -> GroupRecord:
         """Give a group another name; its grants and members stay.
 
         Raises:
+            PreconditionFailed: It was changed since `expected`.
             NotFound: There is no such group.
             Invalid: The name cannot be.
             Conflict: There is a group of this name.
@@ -100,6 +101,7 @@ class Groups:
 
         async def work(tx: Transaction) -> GroupRecord:
             old = await _required(tx, group_id)
+            require_unchanged(f"the group {old.name}", old.updated_at, expected)
             await principals.rename(tx, group_id, name)
             await events.add(tx, events.UPDATE, by=by, subject=f"group:{name}", detail={"was": old.name})
             return await _required(tx, group_id)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from entrepot.access.api_keys import hash_key, hint_of
-from entrepot.access.faults import Conflict, Invalid, NotFound
+from entrepot.access.faults import Conflict, Invalid, NotFound, require_unchanged
 from entrepot.access.robots_trust import Trust, as_document, write_trusts
 from entrepot.accounts.robot_model import RobotChange
 from entrepot.accounts.robot_permissions import ORIGIN, RobotPermission
@@ -70,18 +70,23 @@ async def add_robot(tx: Transaction, draft: Draft, secret: Secret, by: Source) -
     return robot_id
 
 
-async def change_robot(tx: Transaction, robot_id: int, change: RobotChange, by: Source) -> None:
+async def change_robot(
+    tx: Transaction, robot_id: int, change: RobotChange, by: Source, expected: int | None = None
+) -> None:
     """Change a robot. What its tokens opened ends where it is closed or outside tokens lose their say.
 
     Raises:
+        PreconditionFailed: It was changed since `expected`.
         NotFound: There is no such robot.
         Invalid: It would have ended already.
     """
     record = await _found(tx, robot_id)
+    require_unchanged(record.name, record.updated_at, expected)
     duration = record.duration if change.duration is None else change.duration
     trust = record.trust if change.trust is None else write_trusts(change.trust)
     description = record.description if change.description is None else change.description
     await robots.change(tx, robot_id, description=description, duration=duration, trust=trust)
+    await principals.touch(tx, robot_id)
     if duration != record.duration:
         await _set_end(tx, record, duration)
     if change.disabled is not None and change.disabled != record.disabled:

@@ -116,10 +116,19 @@ class Robots:
         robot_id = await self._database.write(lambda tx: add_robot(tx, draft, secret, by), name="make robot")
         return RobotWithSecret(robot=await self.find(robot_id), secret=secret.text)
 
-    async def update(self, robot_id: int, change: RobotChange, *, acting: Principal | None, by: Source) -> Robot:
+    async def update(
+        self,
+        robot_id: int,
+        change: RobotChange,
+        *,
+        acting: Principal | None,
+        by: Source,
+        expected: int | None = None,
+    ) -> Robot:
         """Change what is known of a robot and what it may do.
 
         Raises:
+            PreconditionFailed: It was changed since `expected`.
             NotFound: There is no such robot.
             Invalid: Something about it cannot be.
             Forbidden: Who asks would give what it does not have.
@@ -130,7 +139,7 @@ class Robots:
         if change.permissions is not None:
             check_permissions(change.permissions, record.project)
         await self._require_for_change(await self._whole(record), change, acting)
-        await self._database.write(lambda tx: change_robot(tx, robot_id, change, by), name="change robot")
+        await self._database.write(lambda tx: change_robot(tx, robot_id, change, by, expected), name="change robot")
         return await self.find(robot_id)
 
     async def refresh_secret(

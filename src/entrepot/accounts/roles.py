@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from entrepot.access.authorizer import Authorizer
-from entrepot.access.faults import Conflict, Invalid, NotFound, PreconditionFailed
+from entrepot.access.faults import Conflict, Invalid, NotFound, PreconditionFailed, require_unchanged
 from entrepot.access.model import Grant, Principal
 from entrepot.access.permissions import Permission, PermissionUnknown, expand, parse
 from entrepot.access.roles import FIRST_CUSTOM
@@ -82,12 +82,13 @@ class Roles:
         acting: Principal | None,
         by: Source,
         description: str = "",
+        expected: int | None = None,
     ) -> RoleRecord:
         """Change a role, for all who have it.
 
         Raises:
             NotFound: There is no such role.
-            PreconditionFailed: It comes with the registry.
+            PreconditionFailed: It comes with the registry, or was changed since `expected`.
             Invalid: The name or a permission cannot be.
             Conflict: There is another role of this name.
             Forbidden: It has, or had, a permission that who acts has not.
@@ -97,6 +98,9 @@ class Roles:
         await self._require_all_of(acting, old.permissions)
 
         async def work(tx: Transaction) -> RoleRecord:
+            current = await rows.find(tx, role_id)
+            if current is not None:
+                require_unchanged(f"the role {current.name}", current.updated_at, expected)
             if not await rows.change(tx, role_id, name=name, description=description, permissions=wanted):
                 raise NotFound("there is no such role")
             await _note(tx, events.UPDATE, name, by, wanted, was=old)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from entrepot.access.authorizer import Authorizer
-from entrepot.access.faults import Conflict, Forbidden, NotFound, PreconditionFailed
+from entrepot.access.faults import Conflict, Forbidden, NotFound, PreconditionFailed, require_unchanged
 from entrepot.access.model import Grant, Principal
 from entrepot.access.permissions import EVERYTHING, expand
 from entrepot.access.roles import SYSTEM_ADMIN
@@ -134,10 +134,20 @@ class Users:
             raise Forbidden("accounts are made by an administrator here; ask for one")
         return await self.create(name, password, by=by, email=email, realname=realname)
 
-    async def change(self, user_id: int, *, by: Source, email: str | None, realname: str, comment: str) -> UserRecord:
+    async def change(
+        self,
+        user_id: int,
+        *,
+        by: Source,
+        email: str | None,
+        realname: str,
+        comment: str,
+        expected: int | None = None,
+    ) -> UserRecord:
         """Change what people see of a person.
 
         Raises:
+            PreconditionFailed: It was changed since `expected`.
             NotFound: There is no such account.
             Invalid: A value cannot be.
         """
@@ -145,6 +155,7 @@ class Users:
 
         async def work(tx: Transaction) -> UserRecord:
             user = _found(await rows.find_by_id(tx, user_id))
+            require_unchanged(f"the account {user.name}", user.updated_at, expected)
             await rows.set_profile(tx, user_id, email=email, realname=realname, comment=comment)
             now = _found(await rows.find_by_id(tx, user_id))
             changed = [field for field in _PROFILE if getattr(user, field) != getattr(now, field)]

@@ -22,9 +22,11 @@ class RoleRecord:
     description: str
     permissions: frozenset[str]
     built_in: bool
+    updated_at: int
 
 
-_COLUMNS = (roles.c.id, roles.c.name, roles.c.description, roles.c.permissions, roles.c.built_in)
+_R = roles.c
+_COLUMNS = (_R.id, _R.name, _R.description, _R.permissions, _R.built_in, _R.updated_at)
 _LIST = Query(select(*_COLUMNS).order_by(roles.c.id), "roles.list")
 _BUILT_IN = Query(select(*_COLUMNS).where(roles.c.built_in == 1), "roles.built_in")
 _FIND = Query(select(*_COLUMNS).where(roles.c.id == bindparam("id")), "roles.find")
@@ -63,7 +65,7 @@ _USES = Query(select(func.count()).select_from(grants).where(grants.c.role_id ==
 
 
 def _record(row: Row) -> RoleRecord:
-    return RoleRecord(row[0], row[1], row[2], _split(row[3]), bool(row[4]))
+    return RoleRecord(row[0], row[1], row[2], _split(row[3]), bool(row[4]), row[5])
 
 
 def _split(text: str) -> frozenset[str]:

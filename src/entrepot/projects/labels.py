@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from entrepot.access.faults import Conflict, Invalid, NotFound
+from entrepot.access.faults import Conflict, Invalid, NotFound, require_unchanged
 from entrepot.metadata import events, labels
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.events import Source
@@ -78,11 +78,18 @@ class Labels:
         return await self._metadata.write(work, name="create label")
 
     async def change(
-        self, label: LabelRecord, project: ProjectRecord | None, text: LabelText, *, by: Source
+        self,
+        label: LabelRecord,
+        project: ProjectRecord | None,
+        text: LabelText,
+        *,
+        by: Source,
+        expected: int | None = None,
     ) -> LabelRecord:
         """Change name, description and colour of a label.
 
         Raises:
+            PreconditionFailed: It was changed since `expected`.
             Invalid: One of them cannot be used.
             Conflict: There is another one of this name.
             NotFound: It has gone in the meantime.
@@ -90,13 +97,16 @@ class Labels:
         wanted = text.checked()
 
         async def work(tx: Transaction) -> LabelRecord:
-            if wanted.name != label.name:
+            current = await labels.find(tx, label.id)
+            if current is None:
+                raise NotFound(f"there is no label {label.id}")
+            require_unchanged(f"label {current.name}", current.updated_at, expected)
+            if wanted.name != current.name:
                 await _require_free(tx, label.project_id, wanted.name)
             changed = await labels.change(
                 tx, label.id, name=wanted.name, description=wanted.description, color=wanted.color
             )
-            if not changed:
-                raise NotFound(f"there is no label {label.id}")
+            assert changed  # it was there a moment ago, in this transaction
             await _tell(tx, events.UPDATE, wanted.name, project, by)
             return await _required(tx, label.id)
 

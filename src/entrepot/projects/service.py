@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from entrepot.access.faults import Conflict, Invalid, NotFound, PreconditionFailed
+from entrepot.access.faults import Conflict, Invalid, NotFound, PreconditionFailed, require_unchanged
 from entrepot.access.model import Principal, Visibility
 from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
@@ -132,8 +132,7 @@ class Projects:
             current = await rows.find_by_id(tx, project.id)
             if current is None:
                 raise NotFound(f"there is no project {project.name}")
-            if expected is not None and current.updated_at != expected:
-                raise PreconditionFailed(f"project {current.name} was changed since you read it; read it again")
+            require_unchanged(f"project {current.name}", current.updated_at, expected)
             before = visibility_of(current)
             visibility = visibility_asked(settings, before)
             if visibility is not before:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from entrepot.access.faults import NotFound
+from entrepot.access.faults import NotFound, require_unchanged
 from entrepot.access.model import Principal
 from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
@@ -70,16 +70,22 @@ class Repositories:
             raise NotFound(f"there is no repository {repository.name}")
         return (await self._views([entry]))[0]
 
-    async def describe(self, repository: RepositoryRecord, description: str, *, by: Source) -> None:
+    async def describe(
+        self, repository: RepositoryRecord, description: str, *, by: Source, expected: int | None = None
+    ) -> None:
         """Say what a repository is for.
 
         Raises:
             NotFound: It has gone in the meantime.
+            PreconditionFailed: It was changed, or pushed to, since `expected`.
         """
 
         async def work(tx: Transaction) -> None:
-            if not await repository_lists.describe(tx, repository.id, description):
+            current = await repository_lists.find(tx, repository.id)
+            if current is None:
                 raise NotFound(f"there is no repository {repository.name}")
+            require_unchanged(f"repository {current.name}", _changed_at(current), expected)
+            await repository_lists.describe(tx, repository.id, description)
             name = repository.name
             await events.add(tx, events.UPDATE, by=by, repository=name, subject=f"repository:{name}")
 
@@ -102,9 +108,13 @@ class Repositories:
                 stored_name=entry.name,
                 description=entry.description or "",
                 created_at=entry.created_at,
-                updated_at=max(entry.updated_at, entry.pushed_at or 0, entry.created_at),
+                updated_at=_changed_at(entry),
                 pull_count=entry.pull_count,
                 artifact_count=await self.artifacts.count(entry.id, most=COUNTED),
             )
             for entry in entries
         ]
+
+
+def _changed_at(entry: RepositoryEntry) -> int:
+    return max(entry.updated_at, entry.pushed_at or 0, entry.created_at)

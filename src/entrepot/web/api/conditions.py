@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from fastapi import Header, Response
+from fastapi import Depends, Header, Response
 
 from entrepot.access.faults import PreconditionFailed
 
@@ -33,3 +33,7 @@ def expected_state(
     if match is None:
         raise PreconditionFailed("If-Match holds no ETag of this resource; read it again")
     return int(match[1])
+
+
+#: For handlers that change something: its state as far as the caller knows.
+Expected = Annotated[int | None, Depends(expected_state)]

@@ -17,6 +17,7 @@ from entrepot.metadata.labels import LabelRecord
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.projects.labels import LabelText
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
+from entrepot.web.api.conditions import Expected, set_etag
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import find_project
@@ -143,16 +144,25 @@ async def create_label(body: LabelRequest, caller: CallerOf, services: ServicesO
     return response
 
 
-async def get_label(label_id: Id, caller: CallerOf, services: ServicesOf) -> Label:
+async def get_label(label_id: Id, response: Response, caller: CallerOf, services: ServicesOf) -> Label:
     """Return one label."""
     label, _ = await _found(caller, services, _READ, label_id)
+    set_etag(response, label.updated_at)
     return Label.of(label)
 
 
-async def update_label(label_id: Id, body: LabelRequest, caller: CallerOf, services: ServicesOf) -> None:
+async def update_label(
+    label_id: Id,
+    body: LabelRequest,
+    response: Response,
+    caller: CallerOf,
+    services: ServicesOf,
+    expected: Expected,
+) -> None:
     """Change name, description and colour of a label."""
     label, project = await _found(caller, services, _UPDATE, label_id)
-    await services.labels.change(label, project, body.text(), by=caller.source)
+    changed = await services.labels.change(label, project, body.text(), by=caller.source, expected=expected)
+    set_etag(response, changed.updated_at)
 
 
 async def delete_label(label_id: Id, caller: CallerOf, services: ServicesOf) -> None:

@@ -76,7 +76,22 @@ def _completed(document: Document, routes: Iterable[APIRoute], prefix: str) -> D
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             _complete(operation, method, known[method, path], schemas)
+        if any(map(_is_conditional, methods.values())):
+            _tell_states(methods)
     return document
+
+
+def _is_conditional(operation: Document) -> bool:
+    return any(parameter["name"].lower() == "if-match" for parameter in operation.get("parameters", ()))
+
+
+def _tell_states(methods: Document) -> None:
+    """Say that reading and changing a thing names its state."""
+    for method in methods.keys() & {"get", "put"}:
+        methods[method]["responses"]["200"]["headers"]["ETag"] = {
+            "description": "The state that it has now, for If-Match.",
+            "schema": _TEXT,
+        }
 
 
 def _complete(operation: Document, method: str, route: APIRoute, schemas: Document) -> None:
@@ -114,7 +129,7 @@ def _refused(operation: Document, method: str, route: APIRoute) -> Iterator[int]
         yield from _OF_BODY
     if "{" in route.path_format:
         yield 404
-    if any(parameter["name"].lower() == "if-match" for parameter in operation.get("parameters", ())):
+    if _is_conditional(operation):
         yield 412
     if method in _UNSAFE:
         yield 507

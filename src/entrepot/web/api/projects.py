@@ -13,7 +13,7 @@ from entrepot.metadata import project_lists
 from entrepot.metadata.filtering import Condition, Match, Selection
 from entrepot.projects.service import check_name
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
-from entrepot.web.api.conditions import expected_state, set_etag
+from entrepot.web.api.conditions import Expected, set_etag
 from entrepot.web.api.locations import NameInLocation, set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_models import Deletable, Project, ProjectRequest, Summary
@@ -130,7 +130,7 @@ async def update_project(
     caller: CallerOf,
     services: ServicesOf,
     project: Annotated[ProjectIn, Depends(project_where(UPDATE))],
-    expected: Annotated[int | None, Depends(expected_state)],
+    expected: Expected,
 ) -> None:
     """Change what a project is set to; settings that are not named stay."""
     if body.project_name not in (None, "", project.name):

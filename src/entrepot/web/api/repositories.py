@@ -10,6 +10,7 @@ from entrepot.access.permissions import Permission
 from entrepot.metadata import repository_lists
 from entrepot.metadata.filtering import Selection
 from entrepot.web.api.caller import CallerOf, ServicesOf
+from entrepot.web.api.conditions import Expected, set_etag
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import ProjectIn, project_named
 from entrepot.web.api.refusals import refusals
@@ -59,20 +60,26 @@ async def list_of_project(
 
 
 async def get_repository(
-    services: ServicesOf, repository: Annotated[RepositoryIn, Depends(repository_where(_READ))]
+    response: Response, services: ServicesOf, repository: Annotated[RepositoryIn, Depends(repository_where(_READ))]
 ) -> Repository:
     """Return one repository."""
-    return Repository.of(await services.contents.repositories.view(repository.record))
+    view = await services.contents.repositories.view(repository.record)
+    set_etag(response, view.updated_at)
+    return Repository.of(view)
 
 
 async def update_repository(
     body: RepositoryRequest,
+    response: Response,
     services: ServicesOf,
     repository: Annotated[RepositoryIn, Depends(repository_where(_UPDATE))],
+    expected: Expected,
 ) -> None:
     """Say what a repository is for."""
     source = repository.caller.source
-    await services.contents.repositories.describe(repository.record, body.description, by=source)
+    repositories = services.contents.repositories
+    await repositories.describe(repository.record, body.description, by=source, expected=expected)
+    set_etag(response, (await repositories.view(repository.record)).updated_at)
 
 
 async def delete_repository(

@@ -17,6 +17,7 @@ from entrepot.metadata.filtering import Condition, Field, Kind, Match, Selection
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.tables import projects, robots
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
+from entrepot.web.api.conditions import Expected, set_etag
 from entrepot.web.api.locations import LOCATED, set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import find_project
@@ -97,12 +98,21 @@ async def create_robot(body: RobotRequest, response: Response, caller: CallerOf,
     return RobotMade.of(made)
 
 
-async def get_robot(robot_id: Id, caller: CallerOf, services: ServicesOf) -> RobotOut:
+async def get_robot(robot_id: Id, response: Response, caller: CallerOf, services: ServicesOf) -> RobotOut:
     """Return one robot."""
-    return RobotOut.of(await _found(caller, services, _READ, robot_id))
+    found = await _found(caller, services, _READ, robot_id)
+    set_etag(response, found.updated_at)
+    return RobotOut.of(found)
 
 
-async def update_robot(robot_id: Id, body: RobotRequest, caller: CallerOf, services: ServicesOf) -> None:
+async def update_robot(
+    robot_id: Id,
+    body: RobotRequest,
+    response: Response,
+    caller: CallerOf,
+    services: ServicesOf,
+    expected: Expected,
+) -> None:
     """Change what a robot may do and how long, or close it; what is left out stays, and so does its name.
 
     With `permissions` it is all of the robot, as Harbor's clients write it: without a description it has none, and
@@ -117,7 +127,10 @@ async def update_robot(robot_id: Id, body: RobotRequest, caller: CallerOf, servi
         permissions=body.given_permissions(),
         trust=body.given_trust(),
     )
-    await services.accounts.robots.update(robot_id, change, acting=caller.principal, by=caller.source)
+    changed = await services.accounts.robots.update(
+        robot_id, change, acting=caller.principal, by=caller.source, expected=expected
+    )
+    set_etag(response, changed.updated_at)
 
 
 async def refresh_secret(robot_id: Id, body: Secret, caller: CallerOf, services: ServicesOf) -> SecretMade:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from entrepot.access.permissions import Permission as AccessPermission
 from entrepot.metadata.roles import RoleRecord
 from entrepot.web.api.caller import CallerOf, ServicesOf
+from entrepot.web.api.conditions import Expected, set_etag
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.permissions import Permission
 from entrepot.web.api.refusals import refusals
@@ -89,10 +90,12 @@ async def list_roles(caller: CallerOf, services: ServicesOf) -> list[Role]:
     return [Role.of(record) for record in await services.accounts.roles.list()]
 
 
-async def get_role(role_id: Id, caller: CallerOf, services: ServicesOf) -> Role:
+async def get_role(role_id: Id, response: Response, caller: CallerOf, services: ServicesOf) -> Role:
     """Return one role; open to whoever has signed in."""
     caller.require_sign_in()
-    return Role.of(await services.accounts.roles.get(role_id))
+    found = await services.accounts.roles.get(role_id)
+    set_etag(response, found.updated_at)
+    return Role.of(found)
 
 
 async def create_role(body: RoleRequest, caller: CallerOf, services: ServicesOf) -> Response:
@@ -106,17 +109,26 @@ async def create_role(body: RoleRequest, caller: CallerOf, services: ServicesOf)
     return response
 
 
-async def update_role(role_id: Id, body: RoleRequest, caller: CallerOf, services: ServicesOf) -> None:
+async def update_role(
+    role_id: Id,
+    body: RoleRequest,
+    response: Response,
+    caller: CallerOf,
+    services: ServicesOf,
+    expected: Expected,
+) -> None:
     """Change a role, for all who have it."""
     await caller.require(_UPDATE)
-    await services.accounts.roles.change(
+    changed = await services.accounts.roles.change(
         role_id,
         name=body.name,
         permissions=body.texts(),
         acting=caller.principal,
         by=caller.source,
         description=body.description,
+        expected=expected,
     )
+    set_etag(response, changed.updated_at)
 
 
 async def delete_role(role_id: Id, caller: CallerOf, services: ServicesOf) -> None:

@@ -15,6 +15,7 @@ from entrepot.metadata.filtering import Condition, Match, Selection
 from entrepot.metadata.groups import LISTING, LOCAL, GroupRecord
 from entrepot.metadata.memberships import MEMBER_FIELDS
 from entrepot.web.api.caller import CallerOf, ServicesOf
+from entrepot.web.api.conditions import Expected, set_etag
 from entrepot.web.api.group_types import LDAP, OIDC, folded, type_of
 from entrepot.web.api.group_types import LOCAL as OURS
 from entrepot.web.api.locations import set_location
@@ -204,16 +205,26 @@ async def create_group(body: GroupRequest, caller: CallerOf, services: ServicesO
     return response
 
 
-async def get_group(group_id: Id, caller: CallerOf, services: ServicesOf) -> Group:
+async def get_group(group_id: Id, response: Response, caller: CallerOf, services: ServicesOf) -> Group:
     """Return one group."""
     await caller.require(_READ)
-    return Group.of(await services.accounts.groups.get(group_id))
+    found = await services.accounts.groups.get(group_id)
+    set_etag(response, found.updated_at)
+    return Group.of(found)
 
 
-async def update_group(group_id: Id, body: GroupRequest, caller: CallerOf, services: ServicesOf) -> None:
+async def update_group(
+    group_id: Id,
+    body: GroupRequest,
+    response: Response,
+    caller: CallerOf,
+    services: ServicesOf,
+    expected: Expected,
+) -> None:
     """Give a group another name."""
     await caller.require(_UPDATE)
-    await services.accounts.groups.rename(group_id, body.group_name, by=caller.source)
+    changed = await services.accounts.groups.rename(group_id, body.group_name, by=caller.source, expected=expected)
+    set_etag(response, changed.updated_at)
 
 
 async def delete_group(group_id: Id, caller: CallerOf, services: ServicesOf) -> None:

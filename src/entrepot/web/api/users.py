@@ -12,6 +12,7 @@ from entrepot.access.permissions import Permission
 from entrepot.metadata.filtering import Selection
 from entrepot.metadata.users import LISTING
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
+from entrepot.web.api.conditions import Expected, set_etag
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.own_account import require_person
 from entrepot.web.api.paging import PAGED, describe, selection
@@ -123,21 +124,31 @@ async def search_users(
     return [UserFound(user_id=record.id, username=record.name) for record in found.items]
 
 
-async def get_user(user_id: Id, caller: CallerOf, services: ServicesOf) -> User:
+async def get_user(user_id: Id, response: Response, caller: CallerOf, services: ServicesOf) -> User:
     """Return one person; one's own account is open to everybody."""
     await _require_for(caller, user_id, _READ)
-    return User.of(await services.accounts.users.get(user_id))
+    found = await services.accounts.users.get(user_id)
+    set_etag(response, found.updated_at)
+    return User.of(found)
 
 
-async def update_user(user_id: Id, body: ProfileRequest, caller: CallerOf, services: ServicesOf) -> None:
+async def update_user(
+    user_id: Id,
+    body: ProfileRequest,
+    response: Response,
+    caller: CallerOf,
+    services: ServicesOf,
+    expected: Expected,
+) -> None:
     """Change address, name and comment of a person, or one's own."""
     if caller.principal.id == user_id:
         require_person(caller)
     else:
         await caller.require(_UPDATE)
-    await services.accounts.users.change(
-        user_id, by=caller.source, email=body.email, realname=body.realname, comment=body.comment
+    changed = await services.accounts.users.change(
+        user_id, by=caller.source, email=body.email, realname=body.realname, comment=body.comment, expected=expected
     )
+    set_etag(response, changed.updated_at)
 
 
 async def delete_user(user_id: Id, caller: CallerOf, services: ServicesOf) -> None:
