@@ -6,6 +6,7 @@ import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenServi
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.adapters.identity.ldap.source import SetDirectory
+from entrepot.adapters.identity.oidc.source import try_issuer
 from entrepot.metadata import principals, projects, users
 from entrepot.metadata.opening import Stores, open_embedded
 from entrepot.oci.scope import parse_scopes
+from entrepot.outbound.settings import OutboundSettings
 from entrepot.registry.ports import BlobStore
 from entrepot.registry.service import build_registry
 from entrepot.registry.settings import RegistrySettings
@@ -149,6 +152,7 @@ def _api(folder: Path, stores: Stores, policy: Policy, services: Services) -> La
         policy=policy,
         configuration=configuration,
         directory=SetDirectory(configuration),
+        try_issuer=partial(try_issuer, OutboundSettings.of(["127.0.0.1"])),
         folder=folder,
         hash_password=str,  # what `PlainPasswords` compares is the password itself
         people=PlainPasswords(stores),

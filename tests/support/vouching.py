@@ -94,8 +94,3 @@ class VouchingSource:
     async def all(self) -> Sequence[Provider]:
         """See `ProviderSource`."""
         return [*self.providers, *self.settings]
-
-    async def try_issuer(self, issuer: str) -> None:
-        """See `ProviderSource`."""
-        if all(issuer != provider.name for provider in await self.all()):
-            raise ProviderUnavailable(f"{issuer} cannot be asked")

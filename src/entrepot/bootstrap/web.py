@@ -16,6 +16,7 @@ from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
+from entrepot.outbound.settings import OutboundSettings
 from entrepot.projects.contents.pulls import PullCounter
 from entrepot.serving.slow_readers import limit_slow_readers
 from entrepot.serving.worker_runtime import WorkerRuntime
@@ -122,6 +123,7 @@ def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
                 policy=access.policy,
                 configuration=configuration_of(parts),
                 directory=access.directory,
+                try_issuer=functools.partial(_try_issuer, parts.config),
                 folder=parts.config.data,
                 hash_password=hash_password,
                 people=access.people,
@@ -129,3 +131,9 @@ def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
             )
         )
     )
+
+
+async def _try_issuer(config: Config, issuer: str) -> None:
+    from entrepot.adapters.identity.oidc.source import try_issuer  # noqa: PLC0415 - many have no provider
+
+    await try_issuer(OutboundSettings.from_config(config.outbound), issuer)

@@ -51,6 +51,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "POST /projects": {"project_name": "fresh", "metadata": {"public": "false"}},
     "PUT /projects/{project_name_or_id}/members/{mid}": {"role_id": 2},
     "POST /labels": {"name": "new", "color": "#fff", "scope": "g"},
+    "POST /system/oidc/ping": {"url": "https://127.0.0.1:9"},
 }
 
 

@@ -123,14 +123,6 @@ class ProviderSource(Protocol):
         """Return the providers there are now."""
         ...
 
-    async def try_issuer(self, issuer: str) -> None:
-        """Ask an issuer for its discovery document and its keys.
-
-        Raises:
-            ProviderUnavailable: It cannot be asked, or gives none that can be used.
-        """
-        ...
-
 
 def provider_key(name: str) -> str:
     """Return what stands in the rows of a provider's people, groups and sessions."""

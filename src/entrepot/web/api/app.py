@@ -23,6 +23,7 @@ from entrepot.web.api import (
     ldap,
     members,
     metadatas,
+    oidc,
     permissions,
     ping,
     projects,
@@ -76,6 +77,7 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     configurations.router,
     audit_logs.router,
     ldap.router,
+    oidc.router,
     sessions.router,
     second_factor.router,
 )

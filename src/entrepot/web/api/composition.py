@@ -29,7 +29,7 @@ from entrepot.projects.service import Projects
 from entrepot.system.configuration import Configuration
 from entrepot.system.statistics import Statistics
 from entrepot.system.volumes import volume_of
-from entrepot.web.api.services import AccountServices, ApiServices
+from entrepot.web.api.services import AccountServices, ApiServices, TryIssuer
 from entrepot.web.services import Services
 
 
@@ -45,6 +45,7 @@ class Parts:
     folder: Path  #: where the blobs lie
     hash_password: Hash
     directory: DirectorySource | None = None  #: says which directory is asked; None where there are no accounts
+    try_issuer: TryIssuer
     people: PasswordVerifier | None  #: compares passwords; None where none are kept here
     #: Told the name of an account before a change of its password is answered.
     password_changed: Callable[[str], None] = lambda _name: None
@@ -63,6 +64,7 @@ def build_services(parts: Parts) -> ApiServices:
         labels=Labels(parts.metadata),
         search=Search(parts.metadata, projects, contents.repositories),
         configuration=parts.configuration,
+        try_issuer=parts.try_issuer,
         directory=None if parts.directory is None else DirectoryDesk(parts.metadata, parts.directory),
         statistics=Statistics(parts.metadata, parts.policy),
         volume=partial(volume_of, parts.folder),

@@ -27,6 +27,8 @@ from entrepot.web.services import Services
 
 #: Tells how much space there is for blobs.
 VolumeOf = Callable[[], Awaitable[Volume]]
+#: Asks an issuer for its discovery document; raises `ProviderUnavailable` when there is none that can be used.
+TryIssuer = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,5 +59,6 @@ class ApiServices:
     search: Search
     configuration: Configuration
     directory: DirectoryDesk | None  #: None where there are no accounts
+    try_issuer: TryIssuer
     statistics: Statistics
     volume: VolumeOf

@@ -40,16 +40,15 @@ def provider_source(config: Config, configuration: Configuration) -> ProviderSou
         SetupError: A provider of the configuration file cannot be used.
     """
     outbound = OutboundSettings.from_config(config.outbound)
-    return Providers(build_providers(config.access, outbound), SetProvider(configuration, outbound), outbound)
+    return Providers(build_providers(config.access, outbound), SetProvider(configuration, outbound))
 
 
 class Providers:
     """A `ProviderSource`."""
 
-    def __init__(self, fixed: Sequence[Provider], own: SetProvider, outbound: OutboundSettings) -> None:
+    def __init__(self, fixed: Sequence[Provider], own: SetProvider) -> None:
         self._fixed = fixed
         self._set = own
-        self._outbound = outbound
 
     @property
     def fixed(self) -> Collection[str]:
@@ -61,12 +60,17 @@ class Providers:
         found = await self._set.find()
         return self._fixed if found is None or found.name in self.fixed else [*self._fixed, found]
 
-    async def try_issuer(self, issuer: str) -> None:
-        """See `ProviderSource`."""
-        try:
-            await Issuer(Client(self._outbound), issuer).metadata()
-        except OutboundError as error:
-            raise ProviderUnavailable(str(error)) from error
+
+async def try_issuer(outbound: OutboundSettings, issuer: str) -> None:
+    """Ask an issuer for its discovery document.
+
+    Raises:
+        ProviderUnavailable: It cannot be asked, or gives none that can be used.
+    """
+    try:
+        await Issuer(Client(outbound), issuer).metadata()
+    except OutboundError as error:
+        raise ProviderUnavailable(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,43 @@
+"""`/system/oidc/ping`: trying a sign-in provider before it is set."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from entrepot.access.faults import Invalid
+from entrepot.access.permissions import Permission
+from entrepot.accounts.providers.model import ProviderUnavailable
+from entrepot.web.api.caller import CallerOf, ServicesOf
+
+_TEST = Permission("configuration:update")
+
+
+class OidcEndpoint(BaseModel):
+    """The provider to try. Certificates are verified, whatever `verify_cert` says."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"url": "https://login.example.org/realms/main", "verify_cert": True}}
+    )
+
+    url: Annotated[str, Field(max_length=1024)]
+    verify_cert: bool = True
+
+
+def router() -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["oidc"])
+    failure: dict[int | str, dict[str, Any]] = {400: {"description": "It cannot be asked, or is no such provider."}}
+    routes.add_api_route("/system/oidc/ping", ping, methods=["POST"], operation_id="pingOidc", responses=failure)
+    return routes
+
+
+async def ping(body: OidcEndpoint, caller: CallerOf, services: ServicesOf) -> None:
+    """Ask a provider for its discovery document; changes nothing."""
+    await caller.require(_TEST)
+    try:
+        await services.try_issuer(body.url)
+    except ProviderUnavailable as error:
+        raise Invalid(str(error)) from None
