@@ -7,14 +7,21 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from typer.main import get_command
 
 from entrepot.cli.app import app
 from entrepot.cli.reference import page
 from entrepot.cli.serve import parser
+from entrepot.config import load
+from entrepot.config.schema.config import Config
+from entrepot.web.api.app import build_api
 from entrepot.web.application import _FIXED, _REPOSITORY
+from entrepot.web.login import session_routes
+from entrepot.web.oidc.routes import ProviderPages
 from entrepot.web.token.endpoint import PATHS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +32,8 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 CALL = re.compile(r"(?:^|[\s/(`])entrepot[ ]+([a-z].*)")
 ROUTE_ROW = re.compile(r"^\| ((?:`[A-Z]+`(?:, )?)+) \| `([^`]+)` \|", re.MULTILINE)
 TEST_NAME = re.compile(r"`(tests/[a-z0-9_/]+\.py)(?:::([a-z0-9_]+))?`")
+
+API_PATH = re.compile(r"(?:\b(GET|HEAD|POST|PUT|PATCH|DELETE) )?(?:https?://[a-z.]+)?(/api/v2\.0/[\w/{}.%-]*[\w}])")
 
 #: Words of commands, and the options that each takes.
 Commands = dict[tuple[str, ...], frozenset[str]]
@@ -148,6 +157,10 @@ def routes() -> dict[str, set[str]]:
     }
     assert len(of_repository) == len(_REPOSITORY.__slots__)
     found = {path: set(route.handlers) for path, route in {**_FIXED, **of_repository}.items() if path != "/v2"}
+    gate: Any = None  # nobody is served, the routes are listed
+    pages = ProviderPages(gate, lambda: gate).routes(["NAME"])
+    for path, route in {**session_routes(gate, gate), **pages}.items():
+        found[path] = set(route.handlers)
     return found | {path: {"GET", "POST"} for path in PATHS}
 
 
@@ -178,3 +191,47 @@ def test_the_chinese_readme_has_the_same_commands_and_figures() -> None:
         return lines, [re.findall(r"\d[\d.,]*", row) for row in text.splitlines() if row.startswith("|")]
 
     assert essence(english) == essence(chinese)
+
+
+def configurations() -> Iterator[tuple[str, dict[str, Any]]]:
+    """List the blocks of the documents that are configurations of the registry: all their keys are its own."""
+    own = set(Config.model_fields)
+    for document in documents():
+        for language, block in FENCE.findall(document.read_text(encoding="utf-8")):
+            found = yaml.safe_load(block) if language == "yaml" else None
+            if isinstance(found, dict) and found.keys() <= own:
+                yield str(document.relative_to(ROOT)), found
+
+
+def test_every_configuration_in_the_documents_loads(tmp_path: Path) -> None:
+    """With a storage where it names none, and for accounts where it sets them up: no problem and no unknown key."""
+    checked = 0
+    for name, found in configurations():
+        file = tmp_path / "config.yml"
+        storage = {"filesystem": {"rootdirectory": str(tmp_path)}, **found.get("storage", {})}
+        file.write_text(yaml.safe_dump({"version": 0.1, **found, "storage": storage}))
+        loaded = load(file, {})
+        unknown = [warning for warning in loaded.warnings if "unknown" in warning]
+        assert (loaded.problems, unknown) == ([], []), f"{name}: {found}"
+        checked += 1
+    assert checked > 15
+
+
+def operations() -> dict[re.Pattern[str], set[str]]:
+    """List the paths of the management API, as patterns, with their methods."""
+    documented = build_api(None)  # type: ignore[arg-type] - it is described, not asked
+    paths = {path: {method.upper() for method in found} for path, found in documented.openapi()["paths"].items()}
+    paths["/api/v2.0/openapi.json"] = {"GET"}
+    return {re.compile(re.sub(r"\\{\w+\\}", r"[^/]+", re.escape(path))): methods for path, methods in paths.items()}
+
+
+def test_every_path_of_the_api_in_the_documents_exists() -> None:
+    """Where a method is named it is one that the path has."""
+    known, named = operations(), 0
+    for document in documents():
+        for method, path in API_PATH.findall(document.read_text(encoding="utf-8")):
+            named += 1
+            methods = set[str]().union(*(found for pattern, found in known.items() if pattern.fullmatch(path)))
+            assert methods, f"{document.relative_to(ROOT)}: there is no {path}"
+            assert not method or method in methods, f"{document.relative_to(ROOT)}: {method} {path}"
+    assert named > 20
