@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +11,7 @@ from entrepot.access.faults import Invalid
 from entrepot.access.permissions import Permission
 from entrepot.accounts.providers.model import ProviderUnavailable
 from entrepot.web.api.caller import CallerOf, ServicesOf
+from entrepot.web.api.refusals import refusals
 
 _TEST = Permission("configuration:update")
 
@@ -29,8 +30,7 @@ class OidcEndpoint(BaseModel):
 def router() -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["oidc"])
-    failure: dict[int | str, dict[str, Any]] = {400: {"description": "It cannot be asked, or is no such provider."}}
-    routes.add_api_route("/system/oidc/ping", ping, methods=["POST"], operation_id="pingOidc", responses=failure)
+    routes.add_api_route("/system/oidc/ping", ping, methods=["POST"], responses=refusals(400), operation_id="pingOidc")
     return routes
 
 
