@@ -103,7 +103,7 @@ def test_a_second_factor(follow: Follow, server: Server, tmp_path: Path) -> None
         output = page.follow(line)
         if "recovery_codes" in output:
             codes[:] = json.loads(output)["recovery_codes"]
-    assert signed_in(server, "alice", PASSWORD)
+    eventually(lambda: signed_in(server, "alice", PASSWORD), what="the password alone")
 
 
 def now(secret: str) -> str:
