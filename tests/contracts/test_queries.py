@@ -44,6 +44,9 @@ SMALL = {
     "job_claims._KINDS": "an index of the runs that have not ended",
     "findings._COUNT": "an index of what is damaged now",
     "outbox._NEXT": "reads from the beginning, with a limit",
+    "outbox._LATEST": "the end of the key",
+    "review._NEXT": "the beginning of an index",
+    "review._COUNT": "a metric, beside the event loop",
     "outbox._BACKLOG": "a metric; the outbox holds what is not yet done",
     **{
         f"audit_log.{name}": "looks through a window that was found by key"

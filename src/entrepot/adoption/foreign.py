@@ -2,7 +2,8 @@
 
 Blobs appear and go in a few hundred folders. The time of their last change is remembered while a server runs; a later
 one at the next start asks for a closer look: which blobs are there that the metadata do not know, and which known ones
-are gone. Tags that were moved between old images leave no such trace.
+are gone. An unknown blob that no link of the folder names is what a crash of our own left, and no trace of anybody.
+Tags that were moved between old images leave no trace.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
+from entrepot.adoption.links import RepositoryLinks
 from entrepot.adoption.presence import Presence, Seen
+from entrepot.adoption.report import Problem
 from entrepot.adoption.tree import Tree
-from entrepot.metadata import blobs, manifests, settings
+from entrepot.metadata import blobs, collecting, manifests, settings
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
 
@@ -23,6 +26,8 @@ _FOREIGN_KEY = "folder-has-foreign-writes"
 _BLOBS_A_PIECE = 500
 #: A push that is going on writes its file before its row.
 _PUSH_SECONDS = 2.0
+#: More unknown blobs than a crash leaves behind: whose they are need not be looked up.
+_MOST_LOOKED_FOR = 500
 
 
 @dataclass(slots=True)
@@ -51,6 +56,14 @@ class ForeignWrites:
             await self.metadata.write(_set_foreign, name="folder changed")
         return found
 
+    async def find_unknown(self) -> int:
+        """Count the blobs since `remember` that the metadata do not know, and note it if there are any."""
+        remembered = int(await settings.find(self.metadata, _SEEN_KEY) or 0)
+        unknown = await self._count_unknown(remembered) if await self._newest() > remembered else 0
+        if unknown:
+            await self.metadata.write(_set_foreign, name="folder changed")
+        return unknown
+
     async def waiting(self) -> bool:
         """Tell whether somebody has written what nobody has taken in since."""
         return await settings.find(self.metadata, _FOREIGN_KEY) is not None
@@ -74,7 +87,19 @@ class ForeignWrites:
         unknown = await self._unknown(self.tree.blobs_since(since))
         if unknown:
             await asyncio.sleep(_PUSH_SECONDS)
-        return len(await self._unknown(unknown))
+        unknown = await self._unknown(unknown)
+        if len(unknown) > _MOST_LOOKED_FOR:
+            return len(unknown)
+        return len(await asyncio.to_thread(self._linked, set(unknown))) if unknown else 0
+
+    def _linked(self, digests: set[Digest]) -> set[Digest]:
+        """Return those of `digests` that the links of some repository name."""
+        found: set[Digest] = set()
+        for name in self.tree.names():
+            if not isinstance(name, Problem):
+                links = RepositoryLinks(self.tree, name)
+                found |= {one for one in digests if links.has_revision(one) or links.layer(one) is not None}
+        return found
 
     async def _newest(self) -> int:
         return await asyncio.to_thread(self.tree.newest_shard)
@@ -85,7 +110,8 @@ class ForeignWrites:
         while some := await asyncio.to_thread(lambda: list(islice(walk, _BLOBS_A_PIECE))):
             names = [str(digest) for digest in some]
             known = await manifests.known_contents(self.metadata, names)
-            known |= (await blobs.find_many(self.metadata, names)).keys()
+            known |= await blobs.known(self.metadata, names)
+            known |= await collecting.shared_keys(self.metadata, names)
             found += [digest for digest in some if str(digest) not in known]
         return found
 

@@ -28,6 +28,11 @@ class ProblemKind(StrEnum):
     UNREADABLE = "unreadable"  #: the file system refused to read
 
 
+_HIDING = frozenset(
+    {ProblemKind.INVALID_NAME, ProblemKind.INVALID_LINK, ProblemKind.DAMAGED_MANIFEST, ProblemKind.UNREADABLE}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One broken thing; `subject` is the digest, tag or path it is about."""
@@ -41,6 +46,11 @@ class Problem:
     def matters(self) -> bool:
         """Tell whether anybody could miss something."""
         return self.kind is not ProblemKind.DANGLING_LAYER
+
+    @property
+    def hides(self) -> bool:
+        """Tell whether something may be there that nobody could read: what it needs is not known."""
+        return self.kind in _HIDING
 
 
 class ReportFile:

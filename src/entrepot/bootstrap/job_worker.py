@@ -15,16 +15,19 @@ from entrepot.adoption.report import ReportFile
 from entrepot.audit.forwarding import Forwarder, Receiver
 from entrepot.audit.retention import Retention
 from entrepot.audit.sealing import Sealer
+from entrepot.bootstrap.collection import collection_of, expiry_of, whole_collection_of
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
 from entrepot.jobs.adoption import FolderAdoption
 from entrepot.jobs.auditing import Auditing, AuditRetention
+from entrepot.jobs.collection import GARBAGE_COLLECTION, CollectionMetrics, GarbageCollection, SteadyCollection
 from entrepot.jobs.dispatcher import Dispatcher
 from entrepot.jobs.model import Job, JobKind
 from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.jobs.provider_check import ProviderCheck
 from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
 from entrepot.jobs.worker import JobWorker
+from entrepot.lifecycle.collection.collector import Collector
 from entrepot.metadata.outbox import Handler
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
@@ -44,7 +47,7 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
     async with embedded(config, runtime.metrics) as parts, in_background(parts.read_only.watch()):
         metrics = runtime.metrics
         lasting = JobWorker(parts.stores.work, job_list(parts, metrics), metrics)
-        dispatcher = Dispatcher(parts.stores.metadata, job_kinds(parts), metrics)
+        dispatcher = Dispatcher(parts.stores.metadata, job_kinds(parts, metrics), metrics)
 
         async def run(stop: asyncio.Event) -> None:
             async with asyncio.TaskGroup() as group:
@@ -54,9 +57,15 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
         yield run
 
 
-def job_kinds(parts: Embedded) -> list[JobKind]:
+def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
     """List the kinds of jobs whose runs are asked for and shown."""
-    return _purging_kinds(parts)
+    return [*_purging_kinds(parts), _garbage_collection(parts, metrics)]
+
+
+def _garbage_collection(parts: Embedded, metrics: Metrics) -> JobKind:
+    may_delete = parts.config.storage.delete.enabled
+    work = GarbageCollection(whole_collection_of(parts), CollectionMetrics(metrics), may_delete=may_delete)
+    return JobKind(traits=GARBAGE_COLLECTION, run=work.run)
 
 
 def _purging_kinds(parts: Embedded) -> list[JobKind]:
@@ -80,10 +89,15 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
     return [
         Job(name="outbox", run=OutboxConsumer(parts.stores.metadata, outbox_handlers(parts), metrics).run),
         Job(name="adoption", run=adoption.run),
+        Job(name="collection", run=_steady_collection(parts, metrics).run),
         *audit_jobs(parts),
         *provider_jobs(parts),
         *directory_jobs(parts),
     ]
+
+
+def _steady_collection(parts: Embedded, metrics: Metrics) -> SteadyCollection:
+    return SteadyCollection(Collector(collection_of(parts)), expiry_of(parts).expire, CollectionMetrics(metrics))
 
 
 def directory_jobs(parts: Embedded) -> list[Job]:

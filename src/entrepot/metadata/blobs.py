@@ -91,6 +91,7 @@ _HELD = (
     .join(blobs, blobs.c.id == repository_blobs.c.blob_id)
 )
 _FIND = Query(select(*_COLUMNS).where(blobs.c.digest == bindparam("digest")), "blobs.find")
+_KNOWN = Query(select(blobs.c.digest).where(in_list(blobs.c.digest, "digests")), "blobs.known")
 _FIND_MANY = Query(select(*_COLUMNS).where(in_list(blobs.c.digest, "digests")).with_for_update(), "blobs.find_many")
 _IS_HELD = repository_blobs.c.lapses_at.is_(None)
 _FIND_IN = Query(
@@ -376,6 +377,12 @@ async def find_many(tx: Reader, digests: Sequence[str]) -> dict[str, BlobRow]:
     if not digests:
         return {}
     return {row[1]: _record(row) for row in await tx.all(_FIND_MANY, digests=list(digests))}
+
+
+async def known(reader: Reader, digests: Sequence[str]) -> set[str]:
+    """Return those of `digests` that are blobs, in whatever state."""
+    rows = await reader.all(_KNOWN, digests=list(digests)) if digests else []
+    return {row[0] for row in rows}
 
 
 async def linked(reader: Reader, repository_id: int, digests: Sequence[str]) -> set[str]:

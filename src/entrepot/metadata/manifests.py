@@ -78,6 +78,16 @@ _LISTING = Query(
 _CONTENT = Query(
     select(manifest_contents.c.content).where(manifest_contents.c.digest == bindparam("digest")), "manifests.content"
 )
+_CONTENTS_AFTER = Query(
+    select(
+        manifest_contents.c.digest,
+        exists(select(1).where(_M.digest == manifest_contents.c.digest)).correlate(manifest_contents),
+    )
+    .where(manifest_contents.c.digest > bindparam("last"))
+    .order_by(manifest_contents.c.digest)
+    .limit(bindparam("limit")),
+    "manifests.contents_after",
+)
 _KNOWN_CONTENTS = Query(
     select(manifest_contents.c.digest).where(in_list(manifest_contents.c.digest, "digests")), "manifests.known_contents"
 )
@@ -263,6 +273,12 @@ async def mend_content(tx: Transaction, digest: str, raw: bytes) -> bool:
 async def known_contents(reader: Reader, digests: Sequence[str]) -> set[str]:
     """Return those of `digests` that are manifests of any repository."""
     return {row[0] for row in await reader.all(_KNOWN_CONTENTS, digests=list(digests))}
+
+
+async def contents_after(reader: Reader, last: str, *, limit: int) -> dict[str, bool]:
+    """Return the next digests of manifests' bytes in their order, and whether a repository has a manifest of each."""
+    rows = await reader.all(_CONTENTS_AFTER, last=last, limit=limit)
+    return {row[0]: bool(row[1]) for row in rows}
 
 
 async def present(tx: Reader, repository_id: int, digests: Sequence[str]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, func, select
@@ -49,6 +49,14 @@ _NEXT = Query(
     .limit(bindparam("limit")),
     "outbox.next",
 )
+_BETWEEN = Query(
+    select(outbox.c.id, outbox.c.topic, outbox.c.payload, outbox.c.created_at)
+    .where(outbox.c.id > bindparam("after"), outbox.c.id <= bindparam("upto"))
+    .order_by(outbox.c.id)
+    .limit(bindparam("limit")),
+    "outbox.between",
+)
+_LATEST = Query(select(func.max(outbox.c.id)), "outbox.latest")
 _DONE = Query(delete(outbox).where(in_list(outbox.c.id, "ids")), "outbox.done")
 _BACKLOG = Query(select(func.count(), func.min(outbox.c.created_at)).select_from(outbox), "outbox.backlog")
 
@@ -56,6 +64,26 @@ _BACKLOG = Query(select(func.count(), func.min(outbox.c.created_at)).select_from
 async def add(tx: Transaction, topic: str, **payload: object) -> None:
     """Leave something to do once this transaction is committed."""
     await tx.execute(_ADD, topic=topic, payload=json.dumps(payload), created_at=clock.now())
+
+
+async def add_all(tx: Transaction, topic: str, payloads: Sequence[Mapping[str, object]]) -> None:
+    """Leave things to do once this transaction is committed."""
+    now = clock.now()
+    rows = [{"topic": topic, "payload": json.dumps(payload), "created_at": now} for payload in payloads]
+    if rows:
+        await tx.many(_ADD, rows)
+
+
+async def latest(reader: Reader) -> int:
+    """Return the number of the newest entry that waits; 0 when none does."""
+    row = await reader.one(_LATEST)
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
+async def between(reader: Reader, *, after: int, upto: int, limit: int = BATCH) -> list[OutboxEntry]:
+    """Return entries of these numbers, oldest first."""
+    rows = await reader.all(_BETWEEN, after=after, upto=upto, limit=limit)
+    return [OutboxEntry(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
 
 
 async def oldest(reader: Reader, limit: int) -> list[OutboxEntry]:

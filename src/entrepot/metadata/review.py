@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import Table, bindparam, cast, literal, select
+from sqlalchemy import Table, bindparam, cast, delete, func, literal, or_, select, update
 
 from entrepot.metadata.columns import TEXT, WHOLE
-from entrepot.metadata.database import Transaction
+from entrepot.metadata.database import Reader, Transaction
+from entrepot.metadata.patient import patient
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import blobs, manifests, review_queue
 
@@ -15,6 +17,31 @@ BLOB = "blob"
 MANIFEST = "manifest"
 #: A file of the store that may have no row at all.
 FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewEntry:
+    """One thing to be looked at; `subject_id` is the row of a blob or manifest, `digest` the name of a file."""
+
+    id: int
+    kind: str
+    subject_id: int
+    review_after: int
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What the queue holds."""
+
+    waiting: int
+    due: int  #: of those, how many may be looked at now
+    oldest: int | None  #: when the first of all may be looked at, or might have been
+
+
+_Q = review_queue.c
+#: Sorts before every entry.
+BEGINNING = ReviewEntry(0, "", 0, 0, None)
 
 
 def _add_rows(kind: str, table: Table) -> Query:
@@ -40,6 +67,26 @@ _ADD_FILE = Query(
     ),
     "review.add_file",
 )
+_DUE = Query(
+    select(_Q.id, _Q.kind, _Q.subject_id, _Q.review_after, _Q.digest)
+    .where(
+        _Q.review_after >= bindparam("from_time"),
+        _Q.review_after <= bindparam("until"),
+        or_(_Q.review_after > bindparam("from_time"), _Q.id > bindparam("last")),
+    )
+    .order_by(_Q.review_after, _Q.id)
+    .limit(bindparam("limit")),
+    "review.due",
+)
+_NEXT = Query(select(func.min(_Q.review_after)), "review.next")
+_COUNT = Query(select(func.count()).select_from(review_queue), "review.count")
+_COUNT_DUE = Query(
+    select(func.count()).select_from(review_queue).where(_Q.review_after <= bindparam("until")), "review.count_due"
+)
+_POSTPONE = Query(
+    update(review_queue).where(_Q.id == bindparam("entry")).values(review_after=bindparam("to")), "review.postpone"
+)
+_REMOVE = Query(delete(review_queue).where(in_list(_Q.id, "ids")), "review.remove")
 
 
 async def add(tx: Transaction, kind: str, ids: Sequence[int], *, after: int, reason: str) -> None:
@@ -53,3 +100,39 @@ async def add_files(tx: Transaction, digests: Sequence[str], *, after: int, reas
     if digests:
         rows = [{"digest": digest, "review_after": after, "reason": reason} for digest in digests]
         await tx.many(_ADD_FILE, rows)
+
+
+async def due(reader: Reader, *, until: int, limit: int, after: ReviewEntry = BEGINNING) -> list[ReviewEntry]:
+    """Return up to `limit` entries behind one, of those that may be looked at by a time; the longest due first."""
+    rows = await reader.all(_DUE, until=until, limit=limit, from_time=after.review_after, last=after.id)
+    return [ReviewEntry(*row) for row in rows]
+
+
+async def next_due(reader: Reader) -> int | None:
+    """Return when the first entry may be looked at; None when there is none."""
+    row = await reader.one(_NEXT)
+    return None if row is None or row[0] is None else int(row[0])
+
+
+async def backlog(reader: Reader, *, until: int) -> Backlog:
+    """Count what waits, and what may be looked at by a time. Reads the whole queue, beside the event loop.
+
+    Raises:
+        TookTooLong: There is too much to count.
+    """
+    asked = patient(reader)
+    counts = [await asked.one(_COUNT), await asked.one(_COUNT_DUE, until=until)]
+    waiting, now = (0 if row is None else int(row[0]) for row in counts)
+    return Backlog(waiting, now, await next_due(reader))
+
+
+async def postpone(tx: Transaction, times: Mapping[int, int]) -> None:
+    """Look at entries (by id) later: not before the times given."""
+    if times:
+        await tx.many(_POSTPONE, [{"entry": entry, "to": after} for entry, after in times.items()])
+
+
+async def remove(tx: Transaction, ids: Sequence[int]) -> None:
+    """Take entries out of the queue."""
+    if ids:
+        await tx.execute(_REMOVE, ids=list(ids))

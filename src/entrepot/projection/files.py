@@ -13,8 +13,8 @@ from pathlib import Path
 
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
-from entrepot.projection.turn import turn
 from entrepot.registry import layout
+from entrepot.registry.turns import PROJECTION, turn
 
 
 class TreeFiles:
@@ -30,7 +30,7 @@ class TreeFiles:
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Give the turn to write, of all processes on the folder."""
-        return turn(self._root)
+        return turn(self._root, PROJECTION)
 
     def put_manifest(self, name: RepositoryName, digest: Digest, content: bytes) -> None:
         """Write a manifest's bytes where registry:2 keeps blobs, then the link that gives them to a repository."""

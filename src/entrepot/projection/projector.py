@@ -1,8 +1,8 @@
 """Following the outbox: each entry is written to the tree, in order, then removed.
 
-One process projects at a time (the job worker, under a lease; where that is not enough, see `turn`). Every step may be
-repeated: an entry says which names to bring in line, and what they hold is read from the metadata when it is projected,
-not when it was queued.
+One process projects at a time (the job worker, under a lease; where that is not enough, see `registry.turns`). Every
+step may be repeated: an entry says which names to bring in line, and what they hold is read from the metadata when it
+is projected, not when it was queued.
 """
 
 from __future__ import annotations
@@ -151,6 +151,20 @@ class Projector:
             plan.steps.append(partial(self.files.remove_layer, name, digest))
         else:
             plan.steps.append(partial(self.files.put_layer, name, digest, Digest.parse(row.storage_key)))
+
+
+@dataclass(slots=True)
+class Forerunner:
+    """Projects what somebody must rely on now, ahead of whoever hands the outbox on, who does it once more."""
+
+    projector: Projector
+    _done: int = field(default=0, init=False)
+
+    async def catch_up(self, upto: int) -> None:
+        """Project the entries up to a number, those that were projected here before left out."""
+        while entries := await outbox.between(self.projector.metadata, after=self._done, upto=upto):
+            await self.projector.project(entries)
+            self._done = entries[-1].id
 
 
 def _digest(entry: OutboxEntry) -> Digest:

@@ -13,7 +13,7 @@ Implementations are interchangeable: tests/contracts/test_blob_store.py is their
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +32,8 @@ class StoredBlob:
     #: Filled by stores on a file system: both change when somebody else touches the file.
     inode: int | None = None
     mtime_ns: int | None = None
+    #: Since when the bytes have this key, or later, in microseconds since the epoch; None when nobody looked.
+    placed_at: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +86,11 @@ class BlobStore(Protocol):
         """
         ...
 
-    def keys(self) -> AsyncIterator[StoredBlob]:
-        """Walk all complete blobs, in no promised order, passing over whatever is not a blob."""
+    def keys(self, after: str = "") -> AsyncIterator[StoredBlob]:
+        """Walk the complete blobs whose keys sort after `after`, in the order of their keys.
+
+        What is not a blob is passed over; so a walk that was broken off goes on where it was.
+        """
         ...
 
     async def start_upload(self, upload_id: str) -> None:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
+from typing import NoReturn
 
 from entrepot.metadata import blobs, clock, outbox, repositories, review, sessions
 from entrepot.metadata.database import Database, Transaction
@@ -219,6 +220,8 @@ class Uploads:
                     if await self._is_there(copy.key, size):
                         return BlobRecord(digest, size, copy.key)
                     await self._take_back(session_id, digest, copy)
+                elif copy.stored is not None:
+                    await self._give_up(session_id)
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable(5, "An old copy of this blob is being deleted; push it again in a moment.")
             await asyncio.sleep(_DELETING_POLL)
@@ -243,8 +246,16 @@ class Uploads:
         if seen is not None and not await self._is_there(seen.storage_key, seen.size):
             await self.metadata.write(partial(blobs.set_state, seen=seen, state=blobs.MISSING), name="take blob back")
         if copy.stored is not None:
-            await self._forget(session_id)
-            raise Unavailable(1, "The blob was taken away while it was being stored; push it again.")
+            await self._give_up(session_id)
+
+    async def _give_up(self, session_id: str) -> NoReturn:
+        """End a session whose bytes have left it, and went or may go with an old copy of them.
+
+        Raises:
+            Unavailable: Always.
+        """
+        await self._forget(session_id)
+        raise Unavailable(1, "The blob was taken away while it was being stored; push it again.")
 
     async def _place(self, session_id: str, digest: Digest, size: int) -> _Copy | None:
         """Return where the bytes are; None while the collector is deleting an old copy.

@@ -78,11 +78,13 @@ class FilesystemBlobStore:
         """Remove a blob."""
         await self._threads.call(self._tree.remove, Digest.parse(key))
 
-    async def keys(self) -> AsyncIterator[StoredBlob]:
-        """Walk all blobs, folder by folder."""
+    async def keys(self, after: str = "") -> AsyncIterator[StoredBlob]:
+        """Walk the blobs, folder by folder."""
         for algorithm, shard in await self._threads.call(self._tree.shards):
-            for blob in await self._threads.call(self._tree.in_shard, algorithm, shard):
-                yield blob
+            if f"{algorithm}:{shard}" >= after[: len(algorithm) + 1 + len(shard)]:
+                for blob in await self._threads.call(self._tree.in_shard, algorithm, shard):
+                    if blob.key > after:
+                        yield blob
 
     async def start_upload(self, upload_id: str) -> None:
         """Open an empty upload."""

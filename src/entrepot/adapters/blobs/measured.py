@@ -48,9 +48,9 @@ class MeasuredBlobStore:
         with self._timed("Delete"):
             await self._store.delete(key)
 
-    def keys(self) -> AsyncIterator[StoredBlob]:
+    def keys(self, after: str = "") -> AsyncIterator[StoredBlob]:
         """See `BlobStore`; not timed, since who walks decides how fast."""
-        return self._store.keys()
+        return self._store.keys(after)
 
     async def start_upload(self, upload_id: str) -> None:
         """See `BlobStore`."""

@@ -38,6 +38,7 @@ class MemoryBlobStore:
     def __init__(self) -> None:
         """Begin with no blob."""
         self._blobs: dict[str, bytes] = {}
+        self._placed_at: dict[str, int] = {}
         self._uploads: dict[str, _Upload] = {}
 
     def close(self) -> None:
@@ -45,7 +46,7 @@ class MemoryBlobStore:
 
     async def stat(self, key: str) -> StoredBlob:
         """Describe a blob."""
-        return StoredBlob(key=key, size=len(self._blob(key)))
+        return StoredBlob(key=key, size=len(self._blob(key)), placed_at=self._placed_at.get(key))
 
     async def stream(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """Read a blob in pieces."""
@@ -60,10 +61,10 @@ class MemoryBlobStore:
         """Remove a blob."""
         self._blobs.pop(str(Digest.parse(key)), None)
 
-    async def keys(self) -> AsyncIterator[StoredBlob]:
-        """Walk all blobs that are there at the start and still there when their turn comes."""
-        for key in list(self._blobs):
-            if key in self._blobs:
+    async def keys(self, after: str = "") -> AsyncIterator[StoredBlob]:
+        """Walk the blobs that are there at the start and still there when their turn comes."""
+        for key in sorted(self._blobs):
+            if key > after and key in self._blobs:
                 yield await self.stat(key)
 
     async def start_upload(self, upload_id: str) -> None:
@@ -113,6 +114,7 @@ class MemoryBlobStore:
             if upload.seal != (digest, len(upload.data)):
                 raise BlobUploadInvalid(f"the upload was not verified to be {digest}")
             self._blobs[str(digest)] = bytes(self._uploads.pop(upload_id).data)
+            self._placed_at[str(digest)] = time.time_ns() // 1000
         return await self.stat(str(digest))
 
     async def cancel_upload(self, upload_id: str) -> None:

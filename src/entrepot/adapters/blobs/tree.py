@@ -104,13 +104,13 @@ class BlobTree:
             self._fs.sync_folder(f"{self._root}/{layout.blob_shard(digest)}")
 
     def shards(self) -> list[tuple[str, str]]:
-        """List the folders that blobs are spread over, as algorithm and first two digits."""
+        """List the folders that blobs are spread over, as algorithm and first two digits, in order."""
         blobs = f"{self._root}/{layout.BLOBS}"
-        return [(algorithm, shard) for algorithm in ALGORITHMS for shard in self._names(f"{blobs}/{algorithm}")]
+        return [(name, shard) for name in sorted(ALGORITHMS) for shard in sorted(self._names(f"{blobs}/{name}"))]
 
     def in_shard(self, algorithm: str, shard: str) -> list[StoredBlob]:
-        """Describe the blobs in one of these folders."""
-        names = self._names(f"{self._root}/{layout.BLOBS}/{algorithm}/{shard}")
+        """Describe the blobs in one of these folders, in order."""
+        names = sorted(self._names(f"{self._root}/{layout.BLOBS}/{algorithm}/{shard}"))
         digests = (layout.blob_at(algorithm, shard, name) for name in names)
         return [blob for digest in digests if digest for blob in self._found(digest)]
 
@@ -141,7 +141,15 @@ class BlobTree:
 
 
 def _described(digest: Digest, status: os.stat_result) -> StoredBlob:
-    return StoredBlob(key=str(digest), size=status.st_size, inode=status.st_ino, mtime_ns=status.st_mtime_ns)
+    # A file that gets another name is changed, though not written to.
+    placed_at = max(status.st_mtime_ns, status.st_ctime_ns) // 1000
+    return StoredBlob(
+        key=str(digest),
+        size=status.st_size,
+        inode=status.st_ino,
+        mtime_ns=status.st_mtime_ns,
+        placed_at=placed_at,
+    )
 
 
 def _above(folder: str) -> str:

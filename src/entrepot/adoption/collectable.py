@@ -1,0 +1,73 @@
+"""Whether what the metadata do not know of a folder may be taken for garbage.
+
+Not while the folder is being adopted; not after another registry has written to it, until that is taken in; and not
+when there was something that could not be read, and what it needs is not known, until somebody accepts that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from entrepot.adoption import state
+from entrepot.adoption.foreign import ForeignWrites
+from entrepot.adoption.intake import Intake
+from entrepot.adoption.report import ReportFile
+from entrepot.adoption.state import AdoptionState
+from entrepot.metadata import settings
+
+_ACCEPTED: Final = "collection-accepts"
+
+
+@dataclass(slots=True)
+class Collectable:
+    """Looks at a folder for a collector."""
+
+    intake: Intake
+    report: ReportFile
+    _looked: bool = field(default=False, init=False)
+    _hidden: tuple[tuple[int, int], int] = field(default=((0, 0), 0), init=False)
+
+    async def reason(self) -> str | None:
+        """Say why nothing of the folder may be collected; None when it may."""
+        metadata, root = self.intake.metadata, self.intake.tree.root
+        if await state.find(metadata) not in (AdoptionState.COMPLETE, None):
+            return "the folder is still being adopted"
+        if await self._has_foreign_writes():
+            return (
+                f"another registry has written to the folder; first take in what it did: entrepot adopt --delta {root}"
+            )
+        hidden = self._count_hidden()
+        if hidden > int(await settings.find(metadata, _ACCEPTED) or 0):
+            return (
+                f"{hidden} things in the folder could not be read when it was adopted, and what they need would be "
+                f"taken for garbage (see {self.report.path}); mend them, or let go of them: entrepot gc --accept-damage"
+            )
+        return None
+
+    async def accept(self) -> int:
+        """Let go of what could not be read so far; return how many things that are."""
+        hidden = self._count_hidden()
+        await self.intake.metadata.write(lambda tx: settings.put(tx, _ACCEPTED, str(hidden)), name="accept damage")
+        return hidden
+
+    async def _has_foreign_writes(self) -> bool:
+        """Look at the folder itself once, since nobody may have done so after another registry had it."""
+        foreign = ForeignWrites(self.intake.metadata, self.intake.tree)
+        if await foreign.waiting():
+            return True
+        if not self._looked:
+            self._looked = not await foreign.find_unknown()
+            return not self._looked
+        return False
+
+    def _count_hidden(self) -> int:
+        """Count what the report tells of; it is read again when it has grown."""
+        try:
+            status = self.report.path.stat()
+        except FileNotFoundError:
+            return 0
+        version = (status.st_size, status.st_mtime_ns)
+        if version != self._hidden[0]:
+            self._hidden = version, sum(problem.hides for problem in self.report.problems())
+        return self._hidden[1]

@@ -1,0 +1,52 @@
+"""What a collection works with in an embedded registry."""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+from entrepot.adoption.collectable import Collectable
+from entrepot.adoption.report import ReportFile
+from entrepot.bootstrap.embedded import Embedded
+from entrepot.lifecycle.collection.leaving import following
+from entrepot.lifecycle.collection.model import Collecting, CollectionLimits
+from entrepot.lifecycle.collection.whole import WholeCollection
+from entrepot.lifecycle.trash.expiring import Expiry
+from entrepot.projection.files import TreeFiles
+from entrepot.projection.projector import Forerunner, Projector
+from entrepot.registry.turns import COLLECTION, turn
+
+#: Seconds for which a collection waits for another process that is at the bytes.
+_PATIENCE: Final = 60.0
+
+
+def collection_of(parts: Embedded) -> Collecting:
+    """Give what a collection of this registry works with."""
+    config, root = parts.config, parts.config.data
+    collectable = Collectable(parts.intake, ReportFile(root))
+
+    async def gate() -> str | None:
+        return "the registry is read-only" if parts.read_only() else await collectable.reason()
+
+    return Collecting(
+        metadata=parts.stores.metadata,
+        store=parts.store,
+        grace_seconds=config.lifecycle.grace,
+        turn=functools.partial(turn, root, COLLECTION, patience=_PATIENCE),
+        leave=following(parts.registry.manifests.settings),
+        links=Forerunner(Projector(parts.stores.metadata, TreeFiles(root))),
+        gate=gate,
+        limits=CollectionLimits(rate=config.lifecycle.collection.rate),
+    )
+
+
+def expiry_of(parts: Embedded) -> Expiry:
+    """Give what empties the trash."""
+    registry = parts.registry
+    return Expiry(parts.stores.metadata, registry.manifests.settings, registry.project_deletion)
+
+
+def whole_collection_of(parts: Embedded) -> WholeCollection:
+    """Give what collects all that can be collected now."""
+    quarantine = parts.registry.verifying.quarantine
+    return WholeCollection(collection_of(parts), quarantine, expiry_of(parts).expire)
