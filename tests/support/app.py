@@ -24,6 +24,7 @@ from entrepot.access.second_factor import SecondFactors
 from entrepot.access.sessions import Sessions
 from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
+from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.adapters.identity.ldap.source import SetDirectory
@@ -47,6 +48,7 @@ from entrepot.web.api.mount import LazyApi
 from entrepot.web.application import Application
 from entrepot.web.login import session_routes
 from entrepot.web.proxies import Proxies
+from entrepot.web.reset_page import ResetPage
 from entrepot.web.services import Services
 from entrepot.web.session.gate import SessionGate
 from entrepot.web.settings import WebSettings
@@ -194,7 +196,9 @@ async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOption
         second_factors=SecondFactors(stores.metadata, vault, Throttle()) if options.signed_in else None,
     )
     services = replace(services, **options.services)
-    routes = session_routes(gate, PlainPasswords(stores)) if options.signed_in else {}
+    passwords = PlainPasswords(stores)
+    reset_page = ResetPage(gate, lambda: UserPasswords(stores.metadata, authorizer, str, passwords))
+    routes = {**session_routes(gate, passwords), **reset_page.routes()} if options.signed_in else {}
     return App(
         folder=folder,
         stores=stores,

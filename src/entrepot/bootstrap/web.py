@@ -28,6 +28,7 @@ from entrepot.web.login import session_routes
 from entrepot.web.oidc.routes import ProviderPages
 from entrepot.web.proxies import Proxies
 from entrepot.web.rates import RateLimits
+from entrepot.web.reset_page import ResetPage
 from entrepot.web.router import Route
 from entrepot.web.services import Services
 from entrepot.web.session.gate import SessionGate
@@ -35,6 +36,7 @@ from entrepot.web.token.endpoint import token_routes
 
 if TYPE_CHECKING:
     from entrepot.accounts.providers.sign_in import ProviderSignIn
+    from entrepot.accounts.user_passwords import UserPasswords
 
 
 @contextlib.asynccontextmanager
@@ -90,7 +92,16 @@ def _plain_routes(parts: Embedded, access: Access, gate: SessionGate) -> Mapping
         **tokens,
         **session_routes(gate, access.people, pages.farewell),
         **pages.routes(provider.name for provider in section.providers),
+        **ResetPage(gate, functools.partial(_user_passwords, parts, access)).routes(),
     }
+
+
+def _user_passwords(parts: Embedded, access: Access) -> UserPasswords:
+    from entrepot.accounts.user_passwords import UserPasswords  # noqa: PLC0415 - few ever need a link
+
+    assert access.people is not None  # else there is no page
+    changed = functools.partial(forget_first_password, parts.config.state)
+    return UserPasswords(parts.stores.metadata, access.authorizer, hash_password, access.people, changed=changed)
 
 
 def _provider_sign_in(parts: Embedded, sessions: Sessions) -> ProviderSignIn:

@@ -11,6 +11,7 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.htpasswd import import_command
 from entrepot.cli.management.api import Api, ApiRefused
+from entrepot.cli.management.local import NOWHERE
 from entrepot.cli.management.output import show
 from entrepot.cli.management.place import ConfigFile, Data, Server, ask
 
@@ -117,12 +118,15 @@ def password_command(
 
 @app.command("reset-link")
 def reset_link_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
-    """Make what lets somebody set their password once, within half an hour, and print it."""
+    """Make a link with which somebody sets their password once, within half an hour, and print it.
+
+    Made on the data folder it begins with the path, unless http.host says under which address browsers find it.
+    """
 
     async def work(api: Api) -> str:
-        return str((await api.post(f"/users/{await user_id(api, name)}/reset_link"))["token"])
+        return str((await api.post(f"/users/{await user_id(api, name)}/reset_link"))["link"])
 
-    typer.echo(ask(server, config, data, work))
+    typer.echo(ask(server, config, data, work).removeprefix(f"http://{NOWHERE}"))
 
 
 @app.command("second-factor-off")

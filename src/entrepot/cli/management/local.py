@@ -5,10 +5,13 @@ from __future__ import annotations
 import getpass
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from entrepot.cli.management.api import Api, Reply
 from entrepot.config import Config
+
+#: The host that a request without a network has: browsers find nothing there.
+NOWHERE: Final = "localhost"
 
 _Message = MutableMapping[str, Any]
 _App = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Awaitable[None]]
@@ -48,9 +51,9 @@ def _scope(method: str, path: str, query: str, body: bytes | None) -> _Message:
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", length)],
+        "headers": [(b"host", NOWHERE.encode()), (b"content-type", b"application/json"), (b"content-length", length)],
         "client": None,
-        "server": ("localhost", 80),
+        "server": (NOWHERE, 80),
         "extensions": {},
     }
 

@@ -144,11 +144,20 @@ class PasswordRequest(BaseModel):
 
 
 class ResetLinkMade(BaseModel):
-    """What to hand to somebody who is to choose a password; good once."""
+    """What to hand to somebody who is to choose a password; good once. `link` leads to a page to do it on."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"token": "w1c...", "expires_at": "2026-01-02T03:34:05Z"}})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "token": "w1c...",
+                "link": "https://registry.example.org/c/reset_password?token=w1c...",
+                "expires_at": "2026-01-02T03:34:05Z",
+            }
+        }
+    )
 
     token: str
+    link: str
     expires_at: datetime
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
 from entrepot.access.faults import PreconditionFailed
 from entrepot.access.permissions import Permission
 from entrepot.accounts.user_passwords import UserPasswords
-from entrepot.web.api.caller import CallerChangingPassword, CallerOf, ServicesOf
+from entrepot.web.api.caller import CallerChangingPassword, CallerOf, ServicesOf, own_request
 from entrepot.web.api.own_account import require_person
 from entrepot.web.api.refusals import refusals
 from entrepot.web.api.services import ApiServices
 from entrepot.web.api.user_models import PasswordRequest, ResetLinkMade, ResetRequest
 from entrepot.web.api.values import moment
+from entrepot.web.distribution.locations import own_address
+from entrepot.web.reset_page import reset_path
 
 _UPDATE = Permission("user:update")
 Id = Annotated[int, Path(ge=1, lt=2**63, description="The person's number.", examples=[3])]
@@ -60,11 +62,12 @@ async def change_password(
     )
 
 
-async def make_reset_link(user_id: Id, caller: CallerOf, services: ServicesOf) -> ResetLinkMade:
+async def make_reset_link(user_id: Id, request: Request, caller: CallerOf, services: ServicesOf) -> ResetLinkMade:
     """Make what allows somebody to set their password once, within half an hour."""
     await caller.require(_UPDATE)
     made = await _passwords(services).make_reset_link(user_id, acting=caller.principal, by=caller.source)
-    return ResetLinkMade(token=made.token, expires_at=moment(made.expires_at))
+    link = own_address(own_request(request), services.web) + reset_path(made.token)
+    return ResetLinkMade(token=made.token, link=link, expires_at=moment(made.expires_at))
 
 
 async def reset_password(body: ResetRequest, caller: CallerOf, services: ServicesOf) -> None:

@@ -21,6 +21,7 @@ from entrepot.web.oidc.cookies import JourneyCookies
 from entrepot.web.oidc.pages import choice, name_form, problem
 from entrepot.web.oidc.paths import CALLBACK_PATH, LOGIN_PATH, ONBOARD_PATH
 from entrepot.web.oidc.redirects import RedirectRefused, local_path
+from entrepot.web.pages import taken_query
 from entrepot.web.responses import Response
 from entrepot.web.services import Services
 from entrepot.web.session.errors import ForeignRequest
@@ -28,8 +29,6 @@ from entrepot.web.session.gate import SessionGate
 
 _MOST_PARAMETERS: Final = 20
 _NO_STORE: Final[Header] = (b"cache-control", b"no-store")
-#: What stands in the access log for a query that held a code.
-_HIDDEN: Final = b"hidden"
 
 
 class ProviderEndpoint:
@@ -159,10 +158,8 @@ def _taken_query(request: Request) -> dict[str, str]:
 
     A parameter that comes twice has two readings, and counts as none.
     """
-    raw = str(request.scope["query_string"], "latin-1")
-    request.scope["query_string"] = _HIDDEN if raw else b""
     try:
-        found = parse_qs(raw, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+        found = parse_qs(taken_query(request), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
     except ValueError:
         return {}
     return {name: values[0] for name, values in found.items() if len(values) == 1}
