@@ -20,6 +20,9 @@ import psutil
 
 _START_SECONDS = 30.0
 _SAMPLE_SECONDS = 0.1
+_IDLE_SECONDS = 0.5
+_IDLE_LOOKS = 20
+_IDLE_SHARE = 0.05
 
 
 @dataclass(slots=True)
@@ -124,6 +127,15 @@ def wait_for(server: Server, log: Path) -> None:
             return
         time.sleep(0.01)
     raise RuntimeError(f"{server.name} did not answer: {log.read_text()[-2000:]}")
+
+
+def wait_until_idle(servers: Sequence[Server]) -> None:
+    """Wait until servers have done what they do after a start, at most some seconds: it is not what is measured."""
+    for _ in range(_IDLE_LOOKS):
+        before = sum(server.cpu_seconds() for server in servers)
+        time.sleep(_IDLE_SECONDS)
+        if sum(server.cpu_seconds() for server in servers) - before <= _IDLE_SHARE * _IDLE_SECONDS:
+            return
 
 
 def answers(url: str) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
-from benchmarks.processes import Server
+from benchmarks.machine import Watch
+from benchmarks.processes import Server, wait_until_idle
 
 ROUNDS = 5
 
@@ -18,6 +19,7 @@ class Sample:
     value: float
     cpu: float = 0.0
     errors: int = 0
+    others: float = 0.0  #: share of all processors that other work used meanwhile, from 0 to 1
     extra: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -39,6 +41,10 @@ class Outcome:
     def cpu(self, name: str) -> float:
         """Return the median CPU cost of a server."""
         return statistics.median(sample.cpu for sample in self.samples[name])
+
+    def others(self) -> float:
+        """Return the median share of the processors that other work used during the rounds."""
+        return statistics.median(sample.others for samples in self.samples.values() for sample in samples)
 
     def ratios(self, ours: str, peer: str) -> list[float]:
         """Return how many times better ours was than the peer, round by round."""
@@ -63,11 +69,13 @@ def interleave(
     outcome: Outcome, servers: Sequence[Server], measure: Callable[[Server], Sample], *, rounds: int = ROUNDS
 ) -> Outcome:
     """Measure every server in each round, in turn; the first, unmeasured round warms up."""
+    wait_until_idle(servers)
     for number in range(rounds + 1):
         for server in servers:
+            watch = Watch()
             sample = measure(server)
             if number > 0:
-                outcome.samples.setdefault(server.name, []).append(sample)
+                outcome.samples.setdefault(server.name, []).append(replace(sample, others=watch.others()))
             outcome.memory[server.name] = max(outcome.memory.get(server.name, 0), server.memory())
     return outcome
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
-import platform
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import Machine
 from benchmarks.peers import OURS
 from benchmarks.rounds import Outcome
 
@@ -24,6 +24,7 @@ _COLUMNS = (
     "times better (spread)",
     "CPU ours / peer",
     "MB ours / peer",
+    "others",
     "to reach",
 )
 
@@ -55,32 +56,32 @@ def _row(outcome: Outcome, peer: str) -> tuple[str, ...]:
     mega = _mega(outcome, OURS)
     errors = sum(sample.errors for samples in outcome.samples.values() for sample in samples)
     scenario = outcome.scenario + (f" ({errors} errors!)" if errors else "")
+    others = f"{outcome.others():.0%}"
     if not peer:
-        return scenario, outcome.unit, ours, "-", "-", f"{outcome.cpu(OURS):.3g}", mega, outcome.target
-    ratios = outcome.ratios(OURS, peer)
-    ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    cpu = f"{outcome.cpu(OURS):.3g} / {outcome.cpu(peer):.3g}"
+        return scenario, outcome.unit, ours, "-", "-", f"{outcome.cpu(OURS):.3g}", mega, others, outcome.target
     theirs = f"{outcome.median(peer):,.4g} ({peer})"
-    return scenario, outcome.unit, ours, theirs, ratio, cpu, f"{mega} / {_mega(outcome, peer)}", outcome.target
+    cpu = f"{outcome.cpu(OURS):.3g} / {outcome.cpu(peer):.3g}"
+    memory = f"{mega} / {_mega(outcome, peer)}"
+    return scenario, outcome.unit, ours, theirs, _ratio(outcome, peer), cpu, memory, others, outcome.target
+
+
+def _ratio(outcome: Outcome, peer: str) -> str:
+    """Write the median ratio with its spread; a question mark says that the rounds disagree about who is better."""
+    ratios = outcome.ratios(OURS, peer)
+    unclear = " ?" if min(ratios) < 1 < max(ratios) else ""
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}){unclear}"
 
 
 def _mega(outcome: Outcome, name: str) -> str:
     return f"{outcome.memory[name] / 1e6:.0f}" if name in outcome.memory else "-"
 
 
-def save(outcomes: Sequence[Outcome], folder: Path) -> Path:
-    """Write every round, with date and machine."""
+def save(outcomes: Sequence[Outcome], folder: Path, machine: Machine, others: float) -> Path:
+    """Write every round, with date, machine and how much of it others used."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "latest.json"
-    machine = {"processor": _processor(), "cores": os.cpu_count(), "kernel": platform.release()}
     date = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     scenarios = [outcome.as_json() for outcome in outcomes]
-    path.write_text(json.dumps({"date": date, "machine": machine, "scenarios": scenarios}, indent=1) + "\n")
+    document = {"date": date, "machine": asdict(machine), "others": round(others, 3), "scenarios": scenarios}
+    path.write_text(json.dumps(document, indent=1) + "\n")
     return path
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()

@@ -20,7 +20,7 @@ from typing import Any, Final
 #: With more files open, looking for one of them takes longer than what is to be gained.
 _MOST_FILES: Final = 2000
 #: Descriptors where connections were found lately; new connections get the lowest that are free, so often the same.
-_REMEMBERED: Final = 16
+_REMEMBERED: Final = 64
 _UNREAD_BYTES: Final = 1 << 16
 _ADDRESS_BYTES: Final = 28  # of an IPv6 address, the longest
 
