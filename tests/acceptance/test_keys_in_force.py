@@ -301,3 +301,17 @@ def test_config_check_says_what_serve_says(name: str, tmp_path: Path) -> None:
     said = re.findall(r"^entrepot: (?!warning: )(.*)$", str(failed.value), re.MULTILINE)
     assert said == verdict["problems"]
     assert re.findall(r"^entrepot: warning: (.*)$", str(failed.value), re.MULTILINE) == verdict["warnings"]
+
+
+def test_rates_hold_for_all_workers_together() -> None:
+    """access.limits: an account that asks too often is refused at each worker, whichever it asked before."""
+    with Server({"auth": "accounts", "access": {"limits": {"principal": "20/hour"}}}, workers=3) as server:
+        client = Client.of(server)
+
+        def served() -> int:
+            return sum(client.request("GET", "/api/v2.0/users/current").status == 200 for _ in range(20))
+
+        assert 0 < served() <= 20
+        eventually(lambda: served() == 0, 10, what="the refusal by every worker")
+        refused = client.request("GET", "/api/v2.0/users/current")
+        assert (refused.status, int(refused.headers["retry-after"]) > 0) == (429, True)

@@ -19,6 +19,7 @@ from entrepot.access.keys import load_or_create
 from entrepot.access.model import Audience, Principal, PrincipalKind
 from entrepot.access.passwords import StoredPassword
 from entrepot.access.policy import Policy
+from entrepot.access.rates import Rates
 from entrepot.access.roles import ensure_roles
 from entrepot.access.second_factor import SecondFactors
 from entrepot.access.sessions import Sessions
@@ -48,6 +49,7 @@ from entrepot.web.api.mount import LazyApi
 from entrepot.web.application import Application
 from entrepot.web.login import session_routes
 from entrepot.web.proxies import Proxies
+from entrepot.web.rates import RateLimits
 from entrepot.web.reset_page import ResetPage
 from entrepot.web.services import Services
 from entrepot.web.session.gate import SessionGate
@@ -65,6 +67,7 @@ class AppOptions:
     registry: dict[str, Any] = field(default_factory=dict)  #: fields of RegistrySettings
     web: dict[str, Any] = field(default_factory=dict)  #: fields of WebSettings
     services: dict[str, Any] = field(default_factory=dict)  #: fields of Services
+    rates: dict[str, str] = field(default_factory=dict)  #: limits by the names of `access.limits`
 
 
 @dataclass(kw_only=True)
@@ -194,6 +197,7 @@ async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOption
         access_log=AccessLog(enabled=False),
         sessions=gate if options.signed_in else None,
         second_factors=SecondFactors(stores.metadata, vault, Throttle()) if options.signed_in else None,
+        rates=RateLimits(Rates(options.rates, stores.work), settings.prefix) if options.rates else None,
     )
     services = replace(services, **options.services)
     passwords = PlainPasswords(stores)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from entrepot.access.model import Principal
+from entrepot.access.model import ANONYMOUS, Principal
 from entrepot.access.rates import Kind, Rates, Standing, address_of
 from entrepot.oci.errors import TooManyRequests
 from entrepot.web.http import Request
@@ -79,6 +79,26 @@ class RateLimits:
                 f"more than {standing.limit} requests in {standing.seconds} s of one {_NAMES[kind]}; "
                 f"try again in {standing.reset} s",
             )
+
+
+class Counted:
+    """Counts one request that several questions about rights are asked for: once for each project."""
+
+    def __init__(self, rates: RateLimits | None, request: Request) -> None:
+        self._rates = rates if rates is not None and rates.counts_admitted else None
+        self._request = request
+        self._projects: set[str] = set()
+
+    async def principal(self, principal: Principal) -> None:
+        """Count it for who asks; raises what `RateLimits.admitted` does."""
+        if self._rates is not None:
+            await self._rates.admitted(self._request, principal, None)
+
+    async def project(self, name: str | None) -> None:
+        """Count it for a project; raises what `RateLimits.admitted` does."""
+        if self._rates is not None and name is not None and name not in self._projects:
+            self._projects.add(name)
+            await self._rates.admitted(self._request, ANONYMOUS, name)
 
 
 def _tell(request: Request, standing: Standing) -> None:

@@ -21,6 +21,7 @@ from entrepot.metadata.events import Source
 from entrepot.web.api.mount import REQUEST
 from entrepot.web.api.services import ApiServices
 from entrepot.web.http import Request as OwnRequest
+from entrepot.web.rates import Counted
 
 READ_PROJECT = Permission("project:read")
 
@@ -32,6 +33,7 @@ class Caller:
     principal: Principal
     source: Source
     authorizer: Authorizer
+    counted: Counted
     session: Session | None = None  #: the browser's session, where that is what signed in
 
     async def may(self, permission: Permission, target: Target = SYSTEM_TARGET) -> bool:
@@ -52,9 +54,11 @@ class Caller:
             AccessRefused: Nobody has signed in.
             NotFound: The target is in a project that the caller may not even read.
             Forbidden: The caller may not do this.
+            TooManyRequests: There were too many requests to the target's project.
         """
         decision = await self.authorizer.allows(self.principal, permission, target)
         if decision.allowed:
+            await self.counted.project(target.project)
             return
         self.require_sign_in()
         if target.project is not None and not await self.may(READ_PROJECT, Target(target.project)):
@@ -103,16 +107,20 @@ async def caller_changing_password(request: Request, services: ServicesOf) -> Ca
     Raises:
         CredentialsRefused: The credentials are wrong.
         TokenRefused: The token is not valid any more.
-        TooManyRequests: Too many failures from there or for that account.
+        TooManyRequests: Too many failures from there or for that account, or too many requests of it.
         ForeignRequest: A session's cookie came with a change, and without proof that a page of ours sent it.
     """
     own = own_request(request)
     session = await _session(own, services)
     principal = session.principal if session is not None else await _signed_in(own, services)
     own.user = principal.name
+    counted = Counted(services.web.rates, own)
+    await counted.principal(principal)
     credential = "session" if session is not None else principal.credential
     source = Source(name=principal.name, address=own.client, credential=credential, request=own.id)
-    return Caller(principal=principal, source=source, authorizer=services.web.authorizer, session=session)
+    return Caller(
+        principal=principal, source=source, authorizer=services.web.authorizer, counted=counted, session=session
+    )
 
 
 async def _session(own: OwnRequest, services: ApiServices) -> Session | None:

@@ -1,0 +1,103 @@
+"""Too many requests are refused with 429, and every answer says how the client stands."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.http.transport import Answer, AsgiClient
+from tests.support.access_modes import basic
+from tests.support.app import App, Opener
+
+TAGS = "/v2/team/app/tags/list"
+
+
+async def registry(open_registry: Opener, **rates: str) -> App:
+    """Run a registry with accounts and these limits."""
+    app = await open_registry(signed_in=True, rates=rates)
+    for name in ("alice", "bob"):
+        await app.account(name, ("project:team", "pull,push"), ("project:other", "pull,push"))
+    return app
+
+
+def client(app: App, name: str = "alice", address: str = "192.0.2.7") -> AsgiClient:
+    """Return a client of somebody at an address."""
+    return app.client(headers=basic(name, name), address=address)
+
+
+async def statuses(client: AsgiClient, *targets: str) -> list[int]:
+    """Send GETs one after the other."""
+    return [(await client.get(target)).status for target in targets]
+
+
+def standing(answer: Answer, kind: str) -> tuple[int, int, int, int]:
+    """Return limit, span, what is left and the seconds until the span ends, as the headers say."""
+    policy = re.search(rf'"{kind}";q=(\d+);w=(\d+)', answer["RateLimit-Policy"])
+    now = re.search(rf'"{kind}";r=(\d+);t=(\d+)', answer["RateLimit"])
+    assert policy is not None
+    assert now is not None
+    limit, span, left, reset = (int(text) for text in (*policy.groups(), *now.groups()))
+    return limit, span, left, reset
+
+
+async def test_an_address_has_so_many_requests(open_registry: Opener) -> None:
+    """Right and wrong ones, on every path; the one too many is refused, with when to come again."""
+    app = await registry(open_registry, address="3/hour")
+    here = client(app)
+    first = await here.get("/v2/")
+    assert standing(first, "address")[:3] == (3, 3600, 2)
+    assert (await here.get("/nothing")).status == 404
+    assert (await here.get("/api/v2.0/users/current")).status == 200
+    refused = await here.get("/v2/")
+    assert refused.status == 429
+    limit, _, left, reset = standing(refused, "address")
+    assert (limit, left) == (3, 0)
+    assert 0 < int(refused["Retry-After"]) == reset <= 3600
+    assert "3 requests in 3600 s of one address" in json.loads(refused.body)["errors"][0]["message"]
+    assert (await client(app, address="192.0.2.8").get("/v2/")).status == 200
+
+
+async def test_whoever_watches_gets_an_answer(open_registry: Opener) -> None:
+    """Health and readiness are never refused, nor is the registry's own machine."""
+    app = await registry(open_registry, address="1/hour")
+    assert await statuses(client(app), *["/healthz", "/readyz"] * 5) == [200] * 10
+    assert await statuses(client(app, address="127.0.0.1"), *["/v2/"] * 5) == [200] * 5
+
+
+async def test_an_account_has_so_many_requests(open_registry: Opener) -> None:
+    """From wherever it asks, by either API; what is refused for lack of a right does not count, others go on."""
+    app = await registry(open_registry, principal="3/hour")
+    alice = client(app)
+    assert await statuses(alice, "/v2/secret/app/tags/list") == [401]
+    assert await statuses(alice, TAGS, "/api/v2.0/users/current") == [404, 200]
+    assert await statuses(client(app, address="198.51.100.1"), TAGS, TAGS) == [404, 429]
+    assert await statuses(alice, "/api/v2.0/users/current") == [429]
+    assert await statuses(client(app, "bob"), TAGS) == [404]
+
+
+async def test_a_project_has_so_many_requests(open_registry: Opener) -> None:
+    """Of all accounts together, by either API, each request once; other projects go on."""
+    app = await registry(open_registry, project="3/hour")
+    await app.account("admin", ("*", "*"))
+    await app.publish("team")
+    alice, bob = client(app, "admin"), client(app, "bob")
+    assert await statuses(alice, TAGS, "/api/v2.0/projects/team") == [404, 200]
+    assert standing(await bob.get(TAGS), "project")[2] == 0
+    assert await statuses(bob, TAGS, "/api/v2.0/projects/team", "/v2/other/app/tags/list") == [429, 429, 404]
+
+
+async def test_signing_in_and_asking_for_tokens_have_limits_of_their_own(open_registry: Opener) -> None:
+    """So that whoever guesses, or asks for tokens in a loop, keeps nobody's pulls waiting."""
+    app = await registry(open_registry, signins="2/hour", tokens="2/hour")
+    here = client(app)
+    form = {"headers": {"Content-Type": "application/x-www-form-urlencoded"}, "body": b"principal=alice&password=no"}
+    assert [(await here.post("/c/login", **form)).status for _ in range(3)][2] == 429
+    assert (await statuses(here, *["/token"] * 3))[2] == 429
+    assert await statuses(here, "/v2/") == [200]
+
+
+async def test_without_limits_answers_say_nothing_of_them(open_registry: Opener) -> None:
+    """A registry that limits nothing counts nothing."""
+    app = await registry(open_registry, signins="5/minute")
+    answer = await client(app).get("/v2/")
+    assert "ratelimit" not in {name.lower() for name, _ in answer.headers}
