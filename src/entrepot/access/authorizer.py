@@ -18,6 +18,7 @@ from entrepot.access.model import (
 )
 from entrepot.access.permissions import PULL, Permission
 from entrepot.access.policy import Policy, Standing, needs_fresh
+from entrepot.access.reach import reach_of
 from entrepot.access.readable import readable
 from entrepot.metadata import clock
 from entrepot.oci.reference import RepositoryName
@@ -49,6 +50,11 @@ class Authorizer:
         if decision.allowed or fresh:
             return decision
         return await self._decide(principal, permission, target, fresh=True)
+
+    async def allows_somewhere(self, principal: Principal, permission: Permission) -> bool:
+        """Tell whether a principal may do something in any project by a grant, as it is committed now."""
+        reach = await reach_of(self._policy, principal, permission)
+        return reach.everywhere or bool(reach.names)
 
     async def recalls(self, principal: Principal, permission: Permission, target: Target) -> Decision | None:
         """Decide on what was read a few seconds ago; None when nothing was.

@@ -66,8 +66,9 @@ _DEVELOPER = _GUEST | {
     "tag": "list create",
     "artifact-label": "create delete",
 }
+#: Not Harbor's `metadata: create update delete`: who may read a project is its administrators' matter (CVE-2024-22278).
 _MAINTAINER = _DEVELOPER | {
-    "metadata": _ALL,
+    "metadata": "read list",
     "label": _ALL,
     "repository": f"{_ALL} push pull",
     "immutable-tag": _ALL,
@@ -81,7 +82,7 @@ _PROJECT_ADMIN = {resource: " ".join(actions) for resource, actions in PROJECT.i
 
 BUILT_IN = (
     BuiltIn(PROJECT_ADMIN, "projectAdmin", "Everything within a project.", _spelt(_PROJECT_ADMIN)),
-    BuiltIn(MAINTAINER, "maintainer", "Developer, and deleting, labels and metadata.", _spelt(_MAINTAINER)),
+    BuiltIn(MAINTAINER, "maintainer", "Developer, and deleting and labels.", _spelt(_MAINTAINER)),
     BuiltIn(DEVELOPER, "developer", "Pulling and pushing.", _spelt(_DEVELOPER)),
     BuiltIn(GUEST, "guest", "Pulling, and seeing who is a member.", _spelt(_GUEST)),
     BuiltIn(LIMITED_GUEST, "limitedGuest", "Pulling only.", _spelt(_LIMITED_GUEST)),

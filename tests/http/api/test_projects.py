@@ -66,13 +66,15 @@ async def test_a_long_name_is_refused(admin: Api) -> None:
     assert refusal(await admin.post("/projects", {"project_name": "x" * 256})) == (422, "UNPROCESSABLE_ENTITY")
 
 
-async def test_a_name_is_taken_once(admin: Api, anonymous: Api) -> None:
-    """The second of a name conflicts; HEAD tells before, to whoever has signed in."""
+async def test_a_name_is_taken_once(as_user: Callable[[str], Api], admin: Api, nobody: Api, anonymous: Api) -> None:
+    """The second of a name conflicts; HEAD tells before, to whoever sees the project or could make one."""
     assert (await admin.head("/projects?project_name=demo")).status == 404
     await admin.made("/projects", {"project_name": "demo"})
     assert refusal(await admin.post("/projects", {"project_name": "demo"})) == (409, "CONFLICT")
     assert (await admin.head("/projects?project_name=demo")).status == 200
     assert (await anonymous.head("/projects?project_name=demo")).status == 401
+    assert (await nobody.head("/projects?project_name=demo")).status == 404
+    assert (await as_user("maker").head("/projects?project_name=demo")).status == 200
 
 
 async def test_who_may_make_projects(nobody: Api, anonymous: Api) -> None:

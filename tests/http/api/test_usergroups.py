@@ -55,15 +55,19 @@ async def test_members_come_and_go(admin: Api, nobody: Api) -> None:
     assert refusal(await admin.post(f"{foreign}/members", {"user_id": number})) == (412, "PRECONDITION")
 
 
-async def test_lists_and_search(admin: Api, nobody: Api, anonymous: Api) -> None:
-    """The list is the administrator's, the search everybody's who has signed in."""
+async def test_lists_and_search(
+    app: App, as_user: Callable[[str], Api], admin: Api, nobody: Api, anonymous: Api
+) -> None:
+    """The list is the administrator's, the search also theirs who give roles in a project."""
     for name in ("developers", "designers", "managers"):
         await make(admin, name)
     answer = await admin.get("/usergroups?group_name=DE&page_size=1")
     assert [group["group_name"] for group in answer.json()] == ["designers"]
     assert answer["X-Total-Count"] == "2"
-    found = await nobody.found("/usergroups/search?groupname=anag")
+    await app.account("manager", ("project:demo", "member:create"))
+    found = await as_user("manager").found("/usergroups/search?groupname=anag")
     assert [(group["group_name"], set(group)) for group in found] == [("managers", {"id", "group_name", "group_type"})]
+    assert refusal(await nobody.get("/usergroups/search?groupname=a")) == (403, "FORBIDDEN")
     assert refusal(await anonymous.get("/usergroups/search?groupname=a")) == (401, "UNAUTHORIZED")
 
 

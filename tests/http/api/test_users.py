@@ -60,11 +60,16 @@ async def test_lists_are_filtered_sorted_and_cut(admin: Api) -> None:
     assert refusal(await admin.get("/users?q=secret%3Dx")) == (400, "BAD_REQUEST")
 
 
-async def test_everybody_may_search_by_name(admin: Api, nobody: Api, anonymous: Api) -> None:
-    """A project administrator has to find whom to add; the search shows names and numbers, nothing else."""
+async def test_whoever_gives_roles_may_search_by_name(
+    app: App, as_user: Callable[[str], Api], admin: Api, nobody: Api, anonymous: Api
+) -> None:
+    """A project administrator has to find whom to add; others have no list of names to guess passwords for."""
     number = await make(admin, "alice", email="alice@example.org")
-    answer = await nobody.get("/users/search?username=LIC")
+    await app.account("manager", ("project:demo", "member:create"))
+    answer = await as_user("manager").get("/users/search?username=LIC")
     assert (answer.json(), answer["X-Total-Count"]) == ([{"user_id": number, "username": "alice"}], "1")
+    assert len(await admin.found("/users/search?username=alic")) == 1
+    assert refusal(await nobody.get("/users/search?username=LIC")) == (403, "FORBIDDEN")
     assert refusal(await anonymous.get("/users/search?username=a")) == (401, "UNAUTHORIZED")
 
 

@@ -130,6 +130,8 @@ MORE = {
         "export-cve:list",
     },
 }
+#: What Harbor's table gives and we do not: a maintainer could make a project public (CVE-2024-22278).
+LESS = {MAINTAINER: {"metadata:create", "metadata:update", "metadata:delete"}}
 BY_ID = {role.id: role for role in BUILT_IN}
 
 
@@ -137,7 +139,7 @@ BY_ID = {role.id: role for role in BUILT_IN}
 def test_harbors_roles_give_what_harbor_gives(role: int) -> None:
     """Each row of the matrix, and nothing beside what is listed here."""
     published = {Permission.of(resource, action) for resource, row in HARBOR[role].items() for action in row.split()}
-    assert BY_ID[role].permissions == published | MORE[role]
+    assert BY_ID[role].permissions == (published | MORE[role]) - LESS.get(role, set())
 
 
 def test_harbors_ids() -> None:

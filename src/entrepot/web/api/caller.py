@@ -24,6 +24,8 @@ from entrepot.web.http import Request as OwnRequest
 from entrepot.web.rates import Counted
 
 READ_PROJECT = Permission("project:read")
+#: Whoever has this in a project looks for people and groups to give roles to.
+_GIVE_ROLES = Permission("member:create")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,16 @@ class Caller:
         if target.project is not None and not await self.may(READ_PROJECT, Target(target.project)):
             raise NotFound(hidden or f"there is no project {target.project}, or you may not see it")
         raise Forbidden(f"you may not do this: {decision.reason}")
+
+    async def require_to_choose_members(self, permission: Permission) -> None:
+        """Go on only for who has a permission on the registry, or gives roles in some project.
+
+        Raises:
+            AccessRefused: Nobody has signed in.
+            Forbidden: The caller has no reason to look for people and groups.
+        """
+        if not await self.authorizer.allows_somewhere(self.principal, _GIVE_ROLES):
+            await self.require(permission)
 
     def require_sign_in(self) -> None:
         """Go on only if somebody has signed in.

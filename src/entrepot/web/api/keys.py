@@ -153,13 +153,13 @@ def router() -> APIRouter:
 
 async def list_keys(user: UserRef, caller: CallerOf, services: ServicesOf) -> list[Key]:
     """List the keys of an account, the oldest first."""
-    owner = await owner_of(caller, services, user, _READ)
+    owner = await _owner_of_key(caller, services, user, None, _READ)
     return [Key.of(record) for record in await services.accounts.keys.list(owner)]
 
 
 async def get_key(user: UserRef, key_id: KeyId, caller: CallerOf, services: ServicesOf) -> Key:
     """Return one key of an account."""
-    owner = await owner_of(caller, services, user, _READ)
+    owner = await _owner_of_key(caller, services, user, key_id, _READ)
     return Key.of(await services.accounts.keys.find(owner, key_id))
 
 
@@ -199,27 +199,29 @@ async def rotate_key(
 
 async def rename_key(user: UserRef, key_id: KeyId, body: KeyChange, caller: CallerOf, services: ServicesOf) -> Key:
     """Give a key another name."""
-    owner = await _owner_to_change(caller, services, user, key_id)
+    owner = await _owner_of_key(caller, services, user, key_id, _UPDATE)
     return Key.of(await services.accounts.keys.rename(owner, key_id, body.name, by=caller.source))
 
 
 async def delete_key(user: UserRef, key_id: KeyId, caller: CallerOf, services: ServicesOf) -> None:
     """Remove a key, and with it whatever it opened; a key may remove itself."""
-    owner = await _owner_to_change(caller, services, user, key_id)
+    owner = await _owner_of_key(caller, services, user, key_id, _UPDATE)
     await services.accounts.keys.remove(owner, key_id, by=caller.source)
 
 
-async def _owner_to_change(caller: Caller, services: ServicesOf, user: str, key_id: int) -> int:
-    """Return whose key it is; among one's own, one key cannot take the others away.
+async def _owner_of_key(
+    caller: Caller, services: ServicesOf, user: str, key_id: int | None, permission: Permission
+) -> int:
+    """Return whose key it is (None: all of them); among one's own, one key cannot see the others, or take them away.
 
     Raises:
         Forbidden: A key with limits, or a token, asks for another key than itself.
     """
-    owner = await owner_of(caller, services, user, _UPDATE)
+    owner = await owner_of(caller, services, user, permission)
     if owner == caller.principal.id and caller.principal.key != key_id:
         narrow = caller.principal.limits is not None or caller.principal.scopes is not None
         if narrow or caller.principal.fleeting:
-            raise Forbidden("a key with limits, or a token, cannot change other keys; sign in with the password")
+            raise Forbidden("a key with limits, or a token, cannot see or change other keys; sign in with the password")
     return owner
 
 

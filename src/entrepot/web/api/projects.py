@@ -86,10 +86,16 @@ async def head_project(
     services: ServicesOf,
     project_name: Annotated[str, Query(max_length=255, description="The name.", examples=["demo"])],
 ) -> Response:
-    """Tell whether a name is taken: 200 when it is, 404 when it is free."""
+    """Tell whether a name is taken: 200 when it is, 404 when it is free, or taken by a project that is hidden.
+
+    Whoever may make projects learns of hidden ones, too: their names cannot be had.
+    """
     caller.require_sign_in()
     found = await services.projects.find(project_name, is_name=True)
-    return Response(status_code=200 if found else 404)
+    told = found is not None and (
+        await caller.may(READ, Target(found.name)) or await _may_create(caller, services, project_name)
+    )
+    return Response(status_code=200 if told else 404)
 
 
 async def create_project(
@@ -103,7 +109,8 @@ async def create_project(
     if not body.project_name:
         raise Invalid("project_name is missing")
     check_name(body.project_name)
-    await _require_creation(caller, services, body.project_name)
+    if not await _may_create(caller, services, body.project_name):
+        await caller.require(CREATE_PROJECT)
     made = await services.projects.create(body.project_name, body.settings(), by=caller.source, owner=caller.principal)
     response = Response(status_code=201)
     set_location(response, services, f"/projects/{made.name if by_name else made.id}")
@@ -167,17 +174,15 @@ async def get_deletable(
     return Deletable(deletable=reason is None, message=reason or "")
 
 
-async def _require_creation(caller: Caller, services: ApiServices, name: str) -> None:
-    """Go on if the caller may make projects, or everybody with an account may; a limited key does not help."""
+async def _may_create(caller: Caller, services: ApiServices, name: str) -> bool:
+    """Tell whether the caller may make a project, or everybody with an account may; a limited key does not help."""
     person = caller.principal
     if await caller.may(CREATE_PROJECT, Target(name)):
-        return
+        return True
     whole = (
         person.kind is PrincipalKind.USER and person.id is not None and person.limits is None and person.scopes is None
     )
-    if whole and await services.configuration.get("project_creation_restriction") == "everyone":
-        return
-    await caller.require(CREATE_PROJECT)
+    return whole and await services.configuration.get("project_creation_restriction") == "everyone"
 
 
 def _conditions(name: str, *, public: bool | None, owner: str) -> list[Condition]:

@@ -186,8 +186,8 @@ async def search_groups(
     wanted: Annotated[Selection, Depends(selection({}))],
     groupname: Annotated[str, Query(min_length=1, max_length=255, description="A part of the name.", examples=["dev"])],
 ) -> list[GroupFound]:
-    """Search groups by a part of their names; open to whoever has signed in."""
-    caller.require_sign_in()
+    """Search groups by a part of their names: for whoever may list them, or gives roles in a project."""
+    await caller.require_to_choose_members(_LIST)
     found = await services.accounts.groups.search(groupname, wanted)
     describe(request, response, wanted, found.total)
     return [GroupFound(id=g.id, group_name=g.name, group_type=type_of(g)) for g in found.items]

@@ -1,0 +1,157 @@
+"""Asks the cells: each is a request to the registry as it is deployed, and what came of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrepot.metadata.database import Transaction
+from entrepot.metadata.sqlite import SqliteDatabase
+from entrepot.oci.scope import Scope, parse_scopes
+from entrepot.web.application import Application
+from tests.http.matrix.cells import CALLERS, MOUNT, WRITE, Cell, Row, Table
+from tests.http.matrix.deployed import deployed
+from tests.http.matrix.people import Caller, Registrar, client, make_callers
+from tests.http.matrix.requests import names_of, objects_of, request_of
+from tests.http.matrix.routes import routes_of
+from tests.http.matrix.things import Things, make_things
+from tests.http.transport import Answer
+
+#: Transactions beside what a request is for, by their names: they may be committed.
+BESIDE = frozenset(
+    ("sign-ins", "uses of API keys", "session", "count pulls", "blobs seen", "password verdict", "verified")
+)
+#: Failed sign-ins, which would make the next caller wait.
+UNCOUNTED = frozenset(("count sign-ins",))
+_TOKEN_PATHS = ("/token", "/service/token")
+
+
+class WouldWrite(Exception):
+    """The request was about to commit something."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Undoes what requests are about to commit, so that no cell changes what the next one finds."""
+
+    reached: list[str] = field(default_factory=list)  #: names of the transactions that were undone
+    _asking: ContextVar[bool] = field(default_factory=lambda: ContextVar("asking", default=False))
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Take note of what the request within does, and not of what goes on beside it."""
+        self.reached.clear()
+        before = self._asking.set(True)
+        try:
+            yield
+        finally:
+            self._asking.reset(before)
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Undo from here on."""
+        committed = SqliteDatabase.write
+
+        async def write(
+            database: SqliteDatabase, work: Callable[[Transaction], Awaitable[Any]], *, name: str = ""
+        ) -> Any:
+            if name in UNCOUNTED:
+                return None
+            if name in BESIDE or not self._asking.get():
+                return await committed(database, work, name=name)
+
+            async def undone(tx: Transaction) -> None:
+                await work(tx)
+                self.reached.append(name)
+                raise WouldWrite(name)
+
+            return await committed(database, undone, name=name)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SqliteDatabase, "write", write)
+            yield
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A registry with every kind of object and caller in it."""
+
+    application: Application
+    callers: dict[str, Caller]
+    things: Things
+    ledger: Ledger
+
+    async def rows(self) -> list[Row]:
+        """List every row that there has to be."""
+        routes = await routes_of(self.application)
+        return sorted(Row(path, method, thing) for method, path in routes for thing in objects_of(method, path))
+
+    async def ask(self, row: Row, caller: Caller) -> Answer:
+        """Send a row's request, as somebody."""
+        own = {**caller.own, "caller": caller.name, "password": caller.password or "none"}
+        sent = request_of(row, self.things.of(row.object, names_of(row), own))
+        asking = client(self.application, caller.headers)
+        return await asking.request(sent.method, sent.target, headers=sent.headers, body=sent.body)
+
+    async def cell(self, row: Row, caller: Caller) -> str:
+        """Send a row's request, and say what came of it."""
+        with self.ledger.asking():
+            answer = await self.ask(row, caller)
+        if self.ledger.reached:
+            return MOUNT if "mount blob" in self.ledger.reached else WRITE
+        return _granted(answer) if row.path in _TOKEN_PATHS else str(answer.status)
+
+    async def table(self) -> Table:
+        """Ask every cell."""
+        rows = await self.rows()
+        return Table(
+            {Cell(row, name): await self.cell(row, caller) for row in rows for name, caller in self.callers.items()}
+        )
+
+
+def _granted(answer: Answer) -> str:
+    """Return the actions that a token names, by their first letters, or the status of a refusal."""
+    if answer.status != HTTPStatus.OK:
+        return str(answer.status)
+    document = answer.json()
+    scopes = parse_scopes(document["scope"]) if "scope" in document else _scopes_of(document["token"])
+    return "+".join(action[:3] for scope in scopes for action in scope.actions) or "none"
+
+
+@asynccontextmanager
+async def open_matrix(folder: Path) -> AsyncIterator[Matrix]:
+    """Fill a registry, then keep it from changing."""
+    before = logging.root.manager.disable
+    async with deployed(folder) as application:
+        registrar = Registrar(application)
+        things = await make_things(application, registrar)
+        callers = await make_callers(registrar)
+        ledger = Ledger()
+        logging.disable(logging.CRITICAL)  # each undone transaction is a failure of the server to whoever looks
+        try:
+            with ledger.open():
+                yield Matrix(application, callers, things, ledger)
+        finally:
+            logging.disable(before)
+
+
+async def ask_all(folder: Path) -> Table:
+    """Ask every cell of a new registry."""
+    async with open_matrix(folder) as matrix:
+        assert list(matrix.callers) == list(CALLERS)
+        return await matrix.table()
+
+
+def _scopes_of(token: str) -> list[Scope]:
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    return [Scope(each["type"], each["name"], tuple(each["actions"])) for each in claims["access"]]

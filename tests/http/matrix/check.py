@@ -1,0 +1,45 @@
+"""Compares the routes of the registry with the rows of the authorisation matrix, without asking a cell.
+
+python -m tests.http.matrix.check
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.http.matrix.cells import Row, read_table
+from tests.http.matrix.deployed import deployed
+from tests.http.matrix.requests import objects_of
+from tests.http.matrix.routes import routes_of
+
+
+def problems(routes: list[tuple[str, str]], rows: set[Row]) -> list[str]:
+    """Say which rows are missing, and which there should not be."""
+    wanted = {Row(path, method, thing) for method, path in routes for thing in objects_of(method, path)}
+    missing = [f"no row for {row}" for row in sorted(wanted - rows)]
+    return missing + [f"no route for {row}" for row in sorted(rows - wanted)]
+
+
+async def deployed_routes() -> list[tuple[str, str]]:
+    """Return the routes of a registry as it is deployed."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with deployed(Path(folder)) as application:
+            return await routes_of(application)
+
+
+def main() -> None:
+    """Compare, and fail where they differ."""
+    found = problems(asyncio.run(deployed_routes()), set(read_table().rows))
+    if found:
+        print(*found, sep="\n")
+        sys.exit(
+            "The authorisation matrix misses rows: python -m tests.http.matrix.approve, and look at the difference."
+        )
+    print("Every route has its rows in the authorisation matrix.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The registry as it is deployed, in this process: put together by `bootstrap`, in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from entrepot.bootstrap.web import web
+from entrepot.config import load
+from entrepot.serving.worker_runtime import WorkerRuntime
+from entrepot.telemetry.access_log import AccessLog
+from entrepot.telemetry.instruments import Metrics
+from entrepot.web.application import Application
+
+ADMIN = "admin"
+ADMIN_PASSWORD = "the harbour master's own"
+
+
+class QuietRuntime(WorkerRuntime):
+    """What a worker has from its supervisor, without one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metrics = Metrics()
+        self.access_log = AccessLog(enabled=False)
+
+    def note(self, text: str) -> None:
+        """Show it to nobody."""
+
+    async def problems(self) -> dict[str, str]:
+        """Say that there are none."""
+        return {}
+
+
+@asynccontextmanager
+async def deployed(folder: Path) -> AsyncIterator[Application]:
+    """Run a registry as `make serve` does, whose administrator has `ADMIN_PASSWORD`."""
+    data, shared = folder / "data", folder / "shared"
+    for each in (data, shared):
+        each.mkdir(mode=0o700)
+    config = load(None, {}, data=data).config
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENTREPOT_ADMIN_PASSWORD", ADMIN_PASSWORD)
+        async with web(config, QuietRuntime(shared)) as application:
+            yield application
