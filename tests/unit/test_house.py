@@ -1,5 +1,6 @@
 """The rules of the house hold for the house itself."""
 
+import asyncio
 import re
 import socket
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.http.matrix.cells import read_table
+from tests.http.matrix.check import deployed_routes, problems
 from tests.support.tools import find_tool
 from tests.unit.conftest import NetworkInUnitTest
 
@@ -30,6 +33,11 @@ def test_a_unit_test_cannot_open_a_network_connection() -> None:
     """Reaching for a network address in a unit test raises before a packet leaves."""
     with socket.socket() as reaching, pytest.raises(NetworkInUnitTest):
         reaching.connect(("127.0.0.1", 9))
+
+
+def test_every_route_has_rows_in_the_authorisation_matrix() -> None:
+    """What `make check` asks for: whoever adds a route says who may use it."""
+    assert problems(asyncio.run(deployed_routes()), set(read_table().rows)) == []
 
 
 def test_a_missing_tool_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
