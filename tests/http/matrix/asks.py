@@ -134,6 +134,7 @@ ASKS: Final[Mapping[str, Ask]] = {
         body='{"name": "taker", "permissions": [{"resource": "repository", "action": "push"}]}'
     ),
     f"GET {API}/search": Ask(query="?q=app"),
+    f"POST {API}/system/oidc/ping": Ask(body='{"url": "https://127.0.0.1:9"}'),
     f"POST {API}/usergroups": Ask(body='{"group_name": "fresh", "group_type": 4}'),
     f"PUT {API}/usergroups/{{group_id}}": Ask(body='{"group_name": "renamed"}'),
     f"GET {API}/usergroups/search": Ask(query="?groupname=crew"),

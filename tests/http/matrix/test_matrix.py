@@ -39,6 +39,8 @@ NO_FURTHER = {
     "GET /api/v2.0/ldap/groups/search -": "412",  # no directory is set up
     "GET /api/v2.0/ldap/users/search -": "412",
     "POST /api/v2.0/ldap/users/import -": "412",
+    "POST /api/v2.0/system/oidc/ping -": "400",  # nobody is there
+    "GET /api/v2.0/systeminfo/getcert -": "404",  # the registry has no authority of its own
     "DELETE /api/v2.0/projects/{project_name_or_id} own": "412",  # it has repositories
     "DELETE /api/v2.0/projects/{project_name_or_id} public": "412",
     "DELETE /api/v2.0/projects/{project_name_or_id} foreign": "412",
