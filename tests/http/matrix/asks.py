@@ -159,6 +159,8 @@ ASKS: Final[Mapping[str, Ask]] = {
     "POST /token": _TOKEN_POST,
     "POST /service/token": _TOKEN_POST,
     "POST /c/login": Ask(body="principal=victim&password=a+wrong+guess", content_type=FORM),
+    "GET /c/reset_password": Ask(query="?token=guessed"),
+    "POST /c/reset_password": Ask(body="token=guessed&password=seven+boats&again=seven+boats", content_type=FORM),
     "POST /c/oidc/onboard": Ask(body="token=guessed&username=fresh", content_type=FORM),
     "PUT /v2/{name}/manifests/{reference}": Ask(
         body=_for_each(

@@ -28,6 +28,7 @@ OPEN = frozenset(
         "/c/oidc/login",
         "/c/oidc/callback",
         "/c/oidc/onboard",
+        "/c/reset_password",
     )
 )
 #: Roles on the project `own`, from the least to the most, and the administrator.
