@@ -42,6 +42,8 @@ SMALL = {
     "statistics._PROJECTS": "as above",
     "statistics._REPOSITORIES": "as above",
     "job_claims._KINDS": "an index of the runs that have not ended",
+    "bookkeeping._QUEUED": "a check-up, which reads everything",
+    "verification._TOTALS": "the length of a bar, once for each pass of a scrub",
     "findings._COUNT": "an index of what is damaged now",
     "outbox._NEXT": "reads from the beginning, with a limit",
     "outbox._LATEST": "the end of the key",

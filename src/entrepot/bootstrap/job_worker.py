@@ -18,6 +18,7 @@ from entrepot.audit.sealing import Sealer
 from entrepot.bootstrap.collection import collection_of, expiry_of, whole_collection_of
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
+from entrepot.integrity.scrub import Scrub
 from entrepot.jobs.adoption import FolderAdoption
 from entrepot.jobs.auditing import Auditing, AuditRetention
 from entrepot.jobs.collection import GARBAGE_COLLECTION, CollectionMetrics, GarbageCollection, SteadyCollection
@@ -25,6 +26,7 @@ from entrepot.jobs.dispatcher import Dispatcher
 from entrepot.jobs.model import Job, JobKind
 from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.jobs.provider_check import ProviderCheck
+from entrepot.jobs.scrubbing import SCRUB, DamageWatch, Scrubbing
 from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
 from entrepot.jobs.worker import JobWorker
 from entrepot.lifecycle.collection.collector import Collector
@@ -38,6 +40,7 @@ from entrepot.telemetry.instruments import Metrics
 if TYPE_CHECKING:
     from entrepot.accounts.providers.checking import ProviderChecks
 
+_MINUTE = 60.0
 _HOUR = 3600.0
 
 
@@ -59,13 +62,29 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
 
 def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
     """List the kinds of jobs whose runs are asked for and shown."""
-    return [*_purging_kinds(parts), _garbage_collection(parts, metrics)]
+    return [*_purging_kinds(parts), _garbage_collection(parts, metrics), *_scrub_kinds(parts, metrics)]
 
 
 def _garbage_collection(parts: Embedded, metrics: Metrics) -> JobKind:
     may_delete = parts.config.storage.delete.enabled
     work = GarbageCollection(whole_collection_of(parts), CollectionMetrics(metrics), may_delete=may_delete)
     return JobKind(traits=GARBAGE_COLLECTION, run=work.run)
+
+
+def _scrub_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
+    section = parts.config.integrity.scrub
+    if not section.enabled:
+        return []
+    read = metrics.counter("entrepot_scrub_bytes", "Bytes that the scrub has read.")
+    scrub = Scrub(
+        metadata=parts.stores.metadata,
+        store=parts.store,
+        quarantine=parts.registry.verifying.quarantine,
+        rate=section.rate,
+        age=section.age,
+        on_read=lambda size: read.inc(by=size),
+    )
+    return [JobKind(traits=SCRUB, run=Scrubbing(scrub=scrub, metrics=metrics).run, schedule=every(section.interval))]
 
 
 def _purging_kinds(parts: Embedded) -> list[JobKind]:
@@ -90,6 +109,7 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
         Job(name="outbox", run=OutboxConsumer(parts.stores.metadata, outbox_handlers(parts), metrics).run),
         Job(name="adoption", run=adoption.run),
         Job(name="collection", run=_steady_collection(parts, metrics).run),
+        Job(name="damage", run=DamageWatch(parts.stores.metadata, metrics).run, interval=_MINUTE),
         *audit_jobs(parts),
         *provider_jobs(parts),
         *directory_jobs(parts),

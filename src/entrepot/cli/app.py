@@ -26,6 +26,7 @@ from entrepot.cli import (
     user,
 )
 from entrepot.cli.adopt import adopt_command
+from entrepot.cli.doctor import doctor_command
 from entrepot.cli.login import login_command, logout_command
 from entrepot.cli.serve import serve_command
 
@@ -52,6 +53,7 @@ app.add_typer(directory.app, name="directory")
 app.add_typer(layout.app, name="layout")
 app.add_typer(secret_keys.app, name="secrets")
 app.command("adopt")(adopt_command)
+app.command("doctor")(doctor_command)
 
 
 @app.command("serve")

@@ -6,18 +6,20 @@ that the open ones are what is wrong now.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Transaction
-from entrepot.metadata.query import Query
+from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import findings
 
 BLOB_DAMAGED = "blob damaged"
 BLOB_MISSING = "blob missing"
 MANIFEST_DAMAGED = "manifest damaged"
+KINDS = (BLOB_DAMAGED, BLOB_MISSING, MANIFEST_DAMAGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ _PAGE = Query(
     .limit(bindparam("limit")),
     "findings.page",
 )
+_AMONG = Query(select(findings.c.subject).where(in_list(findings.c.subject, "subjects"), _IS_OPEN), "findings.among")
 _COUNT = Query(select(findings.c.kind, func.count()).where(_IS_OPEN).group_by(findings.c.kind), "findings.count")
 
 
@@ -84,6 +87,11 @@ async def end(tx: Transaction, subject: str, *, by: str) -> int:
 async def list_open(reader: Reader, *, after: str = "", limit: int) -> list[Finding]:
     """Return open findings in the order of their subjects, those behind `after`."""
     return [Finding(*row) for row in await reader.all(_PAGE, after=after, limit=limit)]
+
+
+async def among(reader: Reader, subjects: Sequence[str]) -> set[str]:
+    """Return those of `subjects` that something is wrong with."""
+    return {row[0] for row in await reader.all(_AMONG, subjects=list(subjects))} if subjects else set()
 
 
 async def count_open(reader: Reader) -> dict[str, int]:

@@ -58,6 +58,7 @@ _BETWEEN = Query(
 )
 _LATEST = Query(select(func.max(outbox.c.id)), "outbox.latest")
 _DONE = Query(delete(outbox).where(in_list(outbox.c.id, "ids")), "outbox.done")
+_LAST = Query(select(func.max(outbox.c.id)), "outbox.last")
 _BACKLOG = Query(select(func.count(), func.min(outbox.c.created_at)).select_from(outbox), "outbox.backlog")
 
 
@@ -90,6 +91,12 @@ async def oldest(reader: Reader, limit: int) -> list[OutboxEntry]:
     """Return up to `limit` entries, oldest first."""
     rows = await reader.all(_NEXT, limit=limit)
     return [OutboxEntry(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
+
+
+async def last_id(reader: Reader) -> int:
+    """Return the number of the newest entry that waits; 0 when none does."""
+    row = await reader.one(_LAST)
+    return 0 if row is None else int(row[0] or 0)
 
 
 async def done(tx: Transaction, ids: Sequence[int]) -> None:

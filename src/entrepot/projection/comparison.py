@@ -82,6 +82,13 @@ class Comparison:
         await asyncio.to_thread(self._remove, name, extra)
         await self._mend(name, wanted, differences)
 
+    async def check_one(self, name: RepositoryName) -> Result:
+        """Compare one repository."""
+        result = Result()
+        async with self.files.turn():
+            await self._repository(name, result, writing=False)
+        return result
+
     async def _run(self, *, writing: bool) -> Result:
         result = Result()
         async for name in self._names():

@@ -46,18 +46,16 @@ class Quarantine:
         """Take a blob out of sight whose `file` was read and has another digest.
 
         Returns:
-            False when it is another file by now, which nobody has read yet, or when nothing could be written.
+            False when it is another file by now, which nobody has read yet.
         """
-        self._tell(findings.BLOB_DAMAGED, digest, detail, by)
         return await self._close(findings.BLOB_DAMAGED, digest, file, detail, by)
 
     async def missing(self, digest: Digest, detail: str, *, by: str) -> bool:
         """Take a blob out of sight whose bytes are not there.
 
         Returns:
-            False when they are there by now, or when nothing could be written.
+            False when they are there by now, or when the blob is no more.
         """
-        self._tell(findings.BLOB_MISSING, digest, detail, by)
         return await self._close(findings.BLOB_MISSING, digest, None, detail, by)
 
     async def manifest(self, digest: Digest, detail: str, *, by: str) -> None:
@@ -75,18 +73,18 @@ class Quarantine:
         self.on_found(kind, by)
 
     async def _close(self, kind: str, digest: Digest, file: StoredBlob | None, detail: str, by: str) -> bool:
-        if self.read_only():
+        # Read first, for its generation: whoever brings the bytes back after this raises it.
+        row = await blobs.stored_as(self.metadata, str(digest))
+        if row is None or not _is_same(await self._find(row.storage_key), file):
             return False
+        self._tell(kind, digest, detail, by)
+        if self.read_only():
+            return True
         try:
-            # Read first, for its generation: whoever brings the bytes back after this raises it.
-            row = await blobs.stored_as(self.metadata, str(digest))
-            if row is None or not _is_same(await self._find(row.storage_key), file):
-                return False
-            work = partial(_write, kind, row, detail, by)
-            return await self.metadata.write(work, name="quarantine blob")
+            return await self.metadata.write(partial(_write, kind, row, detail, by), name="quarantine blob")
         except DatabaseError as error:
             _log.warning("the quarantine of %s is not written: %s", digest, error)
-            return False
+            return True
 
     async def _find(self, key: str) -> StoredBlob | None:
         try:

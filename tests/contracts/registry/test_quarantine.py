@@ -131,7 +131,7 @@ async def test_nothing_is_written_while_the_registry_is_read_only(kit: Kit, push
     file = await kit.store.stat(str(LAYER))
     told: list[str] = []
     quarantine = Quarantine(kit.metadata, kit.store, lambda: True, lambda kind, _by: told.append(kind))
-    assert not await quarantine.damaged(LAYER, file, "wrong", by="scrub")
+    assert await quarantine.damaged(LAYER, file, "wrong", by="scrub"), "it is damaged all the same"
     await quarantine.manifest(LAYER, "wrong", by="scrub")
     assert told == [findings.BLOB_DAMAGED, findings.MANIFEST_DAMAGED]
     assert (await _state(kit), await _open(kit)) == (rows.LIVE, [])

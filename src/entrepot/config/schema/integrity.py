@@ -1,9 +1,25 @@
 """`integrity`: how stored bytes are watched."""
 
+from pydantic import Field
+
 from entrepot.config.section import Section
-from entrepot.config.values import Duration
+from entrepot.config.values import Count, Duration, Flag
 
 _DAY = 24 * 3600.0
+_MIB = 1024 * 1024
+
+
+class Scrub(Section):
+    """The reading of all stored bytes in the background."""
+
+    enabled: Flag = True
+    """Reads what was not verified for long, a little at a time, and takes damaged bytes out of sight."""
+    rate: Count = Field(default=20 * _MIB, ge=0)
+    """Most bytes it reads in a second; 0: as fast as it goes."""
+    age: Duration = 30 * _DAY
+    """How long a verification is good enough; shorter than `integrity.age`, or pulls do the scrub's work."""
+    interval: Duration = _DAY
+    """Time between two passes through everything."""
 
 
 class Integrity(Section):
@@ -11,3 +27,5 @@ class Integrity(Section):
 
     age: Duration = 90 * _DAY
     """How long a verification of a blob counts. An older one is verified again when it is pulled; 0: at every pull."""
+    scrub: Scrub = Scrub()
+    """The reading of all stored bytes in the background."""

@@ -1,0 +1,105 @@
+"""`entrepot doctor`: look at everything that is stored, and repair what can be repaired."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from entrepot.bootstrap.check_up import check_up
+from entrepot.cli.folder import AsJson, run
+from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.cli.progress import Bar
+from entrepot.integrity.model import Report
+from entrepot.telemetry.progress import Unwatched
+
+_SHOWN = 50
+_MIB = 1 << 20
+_PERCENT = 100.0
+
+Repair = Annotated[
+    bool, typer.Option("--repair", help="Put right what can be, and take damaged bytes out of sight of clients.")
+]
+Sample = Annotated[
+    str,
+    typer.Option("--sample", metavar="N%", help="Read the bytes of so many of the blobs only; 0% of none."),
+]
+
+
+def doctor_command(
+    *,
+    repair: Repair = False,
+    sample: Sample = "100%",
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Check rows, files, digests and references, both ways. Exits with 1 if anything is wrong and not repaired."""
+    share = _share(sample)
+    place = located(config, data)
+    # What it notes for an operator of a server is told here in the report.
+    logging.getLogger("entrepot.registry.quarantine").setLevel(logging.CRITICAL)
+    if as_json:
+        report = run(lambda: check_up(place, Unwatched(), repair=repair, sample=share))
+        typer.echo(json.dumps(asdict(report)))
+    else:
+        with Bar(Console(stderr=True)) as bar:
+            report = run(lambda: check_up(place, bar, repair=repair, sample=share))
+        _show(report, repair=repair)
+    raise typer.Exit(1 if report.open else 0)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.strip().removesuffix("%")) / _PERCENT
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise typer.BadParameter("--sample takes a share from 0% to 100%")
+    return share
+
+
+def _show(report: Report, *, repair: bool) -> None:
+    console = Console()
+    rate = report.bytes_read / _MIB / report.seconds if report.seconds else 0.0
+    console.print(
+        f"Looked at {report.manifests:,} manifests, {report.blobs:,} blobs and {report.files:,} files in "
+        f"{report.seconds:.1f} s; read {report.blobs_read:,} blobs, {report.bytes_read / _MIB:,.0f} MiB "
+        f"({rate:,.0f} MiB/s).",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not report.found:
+        console.print("Nothing is wrong.")
+        return
+    table = Table("what", "number", title="What was found")
+    for what, count in sorted(report.found.items()):
+        table.add_row(what, f"{count:,}")
+    console.print(table)
+    _show_problems(console, report)
+    if report.open:
+        console.print(_advice(report, repair=repair), soft_wrap=True)
+
+
+def _show_problems(console: Console, report: Report) -> None:
+    table = Table("what", Column("which", overflow="fold"), "now", Column("detail", overflow="fold"))
+    for problem in report.problems[:_SHOWN]:
+        table.add_row(problem.what, escape(problem.subject), problem.outcome, escape(problem.detail))
+    console.print(table)
+    if sum(report.found.values()) > _SHOWN:
+        console.print(f"Those are the first {_SHOWN}; --json lists more.")
+
+
+def _advice(report: Report, *, repair: bool) -> str:
+    if not repair:
+        return f"{report.open:,} problems are open. To repair what can be repaired: entrepot doctor --repair"
+    return (
+        f"{report.open:,} problems are open. Damaged and missing blobs are whole again once somebody pushes an image "
+        "that has them."
+    )

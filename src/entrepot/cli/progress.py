@@ -1,0 +1,49 @@
+"""A bar for long work at a terminal."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+#: Lines of one piece of work that are shown; the rest is in its result.
+_LINES = 200
+
+
+class Bar:
+    """A `telemetry.progress.Progress` that a person sees, on standard error; a context manager."""
+
+    def __init__(self, console: Console, unit: str = "") -> None:
+        columns = (
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[count]} {task.description}"),
+            TimeElapsedColumn(),
+        )
+        self._bar = Progress(*columns, console=console)
+        self._task: TaskID | None = None
+        self._unit = unit
+        self._lines = 0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        self._task = self._bar.add_task("", total=None, count="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    async def step(self, done: int, total: int | None = None) -> None:
+        """Move the bar."""
+        assert self._task is not None
+        count = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        self._bar.update(self._task, completed=done, total=total, count=count)
+
+    async def say(self, message: str) -> None:
+        """Write a line above the bar."""
+        self._lines += 1
+        if self._lines <= _LINES:
+            self._bar.console.print(escape(message), highlight=False, soft_wrap=True)

@@ -1,0 +1,116 @@
+"""Rows held against each other: counts, links, what waits for a collection, tags, bytes of no manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from entrepot.integrity.examination import Examination
+from entrepot.integrity.model import Outcome, Problem
+from entrepot.metadata import blobs, bookkeeping, clock, manifests, review, verification
+from entrepot.metadata.bookkeeping import Stray, Unlinked, WrongCount
+from entrepot.metadata.database import Transaction
+
+CHECK = "rows"
+#: Row ids that one statement looks at.
+_WINDOW = 500
+_REASON = "found by doctor"
+
+#: Looks at a window of row ids.
+_Look = Callable[[int, int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class RowCheck:
+    """Looks at rows, a window of them at a time."""
+
+    work: Examination
+
+    async def run(self) -> None:
+        """Look at everything that follows from other rows."""
+        last_blob, last_tag = await bookkeeping.last_ids(self.work.metadata)
+        for look in (self._places, self._links, self._counts, self._reviews):
+            await self._each(look, last_blob)
+        await self._each(self._tags, last_tag)
+        await self._contents()
+
+    async def _each(self, look: _Look, last: int) -> None:
+        for first in _windows(last):
+            await look(first, first + _WINDOW - 1)
+            await self.work.progress.step(min(first + _WINDOW, last), last)
+
+    async def _places(self, first: int, last: int) -> None:
+        found = await bookkeeping.misplaced(self.work.metadata, first, last)
+        if found and self.work.repair:
+            ids = [one.id for one in found]
+            await self.work.metadata.write(lambda tx: bookkeeping.place(tx, ids), name="place references")
+        for one in found:
+            await self._tell("reference misplaced", one.name, "its references say that it is in another repository")
+
+    async def _links(self, first: int, last: int) -> None:
+        found = await bookkeeping.unlinked(self.work.metadata, first, last)
+        if found and self.work.repair:
+            await self.work.metadata.write(partial(_link, found), name="link blobs")
+        for one in found:
+            await self._tell("link missing", f"{one.repository}@{one.digest}", "a manifest there needs this blob")
+
+    async def _counts(self, first: int, last: int) -> None:
+        found = await bookkeeping.wrong_counts(self.work.metadata, first, last)
+        if found and self.work.repair:
+            found = await self.work.metadata.write(partial(_correct, first, last), name="correct counts")
+        for one in found:
+            way = "few" if one.difference > 0 else "many"
+            detail = f"project {one.project} counts {abs(one.difference)} manifests too {way} that need it"
+            await self._tell("count wrong", one.digest, detail)
+
+    async def _reviews(self, first: int, last: int) -> None:
+        found = await bookkeeping.unreviewed(self.work.metadata, first, last)
+        if found and self.work.repair:
+            await self.work.metadata.write(partial(_queue, self.work.grace_seconds, found), name="queue blobs")
+        for one in found:
+            await self._tell("never reviewed", one.name, "nothing refers to this blob, and no collection looks at it")
+
+    async def _tags(self, first: int, last: int) -> None:
+        for one in await bookkeeping.tags_astray(self.work.metadata, first, last):
+            problem = Problem(
+                check=CHECK, what="tag astray", subject=one.name, detail="it names a manifest of another repository"
+            )
+            await self.work.found(problem)
+
+    async def _contents(self) -> None:
+        last = ""
+        while digests := await verification.manifest_digests(self.work.metadata, after=last, limit=_WINDOW):
+            last = digests[-1]
+            for digest in await bookkeeping.unused_contents(self.work.metadata, digests):
+                if self.work.repair:
+                    await self.work.metadata.write(
+                        partial(manifests.remove_content, digest=digest), name="remove unused manifest"
+                    )
+                await self._tell("manifest unused", digest, "its bytes are kept and belong to no repository")
+
+    async def _tell(self, what: str, subject: str, detail: str) -> None:
+        outcome = Outcome.REPAIRED if self.work.repair else Outcome.FOUND
+        await self.work.found(Problem(check=CHECK, what=what, subject=subject, detail=detail, outcome=outcome))
+
+
+def _windows(last: int) -> Iterator[int]:
+    return iter(range(1, last + 1, _WINDOW))
+
+
+async def _link(found: list[Unlinked], tx: Transaction) -> None:
+    for one in found:
+        await blobs.link(tx, one.repository_id, one.blob_id)
+
+
+async def _correct(first: int, last: int, tx: Transaction) -> list[WrongCount]:
+    """Ask again within the transaction, where no push is beside it, and correct what is wrong then."""
+    found = await bookkeeping.wrong_counts(tx, first, last)
+    await bookkeeping.correct(tx, found)
+    return found
+
+
+async def _queue(grace_seconds: float, found: list[Stray], tx: Transaction) -> None:
+    after, ids = clock.after(grace_seconds), [one.id for one in found]
+    await blobs.queue(tx, ids, review_after=after)
+    await review.add(tx, review.BLOB, ids, after=after, reason=_REASON)
