@@ -42,7 +42,7 @@ _ALL = "create read update delete list"
 _LIMITED_GUEST = {
     "project": "read",
     "quota": "read",
-    "repository": "list pull",
+    "repository": "read list pull",
     "configuration": "read",
     "scan": "read",
     "sbom": "read",
@@ -54,9 +54,7 @@ _LIMITED_GUEST = {
 }
 _GUEST = _LIMITED_GUEST | {
     "member": "read list",
-    "log": "list",
     "label": "read list",
-    "repository": "read list pull",
     "robot": "read list",
 }
 _DEVELOPER = _GUEST | {
@@ -72,7 +70,7 @@ _MAINTAINER = _DEVELOPER | {
     "label": _ALL,
     "repository": f"{_ALL} push pull",
     "immutable-tag": _ALL,
-    "notification-policy": "list",
+    "notification-policy": "read list",
     "scan": "create read stop",
     "sbom": "create read stop",
     "artifact": "create read delete list",

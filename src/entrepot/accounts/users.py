@@ -167,6 +167,8 @@ class Users:
     async def set_sysadmin(self, user_id: int, *, sysadmin: bool, acting: Principal | None, by: Source) -> None:
         """Make somebody an administrator of the whole registry, or take that back.
 
+        What was opened before somebody became one ends: nobody may have got hold of it while it opened little.
+
         Raises:
             NotFound: There is no such account.
             Forbidden: Who acts is none.
@@ -182,6 +184,7 @@ class Users:
                 return
             if sysadmin:
                 await grants.add(tx, principal_id=user_id, role_id=SYSTEM_ADMIN, origin=ORIGIN)
+                await principals.end_sign_ins(tx, user_id)
             else:
                 await _require_other_admin(tx, user)
                 await _take_sysadmin(tx, user_id)

@@ -21,12 +21,12 @@ from entrepot.metadata import grants, roles
 from entrepot.metadata.database import Database
 
 _CRUD = "create read update delete"
-#: What Harbor gives (src/common/rbac/project/rbac_role.go, helm chart museum left out), by its names for resources.
+#: What Harbor gives (src/common/rbac/project/rbac_role.go, helm chart museum and its exports of CVEs left out), by its names for resources.
 HARBOR = {
     LIMITED_GUEST: {
         "project": "read",
         "quota": "read",
-        "repository": "list pull",
+        "repository": "read list pull",
         "configuration": "read",
         "scan": "read",
         "scanner": "read",
@@ -38,7 +38,6 @@ HARBOR = {
     GUEST: {
         "project": "read",
         "member": "read list",
-        "log": "list",
         "label": "read list",
         "quota": "read",
         "repository": "read list pull",
@@ -54,7 +53,6 @@ HARBOR = {
     DEVELOPER: {
         "project": "read",
         "member": "read list",
-        "log": "list",
         "label": "read list",
         "quota": "read",
         "repository": "create read update list push pull",
@@ -72,8 +70,7 @@ HARBOR = {
     MAINTAINER: {
         "project": "read",
         "member": "read list",
-        "metadata": _CRUD,
-        "log": "list",
+        "metadata": "read",
         "quota": "read",
         "label": f"{_CRUD} list",
         "repository": f"{_CRUD} list push pull",
@@ -82,7 +79,7 @@ HARBOR = {
         "immutable-tag": "create update delete list",
         "configuration": "read",
         "robot": "read list",
-        "notification-policy": "list",
+        "notification-policy": "read list",
         "scan": "create read stop",
         "scanner": "read",
         "artifact": "create read delete list",
