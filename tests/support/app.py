@@ -15,6 +15,8 @@ from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import BasicChallenge, BearerChallenge
 from entrepot.access.compatibility import ensure_compatibility
 from entrepot.access.errors import CredentialsRefused
+from entrepot.access.key_sign_in import KeySignIn
+from entrepot.access.key_uses import KeyUses
 from entrepot.access.keys import load_or_create
 from entrepot.access.model import Audience, Principal, PrincipalKind
 from entrepot.access.passwords import StoredPassword
@@ -23,6 +25,7 @@ from entrepot.access.rates import Rates
 from entrepot.access.roles import ensure_roles
 from entrepot.access.second_factor import SecondFactors
 from entrepot.access.sessions import Sessions
+from entrepot.access.sign_in import Chain
 from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
 from entrepot.accounts.user_passwords import UserPasswords
@@ -177,7 +180,9 @@ async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOption
     verifier = RememberedTokens(checker, policy, clock=lambda: clock[0])
     authenticator: Authenticator = OpenAuthenticator()
     if options.signed_in:
-        authenticator = CredentialAuthenticator(passwords=PlainPasswords(stores), tokens=verifier)
+        api_keys = KeySignIn(stores.metadata, policy, KeyUses(stores.metadata), max_age=0)
+        chain = Chain((api_keys,), PlainPasswords(stores))
+        authenticator = CredentialAuthenticator(passwords=chain, tokens=verifier, keys=api_keys)
     settings = WebSettings(**options.web)
     metrics = Metrics()
     gate = SessionGate(Sessions(stores.metadata, stores.work), Proxies(settings))

@@ -129,8 +129,7 @@ class Sessions:
         record = await sessions_web.find(self._work, _hash(cookie))
         if record is None:
             return None
-        counts = await self._counts(record)
-        principal = await self._account(record.principal_id, record.epoch) if counts else None
+        principal = await self._account(record.principal_id, record.epoch) if self._counts(record) else None
         if principal is None:
             await self._quietly(lambda tx: sessions_web.remove(tx, record.hash))
             return None
@@ -150,7 +149,7 @@ class Sessions:
         may do grows.
         """
         record = await sessions_web.find(self._work, _hash(cookie))
-        if record is None or not await self._counts(record):
+        if record is None or not self._counts(record):
             return None
         account = await principals.find_by_id(self._metadata, record.principal_id)
         if account is None or account.disabled:
@@ -217,7 +216,7 @@ class Sessions:
         )
 
     async def _add(self, record: WebSessionRecord, *, instead_of: str = "") -> None:
-        idle_since = self._now() - await self._idle()
+        idle_since = self._now() - self._idle()
 
         async def add(tx: Transaction) -> None:
             if instead_of:
@@ -226,12 +225,12 @@ class Sessions:
 
         await self._work.write(add, name="open session")
 
-    async def _counts(self, record: WebSessionRecord) -> bool:
+    def _counts(self, record: WebSessionRecord) -> bool:
         now = self._now()
-        return now < record.seen_at + await self._idle() and now < record.created_at + self._absolute
+        return now < record.seen_at + self._idle() and now < record.created_at + self._absolute
 
-    async def _idle(self) -> int:
-        return int(await self._idle_span() * clock.MICROSECONDS)
+    def _idle(self) -> int:
+        return int(self._idle_span() * clock.MICROSECONDS)
 
     async def _account(self, principal_id: int, epoch: int) -> Principal | None:
         """Return the account, if credentials of this epoch still count."""
@@ -247,7 +246,7 @@ class Sessions:
             return []
         now = self._now()
         records = await sessions_web.of_principal(
-            self._work, principal.id, seen_after=now - await self._idle(), created_after=now - self._absolute
+            self._work, principal.id, seen_after=now - self._idle(), created_after=now - self._absolute
         )
         return [record for record in records if record.epoch == principal.epoch]
 

@@ -112,7 +112,7 @@ class TokenService:
         granted = tuple(scope for scope in kept if scope.actions)
         access = [{"type": s.type, "name": s.name, "actions": list(s.actions)} for s in granted]
         claims = {"access": access, _ACCOUNT: _account_claim(principal)}
-        return self._signed(principal, claims, int(await self._lifetime()), granted)
+        return self._signed(principal, claims, int(self._lifetime()), granted)
 
     async def _recalls(self, principal: Principal, wish: _Wish) -> bool:
         """Tell whether all of a wish was granted a few seconds ago."""

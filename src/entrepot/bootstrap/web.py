@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from entrepot.access.admin import forget_first_password
 from entrepot.access.rates import Rates
 from entrepot.access.sessions import Sessions
-from entrepot.access.spans import SetSpan, Span, always
+from entrepot.access.spans import SetSpan, always
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
@@ -52,7 +52,8 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         access = build_access(config, parts.stores, parts.vault, runtime.folder)
         settings = web_settings(config)
         proxies = Proxies(settings)
-        gate = SessionGate(_sessions(parts), proxies, plain_http=config.access.sessions.plainhttp)
+        idle = _idle(parts)
+        gate = SessionGate(_sessions(parts, idle), proxies, plain_http=config.access.sessions.plainhttp)
         rates = Rates(config.access.limits.model_dump(), parts.stores.work)
         pulls = PullCounter(parts.stores.metadata, paused=parts.read_only)
         services = Services(
@@ -73,7 +74,8 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             count_pull=pulls.note,
         )
         async with contextlib.AsyncExitStack() as stack:
-            for work in (pulls.run, rates.run, parts.registry.verifying.run, *access.background):
+            more = (idle.run,) if idle and access.people else ()
+            for work in (*more, pulls.run, rates.run, parts.registry.verifying.run, *access.background):
                 await stack.enter_async_context(in_background(work()))
             api = LazyApi(functools.partial(management, parts, access, services), prefix=settings.prefix)
             yield Application(services, _plain_routes(parts, access, gate), api)
@@ -112,12 +114,18 @@ def _provider_sign_in(parts: Embedded, sessions: Sessions) -> ProviderSignIn:
     return build_sign_in(source, parts.stores, parts.vault, sessions)
 
 
-def _sessions(parts: Embedded) -> Sessions:
+def _idle(parts: Embedded) -> SetSpan | None:
+    """Return what an administrator may change; None where the configuration says when unused sessions end."""
     wanted = parts.config.access.sessions
-    idle: Span = always(wanted.idle)
-    if "idle" not in wanted.model_fields_set:
-        idle = SetSpan(functools.partial(configuration_of(parts).get, "session_timeout"), wanted.idle)
-    return Sessions(parts.stores.metadata, parts.stores.work, idle=idle, absolute=wanted.absolute)
+    if "idle" in wanted.model_fields_set:
+        return None
+    return SetSpan(functools.partial(configuration_of(parts).get, "session_timeout"), wanted.idle)
+
+
+def _sessions(parts: Embedded, idle: SetSpan | None) -> Sessions:
+    wanted = parts.config.access.sessions
+    span = idle or always(wanted.idle)
+    return Sessions(parts.stores.metadata, parts.stores.work, idle=span, absolute=wanted.absolute)
 
 
 def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:

@@ -21,7 +21,7 @@ from entrepot.metadata import grants, roles
 from entrepot.metadata.database import Database
 
 _CRUD = "create read update delete"
-#: What Harbor gives (src/common/rbac/project/rbac_role.go, helm chart museum and its exports of CVEs left out), by its names for resources.
+#: What Harbor gives (src/common/rbac/project/rbac_role.go, without exports of CVEs), by its names for resources.
 HARBOR = {
     LIMITED_GUEST: {
         "project": "read",

@@ -1,8 +1,13 @@
-"""Lengths of time that a setting says are read seldom, and never lost."""
+"""Lengths of time that a setting says are read beside the requests, and never lost."""
 
 from __future__ import annotations
 
-from entrepot.access.spans import MAX_AGE, SetSpan, always
+import asyncio
+
+import pytest
+
+from entrepot.access import spans
+from entrepot.access.spans import SetSpan, always
 from entrepot.metadata.errors import DatabaseUnavailable
 
 
@@ -21,31 +26,48 @@ class Setting:
         return self.value
 
 
-async def test_a_fixed_length_stays() -> None:
+def test_a_fixed_length_stays() -> None:
     """It is what it was made with."""
-    assert await always(90)() == 90
+    assert always(90)() == 90
 
 
-async def test_a_change_is_in_force_within_half_a_minute() -> None:
-    """Until then nothing is read again."""
-    now = [0.0]
+async def test_asking_for_it_reads_nothing() -> None:
+    """Only a look does; a change is in force from then on."""
     setting = Setting(5)
-    span = SetSpan(setting, 60, clock=lambda: now[0])
-    assert await span() == 300
+    span = SetSpan(setting, 60)
+    assert (span(), setting.reads) == (60, 0)
+    await span.look()
     setting.value = 20
-    now[0] = MAX_AGE - 1
-    assert (await span(), setting.reads) == (300, 1)
-    now[0] = MAX_AGE
-    assert (await span(), setting.reads) == (1200, 2)
+    assert (span(), setting.reads) == (300, 1)
+    await span.look()
+    assert span() == 1200
 
 
 async def test_what_cannot_be_read_stays_as_it_was() -> None:
     """At first that is what it was made with."""
-    now = [0.0]
     setting = Setting(None)
-    span = SetSpan(setting, 60, clock=lambda: now[0])
-    assert await span() == 60
-    setting.value, now[0] = 10, MAX_AGE
-    assert await span() == 600
-    setting.value, now[0] = None, 2 * MAX_AGE
-    assert await span() == 600
+    span = SetSpan(setting, 60)
+    await span.look()
+    assert span() == 60
+    setting.value = 10
+    await span.look()
+    setting.value = None
+    await span.look()
+    assert span() == 600
+
+
+async def test_a_change_is_seen_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs beside the requests reads it again and again."""
+    monkeypatch.setattr(spans, "PAUSE", 0.001)
+    setting = Setting(5)
+    span = SetSpan(setting, 60)
+    running = asyncio.create_task(span.run())
+    try:
+        async with asyncio.timeout(10):
+            while span() != 300:
+                await asyncio.sleep(0.001)
+            setting.value = 7
+            while span() != 420:
+                await asyncio.sleep(0.001)
+    finally:
+        running.cancel()

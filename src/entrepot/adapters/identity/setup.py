@@ -43,7 +43,7 @@ from entrepot.access.refresh import RefreshTokens
 from entrepot.access.roles import ensure_roles
 from entrepot.access.second_factor import SecondFactorPasswords, SecondFactors
 from entrepot.access.sign_in import Chain
-from entrepot.access.spans import SetSpan, Span
+from entrepot.access.spans import SetSpan
 from entrepot.access.throttle import Throttle
 from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
 from entrepot.access.verdicts import NoVerdicts, SharedVerdicts, Verdicts
@@ -172,13 +172,14 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
     )
     factors = SecondFactors(database, vault, throttle)
     passwords = RecordedPasswords(SecondFactorPasswords(ways, factors), sign_ins)
+    life = _life_of_tokens(config, configuration)
     service = TokenService(
         keys,
         authorizer,
         issuer=wanted.issuer,
         service=wanted.service,
         lifetime=int(wanted.expiration),
-        span=_life_of_tokens(config, configuration),
+        span=life,
     )
     authenticator = CredentialAuthenticator(passwords=passwords, tokens=tokens, keys=keys_of_accounts)
     refresh = RefreshTokens(database, lifetime=wanted.refreshexpiration)
@@ -193,11 +194,11 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
         people=passwords,
         second_factors=factors,
         directory=source,
-        background=(uses.run, sign_ins.run),
+        background=(uses.run, sign_ins.run, *([life.run] if life else [])),
     )
 
 
-def _life_of_tokens(config: Config, configuration: Configuration) -> Span | None:
+def _life_of_tokens(config: Config, configuration: Configuration) -> SetSpan | None:
     """Return what an administrator may change; None where the configuration says how long they live."""
     wanted = config.access.token
     if "expiration" in wanted.model_fields_set:
