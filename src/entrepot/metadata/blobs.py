@@ -12,7 +12,7 @@ nobody can read it there any more, but a push that was told of it before may sti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, cast, delete, exists, func, select, update
@@ -25,7 +25,6 @@ from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import (
     blobs,
     manifest_blobs,
-    project_blobs,
     repositories,
     repository_blobs,
 )
@@ -321,31 +320,6 @@ _REFERENCES_IN = Query(
     ),
     "blobs.references_in",
 )
-_CHARGE = Query(
-    lambda d: (
-        d.insert(project_blobs)
-        .values(project_id=bindparam("project_id"), blob_id=bindparam("blob_id"), references=1)
-        .on_conflict_do_update(
-            index_elements=[project_blobs.c.project_id, project_blobs.c.blob_id],
-            set_={"references": project_blobs.c.references + 1},
-        )
-    ),
-    "blobs.charge",
-)
-_DISCHARGE = Query(
-    update(project_blobs)
-    .where(project_blobs.c.project_id == bindparam("project"), in_list(project_blobs.c.blob_id, "ids"))
-    .values(references=project_blobs.c.references - 1),
-    "blobs.discharge",
-)
-_DROP_UNCHARGED = Query(
-    delete(project_blobs).where(
-        project_blobs.c.project_id == bindparam("project"),
-        in_list(project_blobs.c.blob_id, "ids"),
-        project_blobs.c.references <= 0,
-    ),
-    "blobs.drop_uncharged",
-)
 
 
 def _record(row: Row) -> BlobRow:
@@ -530,17 +504,3 @@ async def references_in(reader: Reader, repository_id: int, blob_id: int) -> int
     """Count the references to a blob by manifests of one repository."""
     row = await reader.one(_REFERENCES_IN, repository_id=repository_id, blob_id=blob_id)
     return 0 if row is None else int(row[0])
-
-
-async def charge(tx: Transaction, project_id: int, blob_ids: Sequence[int]) -> None:
-    """Count one more manifest of a project that refers to each of these blobs."""
-    rows: list[Mapping[str, object]] = [{"project_id": project_id, "blob_id": blob_id} for blob_id in blob_ids]
-    if rows:
-        await tx.many(_CHARGE, rows)
-
-
-async def discharge(tx: Transaction, project_id: int, blob_ids: Sequence[int]) -> None:
-    """Take back one `charge` for each of these blobs."""
-    if blob_ids:
-        await tx.execute(_DISCHARGE, project=project_id, ids=list(blob_ids))
-        await tx.execute(_DROP_UNCHARGED, project=project_id, ids=list(blob_ids))

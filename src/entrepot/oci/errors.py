@@ -239,6 +239,16 @@ class TagImmutable(Denied):
         )
 
 
+class QuotaExceeded(Denied):
+    """The project has no room for this."""
+
+    def __init__(self, message: str, *, project: int, excess: int, detail: object = None) -> None:
+        """Say by how many bytes the project (by its row id) would be over its limit; 0 where something else counts."""
+        self.project = project
+        self.excess = excess
+        super().__init__(message, detail=detail)
+
+
 class Unsupported(RegistryError):
     """The operation is unsupported."""
 

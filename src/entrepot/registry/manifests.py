@@ -9,19 +9,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from entrepot.metadata import clock
+from entrepot.metadata import blobs, clock, usage
 from entrepot.metadata import manifests as rows
-from entrepot.metadata.database import Database
+from entrepot.metadata.database import Database, Transaction
 from entrepot.oci import manifest as oci_manifest
 from entrepot.oci import media_type as media_types
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import DigestInvalid, ManifestInvalid, ManifestTooLarge, ManifestUnknown, TagInvalid
+from entrepot.oci.errors import (
+    DigestInvalid,
+    ManifestInvalid,
+    ManifestTooLarge,
+    ManifestUnknown,
+    QuotaExceeded,
+    TagInvalid,
+)
 from entrepot.oci.reference import Reference, RepositoryName, Tag
+from entrepot.registry import quota
 from entrepot.registry.content_cache import ContentCache
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor, PutResult, StoredManifest
 from entrepot.registry.push import Push
 from entrepot.registry.quarantine import Quarantine
+from entrepot.registry.references import blob_references
 from entrepot.registry.removal import Removal
 from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.tagging import Tagging
@@ -88,6 +97,7 @@ class Manifests:
             ManifestInvalid: The bytes are no manifest that can be stored.
             ManifestTooLarge: There are too many bytes.
             NameUnknown: The project does not exist and the actor may not create it.
+            QuotaExceeded: The project has no room for it.
             TagImmutable: A rule of the project keeps one of the tags where it is.
             TagInvalid: There are too many tags.
             Unsupported: The registry is read-only.
@@ -97,11 +107,35 @@ class Manifests:
         manifest = self._parse(reference, media_type, body)
         await self.lookup.prepare_push(name, manifest)
         push = Push(name=name, manifest=manifest, tags=wanted, actor=actor, settings=self.settings)
-        await self.metadata.write(push.run, name="push manifest")
+        standing = await self._push(push)
         self.cache.put(str(manifest.digest), body)
         self.damaged.discard(str(manifest.digest))
         subject = None if manifest.subject is None else manifest.subject.digest
-        return PutResult(digest=manifest.digest, subject=subject, tags=wanted)
+        warning = None if standing is None else quota.warning(name.project, standing)
+        return PutResult(digest=manifest.digest, subject=subject, tags=wanted, warning=warning)
+
+    async def _push(self, push: Push) -> usage.Standing | None:
+        """Run a push, once more when room could be made for it; what was refused holds nothing back."""
+        try:
+            return await self.metadata.write(push.run, name="push manifest")
+        except QuotaExceeded as refused:
+            if not await self.settings.make_room(refused.project, refused.excess):
+                await self._release(push, refused.project)
+                raise
+        try:
+            return await self.metadata.write(push.run, name="push manifest")
+        except QuotaExceeded as refused:
+            await self._release(push, refused.project)
+            raise
+
+    async def _release(self, push: Push, project_id: int) -> None:
+        digests = [str(blob.digest) for _, blob in blob_references(push.manifest)]
+
+        async def release(tx: Transaction) -> None:
+            found = await blobs.find_many(tx, digests)
+            await usage.release(tx, project_id, [row.id for row in found.values()])
+
+        await self.metadata.write(release, name="release reservations")
 
     async def delete(self, name: RepositoryName, reference: Reference, *, actor: Actor) -> None:
         """Delete a tag (what it points at stays), or a manifest with all tags that point at it.

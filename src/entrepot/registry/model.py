@@ -47,6 +47,7 @@ class PutResult:
     digest: Digest
     subject: Digest | None
     tags: tuple[str, ...]
+    warning: str | None = None  #: what the client should tell whoever pushed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

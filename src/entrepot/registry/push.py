@@ -2,15 +2,15 @@
 
 In order: the repository exists; what the manifest refers to is there and is won back from the collector, or from the
 trash; the manifest and its references are written; tags move, unless a rule keeps one of them; what must follow goes
-into the outbox. The seam for what later features decide about a push (quota, policy) is `_check`, between the second
-step and the third.
+into the outbox; the project is charged, unless that is more than it may have. The last step is the last statement: all
+pushes of a project wait for each other there. The seam for what later features decide about a push is `_check`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from entrepot.metadata import blobs, events, manifests, outbox, repositories
+from entrepot.metadata import blobs, events, manifests, outbox, repositories, usage
 from entrepot.metadata import tags as tag_rows
 from entrepot.metadata.database import Transaction
 from entrepot.oci.descriptor import Descriptor
@@ -20,6 +20,7 @@ from entrepot.oci.reference import RepositoryName
 from entrepot.registry.model import Actor
 from entrepot.registry.projects import require_project
 from entrepot.registry.quarantine import heal
+from entrepot.registry.quota import ensure_repository, require_room
 from entrepot.registry.references import blob_references
 from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.tag_rules import require_movable
@@ -34,6 +35,15 @@ class _Found:
     manifests: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """What a push adds to what its project uses."""
+
+    blobs: tuple[int, ...] = ()
+    manifest_bytes: int = 0
+    manifests: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
     """One push of a parsed manifest, to be run in a write transaction."""
@@ -44,19 +54,20 @@ class Push:
     actor: Actor
     settings: RegistrySettings
 
-    async def run(self, tx: Transaction) -> None:
-        """Do it.
+    async def run(self, tx: Transaction) -> usage.Standing | None:
+        """Do it; return how the project stands, if it uses more now.
 
         Raises:
             ManifestBlobUnknown: Something that the manifest needs is not in the repository.
             ManifestInvalid: The repository knows these bytes under another media type, or a size is wrong.
             NameUnknown: The project does not exist and the actor may not create it.
+            QuotaExceeded: The project has no room for it.
             TagImmutable: A rule of the project keeps one of the tags where it is.
         """
         repository = await self._repository(tx)
         found = await self._find_content(tx, repository)
         self._check(found)
-        manifest_id = await self._store(tx, repository, found)
+        manifest_id, added = await self._store(tx, repository, found)
         await self._move_tags(tx, repository, manifest_id)
         digest = str(self.manifest.digest)
         revived = await self._revive(tx, repository, found)
@@ -71,30 +82,42 @@ class Push:
             digest=digest,
             tag=tag,
         )
+        return await self._charge(tx, repository, added)
+
+    async def _charge(
+        self, tx: Transaction, repository: repositories.RepositoryRecord, added: _Added
+    ) -> usage.Standing | None:
+        if added == _Added():
+            return None
+        standing = await usage.charge(
+            tx, repository.project_id, added.blobs, manifest_bytes=added.manifest_bytes, manifests=added.manifests
+        )
+        require_room(repository.project_id, self.name.project, standing)
+        return standing
 
     async def _repository(self, tx: Transaction) -> repositories.RepositoryRecord:
         found = await repositories.find(tx, self.name)
         if found is not None:
             return found
         await require_project(tx, self.name, self.actor)
-        return await repositories.ensure(tx, self.name)
+        return await ensure_repository(tx, self.name)
 
-    async def _store(self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found) -> int:
-        """Return the row id of the manifest, which is written unless the repository has it."""
+    async def _store(
+        self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found
+    ) -> tuple[int, _Added]:
+        """Return the row id of the manifest, which is written unless the repository has it, and what that adds."""
         known = await manifests.locked(tx, repository.id, str(self.manifest.digest))
         if known is not None:
             self._check_type(known)
             if await manifests.mend_content(tx, known.digest, self.manifest.raw):
                 await heal(tx, None, known.digest, by="push")
-            await self._complete(tx, repository, known.id, found)
+            added = await self._complete(tx, known.id, found)
             if known.review_after is not None:  # it was part of something that went; now it was pushed for itself
                 await manifests.keep(tx, [known.id])
-            return known.id
+            return known.id, added
         return await self._insert(tx, repository, found)
 
-    async def _complete(
-        self, tx: Transaction, repository: repositories.RepositoryRecord, manifest_id: int, found: _Found
-    ) -> None:
+    async def _complete(self, tx: Transaction, manifest_id: int, found: _Found) -> _Added:
         """Refer to blobs that were missing when the repository got the manifest; else the collector would take them.
 
         Layers that may not be distributed come late, and so do blobs that a taken-over folder had lost.
@@ -103,9 +126,11 @@ class Push:
         if late:
             await manifests.drop_references(tx, manifest_id)
             await self._refer(tx, manifest_id, found)
-            await blobs.charge(tx, repository.project_id, sorted(late))
+        return _Added(tuple(sorted(late)))
 
-    async def _insert(self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found) -> int:
+    async def _insert(
+        self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found
+    ) -> tuple[int, _Added]:
         manifest = self.manifest
         digest = str(manifest.digest)
         manifest_id = await manifests.add(
@@ -122,11 +147,10 @@ class Push:
             known = await manifests.locked(tx, repository.id, digest)
             assert known is not None
             self._check_type(known)
-            return known.id
+            return known.id, _Added()
         await self._refer(tx, manifest_id, found)
         await manifests.connect_parents(tx, repository.id, digest, manifest_id)
-        await blobs.charge(tx, repository.project_id, sorted({row.id for row in found.blobs.values()}))
-        return manifest_id
+        return manifest_id, _Added(tuple(sorted({row.id for row in found.blobs.values()})), len(manifest.raw), 1)
 
     async def _refer(self, tx: Transaction, manifest_id: int, found: _Found) -> None:
         blob_rows = [

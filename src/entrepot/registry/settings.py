@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from entrepot.oci.errors import Unsupported
 from entrepot.registry.ports import TagRules
+from entrepot.registry.quota import MakeRoom, no_room
 from entrepot.registry.suspicion import Suspicion
 from entrepot.registry.tag_rules import NO_RULES
 
@@ -42,6 +43,7 @@ class RegistrySettings:
     suspicion: Suspicion = field(default_factory=Suspicion)  #: which blobs are verified before they are relied on
     trash_seconds: float = 0.0  #: how long the trash keeps what was deleted, where the project does not say; 0: not
     tag_rules: TagRules = NO_RULES  #: which tags can be neither moved nor deleted
+    make_room: MakeRoom = no_room  #: asked before a push is refused for want of room in its project
     deleting_wait_seconds: float = 10.0  #: how long a push waits for a collector that is deleting the same blob
 
     def require_writable(self) -> None:

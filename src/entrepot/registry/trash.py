@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from entrepot.metadata import blobs, clock, manifests, moving, outbox, repositories, review, shadows, trash
+from entrepot.metadata import blobs, clock, manifests, moving, outbox, repositories, review, shadows, trash, usage
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.manifests import ManifestRow
 from entrepot.metadata.repositories import RepositoryRecord
@@ -124,7 +124,7 @@ async def remove_for_good(tx: Transaction, manifest: ManifestRow, *, project_id:
     blob_ids = await manifests.blob_ids(tx, manifest.id)
     dependants = await manifests.dependants(tx, manifest)
     bytes_went = await manifests.remove(tx, manifest)
-    await blobs.discharge(tx, project_id, blob_ids)
+    await usage.discharge(tx, project_id, blob_ids, manifest_bytes=manifest.size, manifests=1)
     after = clock.after(grace_seconds)
     await blobs.queue(tx, blob_ids, review_after=after)
     await review.add(tx, review.BLOB, blob_ids, after=after, reason="manifest deleted")

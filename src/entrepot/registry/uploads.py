@@ -13,10 +13,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
 
-from entrepot.metadata import blobs, clock, outbox, repositories, review, sessions
+from entrepot.metadata import blobs, clock, outbox, review, sessions
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import BlobUnknown, BlobUploadUnknown, TooManyRequests, Unavailable, UploadRangeInvalid
+from entrepot.oci.errors import (
+    BlobUnknown,
+    BlobUploadUnknown,
+    QuotaExceeded,
+    TooManyRequests,
+    Unavailable,
+    UploadRangeInvalid,
+)
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.upload import UploadEvent, advance
 from entrepot.registry.adoption import WantedBlob
@@ -25,6 +32,7 @@ from entrepot.registry.model import Actor, BlobRecord, UploadSession
 from entrepot.registry.ports import BlobStore, StoredBlob, UploadProgress
 from entrepot.registry.projects import require_project
 from entrepot.registry.quarantine import heal
+from entrepot.registry.quota import Limited, ensure_repository, limited
 from entrepot.registry.settings import HOUR, RegistrySettings
 
 #: Seconds between looks at a blob that the collector is deleting.
@@ -45,12 +53,13 @@ class _Copy:
 
     key: str
     row_id: int
+    size: int
     stored: StoredBlob | None
 
     @classmethod
     def new(cls, stored: StoredBlob) -> _Copy:
         """Say that these bytes were published a moment ago."""
-        return cls(stored.key, 0, stored)
+        return cls(stored.key, 0, stored.size, stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +79,14 @@ class Uploads:
 
         Raises:
             NameUnknown: The project does not exist and the actor may not create it.
+            QuotaExceeded: The project has no room already.
             TooManyRequests: The principal, or all together, have too many sessions open.
             Unsupported: The registry is read-only.
         """
         self.settings.require_writable()
         await require_project(self.metadata, name, actor)
+        if (project := await limited(self.metadata, name)) is not None:
+            project.require_room()
         await self._require_room(principal)
         session_id = secrets.token_urlsafe(24)
         await self.store.start_upload(session_id)
@@ -135,6 +147,7 @@ class Uploads:
             BlobUploadUnknown: There is no such session for this principal.
             DigestInvalid: The bytes have another digest; the session stays open.
             InsufficientStorage: The disk is full; the session is cancelled.
+            QuotaExceeded: The project has no room for it; the session is cancelled.
             Unavailable: The collector is deleting an old copy and does not come to an end, or took away these bytes.
             Unsupported: The registry is read-only.
             UploadRangeInvalid: The session stands elsewhere than at `start`.
@@ -211,11 +224,14 @@ class Uploads:
     ) -> BlobRecord:
         """Publish the sealed bytes and write their row, in whichever order the blob's present state asks for."""
         await self.lookup.prepare(name, WantedBlob(digest))
+        project = await limited(self.metadata, name)
+        if project is not None:
+            await self._require_room_for(project, session_id, digest, size)
         deadline = asyncio.get_running_loop().time() + self.settings.deleting_wait_seconds
         while True:
             copy = await self._place(session_id, digest, size)
             if copy is not None:
-                link = partial(self._link, name, digest, copy, actor)
+                link = partial(self._link, name, digest, copy, actor, project)
                 if await self.metadata.write(link, name="commit blob"):
                     if await self._is_there(copy.key, size):
                         return BlobRecord(digest, size, copy.key)
@@ -225,6 +241,15 @@ class Uploads:
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable(5, "An old copy of this blob is being deleted; push it again in a moment.")
             await asyncio.sleep(_DELETING_POLL)
+
+    async def _require_room_for(self, project: Limited, session_id: str, digest: Digest, size: int) -> None:
+        """End the session when the project has no room for its bytes, and none can be made."""
+        try:
+            await project.require_room_for(self.metadata, str(digest), size)
+        except QuotaExceeded as refused:
+            if not await self.settings.make_room(refused.project, refused.excess):
+                await self._forget(session_id)
+                raise
 
     async def _is_there(self, key: str, size: int) -> bool:
         try:
@@ -272,13 +297,21 @@ class Uploads:
         except BlobUnknown:
             stored = None
         if stored is not None and stored.size == size == row.size and not self._is_suspect(row, stored):
-            return _Copy(row.storage_key, row.id, None)
+            return _Copy(row.storage_key, row.id, size, None)
         return _Copy.new(await self.store.publish(session_id, digest))
 
     def _is_suspect(self, row: blobs.BlobRow, stored: StoredBlob) -> bool:
         return self.settings.suspicion.of(row, stored.inode, stored.mtime_ns)
 
-    async def _link(self, name: RepositoryName, digest: Digest, copy: _Copy, actor: Actor, tx: Transaction) -> bool:
+    async def _link(
+        self,
+        name: RepositoryName,
+        digest: Digest,
+        copy: _Copy,
+        actor: Actor,
+        project: Limited | None,
+        tx: Transaction,
+    ) -> bool:
         """Give the blob to the repository; False when the copy that was to be used went away meanwhile."""
         await require_project(tx, name, actor)
         known = await blobs.find(tx, str(digest))
@@ -289,9 +322,11 @@ class Uploads:
             return False
         if known is not None and known.state in blobs.LOST:
             await heal(tx, blob_id, str(digest), by=_PUSH)
-        repository = await repositories.ensure(tx, name)
+        repository = await ensure_repository(tx, name)
         if await blobs.link(tx, repository.id, blob_id):
             await outbox.add(tx, outbox.BLOB_LINKED, repository=repository.name, digest=str(digest))
+            if project is not None:
+                await project.reserve(tx, blob_id, copy.size, seconds=self.settings.grace_seconds)
         if until is not None:
             await review.add(tx, review.BLOB, [blob_id], after=until, reason="blob committed")
         return True

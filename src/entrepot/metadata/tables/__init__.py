@@ -44,6 +44,7 @@ from entrepot.metadata.tables.people import (
     users,
 )
 from entrepot.metadata.tables.trash import trash
+from entrepot.metadata.tables.usage import project_reservations, project_usage
 
 __all__ = [
     "api_keys",
@@ -71,6 +72,8 @@ __all__ = [
     "principals",
     "project_blobs",
     "project_metadata",
+    "project_reservations",
+    "project_usage",
     "projects",
     "refresh_tokens",
     "repositories",

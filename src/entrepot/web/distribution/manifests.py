@@ -63,6 +63,8 @@ async def put_manifest(request: Request, services: Services) -> Response:
     ]
     if result.subject is not None:
         headers.append((b"oci-subject", str(result.subject).encode()))
+    if result.warning is not None:
+        warn(request, result.warning)
     if more_tags:
         headers.extend((b"oci-tag", tag.encode()) for tag in result.tags)
     return Response(201, headers)

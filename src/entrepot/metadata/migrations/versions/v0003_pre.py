@@ -139,7 +139,53 @@ def _trash() -> None:
     index("manifest_blobs", "blob_id", "repository_id")
 
 
-_PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs, _integrity, _trash)
+_CHARGED = """
+INSERT INTO project_usage (project_id, blob_bytes, full_bytes, manifest_bytes, manifests)
+SELECT p.id,
+  COALESCE((SELECT SUM(b.size) FROM project_blobs AS u JOIN blobs AS b ON b.id = u.blob_id
+    WHERE u.project_id = p.id), 0),
+  COALESCE((SELECT SUM(b.size * u."references") FROM project_blobs AS u JOIN blobs AS b ON b.id = u.blob_id
+    WHERE u.project_id = p.id), 0),
+  COALESCE((SELECT SUM(m.size) FROM repositories AS r JOIN manifests AS m ON m.repository_id = r.id
+    WHERE r.project_id = p.id), 0),
+  (SELECT COUNT(*) FROM repositories AS r JOIN manifests AS m ON m.repository_id = r.id WHERE r.project_id = p.id)
+FROM projects AS p"""
+
+
+def _usage() -> None:
+    keyed(
+        "project_usage",
+        number("project_id"),
+        *(
+            number(name, default=0)
+            for name in ("blob_bytes", "full_bytes", "manifest_bytes", "manifests", "reserved_bytes")
+        ),
+        words("charge", null=True),
+        *(
+            number(f"{bound}_{what}", null=True)
+            for what in ("bytes", "manifests", "repositories")
+            for bound in ("hard", "soft")
+        ),
+        number("updated_at", default=0),
+        primary("project_usage", "project_id"),
+        foreign("project_usage", "project_id", "projects.id", "CASCADE"),
+    )
+    keyed(
+        "project_reservations",
+        number("project_id"),
+        number("blob_id"),
+        number("size"),
+        number("expires_at"),
+        primary("project_reservations", "project_id", "blob_id"),
+        foreign("project_reservations", "project_id", "projects.id", "CASCADE"),
+        foreign("project_reservations", "blob_id", "blobs.id", "CASCADE"),
+    )
+    index("project_reservations", "project_id", "expires_at")
+    index("project_reservations", "blob_id")
+    op.execute(_CHARGED)
+
+
+_PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs, _integrity, _trash, _usage)
 
 
 def upgrade() -> None:

@@ -1,0 +1,242 @@
+"""What a project uses is, at any moment, what adding everything up from nothing gives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from entrepot.metadata import projects, repositories, usage
+from entrepot.metadata.database import Database
+from entrepot.metadata.usage import FULL, SHARED, Counts, Limits, Standing
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import ManifestBlobUnknown, QuotaExceeded
+from entrepot.oci.reference import RepositoryName, Tag
+from tests.contracts.registry.conftest import Kit
+from tests.contracts.registry.pushing import ALICE, NAME, OWNER, Pusher, pieces
+from tests.support.manifests import entry, image, index
+
+OTHER = RepositoryName.parse("team/other")
+
+
+async def standing(metadata: Database, name: str = "team") -> Standing:
+    """Return how a project stands, after looking whether that is true."""
+    project = await projects.find(metadata, name)
+    assert project is not None
+    found = await usage.find(metadata, project.id)
+    assert found.counts == await usage.recount(metadata, project.id)
+    return found
+
+
+async def limit(metadata: Database, limits: Limits, name: str = "team") -> None:
+    """Set a project's limits; the project is made where it is missing."""
+
+    async def work(tx: object) -> None:
+        project = await projects.ensure(tx, name)  # type: ignore[arg-type] - a transaction
+        await usage.set_limits(tx, project.id, limits)  # type: ignore[arg-type] - a transaction
+
+    await metadata.write(work)
+
+
+async def test_a_blob_counts_once_and_for_each_manifest(kit: Kit, pusher: Pusher) -> None:
+    """Two images of two repositories that share a layer: the sums of both charge models, and the manifests' own."""
+    one = await pusher.image("1", b"shared layer", b"a")
+    two = await Pusher(pusher.registry, OTHER).image("2", b"shared layer", b"bb")
+    found = await standing(kit.metadata)
+    assert found.counts == Counts(
+        blob_bytes=len(b"{}shared layerabb"),
+        full_bytes=len(b"{}shared layera{}shared layerbb"),
+        manifest_bytes=len(one) + len(two),
+        manifests=2,
+    )
+
+
+async def test_pushing_the_same_again_changes_nothing(kit: Kit, pusher: Pusher) -> None:
+    """Neither the same tag nor another one for the same manifest is charged."""
+    await pusher.image("1", b"a")
+    before = await standing(kit.metadata)
+    body = await pusher.image("1", b"a")
+    await pusher.manifest(body, "2", "3")
+    assert (await standing(kit.metadata)).counts == before.counts
+
+
+async def test_deleting_gives_back(kit: Kit, pusher: Pusher) -> None:
+    """What another manifest still needs stays charged; in the end nothing is."""
+    registry = kit.registry(trash_seconds=0)
+    first = await pusher.image("1", b"shared", b"only here")
+    second = await pusher.image("2", b"shared")
+    await registry.manifests.delete(NAME, Digest.of(first), actor=ALICE)
+    assert (await standing(kit.metadata)).counts.blob_bytes == len(b"{}shared")
+    await registry.manifests.delete(NAME, Digest.of(second), actor=ALICE)
+    assert (await standing(kit.metadata)).counts == Counts()
+
+
+async def test_the_trash_counts(kit: Kit, pusher: Pusher) -> None:
+    """A deleted image that can be restored uses what it used."""
+    body = await pusher.image("1", b"layer")
+    before = await standing(kit.metadata)
+    await kit.registry(trash_seconds=3600).manifests.delete(NAME, Digest.of(body), actor=ALICE)
+    assert (await standing(kit.metadata)).counts == before.counts
+
+
+async def test_a_deleted_repository_gives_back_when_it_is_gone(kit: Kit, pusher: Pusher) -> None:
+    """Without a trash, deleting a repository takes all it used away."""
+    await pusher.image("1", b"layer")
+    await pusher.image("2", b"another layer")
+    await kit.registry(trash_seconds=0).repositories.delete(NAME, actor=ALICE)
+    assert (await standing(kit.metadata)).counts == Counts()
+
+
+async def test_an_index_counts_as_a_manifest(kit: Kit, pusher: Pusher) -> None:
+    """Its entries are charged by themselves, its own bytes with it."""
+    child = await pusher.image(None, b"layer")
+    body = index(entry(child))
+    await pusher.manifest(body, "multi")
+    found = (await standing(kit.metadata)).counts
+    assert (found.manifests, found.manifest_bytes) == (2, len(child) + len(body))
+
+
+async def test_a_push_beyond_the_limit_is_refused_and_leaves_nothing(kit: Kit, pusher: Pusher) -> None:
+    """The answer says what is used; the tag, the manifest and every byte of it are as if nobody had pushed."""
+    first = await pusher.image("1", b"x" * 100)
+    before = await standing(kit.metadata)
+    await limit(kit.metadata, Limits(hard_bytes=before.bytes + 50))
+    with pytest.raises(QuotaExceeded, match="team would be") as refused:
+        await pusher.image("2", b"y" * 60)
+    assert refused.value.detail["limits"]["bytes"] == before.bytes + 50  # type: ignore[index] - a dictionary
+    assert (await standing(kit.metadata)).counts == before.counts
+    assert (await pusher.registry.manifests.get(NAME, Tag.parse("1"), content=True)).content == first
+    assert await kit.store.uploads() == []
+
+
+async def test_what_a_refused_manifest_had_reserved_is_free_at_once(kit: Kit, pusher: Pusher) -> None:
+    """Blobs that fit are reserved; the manifest that does not fit gives them back, and others have that room."""
+    await limit(kit.metadata, Limits(hard_bytes=300))
+    for content in (b"{}", b"y" * 200):
+        await pusher.blob(content)
+    assert (await standing(kit.metadata)).counts.reserved_bytes == 202
+    with pytest.raises(QuotaExceeded):
+        await pusher.manifest(image(b"{}", b"y" * 200), "big")
+    assert (await standing(kit.metadata)).counts == Counts()
+
+
+async def test_reservations_end_with_their_manifest(kit: Kit, pusher: Pusher) -> None:
+    """What a manifest refers to is charged, and no longer reserved."""
+    await limit(kit.metadata, Limits(hard_bytes=10_000))
+    await pusher.image("1", b"layer")
+    found = (await standing(kit.metadata)).counts
+    assert (found.reserved_bytes, found.blob_bytes) == (0, len(b"{}layer"))
+
+
+async def test_reservations_end_by_themselves(kit: Kit) -> None:
+    """A blob that nobody came back for does not count once its grace is over."""
+    await limit(kit.metadata, Limits(hard_bytes=10_000))
+    hasty = Pusher(kit.registry(grace_seconds=-1.0))
+    await hasty.blob(b"forgotten")
+    assert (await standing(kit.metadata)).counts.reserved_bytes == len(b"forgotten")
+    await hasty.image("1", b"layer")
+    assert (await standing(kit.metadata)).counts.reserved_bytes == 0
+
+
+async def test_the_charge_model_decides(kit: Kit, pusher: Pusher) -> None:
+    """Twice the same layer in one project is free when shared, and not when every reference counts."""
+    await pusher.image("1", b"z" * 500)
+    manifest = (await standing(kit.metadata)).counts.manifest_bytes
+    room = 2 * manifest + 700
+    await limit(kit.metadata, Limits(charge=FULL, hard_bytes=room))
+    with pytest.raises(QuotaExceeded):
+        await Pusher(pusher.registry, OTHER).image("2", b"z" * 500)
+    await limit(kit.metadata, Limits(charge=SHARED, hard_bytes=room))
+    await Pusher(pusher.registry, OTHER).image("2", b"z" * 500)
+
+
+async def test_artifacts_and_repositories_have_limits_too(kit: Kit, pusher: Pusher) -> None:
+    """One more manifest, or one more repository, than the project may have is refused with its number."""
+    await pusher.image("1", b"a")
+    await limit(kit.metadata, Limits(hard_manifests=1))
+    with pytest.raises(QuotaExceeded, match="limit of 1 artifacts"):
+        await pusher.image("2", b"b")
+    await limit(kit.metadata, Limits(hard_repositories=1))
+    with pytest.raises(QuotaExceeded, match="limit of 1 repositories"):
+        await Pusher(pusher.registry, OTHER).blob(b"b")
+    assert await repositories.find(kit.metadata, OTHER) is None
+
+
+async def test_people_are_warned_before_they_are_refused(kit: Kit, pusher: Pusher) -> None:
+    """A push that goes beyond the soft limit, or 90 % of the hard one, says so and succeeds."""
+    body = image(b"{}", b"layer")
+    for content in (b"{}", b"layer"):
+        await pusher.blob(content)
+    assert (await pusher.manifest(body, "1")).warning is None
+    await limit(kit.metadata, Limits(hard_bytes=100_000, soft_bytes=10))
+    await pusher.blob(b"more")
+    warned = await pusher.manifest(image(b"{}", b"more"), "2")
+    assert warned.warning is not None
+    assert "a limit of 97.7 KiB" in warned.warning
+
+
+async def test_a_full_project_refuses_an_upload_before_its_bytes(kit: Kit, pusher: Pusher) -> None:
+    """Whoever is over the limit already need not send anything."""
+    await pusher.image("1", b"a" * 50)
+    await limit(kit.metadata, Limits(hard_bytes=20))
+    with pytest.raises(QuotaExceeded):
+        await pusher.registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+
+
+async def test_room_is_made_before_a_push_is_refused(kit: Kit) -> None:
+    """What can go is asked first; when that helps, the push goes on as if nothing had been."""
+    asked: list[int] = []
+
+    async def make_room(project: int, excess: int) -> bool:
+        asked.append(excess)
+        await limit(kit.metadata, Limits(hard_bytes=10_000))
+        return project > 0
+
+    await limit(kit.metadata, Limits(hard_bytes=300))
+    pusher = Pusher(kit.registry(make_room=make_room))
+    await pusher.image("1", b"m" * 290)
+    assert len(asked) == 1
+    assert asked[0] > 0
+
+
+async def test_many_pushes_at_once_never_go_beyond_the_limit(kit: Kit, pusher: Pusher) -> None:
+    """Of 24 pushes at once as many succeed as there is room for, to the byte."""
+    size = len(image(b"{}", b"%02d" % 10 + b"q" * 98))
+    room = 2 + 5 * (100 + size)
+    await limit(kit.metadata, Limits(hard_bytes=room))
+
+    async def push(number: int) -> bool:
+        try:
+            await pusher.image(f"t{number}", b"%02d" % number + b"q" * 98)
+        except (QuotaExceeded, ManifestBlobUnknown):
+            return False
+        return True
+
+    done = await asyncio.gather(*(push(number) for number in range(10, 34)))
+    while not any(done):  # all together may have reserved more than there is, and nobody got through
+        done = [await push(number) for number in range(40, 64)]
+    found = await standing(kit.metadata)
+    assert found.bytes <= room
+    assert found.counts.manifests == sum(done) <= 5
+    await pusher.registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+
+
+async def test_the_cost_of_a_charge_does_not_grow_with_the_project(kit: Kit, pusher: Pusher) -> None:
+    """A push into a project of 200 images takes as many statements as one into an empty project."""
+    counts = []
+    for number in range(200):
+        before = kit.metadata.statistics.statements
+        await pusher.image(f"t{number}", b"%d" % number)
+        counts.append(kit.metadata.statistics.statements - before)
+    assert counts[-1] <= counts[1]
+
+
+async def test_json_of_a_refusal(pusher: Pusher, kit: Kit) -> None:
+    """The detail can be sent to a client."""
+    await limit(kit.metadata, Limits(hard_bytes=1))
+    session = await pusher.registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    digest, chunks = Digest.of(b"bytes"), pieces(b"bytes")
+    with pytest.raises(QuotaExceeded) as refused:
+        await pusher.registry.uploads.complete(NAME, session.id, digest, chunks, principal=OWNER, actor=ALICE)
+    assert json.loads(json.dumps(refused.value.detail))["charge"] == SHARED
