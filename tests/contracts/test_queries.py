@@ -77,11 +77,10 @@ async def test_every_statement_prepares_on_postgresql(postgres: PostgresServer) 
     async with postgres_database(postgres) as database:
         await create_all(database, tables.metadata)
         await create_all(database, work_tables.work_metadata)
-        connection = await database._pool.acquire()
-        for name, query in all_queries().items():
-            if name not in ONE_DATABASE:
-                assert await connection.prepare(query.compiled(POSTGRESQL).text), name
-        await database._pool.release(connection)
+        async with database._pool.acquire() as connection:
+            for name, query in all_queries().items():
+                if name not in ONE_DATABASE:
+                    assert await connection.prepare(query.compiled(POSTGRESQL).text), name
 
 
 async def test_no_statement_reads_a_table_that_grows(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import prepare
 from entrepot.adoption.tree import Tree
 from entrepot.config import Config
+from entrepot.lifecycle.quotas import RoomInTrash
+from entrepot.lifecycle.trash.expiring import Expiry
 from entrepot.metadata.opening import Stores, open_embedded, unclean_stop
 from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.read_only import ReadOnlySwitch
@@ -58,6 +60,7 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
         store = MeasuredBlobStore(files, metrics, "filesystem")
         read_only = ReadOnlySwitch(stores.metadata, configured=config.storage.maintenance.readonly.enabled)
         await read_only.look()
+        room = RoomInTrash(stores.metadata)
         settings = RegistrySettings(
             delete_enabled=config.storage.delete.enabled,
             read_only=read_only,
@@ -65,6 +68,7 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
             permits_url=config.validation.permits_url,
             grace_seconds=config.lifecycle.grace,
             trash_seconds=config.lifecycle.trash,
+            make_room=room,
             suspicion=Suspicion(age=config.integrity.age, unclean_stop=await unclean_stop(stores.metadata)),
         )
         intake = Intake(stores.metadata, Tree(config.data))
@@ -77,6 +81,7 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
             gate=FolderGate(intake, ReportFile(config.data)),
             watch=_watch(metrics),
         )
+        room.use(Expiry(stores.metadata, settings, registry.project_deletion))
         source = KeySource(config.state, os.environ)
         source.check()
         yield Embedded(

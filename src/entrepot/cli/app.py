@@ -19,6 +19,7 @@ from entrepot.cli import (
     layout,
     member,
     project,
+    quota,
     readonly,
     robot,
     role,
@@ -40,6 +41,7 @@ app.command("logout")(logout_command)
 app.add_typer(user.app, name="user")
 app.add_typer(group.app, name="group")
 app.add_typer(project.app, name="project")
+app.add_typer(quota.app, name="quota")
 app.add_typer(member.app, name="member")
 app.add_typer(robot.app, name="robot")
 app.add_typer(key.app, name="key")

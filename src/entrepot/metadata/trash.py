@@ -151,6 +151,10 @@ _DUE = Query(
     .limit(bindparam("limit")),
     "trash.due",
 )
+_OLDEST_OF = Query(
+    _select(trash.c.project_id == bindparam("project"), trash.c.id > 0).order_by(trash.c.id).limit(bindparam("limit")),
+    "trash.oldest_of",
+)
 _REMOVE = Query(delete(trash).where(in_list(trash.c.id, "ids")), "trash.remove")
 _FORGET_UNTAGGED = Query(
     delete(trash).where(
@@ -244,6 +248,11 @@ async def referring_to(reader: Reader, place_id: int, digest: str, deletion: str
 async def due(reader: Reader, *, until: int, limit: int) -> list[TrashEntry]:
     """Return up to `limit` entries whose time is over at a moment, the earliest first."""
     return [_entry(row) for row in await reader.all(_DUE, until=until, limit=limit)]
+
+
+async def oldest_of(reader: Reader, project_id: int, *, limit: int) -> list[TrashEntry]:
+    """Return up to `limit` entries of a project, those that were deleted first."""
+    return [_entry(row) for row in await reader.all(_OLDEST_OF, project=project_id, limit=limit)]
 
 
 async def remove(tx: Transaction, ids: Collection[int]) -> int:

@@ -86,7 +86,7 @@ class Standing:
         return blob_bytes + counts.manifest_bytes + counts.reserved_bytes
 
 
-_STANDING: Final = tuple(_U[name] for name in (*_COUNTS, *_LIMITS))
+STANDING: Final = tuple(_U[name] for name in (*_COUNTS, *_LIMITS))
 
 
 def _refer(d: Dialect) -> Any:
@@ -132,13 +132,13 @@ def _change(d: Dialect) -> Any:
     added = {name: _U[name] + insert.excluded[name] for name in _COUNTS}
     return insert.on_conflict_do_update(
         index_elements=[_U.project_id], set_={**added, "updated_at": insert.excluded.updated_at}
-    ).returning(*_STANDING)
+    ).returning(*STANDING)
 
 
 _CHANGE = Query(_change, "usage.change")
-_FIND = Query(select(*_STANDING).where(_U.project_id == bindparam("project")), "usage.find")
+_FIND = Query(select(*STANDING).where(_U.project_id == bindparam("project")), "usage.find")
 _FIND_LIMITED = Query(
-    select(_U.project_id, *_STANDING)
+    select(_U.project_id, *STANDING)
     .select_from(projects.join(project_usage, _U.project_id == projects.c.id))
     .where(projects.c.name == bindparam("name"), _U.hard_bytes.is_not(None)),
     "usage.find_limited",
@@ -225,29 +225,30 @@ _SET_LIMITS = Query(
             index_elements=[_U.project_id],
             set_={**{name: insert.excluded[name] for name in _LIMITS}, "updated_at": insert.excluded.updated_at},
         )
-        .returning(*_STANDING)
+        .returning(*STANDING)
     ),
     "usage.set_limits",
 )
 
 
-def _standing(row: Row | None) -> Standing:
-    if row is None:
+def standing_of(row: Row | None) -> Standing:
+    """Read the columns of `STANDING`; a project without a row uses nothing."""
+    if row is None or row[0] is None:
         return Standing(Counts(), Limits())
-    counts = dict(zip(_COUNTS, map(int, row), strict=False))
+    counts = dict(zip(_COUNTS, map(int, row[: len(_COUNTS)]), strict=True))
     limits = dict(zip(_LIMITS, row[len(_COUNTS) :], strict=True))
     return Standing(Counts(**counts), Limits(**{**limits, "charge": limits["charge"] or SHARED}))
 
 
 async def find(reader: Reader, project_id: int) -> Standing:
     """Return what a project uses and may use."""
-    return _standing(await reader.one(_FIND, project=project_id))
+    return standing_of(await reader.one(_FIND, project=project_id))
 
 
 async def find_limited(reader: Reader, project: str) -> tuple[int, Standing] | None:
     """Return the row id of a project of this name and how it stands, if there is a limit for its bytes."""
     row = await reader.one(_FIND_LIMITED, name=project)
-    return None if row is None else (row[0], _standing(row[1:]))
+    return None if row is None else (row[0], standing_of(row[1:]))
 
 
 async def charge(
@@ -287,7 +288,7 @@ async def discharge(
 async def change(tx: Transaction, project_id: int, by: Counts) -> Standing:
     """Add to what a project uses; return how it stands then."""
     counts = {name: getattr(by, name) for name in _COUNTS}
-    return _standing(await tx.one(_CHANGE, project=project_id, now=clock.now(), **counts))
+    return standing_of(await tx.one(_CHANGE, project=project_id, now=clock.now(), **counts))
 
 
 async def _sums(tx: Transaction, blob_ids: Sequence[int], chosen: Collection[int]) -> tuple[int, int]:
@@ -331,7 +332,7 @@ async def counts(reader: Reader, project_id: int, digest: str) -> bool:
 async def set_limits(tx: Transaction, project_id: int, limits: Limits) -> Standing:
     """Say what a project may use; return how it stands."""
     values = {name: getattr(limits, name) for name in _LIMITS}
-    return _standing(await tx.one(_SET_LIMITS, project=project_id, now=clock.now(), **values))
+    return standing_of(await tx.one(_SET_LIMITS, project=project_id, now=clock.now(), **values))
 
 
 async def repositories_up_to(reader: Reader, project_id: int, most: int) -> int:

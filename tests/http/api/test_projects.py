@@ -100,7 +100,6 @@ async def test_everybody_may_make_projects_where_that_is_wanted(
     "more",
     [
         {"registry_id": 1},
-        {"storage_limit": 1024},
         {"cve_allowlist": {"items": [{"cve_id": "CVE-2026-1"}]}},
         {"metadata": {"color": "red"}},
         {"metadata": {"public": "perhaps"}},
@@ -269,12 +268,16 @@ async def test_a_summary(app: App, as_user: AsUser, nobody: Api) -> None:
     await maker.made("/projects/demo/members", {"role_id": 3, "member_user": {"username": "admin"}})
     await push_image(app.basic("maker"), "v1", name="demo/app")
     counts = await maker.found("/projects/demo/summary")
+    quota = counts.pop("quota")
+    assert quota["used"]["artifacts"] == 1
     assert {name: count for name, count in counts.items() if count} == {
         "repo_count": 1,
         "project_admin_count": 1,
         "guest_count": 1,
     }
-    assert sum((await nobody.found("/projects/demo/summary")).values()) == 1
+    seen = await nobody.found("/projects/demo/summary")
+    assert seen.pop("quota") == quota
+    assert sum(seen.values()) == 1
 
 
 async def test_lists_are_filtered_sorted_and_paged(admin: Api) -> None:

@@ -21,6 +21,7 @@ from entrepot.accounts.robots import Robots
 from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Hash, Users
+from entrepot.lifecycle.quotas import Quotas
 from entrepot.metadata.database import Database
 from entrepot.projects.contents.service import build_contents
 from entrepot.projects.labels import Labels
@@ -62,6 +63,7 @@ def build_services(parts: Parts) -> ApiServices:
         contents=contents,
         projects=projects,
         labels=Labels(parts.metadata),
+        quotas=Quotas(parts.metadata),
         search=Search(parts.metadata, projects, contents.repositories),
         configuration=parts.configuration,
         try_issuer=parts.try_issuer,

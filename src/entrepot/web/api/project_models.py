@@ -101,7 +101,7 @@ class ProjectRequest(BaseModel):
     public: StrictBool | None = None
     metadata: dict[Annotated[str, Field(max_length=64)], _Setting | None] = {}
     cve_allowlist: dict[str, Any] | None = None
-    storage_limit: int | None = None
+    storage_limit: Annotated[int, Field(ge=-1, le=2**62)] | None = None
     registry_id: int | None = None
 
     def settings(self) -> dict[str, str]:
@@ -112,8 +112,6 @@ class ProjectRequest(BaseModel):
         """
         if self.registry_id:
             raise Invalid("projects that are a cache of another registry cannot be made with registry_id here")
-        if self.storage_limit not in (None, -1, 0):
-            raise Invalid("this registry has no quotas yet; send storage_limit -1 or leave it out")
         if self.cve_allowlist and self.cve_allowlist.get("items"):
             raise Invalid("this registry does not scan yet; leave cve_allowlist empty")
         given = {key: value for key, value in self.metadata.items() if value is not None}
@@ -133,14 +131,29 @@ class Deletable(BaseModel):
     message: str = ""
 
 
+class SummaryQuota(BaseModel):
+    """How much a project may use, -1 for no limit, and how much it uses."""
+
+    hard: dict[str, int]
+    used: dict[str, int]
+
+
 class Summary(BaseModel):
     """How much there is in a project; who may not list its members sees none counted."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"repo_count": 12, "project_admin_count": 1, "developer_count": 4}}
+        json_schema_extra={
+            "example": {
+                "repo_count": 12,
+                "quota": {"hard": {"storage": -1}, "used": {"storage": 1048576}},
+                "project_admin_count": 1,
+                "developer_count": 4,
+            }
+        }
     )
 
     repo_count: int
+    quota: SummaryQuota
     project_admin_count: int = 0
     maintainer_count: int = 0
     developer_count: int = 0
@@ -148,10 +161,11 @@ class Summary(BaseModel):
     limited_guest_count: int = 0
 
     @classmethod
-    def of(cls, view: ProjectView, members: Mapping[int, int]) -> Summary:
+    def of(cls, view: ProjectView, quota: SummaryQuota, members: Mapping[int, int]) -> Summary:
         """Return what is shown, given how many members have each role."""
         return cls(
             repo_count=view.repositories,
+            quota=quota,
             project_admin_count=members.get(PROJECT_ADMIN, 0),
             maintainer_count=members.get(MAINTAINER, 0),
             developer_count=members.get(DEVELOPER, 0),

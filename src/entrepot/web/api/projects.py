@@ -11,13 +11,15 @@ from entrepot.access.model import PrincipalKind, Target
 from entrepot.access.permissions import CREATE_PROJECT, Permission
 from entrepot.metadata import project_lists
 from entrepot.metadata.filtering import Condition, Match, Selection
+from entrepot.metadata.usage import Limits
 from entrepot.projects.service import check_name
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
 from entrepot.web.api.conditions import Expected, set_etag
 from entrepot.web.api.locations import NameInLocation, set_location
 from entrepot.web.api.paging import PAGED, describe, selection
-from entrepot.web.api.project_models import Deletable, Project, ProjectRequest, Summary
+from entrepot.web.api.project_models import Deletable, Project, ProjectRequest, Summary, SummaryQuota
 from entrepot.web.api.project_of import ProjectIn, project_where
+from entrepot.web.api.quotas import Quota
 from entrepot.web.api.refusals import refusals
 from entrepot.web.api.repository_of import actor_of
 from entrepot.web.api.services import ApiServices
@@ -26,6 +28,7 @@ READ = Permission("project:read")
 UPDATE = Permission("project:update")
 DELETE = Permission("project:delete")
 _LIST_MEMBERS = Permission("member:list")
+_SET_QUOTA = Permission("quota:update")
 
 
 def router() -> APIRouter:
@@ -111,7 +114,12 @@ async def create_project(
     check_name(body.project_name)
     if not await _may_create(caller, services, body.project_name):
         await caller.require(CREATE_PROJECT)
+    limit = body.storage_limit
+    if limit is not None and limit > 0:
+        await caller.require(_SET_QUOTA)
     made = await services.projects.create(body.project_name, body.settings(), by=caller.source, owner=caller.principal)
+    if limit is not None and limit > 0:
+        await services.quotas.set(made.id, Limits(hard_bytes=limit), by=caller.source)
     response = Response(status_code=201)
     set_location(response, services, f"/projects/{made.name if by_name else made.id}")
     set_etag(response, made.updated_at)
@@ -163,7 +171,9 @@ async def get_summary(
     """Count what is in a project."""
     view = await services.projects.view(project)
     may_count = await caller.may(_LIST_MEMBERS, Target(project.name))
-    return Summary.of(view, await services.projects.members_by_role(project) if may_count else {})
+    members = await services.projects.members_by_role(project) if may_count else {}
+    quota = Quota.of(await services.quotas.get(project.id))
+    return Summary.of(view, SummaryQuota(hard=quota.hard, used=quota.used), members)
 
 
 async def get_deletable(

@@ -15,6 +15,7 @@ from entrepot.accounts.robots import Robots
 from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Users
+from entrepot.lifecycle.quotas import Quotas
 from entrepot.metadata.database import Database
 from entrepot.projects.contents.service import Contents
 from entrepot.projects.labels import Labels
@@ -56,6 +57,7 @@ class ApiServices:
     projects: Projects
     contents: Contents
     labels: Labels
+    quotas: Quotas
     search: Search
     configuration: Configuration
     directory: DirectoryDesk | None  #: None where there are no accounts

@@ -1,0 +1,54 @@
+"""What lies in the trash of a project goes before a push into it is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from entrepot.lifecycle.quotas import RoomInTrash
+from entrepot.lifecycle.trash.expiring import Expiry
+from entrepot.metadata.usage import Limits
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import QuotaExceeded
+from tests.contracts.quota.test_usage import limit, standing
+from tests.contracts.registry.conftest import Kit
+from tests.contracts.registry.pushing import ALICE, NAME, Pusher
+
+
+def with_trash(kit: Kit, *, deletes: bool = True) -> Pusher:
+    """Give somebody who pushes to a registry that makes room out of its trash."""
+    room = RoomInTrash(kit.metadata)
+    registry = kit.registry(trash_seconds=3600, make_room=room, delete_enabled=deletes)
+    room.use(Expiry(kit.metadata, registry.manifests.settings, registry.project_deletion))
+    return Pusher(registry)
+
+
+async def test_the_trash_makes_room(kit: Kit) -> None:
+    """A push that would not fit beside what was deleted takes its place; the rest of the trash stays."""
+    pusher = with_trash(kit)
+    old = await pusher.image("old", b"o" * 4000)
+    await pusher.registry.manifests.delete(NAME, Digest.of(old), actor=ALICE)
+    await limit(kit.metadata, Limits(hard_bytes=(await standing(kit.metadata)).bytes + 200))
+    await pusher.image("new", b"n" * 4000)
+    assert (await standing(kit.metadata)).counts.manifests == 1
+
+
+async def test_a_trash_too_small_does_not_help(kit: Kit) -> None:
+    """When all of it has gone and the push still does not fit, the push is refused."""
+    pusher = with_trash(kit)
+    await limit(kit.metadata, Limits(hard_bytes=2000))
+    old = await pusher.image("old", b"o" * 100)
+    await pusher.registry.manifests.delete(NAME, Digest.of(old), actor=ALICE)
+    with pytest.raises(QuotaExceeded):
+        await pusher.image("new", b"n" * 4000)
+
+
+async def test_nothing_goes_where_deleting_is_switched_off(kit: Kit) -> None:
+    """Then the trash keeps what it has, and the push is refused."""
+    pusher = with_trash(kit)
+    old = await pusher.image("old", b"o" * 4000)
+    await pusher.registry.manifests.delete(NAME, Digest.of(old), actor=ALICE)
+    before = (await standing(kit.metadata)).counts
+    await limit(kit.metadata, Limits(hard_bytes=(await standing(kit.metadata)).bytes + 200))
+    with pytest.raises(QuotaExceeded):
+        await with_trash(kit, deletes=False).image("new", b"n" * 4000)
+    assert (await standing(kit.metadata)).counts == before
