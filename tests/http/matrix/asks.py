@@ -84,6 +84,7 @@ ASKS: Final[Mapping[str, Ask]] = {
         body=_for_each(EVERY, _LABEL, system='{"name": "new", "color": "#ffffff", "scope": "g"}'),
         objects=(*EVERY, "system"),
     ),
+    f"PUT {API}/quotas/{{quota_id}}": Ask(body='{"hard": {"artifacts": 5000}}'),
     f"PUT {API}/labels/{{label_id}}": Ask(body='{"name": "renamed", "color": "#ffffff"}'),
     f"GET {API}/ldap/groups/search": Ask(query="?groupname=crew"),
     f"GET {API}/ldap/users/search": Ask(query="?username=victim"),

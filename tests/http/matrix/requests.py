@@ -17,6 +17,7 @@ _PLACEHOLDER: Final = re.compile(r"[{<](\w+)[}>]")
 #: What the other names of paths can stand for.
 _OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("label_id", "robot_id", "grant_id"), (*EVERY, "system")),
+    "quota_id": EVERY,
     "group_id": ("system", "missing"),
     "role_id": ("system", "builtin", "missing"),
     "key_id": ("self", "other", "missing", "absent", "crossed"),

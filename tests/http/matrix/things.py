@@ -90,6 +90,7 @@ async def _in_project(application: Application, registrar: Registrar, project: s
         "project_name": project,
         "project": project,
         "project_id": str(project_id),
+        "quota_id": str(project_id),
         "repository_name": "app",
         "name": f"{project}/app",
         "reference": digest,
