@@ -23,6 +23,7 @@ from entrepot.web.api.app import build_api
 from entrepot.web.application import _FIXED, _REPOSITORY
 from entrepot.web.login import session_routes
 from entrepot.web.oidc.routes import ProviderPages
+from entrepot.web.reset_page import ResetPage
 from entrepot.web.settings import WebSettings
 from entrepot.web.token.endpoint import PATHS
 
@@ -161,7 +162,7 @@ def routes() -> dict[str, set[str]]:
     found = {path: set(route.handlers) for path, route in {**_FIXED, **of_repository}.items() if path != "/v2"}
     gate: Any = None  # nobody is served, the routes are listed
     pages = ProviderPages(gate, lambda: gate).routes(["NAME"])
-    for path, route in {**session_routes(gate, gate), **pages}.items():
+    for path, route in {**session_routes(gate, gate), **ResetPage(gate, lambda: gate).routes(), **pages}.items():
         found[path] = set(route.handlers)
     return found | {path: {"GET", "POST"} for path in PATHS}
 
