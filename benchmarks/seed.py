@@ -54,6 +54,20 @@ def insert_repositories(folder: Path, count: int) -> None:
             )
 
 
+def insert_events(folder: Path, count: int) -> None:
+    """Fill the audit log with pushes, sealed as it were: nobody verifies them."""
+    with _opened(empty(folder)) as database:
+        database.execute(
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?) "
+            "INSERT INTO events(id, kind, project, repository, tag, actor, address, credential, result, count, at, "
+            "sequence, seal) SELECT n, 'push', 'p' || n % 100, 'p' || n % 100 || '/app', 'v' || n, 'user' || n % 1000, "
+            "'192.0.2.7', 'password', 'success', 1, n * 1000000, n, 'x' FROM numbers",
+            (count,),
+        )
+        head = json.dumps({"seal": "x", "sequence": count})
+        database.execute("INSERT INTO settings(key, value) VALUES ('audit.head', ?)", (head,))
+
+
 def _opened(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path)
     database.execute("PRAGMA foreign_keys = ON")

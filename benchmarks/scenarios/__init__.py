@@ -20,6 +20,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "whole-image": images.whole_image,
     "token": tokens.tokens,
     "lists": lists.lists,
+    "audit": lists.audit,
     "start": start.start,
     "memory": memory.memory,
     "adoption": adoption.adoption,
