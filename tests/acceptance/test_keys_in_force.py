@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -315,3 +316,26 @@ def test_rates_hold_for_all_workers_together() -> None:
         eventually(lambda: served() == 0, 10, what="the refusal by every worker")
         refused = client.request("GET", "/api/v2.0/users/current")
         assert (refused.status, int(refused.headers["retry-after"]) > 0) == (429, True)
+
+
+def test_pulls_are_events_where_that_is_wanted() -> None:
+    """audit.pulls: who pulled what, from where; without it the log has pushes and no pulls."""
+    for wanted in (True, False):
+        with Server({"auth": "accounts", "audit": {"pulls": wanted}}) as server:
+            client = Client.of(server)
+            digest = client.push_image("team/app", "v1")
+            for reference in ("v1", digest):
+                assert client.request("GET", f"/v2/team/app/manifests/{reference}").status == 200
+
+            def events(kind: str, client: Client = client) -> list[dict[str, Any]]:
+                found = client.request("GET", f"/api/v2.0/auditlog-exts?q=operation={kind}")
+                return list(json.loads(found.body))
+
+            if not wanted:
+                eventually(lambda: len(events("push")) == 1, what="the push")
+                time.sleep(2)
+                assert events("pull") == []
+                continue
+            eventually(lambda: len(events("pull")) == 2, what="both pulls")
+            assert {entry["resource"] for entry in events("pull")} == {"team/app:v1", f"team/app@{digest}"}
+            assert {(entry["username"], entry["credential"]) for entry in events("pull")} == {("admin", "password")}

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from entrepot.access.authenticator import Authenticator, PasswordVerifier
 from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
-from entrepot.access.federation import Federation
 from entrepot.access.model import Principal
 from entrepot.access.refresh import RefreshTokens
 from entrepot.access.tokens import IssuedToken, TokenService
@@ -41,6 +41,19 @@ class Answer:
     refresh_token: str | None = field(default=None, repr=False)
 
 
+class OutsideTokens(Protocol):
+    """Knows which robot an outside token speaks for."""
+
+    async def exchange(self, name: str, token: str, client: str) -> Principal:
+        """Return the robot of this name, if it trusts the token.
+
+        Raises:
+            CredentialsRefused: It does not, or there is none.
+            Unavailable: The token's issuer cannot be asked for its keys.
+        """
+        ...
+
+
 class TokenDesk:
     """Gives out tokens for this registry."""
 
@@ -50,7 +63,7 @@ class TokenDesk:
         passwords: PasswordVerifier,
         tokens: TokenService,
         refresh: RefreshTokens,
-        federation: Federation,
+        outside: OutsideTokens,
         *,
         exchange_lifetime: int = EXCHANGE_LIFETIME,
     ) -> None:
@@ -58,7 +71,7 @@ class TokenDesk:
         self._passwords = passwords
         self._tokens = tokens
         self._refresh = refresh
-        self._federation = federation
+        self._outside = outside
         self._exchange_lifetime = exchange_lifetime
 
     async def by_header(
@@ -110,7 +123,7 @@ class TokenDesk:
             ServiceUnknown: The token is meant for another registry.
         """
         self._check_service(service)
-        principal = await self._federation.exchange(robot, token, client)
+        principal = await self._outside.exchange(robot, token, client)
         if not scopes:
             return Answer(token=self._tokens.issue_whole(principal, self._exchange_lifetime))
         return await self._answer(principal, scopes)

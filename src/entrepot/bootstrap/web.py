@@ -14,6 +14,7 @@ from entrepot.access.sessions import Sessions
 from entrepot.access.spans import SetSpan, always
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access
+from entrepot.audit.pulls import PullLog
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
 from entrepot.outbound.settings import OutboundSettings
@@ -56,6 +57,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         gate = SessionGate(_sessions(parts, idle), proxies, plain_http=config.access.sessions.plainhttp)
         rates = Rates(config.access.limits.model_dump(), parts.stores.work)
         pulls = PullCounter(parts.stores.metadata, paused=parts.read_only)
+        pull_log = PullLog(parts.stores.metadata, paused=parts.read_only) if config.audit.pulls else None
         services = Services(
             registry=parts.registry,
             store=parts.store,
@@ -72,9 +74,10 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             second_factors=access.second_factors,
             rates=RateLimits(rates, settings.prefix),
             count_pull=pulls.note,
+            pull_log=pull_log,
         )
         async with contextlib.AsyncExitStack() as stack:
-            more = (idle.run,) if idle and access.people else ()
+            more = [*([idle.run] if idle and access.people else []), *([pull_log.run] if pull_log else [])]
             for work in (*more, pulls.run, rates.run, parts.registry.verifying.run, *access.background):
                 await stack.enter_async_context(in_background(work()))
             api = LazyApi(functools.partial(management, parts, access, services), prefix=settings.prefix)

@@ -9,6 +9,7 @@ from entrepot.access.authenticator import Authenticator
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import Challenge
 from entrepot.access.second_factor import SecondFactors
+from entrepot.audit.pulls import PullLog
 from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.service import Registry
 from entrepot.telemetry.access_log import AccessLog
@@ -49,6 +50,7 @@ class Services:
     access_log: AccessLog
     readiness: Readiness = always_ready
     count_pull: Callable[[int], None] = no_count  #: told of each manifest that is pulled, by its row id
+    pull_log: PullLog | None = None  #: set where pulls are events
     sessions: SessionGate | None = None  #: set where people sign in with a browser
     second_factors: SecondFactors | None = None  #: as `sessions`
     rates: RateLimits | None = None  #: how often somebody may ask

@@ -55,7 +55,7 @@ from entrepot.adapters.identity.accounts import LocalAccounts, PasswordRenewal, 
 from entrepot.adapters.identity.foreign_tokens import ForeignTokens
 from entrepot.adapters.identity.ldap.source import directory_source
 from entrepot.adapters.identity.trusted_keys import load_trusted_keys
-from entrepot.audit.sign_ins import RecordedPasswords, SignInLog
+from entrepot.audit.sign_ins import RecordedExchange, RecordedKeys, RecordedPasswords, SignInLog
 from entrepot.config.schema.auth import Htpasswd, Silly, TokenAuth
 from entrepot.config.schema.config import Config
 from entrepot.metadata.database import Database
@@ -181,7 +181,8 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
         lifetime=int(wanted.expiration),
         span=life,
     )
-    authenticator = CredentialAuthenticator(passwords=passwords, tokens=tokens, keys=keys_of_accounts)
+    by_key = RecordedKeys(keys_of_accounts, sign_ins)
+    authenticator = CredentialAuthenticator(passwords=passwords, tokens=tokens, keys=by_key)
     refresh = RefreshTokens(database, lifetime=wanted.refreshexpiration)
     return Access(
         authenticator=authenticator,
@@ -189,7 +190,12 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
         policy=policy,
         challenge=BearerChallenge(service=wanted.service),
         desk=TokenDesk(
-            authenticator, passwords, service, refresh, federation, exchange_lifetime=int(wanted.exchangeexpiration)
+            authenticator,
+            passwords,
+            service,
+            refresh,
+            RecordedExchange(federation, sign_ins),
+            exchange_lifetime=int(wanted.exchangeexpiration),
         ),
         people=passwords,
         second_factors=factors,

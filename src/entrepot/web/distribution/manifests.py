@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from entrepot.access.model import Principal
+from entrepot.metadata.events import Source
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestTooLarge, ManifestUnknown, TagInvalid, UriTooLong
 from entrepot.oci.negotiation import accepts, matches_etag
@@ -20,15 +22,21 @@ from entrepot.web.services import Services
 
 async def get_manifest(request: Request, services: Services) -> Response:
     """Answer end-3 for GET: the bytes as they were pushed."""
-    name, _ = await authorise(request, services, tags=_tags_of_path(request))
+    name, principal = await authorise(request, services, tags=_tags_of_path(request))
     manifest = await services.registry.manifests.get(name, _pull_reference(request), content=True)
     services.count_pull(manifest.id)
+    if services.pull_log is not None:
+        services.pull_log.note(_source(request, principal), str(name), str(manifest.digest), *_tags_of_path(request))
     headers = _headers(manifest.digest, manifest.media_type)
     if matches_etag(request.header(b"if-none-match"), manifest.digest):
         return Response(304, headers)
     _note_unexpected_type(request, manifest)
     assert manifest.content is not None  # it was asked for
     return BytesResponse(200, headers, manifest.content)
+
+
+def _source(request: Request, principal: Principal) -> Source:
+    return Source(name=principal.name, address=request.client, credential=principal.credential, request=request.id)
 
 
 async def head_manifest(request: Request, services: Services) -> Response:
