@@ -5,81 +5,24 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from entrepot.metadata.database import Transaction
-from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.oci.scope import Scope, parse_scopes
 from entrepot.web.application import Application
 from tests.http.matrix.cells import CALLERS, MOUNT, WRITE, Cell, Row, Table
 from tests.http.matrix.deployed import deployed
+from tests.http.matrix.ledger import Ledger
 from tests.http.matrix.people import Caller, Registrar, client, make_callers
-from tests.http.matrix.requests import names_of, objects_of, request_of
+from tests.http.matrix.requests import Sent, names_of, objects_of, request_of
 from tests.http.matrix.routes import routes_of
 from tests.http.matrix.things import Things, make_things
 from tests.http.transport import Answer
 
-#: Transactions beside what a request is for, by their names: they may be committed.
-BESIDE = frozenset(
-    ("sign-ins", "uses of API keys", "session", "count pulls", "blobs seen", "password verdict", "verified")
-)
-#: Failed sign-ins, which would make the next caller wait.
-UNCOUNTED = frozenset(("count sign-ins",))
 _TOKEN_PATHS = ("/token", "/service/token")
-
-
-class WouldWrite(Exception):
-    """The request was about to commit something."""
-
-
-@dataclass(slots=True)
-class Ledger:
-    """Undoes what requests are about to commit, so that no cell changes what the next one finds."""
-
-    reached: list[str] = field(default_factory=list)  #: names of the transactions that were undone
-    _asking: ContextVar[bool] = field(default_factory=lambda: ContextVar("asking", default=False))
-
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Take note of what the request within does, and not of what goes on beside it."""
-        self.reached.clear()
-        before = self._asking.set(True)
-        try:
-            yield
-        finally:
-            self._asking.reset(before)
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """Undo from here on."""
-        committed = SqliteDatabase.write
-
-        async def write(
-            database: SqliteDatabase, work: Callable[[Transaction], Awaitable[Any]], *, name: str = ""
-        ) -> Any:
-            if name in UNCOUNTED:
-                return None
-            if name in BESIDE or not self._asking.get():
-                return await committed(database, work, name=name)
-
-            async def undone(tx: Transaction) -> None:
-                await work(tx)
-                self.reached.append(name)
-                raise WouldWrite(name)
-
-            return await committed(database, undone, name=name)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(SqliteDatabase, "write", write)
-            yield
 
 
 @dataclass(frozen=True)
@@ -96,17 +39,20 @@ class Matrix:
         routes = await routes_of(self.application)
         return sorted(Row(path, method, thing) for method, path in routes for thing in objects_of(method, path))
 
-    async def ask(self, row: Row, caller: Caller) -> Answer:
-        """Send a row's request, as somebody."""
+    def request(self, row: Row, caller: Caller) -> Sent:
+        """Return a row's request, as somebody."""
         own = {**caller.own, "caller": caller.name, "password": caller.password or "none"}
-        sent = request_of(row, self.things.of(row.object, names_of(row), own))
+        return request_of(row, self.things.of(row.object, names_of(row), own))
+
+    async def send(self, sent: Sent, caller: Caller) -> Answer:
+        """Send a request; the ledger has what it was about to change."""
         asking = client(self.application, caller.headers)
-        return await asking.request(sent.method, sent.target, headers=sent.headers, body=sent.body)
+        with self.ledger.asking():
+            return await asking.request(sent.method, sent.target, headers=sent.headers, body=sent.body)
 
     async def cell(self, row: Row, caller: Caller) -> str:
         """Send a row's request, and say what came of it."""
-        with self.ledger.asking():
-            answer = await self.ask(row, caller)
+        answer = await self.send(self.request(row, caller), caller)
         if self.ledger.reached:
             return MOUNT if "mount blob" in self.ledger.reached else WRITE
         return _granted(answer) if row.path in _TOKEN_PATHS else str(answer.status)
@@ -129,13 +75,15 @@ def _granted(answer: Answer) -> str:
 
 
 @asynccontextmanager
-async def open_matrix(folder: Path) -> AsyncIterator[Matrix]:
-    """Fill a registry, then keep it from changing."""
+async def open_matrix(folder: Path, **settings: object) -> AsyncIterator[Matrix]:
+    """Fill a registry, then keep it from changing; `settings` are those that an administrator makes."""
     before = logging.root.manager.disable
     async with deployed(folder) as application:
         registrar = Registrar(application)
         things = await make_things(application, registrar)
         callers = await make_callers(registrar)
+        answer = await registrar.admin.put("/configurations", settings)
+        assert answer.status == HTTPStatus.OK, answer.body
         ledger = Ledger()
         logging.disable(logging.CRITICAL)  # each undone transaction is a failure of the server to whoever looks
         try:
