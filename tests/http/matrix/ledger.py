@@ -93,5 +93,5 @@ class _Recorded:
         return await self._tx.execute(query, **parameters)
 
     async def many(self, query: Query, rows: Sequence[Mapping[str, object]]) -> None:
-        self._statements += [(query.name, row) for row in rows]
+        self._statements.extend((query.name, row) for row in rows)
         await self._tx.many(query, rows)
