@@ -6,6 +6,7 @@ import io
 import json
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import bindparam, update
@@ -13,7 +14,7 @@ from sqlalchemy import bindparam, update
 from entrepot.audit import chain
 from entrepot.audit.export import Format, export
 from entrepot.audit.forwarding import Forwarder, Receiver
-from entrepot.audit.retention import Retention
+from entrepot.audit.retention import Cut, Retention
 from entrepot.audit.sealing import ANCHOR, CHECKPOINT, HEAD, Sealer
 from entrepot.audit.sign_ins import WINDOW, SignInLog
 from entrepot.audit.verifying import verify
@@ -193,11 +194,13 @@ async def test_retention_keeps_the_chain_checkable(rows: Database, write: Write)
     await sealer(rows).run_once()
     for event in range(1, 6):
         await change(rows, event, "at", 1)
-    assert await Retention(rows, seconds=3600).run_once() == 5
+    cut = Cut(seconds=3600)
+    assert await Retention(rows).shorten(replace(cut, dry_run=True)) == 5
+    assert await Retention(rows).shorten(cut) == 5
     result = await verify(rows)
     assert (result.holds, result.first) == (True, 5)
     assert json.loads((await everything(rows, subject="audit-log", kind=events.DELETE))[0].detail or "")["removed"] == 5
-    assert await Retention(rows, seconds=3600).run_once() == 0
+    assert await Retention(rows).shorten(cut) == 0
 
 
 async def test_removing_the_beginning_without_retention_is_found(rows: Database, write: Write) -> None:

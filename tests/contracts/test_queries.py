@@ -42,6 +42,8 @@ SMALL = {
     "statistics._PROJECTS": "as above",
     "statistics._REPOSITORIES": "as above",
     "job_claims._KINDS": "an index of the runs that have not ended",
+    "job_queues._LENGTHS": "as above, every five seconds and for people",
+    "job_queues._PAUSED": "at most one row for each kind of job",
     "bookkeeping._QUEUED": "a check-up, which reads everything",
     "verification._TOTALS": "the length of a bar, once for each pass of a scrub",
     "findings._COUNT": "an index of what is damaged now",

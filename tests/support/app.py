@@ -33,6 +33,9 @@ from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.adapters.identity.ldap.source import SetDirectory
 from entrepot.adapters.identity.oidc.source import try_issuer
+from entrepot.jobs.audit_purging import PURGE_AUDIT_LOG
+from entrepot.jobs.collection import GARBAGE_COLLECTION
+from entrepot.jobs.upload_purging import UPLOAD_PURGING
 from entrepot.metadata import principals, projects, users
 from entrepot.metadata.opening import Stores, open_embedded
 from entrepot.oci.scope import parse_scopes
@@ -41,6 +44,7 @@ from entrepot.registry.ports import BlobStore
 from entrepot.registry.service import build_registry
 from entrepot.registry.settings import RegistrySettings
 from entrepot.system.configuration import Configuration
+from entrepot.system.jobs.traits import JobTraits
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import RequestMetrics
@@ -136,6 +140,15 @@ def _principal(record: principals.PrincipalRecord) -> Principal:
 Opener = Callable[..., Awaitable[App]]
 
 
+#: The kinds of jobs that the API knows of here; no worker runs them.
+JOB_KINDS = (
+    UPLOAD_PURGING,
+    PURGE_AUDIT_LOG,
+    GARBAGE_COLLECTION,
+    JobTraits(name="retention", title="Retain", subjects="project:[0-9]+", parallel=4),
+)
+
+
 @asynccontextmanager
 async def open_app(folder: Path, options: AppOptions | None = None) -> AsyncIterator[App]:
     """Run a registry in a folder."""
@@ -164,6 +177,7 @@ def _api(folder: Path, stores: Stores, policy: Policy, services: Services) -> La
         folder=folder,
         hash_password=str,  # what `PlainPasswords` compares is the password itself
         people=PlainPasswords(stores),
+        job_kinds=lambda: JOB_KINDS,
     )
     return LazyApi(lambda: build_api(build_services(parts)), prefix=services.settings.prefix)
 

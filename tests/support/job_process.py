@@ -55,7 +55,7 @@ async def main(folder: Path, trace: Path, version: int, lease: float, seconds: f
         times = RunTimes(lease=lease, poll=0.05, beat=0.05, ending=2.0)
         kind = JobKind(traits=traits, run=Probe(trace, seconds).run)
         print("ready", flush=True)
-        await Dispatcher(stores.metadata, [kind], Metrics(), times=times).run(stop)
+        await Dispatcher(stores.metadata, stores.work, [kind], Metrics(), times=times).run(stop)
     finally:
         await stores.close()
 

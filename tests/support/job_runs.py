@@ -30,7 +30,7 @@ def kind(run: Callable[[JobRun], Awaitable[Any]], name: str = "probe", **traits:
 async def worker(database: Database, *kinds: JobKind, times: RunTimes = TIMES) -> AsyncIterator[Metrics]:
     """Run a worker beside the body."""
     stop, metrics = asyncio.Event(), Metrics()
-    task = asyncio.create_task(Dispatcher(database, kinds, metrics, times=times).run(stop))
+    task = asyncio.create_task(Dispatcher(database, database, kinds, metrics, times=times).run(stop))
     try:
         yield metrics
     finally:

@@ -90,6 +90,7 @@ SYSTEM: Mapping[str, tuple[str, ...]] = {
     "preheat-instance": _ALL,
     "quota": ("read", "update", "list"),
     "jobservice-monitor": ("list", "stop"),
+    "job": ("create", "read", "update", "list", "stop"),
     "security-hub": ("read", "list"),
 }
 

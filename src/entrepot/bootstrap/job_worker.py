@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entrepot.adapters.identity.ldap.source import directory_source
@@ -20,7 +21,8 @@ from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in
 from entrepot.config import Config
 from entrepot.integrity.scrub import Scrub
 from entrepot.jobs.adoption import FolderAdoption
-from entrepot.jobs.auditing import Auditing, AuditRetention
+from entrepot.jobs.audit_purging import PURGE_AUDIT_LOG, AuditPurging
+from entrepot.jobs.auditing import Auditing
 from entrepot.jobs.collection import GARBAGE_COLLECTION, CollectionMetrics, GarbageCollection, SteadyCollection
 from entrepot.jobs.dispatcher import Dispatcher
 from entrepot.jobs.model import Job, JobKind
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from entrepot.accounts.providers.checking import ProviderChecks
 
 _MINUTE = 60.0
-_HOUR = 3600.0
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +51,7 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
     async with embedded(config, runtime.metrics) as parts, in_background(parts.read_only.watch()):
         metrics = runtime.metrics
         lasting = JobWorker(parts.stores.work, job_list(parts, metrics), metrics)
-        dispatcher = Dispatcher(parts.stores.metadata, job_kinds(parts, metrics), metrics)
+        dispatcher = Dispatcher(parts.stores.metadata, parts.stores.work, job_kinds(parts, metrics), metrics)
 
         async def run(stop: asyncio.Event) -> None:
             async with asyncio.TaskGroup() as group:
@@ -61,8 +62,14 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
 
 
 def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
-    """List the kinds of jobs whose runs are asked for and shown."""
-    return [*_purging_kinds(parts), _garbage_collection(parts, metrics), *_scrub_kinds(parts, metrics)]
+    """List the kinds of jobs whose runs are asked for and shown; built anew at each call."""
+    return [
+        *_purging_kinds(parts),
+        *_audit_kinds(parts),
+        *_directory_kinds(parts),
+        _garbage_collection(parts, metrics),
+        *_scrub_kinds(parts, metrics),
+    ]
 
 
 def _garbage_collection(parts: Embedded, metrics: Metrics) -> JobKind:
@@ -84,7 +91,8 @@ def _scrub_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
         age=section.age,
         on_read=lambda size: read.inc(by=size),
     )
-    return [JobKind(traits=SCRUB, run=Scrubbing(scrub=scrub, metrics=metrics).run, schedule=every(section.interval))]
+    traits = replace(SCRUB, schedule=every(section.interval))
+    return [JobKind(traits=traits, run=Scrubbing(scrub=scrub, metrics=metrics).run)]
 
 
 def _purging_kinds(parts: Embedded) -> list[JobKind]:
@@ -99,7 +107,27 @@ def _purging_kinds(parts: Embedded) -> list[JobKind]:
         leftovers=Leftovers(parts.intake.tree),
         dry_run=purging.dryrun,
     )
-    return [JobKind(traits=UPLOAD_PURGING, run=purge.run, schedule=every(purging.interval))]
+    return [JobKind(traits=replace(UPLOAD_PURGING, schedule=every(purging.interval)), run=purge.run)]
+
+
+def _audit_kinds(parts: Embedded) -> list[JobKind]:
+    seconds = parts.config.audit.retention
+    traits = replace(PURGE_AUDIT_LOG, schedule="@hourly" if seconds else "")
+    return [JobKind(traits=traits, run=AuditPurging(Retention(parts.stores.metadata), seconds).run)]
+
+
+def _directory_kinds(parts: Embedded) -> list[JobKind]:
+    """List what is done about people of a directory, which may be set up while the registry runs."""
+    section = parts.config.access.ldap
+    if not parts.config.has_accounts or not section.sync.enabled:
+        return []
+    from entrepot.adapters.identity.ldap.tending import rules_of  # noqa: PLC0415 - no web process needs it
+    from entrepot.jobs.directory_sync import DIRECTORY_SYNC, DirectorySync  # noqa: PLC0415 - as above
+
+    source = directory_source(section, configuration_of(parts))
+    sync = DirectorySync(parts.stores.metadata, source, rules_of(section.sync))
+    traits = replace(DIRECTORY_SYNC, schedule=every(section.sync.interval))
+    return [JobKind(traits=traits, run=sync.run, applies=sync.applies)]
 
 
 def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
@@ -112,25 +140,11 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
         Job(name="damage", run=DamageWatch(parts.stores.metadata, metrics).run, interval=_MINUTE),
         *audit_jobs(parts),
         *provider_jobs(parts),
-        *directory_jobs(parts),
     ]
 
 
 def _steady_collection(parts: Embedded, metrics: Metrics) -> SteadyCollection:
     return SteadyCollection(Collector(collection_of(parts)), expiry_of(parts).expire, CollectionMetrics(metrics))
-
-
-def directory_jobs(parts: Embedded) -> list[Job]:
-    """List what is done about people of a directory, which may be set up while the registry runs."""
-    section = parts.config.access.ldap
-    if not parts.config.has_accounts or not section.sync.enabled:
-        return []
-    from entrepot.adapters.identity.ldap.tending import rules_of  # noqa: PLC0415 - no web process needs it
-    from entrepot.jobs.directory_sync import DirectorySync  # noqa: PLC0415 - as above
-
-    source = directory_source(section, configuration_of(parts))
-    sync = DirectorySync(parts.stores.metadata, source, rules_of(section.sync))
-    return [Job(name="directory-sync", run=sync.run, interval=section.sync.interval)]
 
 
 def provider_jobs(parts: Embedded) -> list[Job]:
@@ -154,11 +168,7 @@ def audit_jobs(parts: Embedded) -> list[Job]:
     audit, metadata = parts.config.audit, parts.stores.metadata
     sealer = Sealer(metadata, head_signer(parts.config))
     forwarder = Forwarder(metadata, Receiver(audit.syslog)) if audit.syslog else None
-    found = [Job(name="audit", run=Auditing(sealer, forwarder).run)]
-    if audit.retention:
-        shorten = AuditRetention(Retention(metadata, audit.retention))
-        found.append(Job(name="audit-retention", run=shorten.run, interval=_HOUR))
-    return found
+    return [Job(name="audit", run=Auditing(sealer, forwarder).run)]
 
 
 def outbox_handlers(parts: Embedded) -> list[Handler]:

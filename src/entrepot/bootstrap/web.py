@@ -21,6 +21,8 @@ from entrepot.outbound.settings import OutboundSettings
 from entrepot.projects.contents.pulls import PullCounter
 from entrepot.serving.slow_readers import limit_slow_readers
 from entrepot.serving.worker_runtime import WorkerRuntime
+from entrepot.system.jobs.traits import JobTraits
+from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import RequestMetrics
 from entrepot.web.api.mount import AsgiApp, LazyApi
 from entrepot.web.application import Application
@@ -148,6 +150,7 @@ def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
                 try_issuer=functools.partial(_try_issuer, parts.config),
                 folder=parts.config.data,
                 hash_password=hash_password,
+                job_kinds=functools.partial(_job_kinds, parts),
                 people=access.people,
                 password_changed=functools.partial(forget_first_password, parts.config.state),
             )
@@ -159,3 +162,9 @@ async def _try_issuer(config: Config, issuer: str) -> None:
     from entrepot.adapters.identity.oidc.source import try_issuer  # noqa: PLC0415 - many have no provider
 
     await try_issuer(OutboundSettings.from_config(config.outbound), issuer)
+
+
+def _job_kinds(parts: Embedded) -> list[JobTraits]:
+    from entrepot.bootstrap.job_worker import job_kinds  # noqa: PLC0415 - few web workers are ever asked for them
+
+    return [kind.traits for kind in job_kinds(parts, Metrics())]

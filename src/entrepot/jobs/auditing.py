@@ -1,4 +1,4 @@
-"""The audit log's own work: sealing every few seconds, forwarding after it, and retention once an hour."""
+"""The audit log's own work: sealing every few seconds, and forwarding after it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 from dataclasses import dataclass
 
 from entrepot.audit.forwarding import Forwarder
-from entrepot.audit.retention import Retention
 from entrepot.audit.sealing import Sealer
 
 _log = logging.getLogger(__name__)
@@ -39,16 +38,3 @@ class Auditing:
             await self.forwarder.run_once()
         except (OSError, TimeoutError) as error:
             _log.warning("the audit log cannot be forwarded; it is sent later", extra={"error": str(error)})
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRetention:
-    """A periodic job: removes events whose time is over."""
-
-    retention: Retention
-
-    async def run(self, _stop: asyncio.Event) -> None:
-        """Remove them now."""
-        removed = await self.retention.run_once()
-        if removed:
-            _log.info("audit log shortened", extra={"count": removed})

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from entrepot.jobs.run import JobRun
@@ -27,10 +28,20 @@ _SHORTEST_PAUSE: Final = 0.05
 _MEASURE_SECONDS: Final = 15.0
 _EXPIRE_SECONDS: Final = 60.0
 
+#: Harbor's bound of `workers`: how many blobs are deleted beside each other; 0 leaves it to us.
+_MOST_WORKERS: Final = 10
+
+
+def _check(parameters: Mapping[str, Any]) -> None:
+    if not 0 <= parameters["workers"] <= _MOST_WORKERS:
+        raise ValueError(f"workers is between 1 and {_MOST_WORKERS}, or 0 for what the registry thinks right")
+
+
 GARBAGE_COLLECTION: Final = JobTraits(
     name="garbage-collection",
     title="Collect what nothing needs, and compare the store with the metadata",
-    parameters={"dry_run": False, "delete_untagged": False, "empty_trash": False, "compare": True},
+    parameters={"dry_run": False, "delete_untagged": False, "empty_trash": False, "compare": True, "workers": 0},
+    check=_check,
     schedule="0 3 * * 0",
 )
 
@@ -169,7 +180,14 @@ class GarbageCollection:
             compare=bool(wanted["compare"]),
             delete_untagged=untagged and self.may_delete,
         )
-        result = await self.whole.run(request, run)
+        result = await self._with(wanted["workers"]).run(request, run)
         if not request.dry_run:
             self.metrics.count(result.collected, "done")
         return result.as_json()
+
+    def _with(self, workers: int) -> WholeCollection:
+        """Return the collection with so many deletes beside each other."""
+        if not workers:
+            return self.whole
+        work = self.whole.work
+        return replace(self.whole, work=replace(work, limits=replace(work.limits, deletes=workers)))

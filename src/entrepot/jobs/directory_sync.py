@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from dataclasses import replace
+from typing import Final
 
-from entrepot.accounts.directory.model import DirectorySource, NoDirectory
+from entrepot.accounts.directory.model import DirectoryError, DirectorySource, NoDirectory
 from entrepot.accounts.directory.synchronising import Rules, Synchronisation
+from entrepot.jobs.run import JobRun
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
+from entrepot.system.jobs.traits import JobTraits
 
 _log = logging.getLogger(__name__)
+
+DIRECTORY_SYNC: Final = JobTraits(
+    name="directory-sync",
+    title="Bring accounts in line with the directory",
+    parameters={"dry_run": False},
+)
 
 
 class DirectorySync:
@@ -21,23 +30,32 @@ class DirectorySync:
         self._source = source
         self._rules = rules
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Go through the directory once, if there is one whose people can be listed."""
+    async def applies(self) -> bool:
+        """Tell whether there is a directory whose people can be listed."""
         try:
             configured = await self._source.current()
         except NoDirectory as error:
-            _log.error("the directory was not synchronised", extra={"reason": str(error)})
-            return
-        if configured is None or not configured.directory.can_list:
-            return
-        by = Source(name="directory", credential="job")
-        work = asyncio.ensure_future(Synchronisation(self._metadata, configured.directory, self._rules, by).run())
-        stopping = asyncio.ensure_future(stop.wait())
-        try:
-            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done() and work.result().counts:
-                _log.info("synchronised the directory", extra=work.result().counts)
-        finally:
-            work.cancel()
-            stopping.cancel()
-            await asyncio.gather(work, stopping, return_exceptions=True)
+            _log.error("the directory is not synchronised", extra={"reason": str(error)})
+            return False
+        return configured is not None and configured.directory.can_list
+
+    async def run(self, run: JobRun) -> dict[str, int]:
+        """Go through the directory once; returns what was changed, by kind of change.
+
+        Raises:
+            DirectoryError: There is none, or it cannot be read.
+            Stopped: Somebody asked it to end.
+        """
+        configured = await self._source.current()
+        if configured is None:
+            raise NoDirectory("no directory is configured: access.ldap has no servers, and auth_mode is not ldap_auth")
+        rules = replace(self._rules, dry_run=self._rules.dry_run or run.parameters["dry_run"])
+        by = Source(name=run.actor or "directory", credential="job")
+        report = await Synchronisation(self._metadata, configured.directory, rules, by, run).run()
+        for line in (*report.changes, *report.problems):
+            await run.say(line)
+        if report.error:
+            raise DirectoryError(report.error)
+        if report.counts:
+            _log.info("synchronised the directory", extra=report.counts)
+        return {"people": report.people, **report.counts}

@@ -17,11 +17,13 @@ from typing import Final
 
 from entrepot.jobs.execution import Execution, RunTimes
 from entrepot.jobs.model import JobKind
+from entrepot.jobs.presence import Presence
 from entrepot.jobs.timekeeper import Timekeeper
-from entrepot.metadata import clock, job_claims
+from entrepot.metadata import clock, job_claims, job_queues
 from entrepot.metadata.database import Database
 from entrepot.metadata.errors import ConstraintViolated
 from entrepot.metadata.job_runs import Run
+from entrepot.system.jobs.traits import JobTraits
 from entrepot.telemetry.instruments import Metrics
 
 _log = logging.getLogger(__name__)
@@ -29,24 +31,37 @@ _log = logging.getLogger(__name__)
 #: Seconds after which a run that no worker knows how to run has failed.
 STRANGE_AFTER: Final = 24 * 3600.0
 _SWEEP_SECONDS: Final = 300.0
+_MEASURE_SECONDS: Final = 5.0
 
 
 class Dispatcher:
     """Begins runs until stopped; every worker has one."""
 
     def __init__(
-        self, metadata: Database, kinds: Sequence[JobKind], metrics: Metrics, *, times: RunTimes | None = None
+        self,
+        metadata: Database,
+        work: Database,
+        kinds: Sequence[JobKind],
+        metrics: Metrics,
+        *,
+        times: RunTimes | None = None,
     ) -> None:
         self._metadata = metadata
         self._kinds = {kind.name: kind for kind in kinds}
         self._times = times or RunTimes()
         self._timekeeper = Timekeeper(metadata, kinds)
         self._me = secrets.token_hex(8)
+        self._presence = Presence(work, self._me, sum(kind.traits.parallel for kind in kinds))
         self._executions: dict[asyncio.Task[None], Execution] = {}
         self._wake = asyncio.Event()
-        self._swept = 0.0
+        self._swept = self._measured = 0.0
         self._runs = metrics.counter("entrepot_job_runs", "Runs of background jobs.", ("job", "result"))
         self._seconds = metrics.histogram("entrepot_job_seconds", "Time that background jobs took.", ("job",))
+        self._running = metrics.gauge("entrepot_job_running", "Runs of jobs that this worker does now.", ("job",))
+        self._waiting = metrics.gauge("entrepot_job_waiting", "Runs of jobs that wait, on any worker.", ("job",))
+        self._oldest = metrics.gauge(
+            "entrepot_job_waiting_oldest_seconds", "Age of the oldest run that waits.", ("job",)
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Begin what is due until `stop` is set; returns when the runs at hand have ended or were put back."""
@@ -65,15 +80,21 @@ class Dispatcher:
         finally:
             stopping.cancel()
             await self._end()
+            await self._presence.leave()
 
     async def _turn(self) -> None:
+        await self._presence.show()
         await self._timekeeper.fire()
         active = await job_claims.active_kinds(self._metadata)
         for name in sorted(active & self._kinds.keys()):
             await self._begin_some(self._kinds[name])
-        if time.monotonic() - self._swept > _SWEEP_SECONDS:
+        now = time.monotonic()
+        if now - self._measured > _MEASURE_SECONDS:
+            await self._measure()
+            self._measured = now
+        if now - self._swept > _SWEEP_SECONDS:
             await self._sweep(active)
-            self._swept = time.monotonic()
+            self._swept = now
 
     async def _begin_some(self, kind: JobKind) -> None:
         free = kind.traits.parallel - sum(execution.kind is kind for execution in self._executions.values())
@@ -91,6 +112,7 @@ class Dispatcher:
         return None
 
     def _begin(self, execution: Execution) -> None:
+        self._running.add(1, execution.kind.name)
         task = asyncio.create_task(self._perform(execution), name=execution.kind.name)
         self._executions[task] = execution
         task.add_done_callback(self._ended)
@@ -103,6 +125,7 @@ class Dispatcher:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         execution = self._executions.pop(task)
+        self._running.add(-1, execution.kind.name)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a job ended in an unforeseen way", exc_info=error, extra={"run": execution.run.id})
         self._wake.set()
@@ -112,6 +135,14 @@ class Dispatcher:
             execution.interrupt()
         while self._executions:
             await asyncio.wait(list(self._executions))
+
+    async def _measure(self) -> None:
+        queues = await job_queues.lengths(self._metadata)
+        for name in self._kinds:
+            queue = queues.get(name)
+            self._waiting.set(0 if queue is None else queue.waiting, name)
+            age = 0 if queue is None or queue.oldest is None else clock.now() - queue.oldest
+            self._oldest.set(age / clock.MICROSECONDS, name)
 
     async def _sweep(self, active: set[str]) -> None:
         """End runs that nobody knows how to run: of kinds that are gone, or of later versions after a downgrade."""
@@ -127,3 +158,10 @@ class Dispatcher:
             )
             if count := await self._metadata.write(end, name="abandon jobs"):
                 _log.warning("runs of jobs were given up that nobody can run", extra={"job": name, "count": count})
+        for kind in self._kinds.values():
+            await self._forget(kind.traits)
+
+    async def _forget(self, traits: JobTraits) -> None:
+        """Forget what is over and old, also of a kind that is not run any more."""
+        forget = partial(job_claims.forget, kind=traits.name, kept=traits.kept, before=clock.after(-traits.kept_for))
+        await self._metadata.write(forget, name="forget jobs")

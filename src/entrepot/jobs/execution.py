@@ -9,6 +9,7 @@ begins the next attempt (`dispatcher`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -111,12 +112,16 @@ class Execution:
 
     async def _watched(self) -> Any:
         """Do the work while its keeper looks after it."""
+        over = asyncio.Event()
         work = asyncio.ensure_future(self.kind.run(self._work))
-        keeper = asyncio.create_task(self._keep())
+        work.add_done_callback(lambda _: over.set())
+        keeper = asyncio.create_task(self._keep(over))
         try:
             await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 keeper.result()
+            # Not cancelled: what it is writing down now would be lost, or written twice.
+            await asyncio.wait({keeper})
             if work.cancelled():
                 raise RuntimeError("it was cancelled from within")
             return work.result()
@@ -125,10 +130,13 @@ class Execution:
                 task.cancel()
             await asyncio.gather(work, keeper, return_exceptions=True)
 
-    async def _keep(self) -> None:
-        """Hold the run and write down how far it is; raises when it must end."""
-        while True:
-            await asyncio.sleep(self._times.beat)
+    async def _keep(self, over: asyncio.Event) -> None:
+        """Hold the run and write down how far it is until it is over; raises when it must end."""
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._times.beat):
+                    await over.wait()
+                    return
             if await self._record.look():
                 self._end_soon()
             if self._end_by is not None and time.monotonic() > self._end_by:
@@ -152,7 +160,7 @@ class Execution:
             await self._record.again(error=outcome.error, due_at=clock.after(pause), attempts=self.run.attempt)
             return "retried"
         await self._record.end(outcome.state, outcome.result, outcome.error, traits)
-        return outcome.state.value
+        return outcome.state.name.lower()
 
     def _extra(self) -> dict[str, object]:
         return {"job": self.kind.name, "run": self.run.id, "subject": self.run.subject, "attempt": self.run.attempt}

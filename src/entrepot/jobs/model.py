@@ -35,8 +35,8 @@ class JobKind:
 
     traits: JobTraits
     run: Callable[[JobRun], Awaitable[Any]]
-    #: The schedule of the configuration, where it says one; None for that of the traits.
-    schedule: str | None = None
+    #: Whether there is something to do when its schedule says so; else that time passes without a run.
+    applies: Callable[[], Awaitable[bool]] | None = None
 
     @property
     def name(self) -> str:

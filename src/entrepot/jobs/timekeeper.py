@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from entrepot.jobs.model import JobKind
-from entrepot.metadata import clock, job_runs, schedules
+from entrepot.metadata import clock, job_queues, job_runs, schedules
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.job_runs import Cause, Wanted
 from entrepot.metadata.schedules import Origin, Schedule
+from entrepot.system.jobs.queues import SCHEDULER
 from entrepot.system.jobs.timetable import TimetableInvalid, first_time, next_time
 
 _log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ _DAY: Final = 24 * 3600.0
 
 
 class Timekeeper:
-    """Looks after the schedules of the kinds that this worker runs."""
+    """Looks after the schedules of the kinds that this worker runs, unless somebody holds all schedules back."""
 
     def __init__(self, metadata: Database, kinds: Sequence[JobKind]) -> None:
         self._metadata = metadata
@@ -32,6 +33,8 @@ class Timekeeper:
         if not self._settled:
             await self._settle()
             self._settled = True
+        if SCHEDULER in await job_queues.paused(self._metadata):
+            return
         for schedule in await schedules.due(self._metadata, sorted(self._kinds), _AT_ONCE):
             await self._fire(schedule)
 
@@ -42,16 +45,18 @@ class Timekeeper:
             # It was right when it was set: a time zone that this machine does not know.
             _log.exception("a schedule cannot be followed", extra={"job": schedule.kind, "subject": schedule.subject})
             then = clock.after(_DAY)
+        kind = self._kinds[schedule.kind]
+        applies = kind.applies is None or await kind.applies()
         wanted = Wanted(
             kind=schedule.kind,
             subject=schedule.subject,
             parameters=schedule.parameters,
-            version=self._kinds[schedule.kind].traits.version,
+            version=kind.traits.version,
             cause=Cause.SCHEDULE,
         )
 
         async def work(tx: Transaction) -> bool:
-            if not await schedules.advance(tx, schedule, then):
+            if not await schedules.advance(tx, schedule, then) or not applies:
                 return True
             if await job_runs.find_active(tx, wanted.kind, wanted.subject) is not None:
                 return False
@@ -64,7 +69,7 @@ class Timekeeper:
     async def _settle(self) -> None:
         """Put the schedules of the configuration in force, but for those that a person changed."""
         for kind in self._kinds.values():
-            line = kind.traits.schedule if kind.schedule is None else kind.schedule
+            line = kind.traits.schedule
             known = await schedules.find(self._metadata, kind.name)
             if known is None or (known.origin is Origin.CONFIGURATION and known.cron != line):
                 await self._set(kind, line)

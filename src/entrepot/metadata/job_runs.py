@@ -22,21 +22,21 @@ from entrepot.metadata.tables import job_runs
 
 
 class State(StrEnum):
-    """What becomes of a run, in order; the last three are ends."""
+    """What becomes of a run, in order and in Harbor's words; the last three are ends."""
 
-    PENDING = "pending"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    STOPPED = "stopped"
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Success"
+    FAILED = "Error"
+    STOPPED = "Stopped"
 
 
 class Cause(StrEnum):
-    """Why a run was asked for."""
+    """Why a run was asked for, in Harbor's words."""
 
-    MANUAL = "manual"
-    SCHEDULE = "schedule"
-    EVENT = "event"
+    MANUAL = "MANUAL"
+    SCHEDULE = "SCHEDULE"
+    EVENT = "EVENT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +105,9 @@ FIELDS: Mapping[str, Field] = {
     "id": Field(column=_R.id, kind=Kind.NUMBER),
     "kind": Field(column=_R.kind),
     "subject": Field(column=_R.subject),
-    "state": Field(column=_R.state),
-    "cause": Field(column=_R.cause),
+    "status": Field(column=_R.state),
+    "trigger": Field(column=_R.cause),
+    "actor": Field(column=_R.actor),
     "creation_time": Field(column=_R.created_at, kind=Kind.TIME),
 }
 LISTING = Listing("job_runs", select(*_COLUMNS), FIELDS, order=(Order("id", descending=True),), key=_R.id)

@@ -59,6 +59,7 @@ FIELDS: Mapping[str, Field] = {
     "subject": Field(column=_S.subject),
 }
 LISTING = Listing("schedules", select(*_COLUMNS), FIELDS, order=(Order("kind"), Order("subject")), key=_S.id)
+IN_FORCE = Listing("schedules in force", select(*_COLUMNS).where(_S.next_at.is_not(None)), {}, order=(), key=_S.id)
 _FIND = Query(
     select(*_COLUMNS).where(_S.kind == bindparam("kind"), _S.subject == bindparam("subject")), "schedules.find"
 )
@@ -118,9 +119,9 @@ async def due(reader: Reader, kinds: Sequence[str], limit: int) -> list[Schedule
     return [_schedule(row) for row in await reader.all(_DUE, kinds=kinds, now=clock.now(), most=limit)]
 
 
-async def page(reader: Reader, selection: Selection) -> Listed[Schedule]:
-    """Return a page of the schedules."""
-    found = await LISTING.read(reader, selection)
+async def page(reader: Reader, selection: Selection, *, in_force: bool = False) -> Listed[Schedule]:
+    """Return a page of the schedules, of all or only of those in force."""
+    found = await (IN_FORCE if in_force else LISTING).read(reader, selection)
     return Listed([_schedule(row) for row in found.items], found.total)
 
 

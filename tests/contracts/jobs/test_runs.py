@@ -116,7 +116,7 @@ async def test_a_run_whose_worker_died_is_taken_up_by_another(tables: Database) 
 
     asked = await ask(tables)
     probe = kind(work, attempts=2)
-    dead = asyncio.create_task(Dispatcher(tables, [probe], Metrics(), times=TIMES).run(asyncio.Event()))
+    dead = asyncio.create_task(Dispatcher(tables, tables, [probe], Metrics(), times=TIMES).run(asyncio.Event()))
     await wait_for(lambda: len(done) == 2)
     for task in asyncio.all_tasks():
         if task.get_name() == "probe":

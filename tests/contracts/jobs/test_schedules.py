@@ -36,6 +36,11 @@ async def put(database: Database, **given: Any) -> None:
     await database.write(lambda tx: schedules.put(tx, **(wanted | given)))
 
 
+def daily(probe: JobKind, line: str) -> JobKind:
+    """Give the kind with a schedule of the configuration."""
+    return replace(probe, traits=replace(probe.traits, schedule=line))
+
+
 @pytest.fixture
 def probe() -> JobKind:
     """A kind that does nothing."""
@@ -83,11 +88,11 @@ async def test_a_worker_does_what_is_scheduled(tables: Database, probe: JobKind)
 
 async def test_the_configuration_sets_a_schedule_and_changes_it(tables: Database, probe: JobKind) -> None:
     """What the file says is in force from the next start on; what it says no more is gone."""
-    await Timekeeper(tables, [replace(probe, schedule="0 3 * * *")]).fire()
+    await Timekeeper(tables, [daily(probe, "0 3 * * *")]).fire()
     schedule = await schedules.find(tables, "probe")
     assert schedule is not None
     assert (schedule.cron, schedule.origin) == ("0 3 * * *", Origin.CONFIGURATION)
-    await Timekeeper(tables, [replace(probe, schedule="0 4 * * *")]).fire()
+    await Timekeeper(tables, [daily(probe, "0 4 * * *")]).fire()
     schedule = await schedules.find(tables, "probe")
     assert schedule is not None
     assert schedule.cron == "0 4 * * *"
@@ -97,10 +102,10 @@ async def test_the_configuration_sets_a_schedule_and_changes_it(tables: Database
 
 async def test_a_start_does_not_move_the_next_time(tables: Database, probe: JobKind) -> None:
     """A registry that is started again and again still runs its jobs."""
-    daily = replace(probe, schedule="@every 24h")
-    await Timekeeper(tables, [daily]).fire()
+    interval = daily(probe, "@every 24h")
+    await Timekeeper(tables, [interval]).fire()
     before = await schedules.find(tables, "probe")
-    await Timekeeper(tables, [daily]).fire()
+    await Timekeeper(tables, [interval]).fire()
     assert await schedules.find(tables, "probe") == before
 
 
@@ -108,7 +113,7 @@ async def test_what_a_person_set_stays(tables: Database, probe: JobKind) -> None
     """A start does not undo it, whatever the file says; nor that somebody put it out of force."""
     await put(tables, cron="0 5 * * *", next_at=None)
     before = await schedules.find(tables, "probe")
-    await Timekeeper(tables, [replace(probe, schedule="0 3 * * *")]).fire()
+    await Timekeeper(tables, [daily(probe, "0 3 * * *")]).fire()
     assert await schedules.find(tables, "probe") == before
 
 

@@ -77,6 +77,9 @@ ASKS: Final[Mapping[str, Ask]] = {
         ),
         objects=(*EVERY, "system"),
     ),
+    f"POST {API}/jobs": Ask(body='{"kind": "upload-purging"}'),
+    f"PUT {API}/jobs/schedules/{{kind}}": Ask(body='{"cron": "@daily"}'),
+    f"PUT {API}/jobservice/queues/{{job_type}}": Ask(body='{"action": "pause"}'),
     f"GET {API}/labels": Ask(
         query=_for_each(EVERY, "?scope=p&project_id=<project_id>", system="?scope=g"), objects=(*EVERY, "system")
     ),
@@ -135,6 +138,16 @@ ASKS: Final[Mapping[str, Ask]] = {
         body='{"name": "taker", "permissions": [{"resource": "repository", "action": "push"}]}'
     ),
     f"GET {API}/search": Ask(query="?q=app"),
+    **{
+        f"{method} {API}/system/{part}/schedule": Ask(body='{"schedule": {"type": "Daily"}}')
+        for method in ("POST", "PUT")
+        for part in ("gc", "purgeaudit")
+    },
+    **{
+        f"{method} {API}/system/{part}/{{run_id}}{tail}": Ask(path=f"{API}/system/{part}/<{run}>{tail}")
+        for part, run in (("gc", "gc_run"), ("purgeaudit", "purge_run"))
+        for method, tail in (("GET", ""), ("PUT", ""), ("GET", "/log"))
+    },
     f"POST {API}/system/oidc/ping": Ask(body='{"url": "https://127.0.0.1:9"}'),
     f"POST {API}/usergroups": Ask(body='{"group_name": "fresh", "group_type": 4}'),
     f"PUT {API}/usergroups/{{group_id}}": Ask(body='{"group_name": "renamed"}'),

@@ -174,11 +174,27 @@ async def _of_all(registrar: Registrar, victim: str) -> Ids:
     }
 
 
+async def _jobs(registrar: Registrar) -> Ids:
+    """Make a run of each place that shows runs, all of them ended so that others can be started, and a schedule."""
+    api = registrar.admin
+    ids = {}
+    for name, path in (("job_id", "/jobs"), ("gc_run", "/system/gc"), ("purge_run", "/system/purgeaudit")):
+        location = await api.made(path, {"kind": "upload-purging"} if path == "/jobs" else {})
+        ids[name] = str(number(location))
+        assert (await api.post(f"/jobs/{ids[name]}/stop")).status == 200
+    assert (await api.put("/jobs/schedules/purge-audit-log", {"cron": "@daily"})).status == 200
+    return ids
+
+
 async def _of_everybody(registrar: Registrar, ids: dict[str, Ids]) -> Ids:
     """Return what means the same in every request."""
     return {
         "newcomer": str(await registrar.stranger("newcomer")),
         "victim": "victim",
+        "kind": "purge-audit-log",
+        "job_type": "all",
+        "pool_id": "all",
+        **await _jobs(registrar),
         "nothing": digest_of(b"nothing"),
         "foreign_manifest": ids["foreign"]["reference"],
     }

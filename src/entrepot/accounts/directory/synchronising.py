@@ -15,6 +15,7 @@ from entrepot.metadata import clock, directory_people, sync_runs
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.directory_people import KnownPerson
 from entrepot.metadata.events import Source
+from entrepot.telemetry.progress import Progress, Unwatched
 
 T = TypeVar("T")
 
@@ -82,17 +83,24 @@ class Rules:
 class Synchronisation:
     """One run."""
 
-    def __init__(self, metadata: Database, directory: Directory, rules: Rules, by: Source) -> None:
+    def __init__(
+        self, metadata: Database, directory: Directory, rules: Rules, by: Source, progress: Progress | None = None
+    ) -> None:
         self._metadata = metadata
         self._directory = directory
         self._rules = rules
         self._by = by
+        self._progress = progress or Unwatched()
         self._report = Report(dry_run=rules.dry_run, error="it did not come to its end")
         self._seen: set[str] = set()
         self._started = clock.now()
 
     async def run(self) -> Report:
-        """Do it; the report says what came of it, also where the directory failed."""
+        """Do it; the report says what came of it, also where the directory failed.
+
+        Raises:
+            Stopped: Somebody asked it to end.
+        """
         run = await self._metadata.write(
             lambda tx: sync_runs.start(tx, PROVIDER, dry_run=self._rules.dry_run), name="directory sync"
         )
@@ -117,6 +125,7 @@ class Synchronisation:
                 self._report.people += sum(not person.refused for person in page)
                 for part in _batches(page):
                     later += await self._bring_in_line(part)
+                    await self._progress.step(self._report.people)
         left = await self._left()
         self._check(len(left), await self._open_accounts(left))
         await self._follow_moves(later, left)

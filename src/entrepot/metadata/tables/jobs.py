@@ -8,7 +8,7 @@ from entrepot.metadata.columns import key, keyed, number, numbered, owned, words
 from entrepot.metadata.tables.base import metadata
 
 _ACTIVE: Final = text("ended_at IS NULL")
-_RUNNING: Final = text("state = 'running'")
+_RUNNING: Final = text("state = 'Running'")
 
 #: Runs of jobs. A row is written in the transaction that wants the run, and is all that a worker needs to do it. While
 #: it runs, `holder` is the worker that does it, and nobody else may before `lease_until`; of one kind and subject only

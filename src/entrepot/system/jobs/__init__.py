@@ -1,4 +1,5 @@
 """Jobs as people see and steer them; `entrepot.jobs` runs them.
 
-`traits` says what kinds there are and how each is run, `timetable` reads schedules, `service` is what the API does.
+`traits` is what is known of a kind without running it, `timetable` reads schedules; `service`, `schedules` and `queues`
+are what people do with runs, schedules and queues.
 """

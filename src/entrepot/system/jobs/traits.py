@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 MINUTE: Final = 60.0
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+
+
+def _anything(_parameters: Mapping[str, Any]) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +24,10 @@ class JobTraits:
     title: str  #: what it does, for people: a sentence without its full stop
     #: The default parameters, which are all that a run may be given; each value is of its default's type.
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    #: Raises ValueError when complete parameters cannot be.
+    check: Callable[[Mapping[str, Any]], None] = _anything
+    #: What its runs are about, as a regular expression (`project:[0-9]+`); empty: nothing in particular.
+    subjects: str = ""
     #: Raise it when a run that was begun cannot be gone on with by the new code: its steps are then done anew.
     version: int = 1
     #: Runs of different subjects that one worker does at the same time.
@@ -36,11 +45,15 @@ class JobTraits:
     #: When it runs unless a person decides otherwise: a cron line or `@every 1h`; empty for only when asked.
     schedule: str = ""
 
+    def takes_subject(self, subject: str) -> bool:
+        """Tell whether a run may be about something."""
+        return re.fullmatch(self.subjects, subject) is not None
+
     def read_parameters(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the parameters of a run, complete.
 
         Raises:
-            ValueError: One is not known, or of another type than its default.
+            ValueError: One is not known, of another type than its default, or not as `check` wants it.
         """
         for name, value in given.items():
             if name not in self.parameters:
@@ -49,4 +62,6 @@ class JobTraits:
             if type(value) is not type(self.parameters[name]):
                 wanted = type(self.parameters[name]).__name__
                 raise ValueError(f"{self.name}: the parameter {name} must be of type {wanted}")
-        return {**self.parameters, **given}
+        complete = {**self.parameters, **given}
+        self.check(complete)
+        return complete

@@ -56,6 +56,8 @@ _KINDS: Final = (
     events.CONFIGURE,
     events.SIGN_IN,
     events.SIGN_OUT,
+    events.START,
+    events.STOP,
     events.QUARANTINE,
     events.HEAL,
 )

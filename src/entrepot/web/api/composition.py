@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,14 @@ from entrepot.projects.labels import Labels
 from entrepot.projects.search import Search
 from entrepot.projects.service import Projects
 from entrepot.system.configuration import Configuration
+from entrepot.system.jobs.kinds import Kinds
+from entrepot.system.jobs.queues import Queues
+from entrepot.system.jobs.schedules import Schedules
+from entrepot.system.jobs.service import Jobs
+from entrepot.system.jobs.traits import JobTraits
 from entrepot.system.statistics import Statistics
 from entrepot.system.volumes import volume_of
-from entrepot.web.api.services import AccountServices, ApiServices, TryIssuer
+from entrepot.web.api.services import AccountServices, ApiServices, JobServices, TryIssuer
 from entrepot.web.services import Services
 
 
@@ -45,6 +50,7 @@ class Parts:
     configuration: Configuration
     folder: Path  #: where the blobs lie
     hash_password: Hash
+    job_kinds: Callable[[], Sequence[JobTraits]]  #: asked once, when somebody first wants to know
     directory: DirectorySource | None = None  #: says which directory is asked; None where there are no accounts
     try_issuer: TryIssuer
     people: PasswordVerifier | None  #: compares passwords; None where none are kept here
@@ -60,6 +66,7 @@ def build_services(parts: Parts) -> ApiServices:
         web=parts.web,
         metadata=parts.metadata,
         accounts=_accounts(parts),
+        jobs=_jobs(parts),
         contents=contents,
         projects=projects,
         labels=Labels(parts.metadata),
@@ -70,6 +77,16 @@ def build_services(parts: Parts) -> ApiServices:
         directory=None if parts.directory is None else DirectoryDesk(parts.metadata, parts.directory),
         statistics=Statistics(parts.metadata, parts.policy),
         volume=partial(volume_of, parts.folder),
+    )
+
+
+def _jobs(parts: Parts) -> JobServices:
+    kinds = Kinds(parts.job_kinds)
+    return JobServices(
+        kinds=kinds,
+        runs=Jobs(parts.metadata, kinds),
+        schedules=Schedules(parts.metadata, kinds),
+        queues=Queues(parts.metadata, parts.work, kinds),
     )
 
 

@@ -22,6 +22,10 @@ from entrepot.projects.labels import Labels
 from entrepot.projects.search import Search
 from entrepot.projects.service import Projects
 from entrepot.system.configuration import Configuration
+from entrepot.system.jobs.kinds import Kinds
+from entrepot.system.jobs.queues import Queues
+from entrepot.system.jobs.schedules import Schedules
+from entrepot.system.jobs.service import Jobs
 from entrepot.system.statistics import Statistics
 from entrepot.system.volumes import Volume
 from entrepot.web.services import Services
@@ -48,12 +52,23 @@ class AccountServices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobServices:
+    """The use cases about jobs."""
+
+    kinds: Kinds
+    runs: Jobs
+    schedules: Schedules
+    queues: Queues
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
     """The use cases behind the API; one per worker."""
 
     web: Services  #: what the rest of the web layer works with: registry, authenticator, authorizer, settings, ...
     metadata: Database
     accounts: AccountServices
+    jobs: JobServices
     projects: Projects
     contents: Contents
     labels: Labels

@@ -48,7 +48,7 @@ def _jobs() -> None:
         number("ended_at", null=True),
     )
     index("job_runs", "kind", "id")
-    active, running = sa.text("ended_at IS NULL"), sa.text("state = 'running'")
+    active, running = sa.text("ended_at IS NULL"), sa.text("state = 'Running'")
     op.create_index("ix_job_runs_active", "job_runs", ["kind", "due_at"], sqlite_where=active, postgresql_where=active)
     op.create_index(
         "ix_job_runs_running",
