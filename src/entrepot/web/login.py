@@ -143,7 +143,9 @@ def _read_form(content_type: str | None, body: bytes) -> _Form | None:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_FORM_FIELDS, errors="strict")
     except ValueError:
         return None
-    if any(len(values) != 1 for values in fields.values()) or not {"principal", "password"} <= fields.keys():
+    if any(len(values) != 1 or "\0" in values[0] for values in fields.values()):
+        return None
+    if not {"principal", "password"} <= fields.keys():
         return None
     return _Form(name=fields["principal"][0], password=fields["password"][0], code=fields.get("code", [""])[0])
 

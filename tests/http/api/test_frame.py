@@ -83,6 +83,9 @@ async def test_a_page_gets_no_challenge(anonymous: Api) -> None:
         (b'{"project_name":"a","project_name":"b"}', 400),
         (b'{"project_name":NaN}', 400),
         (b'{"project_name":"\\ud800"}', 400),
+        (b'{"project_name":"a\\u0000b"}', 400),
+        (b'{"metadata":{"auto_scan\\u0000":"true"}}', 400),
+        (b'{"project_name":"a\\\\u0000b"}', 400),
         (b"[" * 100 + b"]" * 100, 400),
         (b"\xff", 400),
         (b"[]", 422),
@@ -96,6 +99,15 @@ async def test_odd_bodies_are_refused(admin: Api, body: bytes, status: int) -> N
     """What is no JSON, or not of the form asked for, never reaches a handler."""
     answer = await admin.client.post(f"{BASE}/projects", body=body, headers=JSON)
     assert refusal(answer)[0] == status
+
+
+async def test_a_parameter_holds_no_nul(admin: Api, app: App) -> None:
+    """PostgreSQL cannot even be asked for it: it is refused on the way in, in queries, bodies and forms alike."""
+    for path in ("/users?q=username%3Da%00b", "/search?q=%00", "/projects?name=a%00"):
+        assert refusal(await admin.get(path)) == (400, "BAD_REQUEST")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await app.client(scheme="https").post("/c/login", headers=form, body=b"principal=a%00&password=b")
+    assert answer.status == 400
 
 
 async def test_a_body_is_json(admin: Api) -> None:

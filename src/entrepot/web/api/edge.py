@@ -25,6 +25,8 @@ KIB: Final = 1024
 #: The largest body that a caller with credentials may send, and one without.
 BODY_BYTES: Final = 1024 * KIB
 ANONYMOUS_BODY_BYTES: Final = 64 * KIB
+_NUL_IN_QUERY: Final = b"%00"
+_NUL_IN_JSON: Final = b"\\u0000"
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -38,7 +40,7 @@ class ApiEdge:
         """Answer a request, whatever goes wrong."""
         own: Request = scope[REQUEST]
         try:
-            _require_method(scope)
+            _check_head(scope)
             body = await _read(own)
             await self._app(scope, _Body(own, body).receive, send)
         except ClientGone:
@@ -52,10 +54,17 @@ class ApiEdge:
             await answer(scope, receive, send)
 
 
-def _require_method(scope: Scope) -> None:
-    """Go on unless the path is written out in a route and has other methods: `current` is nobody's number."""
+def _check_head(scope: Scope) -> None:
+    """Refuse what no route would take.
+
+    Raises:
+        HTTPException: The path is written out in a route and has other methods: `current` is nobody's number.
+        Invalid: A parameter holds the one character that PostgreSQL cannot be asked for.
+    """
     if scope["app"].state.table.lacks(scope["path"], scope["method"]):
         raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
+    if _NUL_IN_QUERY in scope["query_string"]:
+        raise Invalid("a parameter holds the character NUL, which nothing here has in its name")
 
 
 async def _read(own: Request) -> bytes:
@@ -76,10 +85,24 @@ async def _read(own: Request) -> bytes:
     if kind != "application/json" and not kind.endswith("+json"):
         raise UnsupportedBody
     try:
-        loads(body)
+        document = loads(body)
     except JsonInvalid as error:
         raise Invalid(f"the body is no JSON that we take: {error}") from None
+    if _NUL_IN_JSON in body and _holds_nul(document):
+        raise Invalid("the body holds the character NUL, which no text of ours can have")
     return body
+
+
+def _holds_nul(value: object) -> bool:
+    """Tell whether a text has the one character that PostgreSQL cannot keep."""
+    match value:
+        case str():
+            return "\0" in value
+        case list():
+            return any(map(_holds_nul, value))
+        case dict():
+            return any("\0" in key or _holds_nul(each) for key, each in value.items())
+    return False
 
 
 class _Body:

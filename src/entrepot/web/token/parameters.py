@@ -64,6 +64,8 @@ def read_form(content_type: str | None, body: bytes) -> TokenForm:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError:
         raise FormInvalid("the form cannot be read") from None
+    if any("\0" in value for values in fields.values() for value in values):
+        raise FormInvalid("a parameter holds the character NUL, which nothing here has in its name")
     grant_type = _first(fields, "grant_type")
     return TokenForm(
         service=_first(fields, "service"),
