@@ -34,6 +34,7 @@ FENCE = re.compile(r"^[ ]*```(\w*)\n(.*?)^[ ]*```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CALL = re.compile(r"(?:^|[\s/(`])entrepot[ ]+([a-z].*)")
 ROUTE_ROW = re.compile(r"^\| ((?:`[A-Z]+`(?:, )?)+) \| `([^`]+)` \|", re.MULTILINE)
+SHOWN_BY = re.compile(r"`((?:[\w-]+/)*\w+\.py)(?:::(\w+))?")
 TEST_NAME = re.compile(r"`(tests/[a-z0-9_/]+\.py)(?:::([a-z0-9_]+))?`")
 
 API_PATH = re.compile(r"(?:\b(GET|HEAD|POST|PUT|PATCH|DELETE) )?(?:https?://[a-z.]+)?(/api/v2\.0/[\w/{}.%-]*[\w}])")
@@ -183,6 +184,17 @@ def test_every_test_in_the_documents_exists() -> None:
         text = (ROOT / file).read_text(encoding="utf-8")
         functions = {n.name for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
         assert not name or name in functions, f"{file}::{name}"
+
+
+def test_what_is_said_to_be_shown_is_in_the_tests() -> None:
+    """Each file and each test that the page of acceptance names is there; names may be cut with `...`."""
+    text = (DOCS / "acceptance.md").read_text(encoding="utf-8")
+    files = [path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("*.py")]
+    for name, function in SHOWN_BY.findall(text):
+        found = [file for file in files if f"/{file}".endswith(f"/{name}")]
+        assert found or (ROOT / "src" / "entrepot" / name).exists(), name
+        sources = [(ROOT / "tests" / file).read_text(encoding="utf-8") for file in found]
+        assert any(f"def {function}" in source for source in sources) or not function, f"{name}::{function}"
 
 
 def test_the_chinese_readme_has_the_same_commands_and_figures() -> None:

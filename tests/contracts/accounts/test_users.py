@@ -131,6 +131,14 @@ async def test_only_administrators_make_administrators(house: House) -> None:
     assert (await house.last_event())[0] == "revoke"
 
 
+async def test_becoming_an_administrator_ends_what_was_open(house: House) -> None:
+    """Sessions and tokens from before, which somebody may have got hold of, open nothing of an administrator's."""
+    alice = await house.user("alice")
+    before = (await house.users.get(id_of(alice))).epoch
+    await house.users.set_sysadmin(id_of(alice), sysadmin=True, acting=house.admin, by=BY)
+    assert (await house.users.get(id_of(alice))).epoch == before + 1
+
+
 async def test_the_last_administrator_stays(house: House) -> None:
     """Neither demoted, nor closed, nor removed, while nobody else with a password may everything."""
     admin = id_of(house.admin)
