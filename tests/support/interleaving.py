@@ -25,7 +25,7 @@ class Order:
     choose: Callable[[int], int]
     taken: list[str] = field(default_factory=list)
     _waiting: dict[str, asyncio.Future[None]] = field(default_factory=dict)
-    _blocked: set[str] = field(default_factory=set)
+    _blocked: dict[str, str] = field(default_factory=dict)
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     @staticmethod
@@ -42,10 +42,11 @@ class Order:
         self._stopped.set()
         await turn
         self.taken.append(f"{name} {what}".strip())
+        self._blocked = {other: wanted for other, wanted in self._blocked.items() if wanted != what}
 
-    async def until_others_move(self) -> None:
-        """Wait until somebody else has done something: for an actor that looks again and again."""
-        self._blocked.add(_actor.get())
+    async def until(self, what: str) -> None:
+        """Wait until somebody has done something: for an actor that looks for it again and again."""
+        self._blocked[_actor.get()] = what
         await self.step("looks again")
 
     async def run(self, actors: Mapping[str, Actor], watch: Actor) -> None:
@@ -62,7 +63,6 @@ class Order:
                 movable = [name for name in alive if name not in self._blocked]
                 assert movable, f"everybody waits: {self.taken}"
                 name = movable[self.choose(len(movable))]
-                self._blocked.clear()
                 self._waiting.pop(name).set_result(None)
                 await self._until_it_stops(name, running[name])
                 await watch()

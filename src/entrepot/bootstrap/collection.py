@@ -7,14 +7,17 @@ from typing import Final
 
 from entrepot.adoption.collectable import Collectable
 from entrepot.adoption.report import ReportFile
-from entrepot.bootstrap.embedded import Embedded
+from entrepot.bootstrap.embedded import Embedded, embedded
+from entrepot.config import Config
 from entrepot.lifecycle.collection.leaving import following
 from entrepot.lifecycle.collection.model import Collecting, CollectionLimits
-from entrepot.lifecycle.collection.whole import WholeCollection
+from entrepot.lifecycle.collection.whole import Request, Result, WholeCollection
 from entrepot.lifecycle.trash.expiring import Expiry
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Forerunner, Projector
 from entrepot.registry.turns import COLLECTION, turn
+from entrepot.telemetry.instruments import Metrics
+from entrepot.telemetry.progress import Progress
 
 #: Seconds for which a collection waits for another process that is at the bytes.
 _PATIENCE: Final = 60.0
@@ -23,7 +26,7 @@ _PATIENCE: Final = 60.0
 def collection_of(parts: Embedded) -> Collecting:
     """Give what a collection of this registry works with."""
     config, root = parts.config, parts.config.data
-    collectable = Collectable(parts.intake, ReportFile(root))
+    collectable = _collectable(parts)
 
     async def gate() -> str | None:
         return "the registry is read-only" if parts.read_only() else await collectable.reason()
@@ -40,6 +43,10 @@ def collection_of(parts: Embedded) -> Collecting:
     )
 
 
+def _collectable(parts: Embedded) -> Collectable:
+    return Collectable(parts.intake, ReportFile(parts.config.data))
+
+
 def expiry_of(parts: Embedded) -> Expiry:
     """Give what empties the trash."""
     registry = parts.registry
@@ -50,3 +57,20 @@ def whole_collection_of(parts: Embedded) -> WholeCollection:
     """Give what collects all that can be collected now."""
     quarantine = parts.registry.verifying.quarantine
     return WholeCollection(collection_of(parts), quarantine, expiry_of(parts).expire)
+
+
+async def collect(config: Config, request: Request, progress: Progress, result: Result) -> None:
+    """Collect on a data folder, beside a running server or without one; what was done is in `result`.
+
+    Raises:
+        CollectionOff: Nothing may be collected now.
+        TimeoutError: Another process has the turn and does not give it back.
+    """
+    async with embedded(config, Metrics()) as parts:
+        await whole_collection_of(parts).run(request, progress, result)
+
+
+async def accept_damage(config: Config) -> int:
+    """Let go of what could not be read when a folder was adopted; return how many things that are."""
+    async with embedded(config, Metrics()) as parts:
+        return await _collectable(parts).accept()

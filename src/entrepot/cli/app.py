@@ -12,6 +12,7 @@ from entrepot.cli import (
     access,
     admin,
     audit,
+    blob,
     config,
     directory,
     group,
@@ -28,6 +29,7 @@ from entrepot.cli import (
 )
 from entrepot.cli.adopt import adopt_command
 from entrepot.cli.doctor import doctor_command
+from entrepot.cli.gc import garbage_collect_command, gc_command
 from entrepot.cli.login import login_command, logout_command
 from entrepot.cli.serve import serve_command
 
@@ -50,12 +52,15 @@ app.add_typer(access.app, name="access")
 app.add_typer(readonly.app, name="readonly")
 app.add_typer(admin.app, name="admin")
 app.add_typer(audit.app, name="audit")
+app.add_typer(blob.app, name="blob")
 app.add_typer(config.app, name="config")
 app.add_typer(directory.app, name="directory")
 app.add_typer(layout.app, name="layout")
 app.add_typer(secret_keys.app, name="secrets")
 app.command("adopt")(adopt_command)
 app.command("doctor")(doctor_command)
+app.command("gc")(gc_command)
+app.command("garbage-collect")(garbage_collect_command)
 
 
 @app.command("serve")

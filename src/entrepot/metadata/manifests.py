@@ -78,6 +78,10 @@ _LISTING = Query(
 _CONTENT = Query(
     select(manifest_contents.c.content).where(manifest_contents.c.digest == bindparam("digest")), "manifests.content"
 )
+_KNOWN_IN = Query(
+    select(_M.digest).where(_M.repository_id == bindparam("repository_id"), in_list(_M.digest, "digests")),
+    "manifests.known_in",
+)
 _CONTENTS_AFTER = Query(
     select(
         manifest_contents.c.digest,
@@ -273,6 +277,12 @@ async def mend_content(tx: Transaction, digest: str, raw: bytes) -> bool:
 async def known_contents(reader: Reader, digests: Sequence[str]) -> set[str]:
     """Return those of `digests` that are manifests of any repository."""
     return {row[0] for row in await reader.all(_KNOWN_CONTENTS, digests=list(digests))}
+
+
+async def known_in(reader: Reader, repository_id: int, digests: Sequence[str]) -> set[str]:
+    """Return those of `digests` that are manifests of a repository."""
+    rows = await reader.all(_KNOWN_IN, repository_id=repository_id, digests=list(digests)) if digests else []
+    return {row[0] for row in rows}
 
 
 async def contents_after(reader: Reader, last: str, *, limit: int) -> dict[str, bool]:

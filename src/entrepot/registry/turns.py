@@ -35,11 +35,19 @@ async def turn(root: Path, name: str, *, patience: float | None = None) -> Async
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        async with asyncio.timeout(patience):
-            await _lock(descriptor)
+        await _wait(descriptor, name, patience)
         yield
     finally:
         os.close(descriptor)
+
+
+async def _wait(descriptor: int, name: str, patience: float | None) -> None:
+    try:
+        async with asyncio.timeout(patience):
+            await _lock(descriptor)
+    except TimeoutError:
+        message = f"another process has held {name} for {patience:.0f} s; is an entrepot process stopped?"
+        raise TimeoutError(message) from None
 
 
 async def _lock(descriptor: int) -> None:

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 _BY: Final = "collection"
 _PIECE: Final = 500
+#: A collector that is not switched off comes sooner.
+_OVERDUE_SECONDS: Final = 3600.0
 #: Files and rows between two notes of how far it came.
 _NOTED: Final = 10_000
 
@@ -102,22 +104,22 @@ class Orphans:
         return count
 
     async def _queue_blobs(self, rows: Sequence[BlobUnderReview]) -> int:
-        dead = [row.id for row in rows if row.state == blobs.DELETING]
+        """Queue what nothing needs and what no entry tells of: it has no time yet, or one that is long over."""
+        late = clock.after(-_OVERDUE_SECONDS)
         unneeded = [row for row in rows if row.state != blobs.DELETING and not row.referenced]
         forgotten = [row.id for row in unneeded if row.review_after is None]
-        if dead or unneeded:
-            loose = [row.id for row in unneeded]
-            await self.work.metadata.write(partial(self._queue, dead, loose, forgotten), name="queue blobs")
-        return len(dead) + len(forgotten)
+        overdue = [row.id for row in unneeded if row.review_after is not None and row.review_after < late]
+        overdue += [row.id for row in rows if row.state == blobs.DELETING]
+        if forgotten or overdue:
+            await self.work.metadata.write(partial(self._queue, forgotten, overdue), name="queue blobs")
+        return len(forgotten) + len(overdue)
 
-    async def _queue(
-        self, dead: Sequence[int], loose: Sequence[int], forgotten: Sequence[int], tx: Transaction
-    ) -> None:
-        """Whatever nothing needs gets an entry, also where there may be one: the second finds nothing left to do."""
+    async def _queue(self, forgotten: Sequence[int], overdue: Sequence[int], tx: Transaction) -> None:
+        """Where there is an entry after all, the second finds nothing left to do."""
         after = clock.after(self.work.grace_seconds)
         await blobs.queue(tx, forgotten, review_after=after)
-        await review.add(tx, review.BLOB, dead, after=clock.now(), reason="its collector died")
-        await review.add(tx, review.BLOB, loose, after=after, reason="nothing needs it")
+        await review.add(tx, review.BLOB, forgotten, after=after, reason="nothing needs it")
+        await review.add(tx, review.BLOB, overdue, after=clock.now(), reason="nobody came for it")
 
     async def _contents(self, progress: Progress, tally: OrphanTally) -> None:
         last = ""

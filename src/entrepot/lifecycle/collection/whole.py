@@ -71,7 +71,6 @@ class WholeCollection:
         result = result or Result()
         await self.work.require_open()
         if request.delete_untagged:
-            await progress.say("looking for manifests without a tag that nothing else needs")
             result.untagged = await Untagged(self.work).run(progress, dry_run=request.dry_run)
         if request.dry_run:
             await Preview(self.work, progress, result.collected).run()

@@ -21,6 +21,7 @@ from entrepot.accounts.robots import Robots
 from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Hash, Users
+from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.quotas import Quotas
 from entrepot.metadata.database import Database
 from entrepot.projects.contents.service import build_contents
@@ -76,6 +77,7 @@ def build_services(parts: Parts) -> ApiServices:
         try_issuer=parts.try_issuer,
         directory=None if parts.directory is None else DirectoryDesk(parts.metadata, parts.directory),
         statistics=Statistics(parts.metadata, parts.policy),
+        why=Why(parts.metadata),
         volume=partial(volume_of, parts.folder),
     )
 

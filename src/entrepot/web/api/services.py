@@ -15,6 +15,7 @@ from entrepot.accounts.robots import Robots
 from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Users
+from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.quotas import Quotas
 from entrepot.metadata.database import Database
 from entrepot.projects.contents.service import Contents
@@ -78,4 +79,5 @@ class ApiServices:
     directory: DirectoryDesk | None  #: None where there are no accounts
     try_issuer: TryIssuer
     statistics: Statistics
+    why: Why
     volume: VolumeOf

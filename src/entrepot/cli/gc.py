@@ -1,0 +1,145 @@
+"""`entrepot gc`, and registry:2's name for it: take away what nothing needs, while the registry serves or not."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+
+from entrepot.bootstrap.collection import accept_damage, collect
+from entrepot.cli.folder import AsJson, run
+from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.cli.progress import Bar
+from entrepot.config import Config
+from entrepot.config.durations import format_duration
+from entrepot.lifecycle.collection.whole import Request, Result
+from entrepot.metadata.clock import MICROSECONDS
+from entrepot.telemetry.progress import Progress, Unwatched
+
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", "-d", help="Change nothing; list what would go now on standard output.")
+]
+
+
+class _Listing(Bar):
+    """A bar whose lines are the command's output."""
+
+    async def say(self, message: str) -> None:
+        """Print all of them."""
+        typer.echo(message)
+
+
+def gc_command(
+    *,
+    now: Annotated[
+        bool,
+        typer.Option(
+            "--now", help="Empty the trash first, and compare the store with the metadata. The grace stays as it is."
+        ),
+    ] = False,
+    dry_run: DryRun = False,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept-damage",
+            help="Let go of what could not be read when the folder was adopted: what only that needs is collected.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Take away what nothing needs and whose grace is over. Safe beside a running server, and may be stopped."""
+    place = located(config, data)
+    if accept:
+        count = run(lambda: accept_damage(place))
+        typer.echo(f"{count} damaged things are let go of.", err=True)
+    request = Request(dry_run=dry_run, empty_trash=now, compare=now)
+    result = _collect(place, request, quiet=as_json, listing=dry_run and not as_json)
+    if as_json:
+        typer.echo(json.dumps(result.as_json()))
+    else:
+        _show(place, request, result)
+
+
+def garbage_collect_command(
+    config: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="CONFIG",
+            envvar="REGISTRY_CONFIGURATION_PATH",
+            help="The configuration file that serve was given.",
+        ),
+    ] = None,
+    *,
+    dry_run: DryRun = False,
+    delete_untagged: Annotated[
+        bool,
+        typer.Option(
+            "--delete-untagged",
+            "-m",
+            help="Let manifests go, after the grace, that have no tag, that no index lists and that refer to nothing "
+            "that is there.",
+        ),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> None:
+    """Do what `registry garbage-collect` does for registry:2, by its switches; the registry may go on serving."""
+    place = located(config, None)
+    may_delete = place.storage.delete.enabled
+    if delete_untagged and not may_delete:
+        typer.echo("manifests without a tag stay: storage.delete.enabled is false", err=True)
+    request = Request(dry_run=dry_run, compare=not dry_run, delete_untagged=delete_untagged and may_delete)
+    result = _collect(place, request, quiet=quiet, listing=dry_run and not quiet)
+    if not quiet:
+        _show(place, request, result)
+
+
+def _collect(place: Config, request: Request, *, quiet: bool, listing: bool) -> Result:
+    result = Result()
+    if quiet:
+        _run(place, request, Unwatched(), result)
+    else:
+        console = Console(stderr=True)
+        with _Listing(console) if listing else Bar(console) as bar:
+            _run(place, request, bar, result)
+    return result
+
+
+def _run(place: Config, request: Request, progress: Progress, result: Result) -> None:
+    run(lambda: collect(place, request, progress, result))
+
+
+def _show(place: Config, request: Request, result: Result) -> None:
+    console = Console(stderr=request.dry_run)
+    for line in _lines(place, request, result):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _lines(place: Config, request: Request, result: Result) -> list[str]:
+    done, grace = result.collected, format_duration(place.lifecycle.grace)
+    verb = "Would free" if request.dry_run else "Freed"
+    found = [f"{verb} {decimal(done.freed_bytes)}: {done.blobs:,} blobs and {done.files:,} other files."]
+    if done.manifests:
+        found.append(f"{done.manifests:,} manifests went with what they belonged to; their blobs follow in {grace}.")
+    if done.failed:
+        found.append(f"{done.failed:,} blobs could not be deleted; see the log. They are tried again.")
+    if result.untagged:
+        found.append(
+            f"{result.untagged:,} manifests without a tag go in {grace}, unless somebody uses them until then."
+        )
+    if result.orphans is not None:
+        orphans = result.orphans
+        found.append(
+            f"Compared {orphans.looked_at:,} files and rows: {orphans.files:,} files that nothing speaks of, "
+            f"{orphans.missing:,} blobs whose bytes are gone."
+        )
+    if result.next_due_at is not None:
+        due = datetime.fromtimestamp(result.next_due_at / MICROSECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        found.append(f"{result.waiting:,} things wait for their grace of {grace}; the first is looked at {due}.")
+    return found
