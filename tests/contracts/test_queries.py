@@ -69,6 +69,7 @@ WHOLE_REPOSITORY = {
     "catalog._NAMED",
     "emptying._HAS_MANIFESTS",
     "tags._MOVE_HISTORY",  # some of it at a time
+    "trash._SOME_OF_REPOSITORY",  # the same
     "repository_lists._ONE",  # its newest manifest only
     "usage._MANIFESTS_IN_ALL",  # adds up from nothing, for `entrepot doctor` and the tests
 }

@@ -60,6 +60,7 @@ _GUEST = _LIMITED_GUEST | {
 _DEVELOPER = _GUEST | {
     "repository": "create read update list push pull",
     "tag-retention": f"{_ALL} operate",
+    "trash": "list read",
     "artifact": "create read list",
     "tag": "list create",
     "artifact-label": "create delete",
@@ -70,6 +71,7 @@ _MAINTAINER = _DEVELOPER | {
     "label": _ALL,
     "repository": f"{_ALL} push pull",
     "immutable-tag": _ALL,
+    "trash": "list read restore",
     "notification-policy": "read list",
     "scan": "create read stop",
     "sbom": "create read stop",
@@ -94,6 +96,7 @@ BUILT_IN = (
                 "repository": "create read list pull push",
                 "artifact": "create read list delete",
                 "tag": "create list delete",
+                "trash": "list read restore",
                 "artifact-addition": "read",
                 "accessory": "list",
                 "project": "create list read",

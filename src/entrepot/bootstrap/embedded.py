@@ -18,6 +18,7 @@ from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import prepare
 from entrepot.adoption.tree import Tree
 from entrepot.config import Config
+from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.lifecycle.quotas import RoomInTrash
 from entrepot.lifecycle.trash.expiring import Expiry
 from entrepot.metadata.opening import Stores, open_embedded, unclean_stop
@@ -68,6 +69,7 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
             permits_url=config.validation.permits_url,
             grace_seconds=config.lifecycle.grace,
             trash_seconds=config.lifecycle.trash,
+            tag_rules=ImmutableTags(),
             make_room=room,
             suspicion=Suspicion(age=config.integrity.age, unclean_stop=await unclean_stop(stores.metadata)),
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from sqlalchemy import bindparam, cast, delete, select, update
+from sqlalchemy import bindparam, cast, delete, or_, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.columns import TEXT, WHOLE
@@ -16,6 +16,8 @@ SET = "set"
 DELETED = "deleted"
 RESTORED = "restored"  #: out of the trash, or to what it named before
 ASIDE = "aside"  #: it could have been restored to that digest, but named something else: now it can be put back
+#: Rows of the history that are read at a time.
+_PIECE = 5_000
 
 _LIST = Query(
     select(tags.c.name)
@@ -87,7 +89,19 @@ _MOVE_HISTORY = Query(
     )
     .values(repository_id=bindparam("target")),
     "tags.move_history",
+)  #: A move of a tag, wherever the tag is in its repository; the next ones follow in this order.
+_MOVES = Query(
+    select(tag_history.c.name, tag_history.c.id, tag_history.c.digest)
+    .where(
+        tag_history.c.repository_id == bindparam("repository_id"),
+        tag_history.c.name >= bindparam("name"),
+        or_(tag_history.c.name > bindparam("name"), tag_history.c.id > bindparam("after")),
+    )
+    .order_by(tag_history.c.name, tag_history.c.id)
+    .limit(bindparam("limit")),
+    "tags.moves",
 )
+_FORGET = Query(delete(tag_history).where(in_list(tag_history.c.id, "ids")), "tags.forget")
 _TOUCHED = Query(
     select(tag_history.c.name)
     .where(
@@ -159,6 +173,22 @@ async def remember(
 async def move_history(tx: Transaction, source_id: int, target_id: int, *, limit: int) -> int:
     """Move up to `limit` moves of tags to the history of another repository; return how many."""
     return await tx.execute(_MOVE_HISTORY, source=source_id, target=target_id, limit=limit)
+
+
+async def moves_to(reader: Reader, repository_id: int, digest: str) -> AsyncIterator[tuple[int, str]]:
+    """Give row id and tag of all moves of tags to one manifest, looked for piece by piece."""
+    name, after = "", 0
+    while rows := await reader.all(_MOVES, repository_id=repository_id, name=name, after=after, limit=_PIECE):
+        name, after = rows[-1][0], rows[-1][1]
+        for row in rows:
+            if row[2] == digest:
+                yield row[1], row[0]
+
+
+async def forget(tx: Transaction, ids: Sequence[int]) -> None:
+    """Remove moves of tags from the history."""
+    if ids:
+        await tx.execute(_FORGET, ids=list(ids))
 
 
 async def touched(reader: Reader, repository_id: int, names: Sequence[str], *, but_by: str) -> set[str]:

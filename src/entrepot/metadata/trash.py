@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, delete, exists, select, update
+from sqlalchemy import Select, bindparam, delete, exists, or_, select
 
 from entrepot.config.durations import parse_duration
 from entrepot.metadata.database import Reader, Row, Transaction
@@ -58,7 +58,7 @@ class Deletion:
 
 _NO_TAGS: Final = "[]"
 _CHILD: Final = manifests.alias("child")
-_COLUMNS = (
+COLUMNS = (
     trash.c.id,
     trash.c.kind,
     trash.c.project_id,
@@ -76,7 +76,7 @@ _COLUMNS = (
 
 
 def _select(*conditions: Any) -> Select[Any]:
-    return select(*_COLUMNS).where(*conditions)
+    return select(*COLUMNS).where(*conditions)
 
 
 _SETTING_OF = Query(
@@ -145,6 +145,20 @@ _REFERRING_TO = Query(
     .order_by(manifests.c.digest),
     "trash.referring_to",
 )
+_OF_REPOSITORY = Query(
+    _select(trash.c.repository_id == bindparam("repository_id"), trash.c.digest == bindparam("digest")),
+    "trash.of_repository",
+)
+_SOME_OF_PROJECT = Query(
+    _select(trash.c.project_id == bindparam("project_id")).order_by(trash.c.id).limit(bindparam("limit")),
+    "trash.some_of_project",
+)
+_SOME_OF_REPOSITORY = Query(
+    _select(
+        trash.c.repository_id == bindparam("repository_id"), or_(trash.c.kind == TAG, trash.c.kind == MANIFEST)
+    ).limit(bindparam("limit")),
+    "trash.some_of_repository",
+)
 _DUE = Query(
     _select(trash.c.expires_at <= bindparam("until"))
     .order_by(trash.c.expires_at, trash.c.id)
@@ -162,16 +176,11 @@ _FORGET_UNTAGGED = Query(
     ),
     "trash.forget_untagged",
 )
-_HASTEN = Query(
-    update(trash)
-    .where(trash.c.project_id == bindparam("project"), trash.c.expires_at > bindparam("until"))
-    .values(expires_at=bindparam("until")),
-    "trash.hasten",
-)
 
 
-def _entry(row: Row) -> TrashEntry:
-    values = dict(zip((column.name for column in _COLUMNS), row, strict=True))
+def entry_of(row: Row) -> TrashEntry:
+    """Return the entry in a row of `COLUMNS`."""
+    values = dict(zip((column.name for column in COLUMNS), row, strict=True))
     return TrashEntry(**{**values, "tags": tuple(json.loads(values["tags"]))})
 
 
@@ -217,22 +226,38 @@ async def add(
 async def find(reader: Reader, entry_id: int) -> TrashEntry | None:
     """Return the entry of this id, if there is one."""
     row = await reader.one(_FIND, id=entry_id)
-    return None if row is None else _entry(row)
+    return None if row is None else entry_of(row)
 
 
 async def of_digest(reader: Reader, place_id: int, digest: str) -> list[TrashEntry]:
     """Return the entries that name one manifest in a shadow, those that are kept longest first."""
-    return [_entry(row) for row in await reader.all(_OF_DIGEST, place_id=place_id, digest=digest)]
+    return [entry_of(row) for row in await reader.all(_OF_DIGEST, place_id=place_id, digest=digest)]
 
 
 async def of_deletion(reader: Reader, deletion: str) -> list[TrashEntry]:
     """Return the entries that went together, oldest first."""
-    return [_entry(row) for row in await reader.all(_OF_DELETION, deletion=deletion)]
+    return [entry_of(row) for row in await reader.all(_OF_DELETION, deletion=deletion)]
 
 
 async def of_place(reader: Reader, place_id: int, *, limit: int) -> list[TrashEntry]:
     """Return up to `limit` entries whose manifests lie in one shadow."""
-    return [_entry(row) for row in await reader.all(_OF_PLACE, place_id=place_id, limit=limit)]
+    return [entry_of(row) for row in await reader.all(_OF_PLACE, place_id=place_id, limit=limit)]
+
+
+async def of_repository(reader: Reader, repository_id: int, digest: str) -> list[TrashEntry]:
+    """Return the entries, of tags too, that name one manifest of a repository."""
+    return [entry_of(row) for row in await reader.all(_OF_REPOSITORY, repository_id=repository_id, digest=digest)]
+
+
+async def some_of_project(reader: Reader, project_id: int, *, limit: int) -> list[TrashEntry]:
+    """Return up to `limit` entries of what was deleted in a project, oldest first."""
+    return [entry_of(row) for row in await reader.all(_SOME_OF_PROJECT, project_id=project_id, limit=limit)]
+
+
+async def some_of_repository(reader: Reader, repository_id: int, *, limit: int) -> list[TrashEntry]:
+    """Return up to `limit` entries of tags and manifests that were deleted from a repository."""
+    rows = await reader.all(_SOME_OF_REPOSITORY, repository_id=repository_id, limit=limit)
+    return [entry_of(row) for row in rows]
 
 
 async def listed_by(reader: Reader, place_id: int, digest: str) -> list[str]:
@@ -247,12 +272,12 @@ async def referring_to(reader: Reader, place_id: int, digest: str, deletion: str
 
 async def due(reader: Reader, *, until: int, limit: int) -> list[TrashEntry]:
     """Return up to `limit` entries whose time is over at a moment, the earliest first."""
-    return [_entry(row) for row in await reader.all(_DUE, until=until, limit=limit)]
+    return [entry_of(row) for row in await reader.all(_DUE, until=until, limit=limit)]
 
 
 async def oldest_of(reader: Reader, project_id: int, *, limit: int) -> list[TrashEntry]:
     """Return up to `limit` entries of a project, those that were deleted first."""
-    return [_entry(row) for row in await reader.all(_OLDEST_OF, project=project_id, limit=limit)]
+    return [entry_of(row) for row in await reader.all(_OLDEST_OF, project=project_id, limit=limit)]
 
 
 async def remove(tx: Transaction, ids: Collection[int]) -> int:
@@ -263,8 +288,3 @@ async def remove(tx: Transaction, ids: Collection[int]) -> int:
 async def forget_untagged(tx: Transaction, place_id: int, digest: str) -> None:
     """Remove the entries of a manifest that is not in a shadow any more, but for those that name tags, too."""
     await tx.execute(_FORGET_UNTAGGED, place=place_id, manifest=digest)
-
-
-async def hasten(tx: Transaction, project_id: int, *, until: int) -> int:
-    """Let the time of everything in a project's trash be over at a moment; return of how many entries it changed."""
-    return await tx.execute(_HASTEN, project=project_id, until=until)

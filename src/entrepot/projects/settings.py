@@ -12,6 +12,8 @@ from typing import Final
 
 from entrepot.access.faults import Invalid
 from entrepot.access.model import Visibility
+from entrepot.config.durations import format_duration, parse_duration
+from entrepot.metadata.trash import SETTING as TRASH
 
 PUBLIC: Final = "public"
 VISIBILITY: Final = "visibility"
@@ -36,8 +38,10 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "proxy_cache_filter_kind": ("doublestar", "regex"),
 }
 _TEXTS: Final = frozenset(("proxy_cache_filter_pattern",))
+#: Durations as Go writes them; our own.
+_DURATIONS: Final = frozenset((TRASH,))
 _MAX_TEXT: Final = 1024
-KNOWN: Final = _FLAGS | _NUMBERS | _CHOICES.keys() | _TEXTS
+KNOWN: Final = _FLAGS | _NUMBERS | _CHOICES.keys() | _TEXTS | _DURATIONS
 #: Set by other parts of the API, and only shown here.
 READ_ONLY: Final = frozenset(("retention_id",))
 
@@ -63,9 +67,21 @@ def _checked(key: str, value: str) -> str:
         if value.lower() not in _CHOICES[key]:
             raise Invalid(f"{key} is one of {', '.join(_CHOICES[key])}")
         return value.lower()
+    if key in _DURATIONS:
+        return _duration(key, value)
     if key in _TEXTS and len(value) <= _MAX_TEXT:
         return value
     raise Invalid(f"a project has no setting {key[:50]!a} with that value; there are {', '.join(sorted(KNOWN))}")
+
+
+def _duration(key: str, value: str) -> str:
+    try:
+        seconds = parse_duration(value)
+    except ValueError:
+        seconds = -1.0
+    if seconds < 0:
+        raise Invalid(f"{key} is a duration like 24h or 168h, or 0 for none")
+    return format_duration(seconds)
 
 
 def _flag(key: str, value: str) -> str:

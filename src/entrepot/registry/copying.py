@@ -9,7 +9,7 @@ from entrepot.oci import manifest as oci_manifest
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestInvalid, ManifestUnknown
 from entrepot.oci.manifest import Manifest
-from entrepot.oci.reference import Reference, RepositoryName
+from entrepot.oci.reference import Reference, RepositoryName, Tag
 from entrepot.registry.blobs import Blobs
 from entrepot.registry.manifests import Manifests
 from entrepot.registry.model import Actor
@@ -53,10 +53,13 @@ class Copying:
             ManifestInvalid: There are more manifests than one copy brings.
             ManifestUnknown: The source has no such manifest.
             NameUnknown: The target's project does not exist and the actor may not create it.
+            TagImmutable: A rule keeps the tag where it is in the target.
             Unsupported: The registry is read-only.
         """
         wanted = (await self.manifests.get(source, reference, content=False)).digest
         found = _Found()
+        if isinstance(reference, Tag):
+            await self.manifests.require_movable(target, reference, wanted)
         await self._visit(source, wanted, found)
         for digest in found.order:
             await self._bring(source, digest, target, reference if digest == wanted else digest, actor)

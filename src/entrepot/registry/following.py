@@ -16,7 +16,9 @@ from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.trash import Disposal
 
 
-async def follow(tx: Transaction, manifest_id: int, settings: RegistrySettings, *, actor: Actor) -> bool:
+async def follow(
+    tx: Transaction, manifest_id: int, settings: RegistrySettings, *, actor: Actor, purging: bool = False
+) -> bool:
     """Let a manifest, by its row id, go the way of what it belonged to; False when it stays.
 
     It stays if it has a tag, if an index of its repository lists it, or if its subject is there. Else it goes into the
@@ -31,8 +33,8 @@ async def follow(tx: Transaction, manifest_id: int, settings: RegistrySettings, 
         return False
     if await _is_needed(tx, manifest, subject):
         return False
-    leader = await _leader(tx, repository, manifest, subject)
-    disposal = Disposal(repository=repository, deletion=leader, grace_seconds=settings.grace_seconds)
+    leader = None if purging else await _leader(tx, repository, manifest, subject)
+    disposal = Disposal(repository=repository, deletion=leader, grace_seconds=settings.grace_seconds, purging=purging)
     unread = await disposal.manifest(tx, manifest, [])
     gone = {"repository": repository.name, "digest": manifest.digest, "tags": [], "blobs": unread}
     await outbox.add(tx, outbox.MANIFEST_DELETED, **gone)

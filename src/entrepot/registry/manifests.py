@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from entrepot.metadata import blobs, clock, usage
+from entrepot.metadata import blobs, clock, repositories, usage
 from entrepot.metadata import manifests as rows
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci import manifest as oci_manifest
@@ -33,6 +33,7 @@ from entrepot.registry.quarantine import Quarantine
 from entrepot.registry.references import blob_references
 from entrepot.registry.removal import Removal
 from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.tag_rules import require_movable
 from entrepot.registry.tagging import Tagging
 from entrepot.registry.verifying import PULL
 
@@ -193,6 +194,17 @@ class Manifests:
         until = clock.after(self.settings.grace_seconds)
         renew = partial(rows.renew, manifest_id=row.id, review_after=until)
         return await self.metadata.write(renew, name="renew grace")
+
+    async def require_movable(self, name: RepositoryName, tag: Tag, digest: Digest) -> None:
+        """Go on only if a tag could be pointed at a manifest now: before much is done that would be for nothing.
+
+        Raises:
+            TagImmutable: A rule of the project keeps it where it is.
+        """
+        repository = await repositories.find(self.metadata, name)
+        row = None if repository is None else await rows.by_tag(self.metadata, repository.name, tag)
+        if repository is not None and row is not None and row.digest != str(digest):
+            await require_movable(self.settings.tag_rules, self.metadata, repository, [tag])
 
     async def _find(self, name: RepositoryName, reference: Reference) -> rows.ManifestRow:
         row = await self._row(name, reference)

@@ -40,7 +40,13 @@ class ProjectDeletion:
     settings: RegistrySettings
 
     async def delete(
-        self, project: ProjectRecord, *, actor: Actor, with_repositories: bool = False, purging: bool = False
+        self,
+        project: ProjectRecord,
+        *,
+        actor: Actor,
+        with_repositories: bool = False,
+        purging: bool = False,
+        reason: str = "",
     ) -> None:
         """Delete a project, into the trash where that keeps something.
 
@@ -54,7 +60,7 @@ class ProjectDeletion:
         deletion = new_deletion()
         if with_repositories:
             await self._delete_repositories(project, actor, deletion, purging=purging)
-        putting = _PuttingAway(project, actor, self.settings, deletion, purging)
+        putting = _PuttingAway(project, actor, self.settings, deletion, purging, reason)
         if not await self.metadata.write(putting.run, name="delete project"):
             await self.empty(project.id)
 
@@ -87,6 +93,7 @@ class _PuttingAway:
     settings: RegistrySettings
     deletion: str
     purging: bool
+    reason: str  #: for the audit log
 
     async def run(self, tx: Transaction) -> bool:
         """Do it; False when the trash does not keep it."""
@@ -101,7 +108,8 @@ class _PuttingAway:
         deletion = kept or at_once(self.actor.name, self.deletion)
         await trash.add(tx, deletion, kind=trash.PROJECT, project_id=project.id, project=project.name)
         kind = events.PURGE if self.purging else events.DELETE
-        await events.add(tx, kind, by=self.actor, project=project.name, subject=f"project:{project.name}")
+        subject, detail = f"project:{project.name}", {"reason": self.reason} if self.reason else None
+        await events.add(tx, kind, by=self.actor, project=project.name, subject=subject, detail=detail)
         return kept is not None
 
     async def _deletion(self, tx: Transaction) -> Deletion | None:

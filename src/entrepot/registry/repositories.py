@@ -39,7 +39,13 @@ class Repositories:
     settings: RegistrySettings
 
     async def delete(
-        self, name: RepositoryName, *, actor: Actor, deletion: str | None = None, purging: bool = False
+        self,
+        name: RepositoryName,
+        *,
+        actor: Actor,
+        deletion: str | None = None,
+        purging: bool = False,
+        reason: str = "",
     ) -> None:
         """Delete a repository with all that is in it: nobody can reach it from one moment to the next.
 
@@ -61,6 +67,7 @@ class Repositories:
             keeps_name=not await self.lookup.gate.is_complete(),
             seen=await self.look(found),
             purging=purging,
+            reason=reason,
         )
         kept = await self.metadata.write(putting.run, name="delete repository")
         if not kept:
@@ -97,6 +104,7 @@ class _PuttingAway:
     keeps_name: bool
     seen: Seen
     purging: bool
+    reason: str  #: for the audit log
 
     async def run(self, tx: Transaction) -> bool:
         """Do it; False when the trash does not keep it."""
@@ -113,7 +121,8 @@ class _PuttingAway:
         await outbox.add(tx, outbox.REPOSITORY_CHANGED, repository=repository.name)
         kind = events.PURGE if self.purging else events.DELETE
         name = repository.name
-        await events.add(tx, kind, by=self.actor, repository=name, subject=f"repository:{name}")
+        detail = {"reason": self.reason} if self.reason else None
+        await events.add(tx, kind, by=self.actor, repository=name, subject=f"repository:{name}", detail=detail)
         return kept is not None
 
     async def _look_again(self, tx: Transaction) -> None:

@@ -56,6 +56,7 @@ class Registry:
     project_deletion: ProjectDeletion
     copying: Copying
     lookup: Lookup
+    settings: RegistrySettings
     verifying: Verifying
 
 
@@ -90,6 +91,7 @@ def build_registry(
         project_deletion=ProjectDeletion(metadata, repositories, settings),
         copying=Copying(manifests, blobs, referrers),
         lookup=lookup,
+        settings=settings,
         verifying=Verifying(
             metadata=metadata,
             store=store,

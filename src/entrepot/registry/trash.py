@@ -50,6 +50,7 @@ class Disposal:
     deletion: Deletion | None
     grace_seconds: float
     lets_go: bool = True  #: also of blobs that nothing else in the repository needs
+    purging: bool = False
 
     async def tag(self, tx: Transaction, tag: str, digest: str) -> None:
         """Remember a tag that was taken away; the manifest stays where it is."""
@@ -65,8 +66,8 @@ class Disposal:
             await remove_for_good(tx, manifest, project_id=project_id, grace_seconds=self.grace_seconds)
         else:
             await self._keep(tx, self.deletion, manifest, tags)
-        if not self.lets_go or self.deletion is None:  # what is on its way to collection may be found and pushed again
-            return []
+        if not self.lets_go or not (self.purging or self.deletion is not None):
+            return []  # what is on its way to collection may be found and pushed again
         return await blobs.lapse(tx, self.repository.id, blob_ids, after=clock.after(self.grace_seconds))
 
     async def _keep(self, tx: Transaction, deletion: Deletion, manifest: ManifestRow, tags: Sequence[str]) -> None:

@@ -8,13 +8,21 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, select, update
 
+from entrepot.access.policy import Policy
+from entrepot.lifecycle.immutability.locks import ImmutableTags
+from entrepot.lifecycle.immutability.rules import ImmutableRules, RuleText
+from entrepot.lifecycle.selectors import Selector
+from entrepot.lifecycle.tag_history import TagHistory
 from entrepot.lifecycle.trash.expiring import Expired, Expiry
 from entrepot.lifecycle.trash.model import Restored
+from entrepot.lifecycle.trash.purging import Purger, Purging
 from entrepot.lifecycle.trash.restoring import Restoring
-from entrepot.metadata import clock, projects, trash
+from entrepot.lifecycle.trash.service import Trash
+from entrepot.metadata import clock, projects, repositories, trash
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.query import Query
+from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.tables import review_queue
 from entrepot.metadata.tables import trash as table
 from entrepot.metadata.trash import TrashEntry
@@ -59,6 +67,37 @@ class Bin:
     def expiry(self) -> Expiry:
         """What empties it."""
         return Expiry(self.database, self.settings, self.registry.project_deletion)
+
+    @property
+    def purging(self) -> Purging:
+        """What purges."""
+        return Purging(self.database, self.settings, self.registry.project_deletion, self.expiry)
+
+    @property
+    def trash(self) -> Trash:
+        """What people use."""
+        return Trash(
+            metadata=self.database,
+            policy=Policy(self.database, max_age=0),
+            settings=self.settings,
+            expiry=self.expiry,
+            restoring=self.restoring,
+            purging=self.purging,
+        )
+
+    def purger(self, reason: str = "") -> Purger:
+        """Somebody who purges."""
+        return Purger(actor=ALICE, reason=reason)
+
+    @property
+    def history(self) -> TagHistory:
+        """What tags pointed at."""
+        return TagHistory(self.database, self.restoring)
+
+    @property
+    def rules(self) -> ImmutableRules:
+        """The rules that keep tags."""
+        return ImmutableRules(self.database)
 
     @property
     def restoring(self) -> Restoring:
@@ -135,6 +174,21 @@ class Bin:
         """Return what a tag names."""
         return (await self.registry.manifests.get(name, Tag.parse(tag), content=False)).digest
 
+    async def repository(self, name: RepositoryName = NAME) -> RepositoryRecord:
+        """Return a repository."""
+        found = await repositories.find_exact(self.database, name)
+        assert found is not None
+        return found
+
+    async def protect(self, *tags: str, repository: str = "**") -> int:
+        """Keep tags that match one of these patterns; return the number of the rule."""
+        project = await self.project()
+        text = RuleText(
+            tags=[Selector(decoration="matches", pattern=f"{{{','.join(tags)}}}")],
+            repositories=[Selector(decoration="repoMatches", pattern=repository)],
+        )
+        return await self.rules.create(project, text, by=ALICE)
+
     async def project(self, name: str = "team") -> ProjectRecord:
         """Return a project."""
         found = await projects.find(self.database, name)
@@ -145,6 +199,6 @@ class Bin:
 @pytest.fixture
 def bin_(kit: Kit) -> Bin:
     """A trash that keeps everything for a week."""
-    settings = RegistrySettings(trash_seconds=WEEK)
+    settings = RegistrySettings(trash_seconds=WEEK, tag_rules=ImmutableTags())
     registry = build_registry(metadata=kit.metadata, work=kit.work, store=kit.store, settings=settings)
     return Bin(kit=kit, registry=registry, settings=settings)

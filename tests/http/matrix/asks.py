@@ -63,6 +63,12 @@ _MOUNTS: Final = {
     for tail, project in (("", "own"), ("-public", "public"), ("-foreign", "foreign"), ("-missing", "nowhere"))
 }
 _UPLOAD: Final = Ask(content_type="application/octet-stream")
+_EMPTY: Final = Ask(body="{}")
+_REPOSITORY: Final = f"{API}/projects/{{project_name}}/repositories/{{repository_name}}"
+_RULE: Final = (
+    '{"tag_selectors": [{"decoration": "matches", "pattern": "%s"}],'
+    ' "scope_selectors": {"repository": [{"decoration": "repoMatches", "pattern": "**"}]}}'
+)
 _TOKEN: Final = Ask(query=f"?{_SCOPE}")
 _TOKEN_POST: Final = Ask(body=_TOKEN_FORM, content_type=FORM)
 
@@ -137,6 +143,13 @@ ASKS: Final[Mapping[str, Ask]] = {
     f"PUT {API}/roles/{{role_id}}": Ask(
         body='{"name": "taker", "permissions": [{"resource": "repository", "action": "push"}]}'
     ),
+    f"POST {API}/projects/{{project_name_or_id}}/immutabletagrules": Ask(body=_RULE % "x*"),
+    f"PUT {API}/projects/{{project_name_or_id}}/immutabletagrules/{{immutable_rule_id}}": Ask(body=_RULE % "y*"),
+    f"POST {API}/projects/{{project_name_or_id}}/purge": _EMPTY,
+    f"POST {_REPOSITORY}/purge": _EMPTY,
+    f"POST {_REPOSITORY}/artifacts/{{reference}}/purge": _EMPTY,
+    f"POST {_REPOSITORY}/tags/{{tag_name}}/restore": Ask(body='{"digest": "<reference>"}'),
+    f"POST {API}/trash/{{trash_id}}/restore": _EMPTY,
     f"GET {API}/search": Ask(query="?q=app"),
     **{
         f"{method} {API}/system/{part}/schedule": Ask(body='{"schedule": {"type": "Daily"}}')

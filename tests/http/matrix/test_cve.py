@@ -38,7 +38,11 @@ def test_cve_2022_31666_to_31671_a_number_of_another_project_is_not_found(table:
     immutability rules (31669), retention rules (31670) and logs of jobs (31671).
     """
     routes = nested(table)
-    assert {name for row in routes for name in _numbers(row.path) - _PROJECT} == {"mid", "label_id"}
+    assert {name for row in routes for name in _numbers(row.path) - _PROJECT} == {
+        "mid",
+        "label_id",
+        "immutable_rule_id",
+    }
     for row in routes:
         assert _numbers(row.path) - _PROJECT <= set(CROSSABLE), f"{row}: name it in tests/http/matrix/things.py"
         assert table.line(row)["padmin"] == "404", str(row)

@@ -15,9 +15,25 @@ from tests.support.manifests import digest_of
 PROJECTS: Final = ("own", "public", "foreign")
 NOWHERE: Final = "999999"
 #: What lies in a project and is named by a number or digest of its own: it must not be found below another's path.
-CROSSABLE: Final = ("mid", "label_id", "loose_label", "reference", "digest", "loose", "session", "ending", "key_id")
+CROSSABLE: Final = (
+    "mid",
+    "label_id",
+    "loose_label",
+    "reference",
+    "digest",
+    "loose",
+    "session",
+    "ending",
+    "key_id",
+    "immutable_rule_id",
+)
 #: What lies in a project, the outermost first.
 CHILDREN: Final = ("repository_name", "name", "meta_name", *CROSSABLE, "tag_name", "source")
+
+_RULE: Final = {
+    "tag_selectors": [{"decoration": "matches", "pattern": "kept"}],
+    "scope_selectors": {"repository": [{"decoration": "repoMatches", "pattern": "**"}]},
+}
 
 Ids = dict[str, str]
 
@@ -85,6 +101,9 @@ async def _in_project(application: Application, registrar: Registrar, project: s
     await registrar.stranger(f"mate-{project}")
     member = await registrar.member(f"mate-{project}", GUEST, project)
     robot, _ = await registrar.robot("spare", "project", project)
+    await push_image(pusher, "gone", layer, name=f"{project}/app")
+    answer = await api.delete(f"/projects/{project}/repositories/app/artifacts/gone/tags/gone")
+    assert answer.status == 200, answer.body
     return {
         "project_name_or_id": project,
         "project_name": project,
@@ -104,6 +123,8 @@ async def _in_project(application: Application, registrar: Registrar, project: s
         "label_id": str(label),
         "loose_label": str(loose),
         "mid": str(member),
+        "trash_id": str((await api.found(f"/projects/{project}/trash"))[0]["id"]),
+        "immutable_rule_id": str(number(await api.made(f"/projects/{project}/immutabletagrules", _RULE))),
         "grant_id": str(member),
         "robot_id": str(robot),
         "session": await _upload(application, project),

@@ -15,11 +15,13 @@ APP = Target.of(RepositoryName.parse("team/app"))
 ALICE = Principal(kind=PrincipalKind.USER, name="alice")
 GIVEN = (PULL, PUSH, DELETE, CATALOG, CREATE_PROJECT)
 #: Everything that is done to the registry as a whole, but for making and listing projects.
+#: Whoever may delete may look at what was deleted and take it back; to remove it for good is no part of that.
+UNDOING = ("trash:list", "trash:read", "trash:restore")
 ADMINISTRATION = [
     Permission.of(resource, action)
     for resource, actions in SYSTEM.items()
     for action in actions
-    if resource not in ("project", "catalog")
+    if resource not in ("project", "catalog") and f"{resource}:{action}" not in UNDOING
 ]
 
 

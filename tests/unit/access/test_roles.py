@@ -110,12 +110,21 @@ HARBOR = {
         "preheat-policy": f"{_CRUD} list",
     },
 }
-#: What is newer in Harbor than that table, or what we let a role read that it may write.
+#: What is newer in Harbor than that table, what we let a role read that it may write, and what Harbor does not have.
 MORE = {
     LIMITED_GUEST: {"sbom:read"},
     GUEST: {"sbom:read"},
-    DEVELOPER: {"sbom:read"},
-    MAINTAINER: {"sbom:create", "sbom:read", "sbom:stop", "metadata:list", "immutable-tag:read"},
+    DEVELOPER: {"sbom:read", "trash:list", "trash:read"},
+    MAINTAINER: {
+        "sbom:create",
+        "sbom:read",
+        "sbom:stop",
+        "metadata:list",
+        "immutable-tag:read",
+        "trash:list",
+        "trash:read",
+        "trash:restore",
+    },
     PROJECT_ADMIN: {
         "sbom:create",
         "sbom:read",
@@ -125,6 +134,11 @@ MORE = {
         "export-cve:create",
         "export-cve:read",
         "export-cve:list",
+        "trash:list",
+        "trash:read",
+        "trash:restore",
+        "trash:purge",
+        "trash:empty",
     },
 }
 #: What Harbor's table gives and we do not: a maintainer could make a project public (CVE-2024-22278).
@@ -171,7 +185,7 @@ def test_roles_name_what_there_is() -> None:
 def test_registry2_administers_nothing() -> None:
     """The compatibility role pulls, pushes, deletes and lists: nothing about people, rights or settings."""
     touched = {permission.resource for permission in BY_ID[REGISTRY2].permissions}
-    assert touched <= {"repository", "artifact", "artifact-addition", "tag", "accessory", "project", "catalog"}
+    assert touched <= {"repository", "artifact", "artifact-addition", "tag", "accessory", "project", "catalog", "trash"}
     assert not {"member", "robot", "configuration"} & touched
     assert "project:update" not in BY_ID[REGISTRY2].permissions
     assert set(PROJECT) >= touched - {"catalog"}

@@ -17,6 +17,7 @@ from entrepot.metadata import blobs, clock, events, manifests, projects, reposit
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.trash import TrashEntry
 from entrepot.registry.emptying import Emptied
+from entrepot.registry.model import Actor
 from entrepot.registry.project_deletion import ProjectDeletion
 from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.trash import remove_for_good
@@ -68,9 +69,13 @@ class Expiry:
             await run.drop_lapsed()
         return run.done
 
-    async def remove(self, entries: Sequence[TrashEntry], progress: Progress) -> Expired:
-        """Remove for good what these entries name, whatever their time."""
-        run = _Run(self, progress)
+    async def remove(self, entries: Sequence[TrashEntry], progress: Progress, *, by: Actor = INTERNAL) -> Expired:
+        """Remove for good what these entries name, whatever their time.
+
+        Raises:
+            Stopped: Somebody asked for it to end; what was removed stays removed.
+        """
+        run = _Run(self, progress, by)
         await run.remove(entries)
         return run.done
 
@@ -78,11 +83,12 @@ class Expiry:
 class _Run:
     """One time of emptying, and what it has done."""
 
-    def __init__(self, expiry: Expiry, progress: Progress) -> None:
+    def __init__(self, expiry: Expiry, progress: Progress, by: Actor = INTERNAL) -> None:
         self._metadata = expiry.metadata
         self._deletion = expiry.deletion
         self._grace = expiry.settings.grace_seconds
         self._progress = progress
+        self._by = by
         self.done = Expired()
 
     async def remove(self, found: Sequence[TrashEntry]) -> None:
@@ -107,7 +113,7 @@ class _Run:
         await trash.remove(tx, [entry.id for entry in entries])
         for entry in entries:
             if entry.place_id is not None and entry.digest is not None:
-                freed = await remove_manifest(tx, entry, entry.place_id, entry.digest, grace_seconds=self._grace)
+                freed = await self._manifest(tx, entry, entry.place_id, entry.digest)
                 done.manifests += int(freed is not None)
                 done.bytes += freed or 0
         return done
@@ -146,24 +152,21 @@ class _Run:
         project, repository = entry.project, entry.repository
         subject = f"{entry.kind}:{repository or project}"
         told = partial(
-            events.add, kind=events.EXPIRE, by=INTERNAL, project=project, repository=repository, subject=subject
+            events.add, kind=events.EXPIRE, by=self._by, project=project, repository=repository, subject=subject
         )
         await self._metadata.write(told, name="note expiry")
 
+    async def _manifest(self, tx: Transaction, entry: TrashEntry, place_id: int, digest: str) -> int | None:
+        """Remove the manifest of an entry that was removed itself, unless another entry keeps it.
 
-async def remove_manifest(
-    tx: Transaction, entry: TrashEntry, place_id: int, digest: str, *, grace_seconds: float
-) -> int | None:
-    """Remove the manifest of an entry that was removed itself, unless another entry keeps it.
-
-    Return how many bytes nothing refers to any more; None when it stays, or was not there.
-    """
-    if await trash.of_digest(tx, place_id, digest):
-        return None
-    found = await manifests.locked(tx, place_id, digest)
-    freed = None
-    if found is not None:
-        freed = await remove_for_good(tx, found, project_id=entry.project_id, grace_seconds=grace_seconds)
-        await events.add(tx, events.EXPIRE, by=INTERNAL, repository=entry.repository, digest=digest)
-    await drop_if_empty(tx, place_id)
-    return freed
+        Return how many bytes nothing refers to any more; None when it stays, or was not there.
+        """
+        if await trash.of_digest(tx, place_id, digest):
+            return None
+        found = await manifests.locked(tx, place_id, digest)
+        freed = None
+        if found is not None:
+            freed = await remove_for_good(tx, found, project_id=entry.project_id, grace_seconds=self._grace)
+            await events.add(tx, events.EXPIRE, by=self._by, repository=entry.repository, digest=digest)
+        await drop_if_empty(tx, place_id)
+        return freed

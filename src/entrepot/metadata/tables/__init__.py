@@ -43,7 +43,7 @@ from entrepot.metadata.tables.people import (
     roles,
     users,
 )
-from entrepot.metadata.tables.trash import trash
+from entrepot.metadata.tables.trash import immutable_rules, trash
 from entrepot.metadata.tables.usage import project_reservations, project_usage
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "findings",
     "grants",
     "groups",
+    "immutable_rules",
     "job_lines",
     "job_pauses",
     "job_runs",

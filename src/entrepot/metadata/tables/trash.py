@@ -28,7 +28,19 @@ trash: Final = numbered(
     number("expires_at"),
     Index(None, "expires_at", "id"),
     Index(None, "project_id", "id"),
-    Index(None, "repository_id", "id"),
+    Index(None, "repository_id", "digest"),
     Index(None, "place_id", "digest"),
     Index(None, "deletion"),
+)
+
+#: Which tags of a project can be neither moved nor deleted; the selectors are JSON lists.
+immutable_rules: Final = numbered(
+    "immutable_rules",
+    metadata,
+    owned("project_id", "projects.id"),
+    number("priority", default=0),
+    number("disabled", default=0),
+    words("tag_selectors"),
+    words("repository_selectors"),
+    Index(None, "project_id", "id"),
 )

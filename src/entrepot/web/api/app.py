@@ -19,6 +19,7 @@ from entrepot.web.api import (
     explanations,
     grants,
     health,
+    immutable_rules,
     job_schedules,
     jobs,
     jobservice,
@@ -31,6 +32,7 @@ from entrepot.web.api import (
     permissions,
     ping,
     projects,
+    purges,
     quotas,
     repositories,
     robots,
@@ -41,6 +43,8 @@ from entrepot.web.api import (
     statistics,
     system_jobs,
     systeminfo,
+    tag_history,
+    trash,
     user_passwords,
     usergroups,
     users,
@@ -92,6 +96,10 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     oidc.router,
     sessions.router,
     second_factor.router,
+    trash.router,
+    purges.router,
+    tag_history.router,
+    immutable_rules.router,
 )
 
 #: What browsers are sent to, below `/c`.

@@ -22,7 +22,13 @@ from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Hash, Users
 from entrepot.lifecycle.collection.why import Why
-from entrepot.lifecycle.quotas import Quotas
+from entrepot.lifecycle.immutability.rules import ImmutableRules
+from entrepot.lifecycle.quotas import ProjectQuota, Quotas
+from entrepot.lifecycle.tag_history import TagHistory
+from entrepot.lifecycle.trash.expiring import Expiry
+from entrepot.lifecycle.trash.purging import Purging
+from entrepot.lifecycle.trash.restoring import Restoring
+from entrepot.lifecycle.trash.service import Trash
 from entrepot.metadata.database import Database
 from entrepot.projects.contents.service import build_contents
 from entrepot.projects.labels import Labels
@@ -36,7 +42,7 @@ from entrepot.system.jobs.service import Jobs
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.system.statistics import Statistics
 from entrepot.system.volumes import volume_of
-from entrepot.web.api.services import AccountServices, ApiServices, JobServices, TryIssuer
+from entrepot.web.api.services import AccountServices, ApiServices, JobServices, LifecycleServices, TryIssuer
 from entrepot.web.services import Services
 
 
@@ -69,6 +75,7 @@ def build_services(parts: Parts) -> ApiServices:
         accounts=_accounts(parts),
         jobs=_jobs(parts),
         contents=contents,
+        lifecycle=_lifecycle(parts),
         projects=projects,
         labels=Labels(parts.metadata),
         quotas=Quotas(parts.metadata),
@@ -89,6 +96,25 @@ def _jobs(parts: Parts) -> JobServices:
         runs=Jobs(parts.metadata, kinds),
         schedules=Schedules(parts.metadata, kinds),
         queues=Queues(parts.metadata, parts.work, kinds),
+    )
+
+
+def _lifecycle(parts: Parts) -> LifecycleServices:
+    metadata, registry = parts.metadata, parts.web.registry
+    settings, deletion = registry.settings, registry.project_deletion
+    expiry = Expiry(metadata, settings, deletion)
+    restoring = Restoring.over(metadata, registry.lookup, settings, ProjectQuota())
+    return LifecycleServices(
+        trash=Trash(
+            metadata=metadata,
+            policy=parts.policy,
+            settings=settings,
+            expiry=expiry,
+            restoring=restoring,
+            purging=Purging(metadata, settings, deletion, expiry),
+        ),
+        history=TagHistory(metadata, restoring),
+        immutable=ImmutableRules(metadata),
     )
 
 

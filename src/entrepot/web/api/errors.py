@@ -44,6 +44,9 @@ _FAULTS: Final[Mapping[type[Exception], HTTPStatus]] = {
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 
+#: Where Harbor answers otherwise than the registry API does.
+_STATUSES: Final[Mapping[type[oci.RegistryError], HTTPStatus]] = {oci.TagImmutable: HTTPStatus.PRECONDITION_FAILED}
+
 
 def install(app: FastAPI) -> None:
     """Answer all that handlers raise, and what FastAPI itself finds wrong, in our form."""
@@ -70,7 +73,7 @@ def _described(error: Exception) -> tuple[int, list[str], dict[str, str]]:
     """Return status, messages and headers for an error."""
     match error:
         case oci.RegistryError():
-            return status_of(type(error)), [error.message], _retry(error)
+            return _STATUSES.get(type(error)) or status_of(type(error)), [error.message], _retry(error)
         case RequestValidationError():
             return HTTPStatus.UNPROCESSABLE_ENTITY, _validation(error), {}
         case HTTPException():

@@ -159,7 +159,9 @@ async def delete_project(
     services: ServicesOf,
     project: Annotated[ProjectIn, Depends(project_where(DELETE))],
     *,
-    force: Annotated[bool, Query(description="With its repositories; else it must have none.")] = False,
+    force: Annotated[
+        bool, Query(description="With its repositories; else it must have none.", examples=[True])
+    ] = False,
 ) -> None:
     """Delete a project with its settings, labels, members and robots; it can be restored for as long as it says."""
     await services.projects.delete(project, by=actor_of(caller), with_repositories=force)

@@ -16,7 +16,10 @@ from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Users
 from entrepot.lifecycle.collection.why import Why
+from entrepot.lifecycle.immutability.rules import ImmutableRules
 from entrepot.lifecycle.quotas import Quotas
+from entrepot.lifecycle.tag_history import TagHistory
+from entrepot.lifecycle.trash.service import Trash
 from entrepot.metadata.database import Database
 from entrepot.projects.contents.service import Contents
 from entrepot.projects.labels import Labels
@@ -63,6 +66,15 @@ class JobServices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleServices:
+    """The use cases about what becomes of images in time."""
+
+    trash: Trash
+    history: TagHistory
+    immutable: ImmutableRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
     """The use cases behind the API; one per worker."""
 
@@ -72,6 +84,7 @@ class ApiServices:
     jobs: JobServices
     projects: Projects
     contents: Contents
+    lifecycle: LifecycleServices
     labels: Labels
     quotas: Quotas
     search: Search

@@ -121,9 +121,19 @@ def _trash() -> None:
         foreign("trash", "project_id", "projects.id", "CASCADE"),
         foreign("trash", "place_id", "repositories.id", "CASCADE"),
     )
-    for columns in (("expires_at", "id"), ("project_id", "id"), ("repository_id", "id"), ("place_id", "digest")):
+    for columns in (("expires_at", "id"), ("project_id", "id"), ("repository_id", "digest"), ("place_id", "digest")):
         index("trash", *columns)
     index("trash", "deletion")
+    numbered(
+        "immutable_rules",
+        number("project_id"),
+        number("priority", default=0),
+        number("disabled", default=0),
+        words("tag_selectors"),
+        words("repository_selectors"),
+        foreign("immutable_rules", "project_id", "projects.id", "CASCADE"),
+    )
+    index("immutable_rules", "project_id", "id")
     op.add_column("repository_blobs", number("lapses_at", null=True))
     lapsing = sa.text("lapses_at IS NOT NULL")
     op.create_index(

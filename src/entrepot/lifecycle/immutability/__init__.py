@@ -1,0 +1,1 @@
+"""Tags that can be neither moved nor deleted, by rules of their project."""

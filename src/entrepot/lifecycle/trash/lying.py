@@ -1,0 +1,55 @@
+"""Removing a manifest that lies in the trash, with what only it lists there and what refers to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from entrepot.lifecycle.trash.belonging import in_order
+from entrepot.lifecycle.trash.places import drop_if_empty
+from entrepot.metadata import manifests, repositories, trash
+from entrepot.metadata.database import Database, Transaction
+from entrepot.registry.trash import remove_for_good
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """What one deletion put into one shadow."""
+
+    metadata: Database
+    grace_seconds: float
+    place_id: int
+    deletion: str
+
+    async def remove(self, digest: str) -> int:
+        """Remove a manifest for good, with all entries that name it; return how many manifests went."""
+        order = await in_order(self.metadata, self.place_id, digest, self.deletion)
+        count = await self.metadata.write(partial(self._root, digest), name="purge")
+        for part in reversed(order):
+            if part != digest:
+                count += await self.metadata.write(partial(self._part, part), name="purge")
+        return count
+
+    async def _root(self, digest: str, tx: Transaction) -> int:
+        entries = await trash.of_digest(tx, self.place_id, digest)
+        await trash.remove(tx, [entry.id for entry in entries])
+        return await self._manifest(tx, digest)
+
+    async def _part(self, digest: str, tx: Transaction) -> int:
+        """Remove what belonged to it, unless something else in the trash needs that."""
+        entries = await trash.of_digest(tx, self.place_id, digest)
+        await trash.remove(tx, [entry.id for entry in entries if entry.deletion == self.deletion])
+        found = await manifests.locked(tx, self.place_id, digest)
+        kept = any(entry.deletion != self.deletion for entry in entries)
+        if found is None or kept or await manifests.parents(tx, found.id):
+            return 0
+        return await self._manifest(tx, digest)
+
+    async def _manifest(self, tx: Transaction, digest: str) -> int:
+        found = await manifests.locked(tx, self.place_id, digest)
+        place = await repositories.find_by_id(tx, self.place_id)
+        if found is None or place is None:
+            return 0
+        await remove_for_good(tx, found, project_id=place.project_id, grace_seconds=self.grace_seconds)
+        await drop_if_empty(tx, self.place_id)
+        return 1
