@@ -47,6 +47,7 @@ SMALL = {
     "bookkeeping._QUEUED": "a check-up, which reads everything",
     "verification._TOTALS": "the length of a bar, once for each pass of a scrub",
     "findings._COUNT": "an index of what is damaged now",
+    "outbox._FORGET": "once, after a restoration, before anybody serves",
     "outbox._NEXT": "reads from the beginning, with a limit",
     "outbox._LATEST": "the end of the key",
     "review._NEXT": "the beginning of an index",

@@ -7,6 +7,7 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrepot.adapters.identity.ldap.source import directory_source
@@ -16,6 +17,7 @@ from entrepot.adoption.report import ReportFile
 from entrepot.audit.forwarding import Forwarder, Receiver
 from entrepot.audit.retention import Retention
 from entrepot.audit.sealing import Sealer
+from entrepot.backup.pruning import Keep
 from entrepot.bootstrap.collection import collection_of, expiry_of, whole_collection_of
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
@@ -23,6 +25,7 @@ from entrepot.integrity.scrub import Scrub
 from entrepot.jobs.adoption import FolderAdoption
 from entrepot.jobs.audit_purging import PURGE_AUDIT_LOG, AuditPurging
 from entrepot.jobs.auditing import Auditing
+from entrepot.jobs.backing_up import BACKUP, BackingUp
 from entrepot.jobs.collection import GARBAGE_COLLECTION, CollectionMetrics, GarbageCollection, SteadyCollection
 from entrepot.jobs.dispatcher import Dispatcher
 from entrepot.jobs.model import Job, JobKind
@@ -69,6 +72,7 @@ def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
         *_directory_kinds(parts),
         _garbage_collection(parts, metrics),
         *_scrub_kinds(parts, metrics),
+        *_backup_kinds(parts, metrics),
     ]
 
 
@@ -76,6 +80,22 @@ def _garbage_collection(parts: Embedded, metrics: Metrics) -> JobKind:
     may_delete = parts.config.storage.delete.enabled
     work = GarbageCollection(whole_collection_of(parts), CollectionMetrics(metrics), may_delete=may_delete)
     return JobKind(traits=GARBAGE_COLLECTION, run=work.run)
+
+
+def _backup_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
+    section = parts.config.backup
+    if not section.target:
+        return []
+    from entrepot.bootstrap.backups import backed_up, opened_pieces  # noqa: PLC0415 - many back up by other means
+
+    key = Path(section.key) if section.key else None
+    work = BackingUp(
+        registry=backed_up(parts.config, parts.stores.metadata, parts.store, parts.registry.verifying.quarantine),
+        pieces=functools.partial(opened_pieces, Path(section.target), key, create=True),
+        keep=Keep(**section.keep.model_dump()),
+        metrics=metrics,
+    )
+    return [JobKind(traits=replace(BACKUP, schedule=section.schedule), run=work.run)]
 
 
 def _scrub_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:

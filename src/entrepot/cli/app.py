@@ -12,6 +12,7 @@ from entrepot.cli import (
     access,
     admin,
     audit,
+    backup,
     blob,
     config,
     directory,
@@ -52,6 +53,7 @@ app.add_typer(access.app, name="access")
 app.add_typer(readonly.app, name="readonly")
 app.add_typer(admin.app, name="admin")
 app.add_typer(audit.app, name="audit")
+app.add_typer(backup.app, name="backup")
 app.add_typer(blob.app, name="blob")
 app.add_typer(config.app, name="config")
 app.add_typer(directory.app, name="directory")

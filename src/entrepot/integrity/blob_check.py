@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from entrepot.integrity.model import Outcome, Problem
 from entrepot.integrity.reading import Read, Verdict, describe_blob, read_blob
 from entrepot.metadata import blobs, verification
 from entrepot.metadata.blobs import StoredRow
+from entrepot.registry.crew import together
 
 CHECK = "blobs"
 _ROWS = 500
@@ -34,15 +34,9 @@ class BlobCheck:
     async def run(self) -> None:
         """Look at every blob."""
         _, self._total = await verification.totals(self.work.metadata)
-        rows = aiter(self._rows())
-        turn = asyncio.Lock()
-        workers = [asyncio.ensure_future(self._look_at(rows, turn)) for _ in range(self.work.at_once)]
         try:
-            await asyncio.gather(*workers)
+            await together(self._rows(), self._one, at_once=self.work.at_once)
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
             await self._note()
         if self._missing:
             await self._all_missing()
@@ -54,14 +48,6 @@ class BlobCheck:
                 yield row
             last = rows[-1].id
             await self._note()
-
-    async def _look_at(self, rows: AsyncIterator[StoredRow], turn: asyncio.Lock) -> None:
-        while True:
-            async with turn:
-                row = await anext(rows, None)
-            if row is None:
-                return
-            await self._one(row)
 
     async def _one(self, row: StoredRow) -> None:
         report = self.work.report

@@ -156,6 +156,14 @@ _STORED = Query(
     .limit(bindparam("limit")),
     "blobs.stored",
 )
+_STORED_BY_DIGEST = Query(
+    select(*_STORED_COLUMNS)
+    .where(blobs.c.digest > bindparam("last"), blobs.c.state != DELETING)
+    .order_by(blobs.c.digest)
+    .limit(bindparam("limit")),
+    "blobs.stored_by_digest",
+)
+_LAST_ID = Query(select(func.max(blobs.c.id)), "blobs.last_id")
 _SET_STATE = Query(
     update(blobs)
     .where(blobs.c.id == bindparam("blob_id"), blobs.c.generation == bindparam("seen"), blobs.c.state != DELETING)
@@ -368,6 +376,17 @@ async def linked(reader: Reader, repository_id: int, digests: Sequence[str]) -> 
 async def stored(reader: Reader, *, after: int, limit: int) -> list[StoredRow]:
     """Return up to `limit` blobs whose row id is above `after`, in the order of their ids."""
     return [StoredRow(*row) for row in await reader.all(_STORED, last=after, limit=limit)]
+
+
+async def stored_by_digest(reader: Reader, *, after: str, limit: int) -> list[StoredRow]:
+    """Return up to `limit` blobs whose digest is behind `after`, in the order of their digests."""
+    return [StoredRow(*row) for row in await reader.all(_STORED_BY_DIGEST, last=after, limit=limit)]
+
+
+async def last_id(reader: Reader) -> int:
+    """Return the row id of the newest blob; 0 when there is none."""
+    row = await reader.one(_LAST_ID)
+    return 0 if row is None else int(row[0] or 0)
 
 
 async def stored_as(reader: Reader, digest: str) -> StoredRow | None:

@@ -21,6 +21,9 @@ BLOB_LINKED = "blob.linked"  #: digest
 BLOB_UNLINKED = "blob.unlinked"  #: digest
 REPOSITORY_CHANGED = "repository.changed"  #: as a whole: deleted or restored
 
+#: What is to be written as registry:2's files.
+FILES = (MANIFEST_PUT, MANIFEST_DELETED, TAG_DELETED, BLOB_LINKED, BLOB_UNLINKED, REPOSITORY_CHANGED)
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
@@ -57,6 +60,7 @@ _BETWEEN = Query(
     "outbox.between",
 )
 _LATEST = Query(select(func.max(outbox.c.id)), "outbox.latest")
+_FORGET = Query(delete(outbox).where(in_list(outbox.c.topic, "topics")), "outbox.forget")
 _DONE = Query(delete(outbox).where(in_list(outbox.c.id, "ids")), "outbox.done")
 _LAST = Query(select(func.max(outbox.c.id)), "outbox.last")
 _BACKLOG = Query(select(func.count(), func.min(outbox.c.created_at)).select_from(outbox), "outbox.backlog")
@@ -102,6 +106,11 @@ async def last_id(reader: Reader) -> int:
 async def done(tx: Transaction, ids: Sequence[int]) -> None:
     """Remove entries that have been dealt with."""
     await tx.execute(_DONE, ids=list(ids))
+
+
+async def forget(tx: Transaction, topics: Sequence[str]) -> int:
+    """Remove all entries of some topics, which need not be done any more; return how many those were."""
+    return await tx.execute(_FORGET, topics=list(topics))
 
 
 async def backlog(reader: Reader) -> tuple[int, int | None]:

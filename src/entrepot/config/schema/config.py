@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr
 
 from entrepot.config.schema.audit import Audit
 from entrepot.config.schema.auth import Access, Auth
+from entrepot.config.schema.backup import Backup
 from entrepot.config.schema.content import Catalog, Policy, Tags, Validation
 from entrepot.config.schema.health import Health
 from entrepot.config.schema.http import Http
@@ -81,6 +82,8 @@ class Config(Section):
     """What becomes of things that are deleted. Our own section."""
     integrity: Integrity = Integrity()
     """How stored bytes are watched. Our own section."""
+    backup: Backup = Backup()
+    """Backups by a schedule. Our own section."""
     outbound: Outbound = Outbound()
     """How this registry asks others. Our own section."""
     workers: Count = Field(default=0, ge=0, le=1024)

@@ -1,0 +1,1 @@
+"""Where backups are kept: the adapters of the backup port (`backup/ports.py`)."""

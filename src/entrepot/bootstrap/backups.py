@@ -1,0 +1,200 @@
+"""Backups of a data folder into a folder, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import entrepot
+from entrepot.adapters.backups.folder import FolderTarget
+from entrepot.adapters.blobs.bulk import BulkBlobs
+from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
+from entrepot.adoption import state
+from entrepot.adoption.delta import Delta
+from entrepot.adoption.foreign import ForeignWrites
+from entrepot.adoption.intake import Intake
+from entrepot.adoption.note import leave_note
+from entrepot.adoption.report import ReportFile
+from entrepot.adoption.rights import require_rights
+from entrepot.adoption.state import AdoptionState
+from entrepot.adoption.tree import Tree
+from entrepot.backup.catalogue import BackupInfo, Catalogue
+from entrepot.backup.creating import BackedUp, Creation, Snapshot
+from entrepot.backup.errors import BackupError
+from entrepot.backup.own_keys import pack_keys
+from entrepot.backup.places import require_free
+from entrepot.backup.restoring import Restoration, Restored
+from entrepot.backup.sealing import Pieces, open_pieces
+from entrepot.config import Config
+from entrepot.metadata import outbox
+from entrepot.metadata.database import Database
+from entrepot.metadata.opening import METADATA_NAME, open_embedded
+from entrepot.metadata.sqlite import SqliteDatabase
+from entrepot.metadata.sqlite_connection import Durability
+from entrepot.metadata.sqlite_copy import copy_database
+from entrepot.projection.comparison import Comparison, DifferenceKind
+from entrepot.projection.files import TreeFiles
+from entrepot.projection.projector import Projector
+from entrepot.registry.layout import OWN
+from entrepot.registry.ports import BlobStore
+from entrepot.registry.quarantine import Quarantine
+from entrepot.registry.turns import COLLECTION, turn
+from entrepot.telemetry.progress import Progress
+from entrepot.vault.master import keys_in
+
+#: The copy of the metadata while a backup is being made.
+_SNAPSHOT = "backup-snapshot.db"
+#: Seconds for which a backup waits for a collection that is at the bytes.
+_PATIENCE = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """What a storage has that the metadata that were brought back do not know."""
+
+    differences: int = 0  #: things that differ, when nothing was taken in
+    repositories: int = 0  #: looked at
+    manifests: int = 0  #: taken in
+    tags: int = 0  #: taken in or moved
+
+
+@asynccontextmanager
+async def opened_pieces(target: Path, key: Path | None, *, create: bool = False) -> AsyncIterator[Pieces]:
+    """Open a folder of backups, with the key in a file where it is encrypted.
+
+    Raises:
+        BackupError: It is none, or cannot be used.
+        VaultError: The key cannot be used.
+        WrongKey: The key does not fit.
+    """
+    keys = None if key is None else await asyncio.to_thread(keys_in, key)
+    folder = await asyncio.to_thread(functools.partial(FolderTarget, target, create=create))
+    try:
+        yield await open_pieces(folder, keys, create=create)
+    finally:
+        folder.close()
+
+
+async def create_backup(config: Config, target: Path, key: Path | None, progress: Progress) -> BackupInfo:
+    """Back up a data folder, beside a running server or without one."""
+    require_rights(config.data)
+    async with AsyncExitStack() as stack:
+        pieces = await stack.enter_async_context(opened_pieces(target, key, create=True))
+        stores = await open_embedded(config.state)
+        stack.push_async_callback(stores.close)
+        store = FilesystemBlobStore(config.data)
+        stack.callback(store.close)
+        quarantine = Quarantine(stores.metadata, store, read_only=lambda: False)
+        return await Creation(backed_up(config, stores.metadata, store, quarantine), pieces, progress).run()
+    raise AssertionError  # the stack swallows nothing
+
+
+async def _require_adopted(metadata: Database) -> None:
+    """Refuse while a folder is being taken over: what is not known yet would not be in the backup.
+
+    Raises:
+        BackupError: It is.
+    """
+    if await state.find(metadata) is not AdoptionState.COMPLETE:
+        raise BackupError("the folder is still being taken over from registry:2; back it up when that is done")
+
+
+def backed_up(config: Config, metadata: Database, store: BlobStore, quarantine: Quarantine) -> BackedUp:
+    """Give the registry of a data folder as a backup sees it."""
+    return BackedUp(
+        metadata=metadata,
+        store=store,
+        quarantine=quarantine,
+        snapshot=functools.partial(_snapshot, config.state),
+        turn=functools.partial(turn, config.data, COLLECTION, patience=_PATIENCE),
+        keys=functools.partial(asyncio.to_thread, pack_keys, config.state),
+        version=entrepot.__version__,
+        require_ready=functools.partial(_require_adopted, metadata),
+    )
+
+
+@asynccontextmanager
+async def _snapshot(state: Path) -> AsyncIterator[Snapshot]:
+    path = state / _SNAPSHOT
+    await asyncio.to_thread(copy_database, state / METADATA_NAME, path)
+    try:
+        database = SqliteDatabase(path, Durability.NORMAL)
+        try:
+            yield Snapshot(database, path)
+        finally:
+            await database.close()
+    finally:
+        await asyncio.to_thread(_remove_all, state, f"{_SNAPSHOT}*")
+
+
+def _remove_all(folder: Path, pattern: str) -> None:
+    for leftover in folder.glob(pattern):
+        leftover.unlink(missing_ok=True)
+
+
+async def restore_backup(
+    pieces: Pieces, backup_id: str, folder: Path, progress: Progress, *, incomplete: bool, keep_storage: bool
+) -> Restored:
+    """Bring a backup back into a folder: an empty one, or one that has lost its metadata and still has its storage.
+
+    Raises:
+        BackupIncomplete: Pieces are missing or damaged; they are named.
+        FolderInUse: There is something else in the folder.
+        NoBackup: There is no such backup.
+    """
+    info = await Catalogue(pieces).get(backup_id)
+    await asyncio.to_thread(require_free, folder, keep_storage=keep_storage)
+    sink = await asyncio.to_thread(BulkBlobs, folder)
+    try:
+        restored = await Restoration(pieces, info, folder / OWN, sink, progress, incomplete=incomplete).run()
+    finally:
+        sink.close()
+    await asyncio.to_thread(leave_note, folder)
+    if not keep_storage:
+        await _write_files(folder, progress)
+    return restored
+
+
+async def _write_files(folder: Path, progress: Progress) -> None:
+    await progress.say("writing registry:2's files")
+    async with _opened(folder) as metadata:
+        await Projector(metadata, TreeFiles(folder)).run()
+        await Comparison(metadata, Tree(folder), TreeFiles(folder)).write()
+
+
+async def find_newer(folder: Path) -> Newer:
+    """Say how much a kept storage has otherwise than the metadata that were brought back."""
+    async with _opened(folder) as metadata:
+        await _leave_files(metadata)
+        found = await Comparison(metadata, Tree(folder), TreeFiles(folder)).check()
+    return Newer(differences=sum(difference.kind is not DifferenceKind.MISSING for difference in found.differences))
+
+
+async def take_newer(folder: Path, progress: Progress) -> Newer:
+    """Take in what a kept storage has otherwise than the metadata: it was pushed after the backup."""
+    await progress.say("taking in what was pushed after the backup")
+    async with _opened(folder) as metadata:
+        await _leave_files(metadata)
+        intake = Intake(metadata, Tree(folder))
+        taken = await Delta(intake, ReportFile(folder)).run()
+        await ForeignWrites(metadata, intake.tree).settle()
+        await Comparison(metadata, intake.tree, TreeFiles(folder)).write()
+    return Newer(repositories=taken.total, manifests=taken.manifests, tags=taken.tags)
+
+
+async def _leave_files(metadata: Database) -> None:
+    """Write nothing over the files: what was to be written then has been, and perhaps something newer since."""
+    await metadata.write(lambda tx: outbox.forget(tx, outbox.FILES), name="leave the files")
+
+
+@asynccontextmanager
+async def _opened(folder: Path) -> AsyncIterator[Database]:
+    stores = await open_embedded(folder / OWN)
+    try:
+        yield stores.metadata
+    finally:
+        await stores.close()

@@ -1,0 +1,261 @@
+"""`entrepot backup`: backups of a registry, made while it serves, and what can be done with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import nullcontext
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from entrepot.backup.catalogue import LATEST, BackupInfo, Catalogue
+from entrepot.backup.pruning import Keep, Pruned, prune
+from entrepot.backup.restoring import Restored
+from entrepot.backup.sealing import Pieces
+from entrepot.backup.verifying import Verification, Verified, remove_damaged
+from entrepot.bootstrap.backups import Newer, create_backup, find_newer, opened_pieces, restore_backup, take_newer
+from entrepot.cli.folder import AsJson, run
+from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.cli.progress import Bar
+from entrepot.metadata import clock
+from entrepot.telemetry.progress import Progress, Unwatched
+from entrepot.vault.errors import VaultError
+
+T = TypeVar("T")
+
+_SHOWN = 50
+_MIB = 1 << 20
+
+app = typer.Typer(no_args_is_help=True, help="Back up a registry while it serves, and bring it back.")
+
+Target = Annotated[Path, typer.Argument(metavar="BACKUPS", help="The folder that holds the backups.")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="FILE", help="The file with the key of encrypted backups: openssl rand -base64 32."),
+]
+Which = Annotated[
+    str, typer.Option("--backup", metavar="ID", help="Which backup; the newest one, unless another is named.")
+]
+
+
+@app.command("create")
+def create_command(
+    target: Target, *, key: KeyFile = None, as_json: AsJson = False, config: ConfigFile = None, data: Data = None
+) -> None:
+    """Back up the metadata and every blob that the backups do not have yet. Exits with 1 if any blob is lost."""
+    place = located(config, data)
+    info = _watched(lambda progress: create_backup(place, target, key, progress), as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(asdict(info)))
+    else:
+        _show_created(info, encrypted=key is not None)
+    raise typer.Exit(1 if info.lost else 0)
+
+
+@app.command("list")
+def list_command(target: Target, *, key: KeyFile = None, as_json: AsJson = False) -> None:
+    """List the backups, oldest first."""
+    found = _run(lambda: _with_pieces(target, key, lambda pieces: Catalogue(pieces).list()))
+    if as_json:
+        typer.echo(json.dumps([asdict(info) for info in found]))
+        return
+    table = Table(
+        Column("id", no_wrap=True),
+        Column("of (UTC)", no_wrap=True),
+        Column("blobs", justify="right"),
+        Column("MiB", justify="right"),
+        "new",
+        "complete",
+    )
+    for info in found:
+        table.add_row(
+            info.id,
+            _time(info.created_at),
+            f"{info.blobs:,}",
+            f"{info.bytes / _MIB:,.0f}",
+            f"{info.new_blobs:,} blobs, {info.new_bytes / _MIB:,.0f} MiB",
+            f"{len(info.lost)} blobs lost" if info.lost else "yes",
+        )
+    Console().print(table)
+
+
+@app.command("verify")
+def verify_command(
+    target: Target,
+    *,
+    backup: Which = LATEST,
+    every: Annotated[bool, typer.Option("--all", help="Every backup, one after the other.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Look only whether the pieces of blobs are there, with the right length.")
+    ] = False,
+    remove: Annotated[
+        bool,
+        typer.Option("--remove-damaged", help="Remove damaged pieces, so that the next backup brings them again."),
+    ] = False,
+    key: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read backups again. Exits with 1 if anything is missing or damaged; each piece is named."""
+
+    async def work(progress: Progress) -> list[Verified]:
+        async with opened_pieces(target, key) as pieces:
+            catalogue = Catalogue(pieces)
+            wanted = await catalogue.list() if every else [await catalogue.get(backup)]
+            found = [await Verification(pieces, info, progress, quick=quick).run() for info in wanted]
+            if remove:
+                await remove_damaged(pieces, [fault for one in found for fault in one.faults])
+            return found
+
+    found = _watched(work, as_json=as_json)
+    faults = sum(len(one.faults) for one in found)
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found]))
+    else:
+        _show_verified(found)
+    raise typer.Exit(1 if faults else 0)
+
+
+@app.command("restore")
+def restore_command(
+    target: Target,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to restore into: an empty or a new one.")],
+    *,
+    backup: Which = LATEST,
+    key: KeyFile = None,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Restore what is there when pieces are missing or damaged.")
+    ] = False,
+    keep_storage: Annotated[
+        bool,
+        typer.Option("--keep-storage", help="The folder has lost its database only: keep the blobs that are there."),
+    ] = False,
+    newer: Annotated[
+        bool,
+        typer.Option("--take-newer", help="With --keep-storage: take in what was pushed after the backup, too."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a backup back; may be stopped and run again. Exits with 1 if anything is lost."""
+    if newer and not keep_storage:
+        raise typer.BadParameter("--take-newer goes with --keep-storage")
+
+    async def work(progress: Progress) -> tuple[Restored, Newer]:
+        async with opened_pieces(target, key) as pieces:
+            restored = await restore_backup(
+                pieces, backup, folder, progress, incomplete=incomplete, keep_storage=keep_storage
+            )
+        if not keep_storage:
+            return restored, Newer()
+        return restored, await (take_newer(folder, progress) if newer else find_newer(folder))
+
+    restored, found = _watched(work, as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps({**asdict(restored), "newer": asdict(found)}))
+    else:
+        _show_restored(restored, found, folder, taken=newer)
+    raise typer.Exit(1 if restored.lost else 0)
+
+
+@app.command("prune")
+def prune_command(
+    target: Target,
+    *,
+    last: Annotated[int, typer.Option("--keep-last", min=0, metavar="N", help="Keep the newest N.")] = 0,
+    daily: Annotated[int, typer.Option("--keep-daily", min=0, metavar="N", help="And the newest of N days.")] = 0,
+    weekly: Annotated[int, typer.Option("--keep-weekly", min=0, metavar="N", help="And the newest of N weeks.")] = 0,
+    monthly: Annotated[int, typer.Option("--keep-monthly", min=0, metavar="N", help="And of N months.")] = 0,
+    yearly: Annotated[int, typer.Option("--keep-yearly", min=0, metavar="N", help="And of N years.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    key: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove backups but those that are to be kept, and the pieces that only they needed."""
+    keep = Keep(last=last, daily=daily, weekly=weekly, monthly=monthly, yearly=yearly)
+    if keep.is_empty:
+        raise typer.BadParameter("say which backups to keep, for example --keep-last 3 --keep-daily 7")
+
+    async def work(progress: Progress) -> Pruned:
+        async with opened_pieces(target, key) as pieces:
+            return await prune(pieces, keep, progress, dry_run=dry_run)
+
+    done = _watched(work, as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+        return
+    verb = "would be removed" if dry_run else "removed"
+    size = f"{done.bytes / _MIB:,.0f} MiB"
+    typer.echo(f"{done.backups} backups and {done.pieces:,} pieces ({size}) {verb}; {done.kept} are kept.")
+
+
+async def _with_pieces(target: Path, key: Path | None, work: Callable[[Pieces], Awaitable[T]]) -> T:
+    async with opened_pieces(target, key) as pieces:
+        return await work(pieces)
+
+
+def _watched(work: Callable[[Progress], Coroutine[Any, Any, T]], *, as_json: bool) -> T:
+    """Do long work under a bar."""
+    bar = Bar(Console(stderr=True))
+    with nullcontext() if as_json else bar:
+        return _run(lambda: work(Unwatched() if as_json else bar))
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def guarded() -> T:
+        try:
+            return await work()
+        except (VaultError, TimeoutError) as error:
+            reason = str(error) or "a collection keeps the turn to remove bytes; try again when it is done"
+            raise OSError(reason) from error
+
+    return run(guarded)
+
+
+def _time(at: int) -> str:
+    return f"{datetime.fromtimestamp(at / clock.MICROSECONDS, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _show_created(info: BackupInfo, *, encrypted: bool) -> None:
+    typer.echo(
+        f"Backup {info.id}: {info.blobs:,} blobs, {info.bytes / _MIB:,.0f} MiB, of which {info.new_blobs:,} blobs and "
+        f"{info.new_bytes / _MIB:,.0f} MiB are new."
+    )
+    for digest in info.lost[:_SHOWN]:
+        typer.echo(f"not in it, for its bytes are lost or damaged: {digest}")
+    if not encrypted:
+        typer.echo(
+            "It is not encrypted, so the registry's own keys (entrepot/keys) are not in it: keep a copy of them."
+        )
+
+
+def _show_verified(found: list[Verified]) -> None:
+    for one in found:
+        state = f"{len(one.faults)} pieces are missing or damaged" if one.faults else "all there and right"
+        typer.echo(f"{one.backup}: {one.pieces:,} pieces, {one.bytes / _MIB:,.0f} MiB: {state}")
+        for fault in one.faults[:_SHOWN]:
+            typer.echo(f"  {fault.what}: {fault.problem}")
+
+
+def _show_restored(restored: Restored, found: Newer, folder: Path, *, taken: bool) -> None:
+    typer.echo(
+        f"{folder} is as it was at {_time(restored.created_at)} UTC: {restored.restored:,} blobs brought back, "
+        f"{restored.kept:,} were there."
+    )
+    for digest in restored.lost[:_SHOWN]:
+        typer.echo(f"lost: {digest}")
+    if restored.lost:
+        typer.echo(
+            f"Images that need them are broken until they are pushed; entrepot doctor --data {folder} names them."
+        )
+    if taken:
+        typer.echo(f"Taken in from the storage: {found.manifests:,} manifests, {found.tags:,} tags.")
+    elif found.differences:
+        typer.echo(
+            f"The storage has {found.differences:,} things that were pushed after the backup. To take them in: "
+            f"entrepot adopt --delta {folder}"
+        )
