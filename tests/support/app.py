@@ -126,7 +126,7 @@ class PlainPasswords:
     async def verify(self, basic: Any, client: str) -> Principal:
         """See `PasswordVerifier`."""
         record = await principals.find(self._stores.metadata, principals.USER, basic.username)
-        stored = None if record is None else StoredPassword(_principal(record), record.secret or "")
+        stored = None if record is None or record.disabled else StoredPassword(_principal(record), record.secret or "")
         if stored is None or stored.encoded != basic.password:
             raise CredentialsRefused
         return stored.principal
