@@ -20,7 +20,8 @@
      ├── PaginationNumberInvalid      PAGINATION_NUMBER_INVALID
      ├── Unauthorized                 UNAUTHORIZED                .scopes, .error: for the challenge
      ├── Denied                       DENIED
-     │    └── TagImmutable            DENIED                      .tag
+     │    ├── TagImmutable            DENIED                      .tag
+     │    └── QuotaExceeded           DENIED                      .project, .excess: bytes over its limit
      ├── Unsupported                  UNSUPPORTED
      ├── TooManyRequests              TOOMANYREQUESTS             .retry_after
      ├── Unavailable                  UNAVAILABLE                 .retry_after
