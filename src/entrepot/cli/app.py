@@ -17,6 +17,7 @@ from entrepot.cli import (
     config,
     directory,
     group,
+    job,
     key,
     layout,
     member,
@@ -57,6 +58,7 @@ app.add_typer(backup.app, name="backup")
 app.add_typer(blob.app, name="blob")
 app.add_typer(config.app, name="config")
 app.add_typer(directory.app, name="directory")
+app.add_typer(job.app, name="job")
 app.add_typer(layout.app, name="layout")
 app.add_typer(secret_keys.app, name="secrets")
 app.command("adopt")(adopt_command)

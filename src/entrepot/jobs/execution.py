@@ -44,8 +44,10 @@ class RunTimes:
     poll: float = 1.0
     #: Between two looks at a running one: whether it is to stop, how far it is.
     beat: float = 0.5
-    #: How long a run that is told to end may go on to its next step before it is cancelled.
+    #: How long a run that somebody asked to end may go on to its next step before it is cancelled.
     ending: float = 10.0
+    #: The same when its worker ends, which a container runtime may kill ten seconds after it was asked to.
+    leaving: float = 3.0
 
 
 class NoSignOfLife(Exception):
@@ -80,7 +82,7 @@ class Execution:
     def interrupt(self) -> None:
         """Let the run end at its next step, to be begun anew by the next worker."""
         self._interrupted = True
-        self._end_soon()
+        self._end_soon(self._times.leaving)
 
     async def perform(self) -> str:
         """Do the work and write down what became of it; returns that in a word, for the metrics."""
@@ -138,16 +140,16 @@ class Execution:
                     await over.wait()
                     return
             if await self._record.look():
-                self._end_soon()
+                self._end_soon(self._times.ending)
             if self._end_by is not None and time.monotonic() > self._end_by:
                 raise Stopped
             if time.monotonic() - self._work.seen > self.kind.traits.patience:
                 raise NoSignOfLife(f"it gave no sign of life for {self.kind.traits.patience:g} s")
 
-    def _end_soon(self) -> None:
+    def _end_soon(self, within: float) -> None:
         self._work.stopping = True
-        if self._end_by is None:
-            self._end_by = time.monotonic() + self._times.ending
+        end_by = time.monotonic() + within
+        self._end_by = end_by if self._end_by is None else min(self._end_by, end_by)
 
     async def _conclude(self, outcome: Outcome) -> str:
         traits = self.kind.traits

@@ -69,6 +69,7 @@ class UploadPurging:
             await (_list([str(folder)], progress) if dry_run else asyncio.to_thread(remove, folder))
             purged += 1
         await progress.step(purged, total)
+        await progress.say(f"{'would purge' if dry_run else 'purged'} {purged} uploads")
         _log.info("purged uploads", extra={"count": purged, "dry_run": dry_run})
         return purged
 

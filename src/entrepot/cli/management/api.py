@@ -49,11 +49,15 @@ class Api:
         Raises:
             ApiRefused: With the registry's own words.
         """
-        return (await self._ask("GET", path, query=query)).json()
+        return (await self.read(path, **query)).json()
+
+    async def read(self, path: str, **query: str | int | bool | None) -> Reply:
+        """Return what a path shows, with its headers."""
+        return await self._ask("GET", path, query=query)
 
     async def text(self, path: str, **query: str | int | bool | None) -> str:
         """Return what a path shows, where that is no JSON."""
-        return (await self._ask("GET", path, query=query)).body.decode()
+        return (await self.read(path, **query)).body.decode()
 
     async def every(self, path: str, **query: str | int | bool | None) -> list[Any]:
         """Return all entries of a list, page by page."""
@@ -82,9 +86,9 @@ class Api:
         """Change a part of something."""
         return (await self._ask("PATCH", path, body)).json()
 
-    async def delete(self, path: str) -> None:
+    async def delete(self, path: str, **query: str | int | bool | None) -> None:
         """Remove something."""
-        await self._ask("DELETE", path)
+        await self._ask("DELETE", path, query=query)
 
     async def _ask(self, method: str, path: str, body: object = None, query: Query | None = None) -> Reply:
         encoded = None if body is None else json.dumps(body).encode()
