@@ -40,6 +40,7 @@ class Exchange:
             "http_version": "1.1",
             "client": (host, str(peer[1])),
             "server": (host, str(self.server.getsockname()[1])),
+            "headers": [(b"host", b"here"), (b"content-length", b"0")],
             "extensions": {"http.response.pathsend": {}},
         }
 
@@ -185,6 +186,15 @@ async def test_where_it_cannot_work_it_is_not_offered(exchange: Exchange, change
     scope = {**exchange.scope, **change}
     assert exchange.zero_copy.offer(scope, exchange.server_send) == exchange.server_send
     assert EXTENSION not in scope["extensions"]
+
+
+@pytest.mark.parametrize(
+    "header", [(b"expect", b"100-continue"), (b"content-length", b"10"), (b"transfer-encoding", b"chunked")]
+)
+async def test_a_request_with_a_body_is_answered_by_the_server(exchange: Exchange, header: tuple[bytes, bytes]) -> None:
+    """The server writes "100 Continue" when it is asked for the body: that must not come between our bytes."""
+    scope = {**exchange.scope, "headers": [header]}
+    assert exchange.zero_copy.offer(scope, exchange.server_send) == exchange.server_send
 
 
 async def test_the_servers_extensions_stay_as_they_are(exchange: Exchange) -> None:

@@ -106,6 +106,16 @@ async def test_no_credential_is_logged(open_registry: Opener, tmp_path: Path) ->
     assert len(text.splitlines()) == 3
 
 
+async def test_a_token_in_the_address_of_a_page_is_not_logged(open_registry: Opener, tmp_path: Path) -> None:
+    """Browsers name the page that they come from, with its query."""
+    app, log, path = await logged(open_registry, tmp_path)
+    page = "https://registry.test/c/reset_password"
+    await app.client(headers={"Referer": f"{page}?token=canary"}).get("/v2/")
+    log.close()
+    assert page in path.read_text()
+    assert "canary" not in path.read_text()
+
+
 async def test_a_client_that_leaves_is_499(app: App) -> None:
     """An upload whose client left before it was answered is counted as such."""
 

@@ -101,3 +101,14 @@ async def test_without_limits_answers_say_nothing_of_them(open_registry: Opener)
     app = await registry(open_registry, signins="5/minute")
     answer = await client(app).get("/v2/")
     assert "ratelimit" not in {name.lower() for name, _ in answer.headers}
+
+
+async def test_another_spelling_of_a_path_counts_the_same(open_registry: Opener) -> None:
+    """Encoding a letter that needs none gives nobody more tokens, nor more tries to sign in."""
+    app = await registry(open_registry, tokens="2/hour", signins="2/hour")
+    tokens = ["/token", "/tok%65n", "/%74oken"]
+    assert (await statuses(client(app), *tokens))[-1] == 429
+    here = client(app, address="192.0.2.9")
+    tries = [(await here.post(path)).status for path in ("/c/login", "/%63/login", "/c/logi%6e")]
+    assert tries[-1] == 429
+    assert 429 not in tries[:2]

@@ -14,6 +14,7 @@ from entrepot.access.faults import Invalid, NotFound
 from entrepot.access.model import Principal
 from entrepot.access.robots_trust import Trust
 from entrepot.accounts.giving import require_to_have
+from entrepot.accounts.outranking import require_to_outrank
 from entrepot.accounts.robot_model import (
     NewRobot,
     Robot,
@@ -163,6 +164,7 @@ class Robots:
             raise Invalid(f"the old secret can go on for {LONGEST_GRACE // 86400} days at most")
         robot = await self.find(robot_id)
         await self._require_to_have(acting, robot.permissions, robot.expires_at)
+        await require_to_outrank(self._database, self._authorizer, acting, robot_id)
         made = await self._secret(secret)
         await self._database.write(lambda tx: replace_secret(tx, robot_id, made, grace, by), name="robot's secret")
         return RobotWithSecret(robot=robot, secret=made.text)
@@ -195,8 +197,11 @@ class Robots:
         permissions = robot.permissions if change.permissions is None else change.permissions
         duration = robot.duration if change.duration is None else change.duration
         end = robots.end_of(robot.created_at, duration)
-        if (permissions, end) != (robot.permissions, robot.expires_at) or _is_new(change.trust, robot.trust):
+        opens = _is_new(change.trust, robot.trust) or (robot.disabled and change.disabled is False)
+        if opens or (permissions, end) != (robot.permissions, robot.expires_at):
             await self._require_to_have(acting, permissions, end)
+            # What somebody else gave it counts, too: it goes on with that, or again.
+            await require_to_outrank(self._database, self._authorizer, acting, robot.id)
 
     async def _require_to_have(
         self, acting: Principal | None, permissions: Sequence[RobotPermission], end: int | None

@@ -79,8 +79,9 @@ def load(
     tree = _checked_root(document.root)
     overrides = apply_environment(tree, environ)
     _apply_command_line(tree, data=data, listen=listen, workers=workers)
+    names_proxies = _names_proxies(tree)
     warnings = [*document.warnings, *overrides.warnings, *lint(tree), *_fill_in(tree, path)]
-    config = _validate(tree, path, overrides, warnings)
+    config = _validate(tree, path, overrides, warnings, names_proxies=names_proxies)
     review_ = review(config)
     return Loaded(
         config=config,
@@ -147,6 +148,12 @@ def _section(tree: Tree, name: str) -> Tree:
     return section
 
 
+def _names_proxies(tree: Tree) -> bool:
+    """Tell whether the operator says which proxies there are."""
+    http = tree.get("http")
+    return isinstance(http, dict) and http.get("trustedproxies") is not None
+
+
 def _fill_in(tree: Tree, path: Path | None) -> list[str]:
     """Give values to keys whose absence means one thing with a file and another without; tell of surprising ones."""
     http = _section(tree, "http") if tree.get("http") is None else tree["http"]
@@ -161,7 +168,9 @@ def _fill_in(tree: Tree, path: Path | None) -> list[str]:
     return warnings
 
 
-def _validate(tree: Tree, path: Path | None, overrides: Overrides, warnings: list[str]) -> Config:
+def _validate(
+    tree: Tree, path: Path | None, overrides: Overrides, warnings: list[str], *, names_proxies: bool
+) -> Config:
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
@@ -170,6 +179,7 @@ def _validate(tree: Tree, path: Path | None, overrides: Overrides, warnings: lis
         raise ConfigInvalid([*overrides.problems, *problems], warnings) from None
     config._source = Source.DEFAULTS if path is None else Source.FILE  # noqa: SLF001 - set here and nowhere else
     config._path = path  # noqa: SLF001
+    config._names_proxies = names_proxies  # noqa: SLF001
     return config
 
 

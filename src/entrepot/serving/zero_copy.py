@@ -35,6 +35,7 @@ T = TypeVar("T")
 EXTENSION: Final = "http.response.zerocopysend"
 _THREADS: Final = 16
 _PIECE_BYTES: Final = 256 << 10
+_OF_BODIES: Final = frozenset((b"expect", b"content-length", b"transfer-encoding"))
 _BROKEN: Final = re.compile(rb"[\r\n\0]")
 
 
@@ -51,6 +52,9 @@ class ZeroCopy:
         if scope["method"] != "GET" or scope["scheme"] != "http" or not scope["http_version"].startswith("1"):
             return send
         if not scope["client"][0]:  # a Unix socket
+            return send
+        if any(name in _OF_BODIES and value != b"0" for name, value in scope["headers"]):
+            # To ask whether the client has gone would make the server write "100 Continue" between our bytes.
             return send
         # The server has one dictionary for all requests.
         scope["extensions"] = {**scope["extensions"], EXTENSION: {}}

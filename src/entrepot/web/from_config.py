@@ -16,6 +16,7 @@ def web_settings(config: Config) -> WebSettings:
         relative_urls=http.relativeurls,
         headers=tuple((name, value) for name, values in http.headers.items() for value in values),
         trusted_proxies=http.proxies,
+        client_proxies=config.client_proxies,
         limits=RequestLimits(
             headers=limits.headercount,
             header_bytes=limits.headersize,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from entrepot.web.http import Request, client_host
 from entrepot.web.settings import WebSettings
@@ -16,13 +16,14 @@ _REMEMBERED = 4096
 class Proxies:
     """Reads `Forwarded` and `X-Forwarded-…` (RFC 7239) of the proxies that are trusted."""
 
-    __slots__ = ("_believe_all", "_host", "_known", "_networks")
+    __slots__ = ("_believe_all", "_clients", "_host", "_networks")
 
     def __init__(self, settings: WebSettings) -> None:
         self._believe_all = settings.trusted_proxies is None
-        self._networks = settings.trusted_proxies or ()
+        networks = settings.trusted_proxies or ()
+        self._networks = _Networks(networks)
+        self._clients = _Networks(networks if settings.client_proxies is None else settings.client_proxies)
         self._host = settings.host.rstrip("/")
-        self._known: dict[str, bool] = {}
 
     def origin(self, request: Request) -> str:
         """Return scheme and host under which a client reaches us; empty when the request has no usable host.
@@ -49,27 +50,16 @@ class Proxies:
             address = _address(entry)
             if address is None:
                 break
-            if not self._trusts(str(address)):
+            if str(address) not in self._clients:
                 return str(address)
         return request.client
 
     def sent(self, request: Request) -> bool:
         """Tell whether the request came from a proxy that the configuration names."""
-        return bool(self._networks) and self._trusts(client_host(request.scope))
+        return bool(self._clients) and client_host(request.scope) in self._clients
 
     def _may_say_address(self, request: Request) -> bool:
-        return self._believe_all or self._trusts(client_host(request.scope))
-
-    def _trusts(self, host: str) -> bool:
-        known = self._known.get(host)
-        if known is None:
-            address = _address(host)
-            # A Unix socket has no address: whoever may open it stands where a proxy stands.
-            known = host == "" or (address is not None and any(address in network for network in self._networks))
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[host] = known
-        return known
+        return self._believe_all or client_host(request.scope) in self._networks
 
     def _forwarded(self, request: Request) -> tuple[str, str]:
         forwarded = request.header(b"forwarded")
@@ -80,6 +70,30 @@ class Proxies:
         scheme = (request.header(b"x-forwarded-proto") or "").partition(",")[0].strip().lower()
         host = (request.header(b"x-forwarded-host") or "").partition(",")[0].strip()
         return scheme, host
+
+
+class _Networks:
+    """Networks of proxies, and which hosts are in them."""
+
+    __slots__ = ("_known", "_networks")
+
+    def __init__(self, networks: tuple[IPv4Network | IPv6Network, ...]) -> None:
+        self._networks = networks
+        self._known: dict[str, bool] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def __contains__(self, host: str) -> bool:
+        known = self._known.get(host)
+        if known is None:
+            address = _address(host)
+            # A Unix socket has no address: whoever may open it stands where a proxy stands.
+            known = host == "" or (address is not None and any(address in network for network in self._networks))
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[host] = known
+        return known
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -10,8 +10,9 @@ from typing import Final
 
 from entrepot.access.model import ANONYMOUS, Principal
 from entrepot.access.rates import Kind, Rates, Standing, address_of
-from entrepot.oci.errors import TooManyRequests
+from entrepot.oci.errors import NameInvalid, TooManyRequests
 from entrepot.web.http import Request
+from entrepot.web.plain_paths import plain_path
 
 POLICY: Final = b"ratelimit-policy"
 STANDING: Final = b"ratelimit"
@@ -41,7 +42,8 @@ class RateLimits:
 
     def concerns(self, request: Request) -> bool:
         """Tell whether a request counts for its address."""
-        return request.raw_path in self._paths or (self._every_address and request.raw_path not in self._never)
+        path = _as_routed(request.raw_path)
+        return path in self._paths or (self._every_address and path not in self._never)
 
     async def by_address(self, request: Request) -> None:
         """Count a request for its address, and for signing in where that is what it does.
@@ -53,7 +55,7 @@ class RateLimits:
         if who is None:
             return
         await self._count(request, Kind.ADDRESS, who)
-        special = self._paths.get(request.raw_path)
+        special = self._paths.get(_as_routed(request.raw_path))
         if special is not None:
             await self._count(request, special, who)
 
@@ -79,6 +81,16 @@ class RateLimits:
                 f"more than {standing.limit} requests in {standing.seconds} s of one {_NAMES[kind]}; "
                 f"try again in {standing.reset} s",
             )
+
+
+def _as_routed(raw_path: bytes) -> bytes:
+    """Return a path as the router reads it: what is encoded without need is another spelling of the same route."""
+    if b"%" not in raw_path:
+        return raw_path
+    try:
+        return plain_path(raw_path).encode()
+    except NameInvalid:
+        return raw_path
 
 
 class Counted:

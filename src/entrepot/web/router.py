@@ -6,14 +6,14 @@ names contain slashes and may contain words such as `blobs`, so a path is read f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from entrepot.oci.errors import NameInvalid, Unsupported
+from entrepot.oci.errors import Unsupported
 from entrepot.web.http import Request
+from entrepot.web.plain_paths import plain_path
 from entrepot.web.responses import Response
 
 if TYPE_CHECKING:
@@ -127,37 +127,3 @@ class Router:
         if not word or not name or "/" in upload:
             raise PathUnknown
         return _Match(self._repository.upload if upload else self._repository.uploads, name, upload)
-
-
-def plain_path(raw_path: bytes) -> str:
-    r"""Return the path as text.
-
-    Characters that need no encoding may be encoded (some clients write `sha256%3A…`). Anything else that is encoded,
-    above all `/`, `%`, `\` and control characters, is refused, and so are `.` and `..` as parts of a path: a proxy
-    in front might have read them differently when it decided to let the request through.
-
-    Raises:
-        NameInvalid: The path holds such a character or part.
-    """
-    try:
-        path = str(raw_path, "ascii")
-    except UnicodeDecodeError:
-        raise NameInvalid("The path holds bytes outside ASCII; repository names are plain ASCII.") from None
-    if "%" in path:
-        path = _ENCODED.sub(_decode, path)
-    if _REFUSED.search(path):
-        raise NameInvalid("The path holds a part '.' or '..', a control character or a backslash.")
-    return path
-
-
-_ENCODED = re.compile("%(.{0,2})", re.DOTALL)
-_REFUSED = re.compile(r"[\x00-\x20\\\x7f]|/\.\.?(?:/|\Z)")
-_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:+@")
-_HEX = frozenset("0123456789abcdefABCDEF")
-
-
-def _decode(match: re.Match[str]) -> str:
-    digits = match[1]
-    if len(digits) == 2 and _HEX.issuperset(digits) and chr(int(digits, 16)) in _PLAIN:  # noqa: PLR2004 - %XX
-        return chr(int(digits, 16))
-    raise NameInvalid(f"The path holds the encoded character %{digits}, which no name, tag or digest contains.")

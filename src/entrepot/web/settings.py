@@ -32,6 +32,8 @@ class WebSettings:
     #: `http.trustedproxies`: who may say where a request really came from. None believes everybody about the address
     #: under which we were reached, as registry:2 does, and nobody about the client's.
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] | None = None
+    #: Who may say so of the client's address, by which failed sign-ins and requests are counted; None: the same.
+    client_proxies: tuple[IPv4Network | IPv6Network, ...] | None = None
     limits: RequestLimits = field(default_factory=RequestLimits)
     catalog_max_entries: int = 1000  #: `catalog.maxentries`
     tags_max: int = 1000  #: `tags.maxtags`

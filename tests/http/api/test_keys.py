@@ -111,3 +111,16 @@ async def test_a_limited_key_makes_no_wider_one_and_leaves_the_others_alone(open
         assert refusal(answer) == (403, "FORBIDDEN")
     assert (await key.post(KEYS, {"name": "narrower", "limits": LIMITS})).status == 201
     assert (await key.delete(f"{KEYS}/{second['id']}")).status == 200
+
+
+async def test_no_key_of_an_administrator_becomes_the_administrator(open_registry: Opener) -> None:
+    """A key that may change accounts makes no link with which its own account's password could be set."""
+    signed_in = _ByName({})
+    app = await open_registry(signed_in=True, services={"authenticator": signed_in})
+    chief = await app.account("chief", ("*", "*"))
+    limit = KeyLimit(permissions=("user:update",)).as_grant()
+    signed_in.principals["key"] = Principal(
+        kind=chief.kind, name=chief.name, id=chief.id, epoch=chief.epoch, key=7, limits=(limit,)
+    )
+    key = Api(app.client(headers={"Authorization": "key"}))
+    assert refusal(await key.post(f"/users/{chief.id}/reset_link")) == (403, "FORBIDDEN")

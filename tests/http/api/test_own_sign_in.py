@@ -180,3 +180,17 @@ async def test_a_token_cannot_get_hold_of_the_account(app: App) -> None:
         ("POST", "/users/current/second_factor"),
     ):
         assert refusal(await api.send(method, path)) == (403, "FORBIDDEN"), path
+
+
+async def test_only_who_may_as_much_turns_off_anothers_codes(app: App, browser: Browser) -> None:
+    """A clerk does not weaken an administrator's sign-in, and nobody their own without a code."""
+    chief = Browser(app)
+    await chief.login("admin")
+    await turned_on(chief)
+    await app.account("clerk", ("*", "user:update,user:read"))
+    number = (await users.find(app.stores.metadata, "admin")).id  # type: ignore[union-attr] # it was made above
+    clerk = Api(app.basic("clerk"))
+    assert refusal(await clerk.delete(f"/users/{number}/second_factor")) == (403, "FORBIDDEN")
+    own = await chief.send("DELETE", f"/users/{number}/second_factor")
+    assert own.status == 403
+    assert b"one of its codes" in own.body

@@ -163,6 +163,27 @@ async def test_a_project_administrator_has_robots_of_that_project_alone(
     assert refusal(await chief.put(f"/robots/{own['id']}", {"permissions": wide})) == (403, "FORBIDDEN")
 
 
+async def test_a_robot_that_was_given_more_is_not_for_whoever_has_less(
+    admin: Api, as_user: AsUser, app: App, project: int
+) -> None:
+    """Its secret, its trust and its opening are for those who have all its rights, also those given to it later."""
+    await admin.made("/projects", {"project_name": "secret"})
+    made = (await admin.post("/robots", robot())).json()
+    await app.account(
+        "chief", ("project:demo", "project:read,robot:create,robot:read,robot:update,robot:list,push,pull")
+    )
+    chief = as_user("chief")
+    path = f"/robots/{made['id']}"
+    assert (await chief.send("PATCH", path, {})).status == 200
+    given = {"principal_id": made["id"], "role_id": 4, "project_name": "secret"}
+    assert (await admin.post("/grants", given)).status == 201, given
+    assert refusal(await chief.send("PATCH", path, {})) == (403, "FORBIDDEN")
+    assert refusal(await chief.put(path, {"trust": [TRUST]})) == (403, "FORBIDDEN")
+    assert (await chief.put(path, {"disable": True})).status == 200
+    assert refusal(await chief.put(path, {"disable": False})) == (403, "FORBIDDEN")
+    assert (await admin.send("PATCH", path, {})).status == 200
+
+
 async def test_lists_ask_which_robots(admin: Api, anonymous: Api, project: int) -> None:
     """A project's robots need the project's number."""
     assert refusal(await admin.get("/robots?q=Level%3Dproject")) == (400, "BAD_REQUEST")

@@ -70,5 +70,17 @@ def test_memory_of_addresses_is_bounded() -> None:
     """A million addresses do not fill the memory."""
     proxies = Proxies(WebSettings(trusted_proxies=NETWORKS))
     for number in range(10_000):
-        proxies.client(request(f"192.0.{number // 250}.{number % 250}"))
-    assert len(proxies._known) <= 4096
+        proxies.client(request(f"192.0.{number // 250}.{number % 250}", ("x-forwarded-for", "192.0.2.9")))
+    assert 0 < len(proxies._clients._known) <= 4096
+
+
+def test_a_neighbour_does_not_choose_its_own_address() -> None:
+    """Proxies that were not named may say how we are reached, and not who asks."""
+    local = (ip_network("127.0.0.0/8"),)
+    proxies = Proxies(WebSettings(trusted_proxies=(*local, *NETWORKS), client_proxies=local))
+    said = (("x-forwarded-for", "192.0.2.9"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "outer.example"))
+    assert proxies.client(request("10.0.0.5", *said)) == "10.0.0.5"
+    assert proxies.origin(request("10.0.0.5", *said)) == "https://outer.example"
+    assert proxies.client(request("127.0.0.1", *said)) == "192.0.2.9"
+    forged = ("x-forwarded-for", "192.0.2.9, 10.0.0.5")
+    assert proxies.client(request("127.0.0.1", forged)) == "10.0.0.5"

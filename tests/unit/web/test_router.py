@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from entrepot.oci.errors import NameInvalid
 from entrepot.web.http import Request
+from entrepot.web.plain_paths import plain_path
 from entrepot.web.responses import Response
-from entrepot.web.router import PathUnknown, RepositoryRoutes, Route, Router, plain_path
+from entrepot.web.router import PathUnknown, RepositoryRoutes, Route, Router
 
 ROUTES = RepositoryRoutes(
     manifests=Route("manifests", {}),

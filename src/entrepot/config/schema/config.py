@@ -12,7 +12,7 @@ from entrepot.config.schema.auth import Access, Auth
 from entrepot.config.schema.backup import Backup
 from entrepot.config.schema.content import Catalog, Policy, Tags, Validation
 from entrepot.config.schema.health import Health
-from entrepot.config.schema.http import Http
+from entrepot.config.schema.http import Http, IpNetwork
 from entrepot.config.schema.integrity import Integrity
 from entrepot.config.schema.lifecycle import Lifecycle
 from entrepot.config.schema.log import Level, Log
@@ -91,6 +91,7 @@ class Config(Section):
 
     _source: Source = PrivateAttr(default=Source.DEFAULTS)
     _path: Path | None = PrivateAttr(default=None)
+    _names_proxies: bool = PrivateAttr(default=True)
 
     @property
     def source(self) -> Source:
@@ -101,6 +102,15 @@ class Config(Section):
     def path(self) -> Path | None:
         """The file, if one was given."""
         return self._path
+
+    @property
+    def client_proxies(self) -> tuple[IpNetwork, ...]:
+        """The proxies that may say which address a client has.
+
+        Those that the operator names; otherwise the machine itself. In a private network everybody could be one, and
+        would choose the address by which failed sign-ins are counted.
+        """
+        return tuple(each for each in self.http.proxies if self._names_proxies or each.is_loopback)
 
     @property
     def level(self) -> Level:

@@ -222,7 +222,7 @@ class Http(Section):
     """HTTP/2 without TLS."""
     trustedproxies: tuple[Network, ...] = ()
     """Addresses or networks of proxies whose Forwarded and X-Forwarded headers count. Default: loopback without a
-    file; with a file also the private networks, since registry:2 believes everybody. Our own key."""
+    file; with a file also the private networks, but not for the client's address. Our own key."""
     limits: Limits = Limits()
     """What one client may ask of the server. Our own section."""
 

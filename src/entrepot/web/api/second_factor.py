@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from entrepot.access.faults import NotFound
+from entrepot.access.faults import Forbidden, NotFound
 from entrepot.access.permissions import Permission
+from entrepot.accounts.outranking import require_to_outrank
 from entrepot.metadata import users
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf, own_request
 from entrepot.web.api.own_account import factors_of, gate_of, require_person
@@ -124,6 +125,9 @@ async def reset(caller: CallerOf, services: ServicesOf, user_id: Id) -> None:
     person = await users.find_by_id(services.metadata, user_id)
     if person is None:
         raise NotFound(f"there is no user with the id {user_id}")
+    if user_id == caller.principal.id:
+        raise Forbidden("turn your own second factor off with one of its codes: POST .../second_factor/disable")
+    await require_to_outrank(services.metadata, services.web.authorizer, caller.principal, user_id)
     await factors_of(services).reset(person.name, caller.source)
 
 

@@ -65,6 +65,8 @@ async def change_password(
 async def make_reset_link(user_id: Id, request: Request, caller: CallerOf, services: ServicesOf) -> ResetLinkMade:
     """Make what allows somebody to set their password once, within half an hour."""
     await caller.require(_UPDATE)
+    if caller.principal.id == user_id:
+        require_person(caller)  # a key or token of one's own must not become all that one may do
     made = await _passwords(services).make_reset_link(user_id, acting=caller.principal, by=caller.source)
     link = own_address(own_request(request), services.web) + reset_path(made.token)
     return ResetLinkMade(token=made.token, link=link, expires_at=moment(made.expires_at))

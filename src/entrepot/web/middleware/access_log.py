@@ -42,7 +42,7 @@ def _record(request: Request, seconds: float) -> RequestRecord:
         bytes_out=request.bytes_out,
         bytes_in=request.bytes_in,
         seconds=seconds,
-        referer=request.header(b"referer") or "",
+        referer=(request.header(b"referer") or "").partition("?")[0],  # a query there may hold a token of a page
         user_agent=request.header(b"user-agent") or "",
         request_id=request.id,
         route=request.route,
