@@ -176,7 +176,7 @@ def _api(folder: Path, stores: Stores, policy: Policy, services: Services) -> La
         try_issuer=partial(try_issuer, OutboundSettings.of(["127.0.0.1"])),
         folder=folder,
         hash_password=str,  # what `PlainPasswords` compares is the password itself
-        people=PlainPasswords(stores),
+        local_passwords=PlainPasswords(stores),
         job_kinds=lambda: JOB_KINDS,
     )
     return LazyApi(lambda: build_api(build_services(parts)), prefix=services.settings.prefix)

@@ -5,9 +5,11 @@ That holds for browsers, for the API and for `docker login` alike. Programs cann
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from entrepot.access.authenticator import PasswordVerifier
@@ -48,12 +50,29 @@ class SecondFactors:
     """Sets up, checks and removes second factors."""
 
     def __init__(
-        self, metadata: Database, vault: Vault, throttle: Throttle, *, now: Callable[[], float] = time.time
+        self,
+        metadata: Database,
+        vault: Vault,
+        throttle: Throttle,
+        *,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        """Keep what to ask.
+
+        Args:
+            metadata: Where seeds and recovery codes are.
+            vault: Opens them.
+            throttle: Counts wrong codes.
+            turn: Waits until no other worker looks at a code; within this process one is looked at at a time anyway.
+            now: The time, in seconds since the epoch.
+        """
         self._metadata = metadata
         self._vault = vault
         self._throttle = throttle
+        self._others = turn
         self._now = now
+        self._turn = asyncio.Lock()
         # Turning it on or off changes the account's epoch, so what is remembered of one epoch stays true.
         self._known: Memory[tuple[int, int], bool] = Memory(limit=_LIMIT, seconds=_REMEMBER)
 
@@ -80,9 +99,11 @@ class SecondFactors:
         """
         counted = f"{principal.name}:code"  # no account's name has a colon
         await self._throttle.check(counted, client)
-        if not await self._accept(principal, code.strip()):
-            await self._throttle.failed(counted, client)
-            raise CredentialsRefused("the one-time code is wrong, or was used already; wait for the next one")
+        async with self._turn, self._others():
+            await self._throttle.check(counted, client)  # of many that came at once, some have failed since
+            if not await self._accept(principal, code.strip()):
+                await self._throttle.failed(counted, client)
+                raise CredentialsRefused("the one-time code is wrong, or was used already; wait for the next one")
         await self._throttle.succeeded(counted, client)
 
     async def _accept(self, principal: Principal, code: str) -> bool:

@@ -53,7 +53,7 @@ class UserPasswords:
             metadata: The metadata.
             authorizer: Knows what who acts may do.
             hash_password: Hashes a new password.
-            passwords: Compares an old one, with the limits on wrong guesses.
+            passwords: Compares an old one, with the limits on wrong guesses: no key counts here, no code is asked for.
             changed: Told the account's name before a change is answered: a file with the password of before goes.
         """
         self._metadata = metadata

@@ -75,7 +75,13 @@ def _operators(config: Config, parts: Embedded, name: str) -> Access:
     if not config.has_accounts:
         return alone
     every = build_access(config, parts.stores, parts.vault)
-    return replace(alone, people=every.people, second_factors=every.second_factors, directory=every.directory)
+    return replace(
+        alone,
+        people=every.people,
+        local_passwords=every.local_passwords,
+        second_factors=every.second_factors,
+        directory=every.directory,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -106,9 +106,10 @@ def _plain_routes(parts: Embedded, access: Access, gate: SessionGate) -> Mapping
 def _user_passwords(parts: Embedded, access: Access) -> UserPasswords:
     from entrepot.accounts.user_passwords import UserPasswords  # noqa: PLC0415 - few ever need a link
 
-    assert access.people is not None  # else there is no page
+    old = access.local_passwords
+    assert old is not None  # else there is no page
     changed = functools.partial(forget_first_password, parts.config.state)
-    return UserPasswords(parts.stores.metadata, access.authorizer, hash_password, access.people, changed=changed)
+    return UserPasswords(parts.stores.metadata, access.authorizer, hash_password, old, changed=changed)
 
 
 def _provider_sign_in(parts: Embedded, sessions: Sessions) -> ProviderSignIn:
@@ -151,7 +152,7 @@ def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
                 folder=parts.config.data,
                 hash_password=hash_password,
                 job_kinds=functools.partial(_job_kinds, parts),
-                people=access.people,
+                local_passwords=access.local_passwords,
                 password_changed=functools.partial(forget_first_password, parts.config.state),
             )
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +14,9 @@ from entrepot.access.errors import CredentialsRefused, OneTimeCodeNeeded
 from entrepot.access.faults import Conflict, Invalid, NotFound
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.second_factor import SecondFactorPasswords, SecondFactors
-from entrepot.access.throttle import Throttle
+from entrepot.access.throttle import FREE, Throttle
 from entrepot.access.totp import STEP, Seed
+from entrepot.access.verdicts import SharedVerdicts
 from entrepot.metadata import principals, second_factors, users
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
@@ -34,6 +37,8 @@ class Place:
     factors: SecondFactors
     verifier: SecondFactorPasswords
     database: Database
+    vault: Vault
+    throttle: Throttle
     clock: Clock
     seed: Seed | None = None
 
@@ -89,9 +94,10 @@ async def place(database: Database, clock: Clock, passwords: Passwords, tmp_path
     """Give one with the account alice."""
     assert await database.write(lambda tx: users.add(tx, "alice", secret="x"))
     vault = Vault(database, KeySource(tmp_path / "state", {}))
-    factors = SecondFactors(database, vault, Throttle(clock=clock), now=clock)
+    throttle = Throttle(clock=clock)
+    factors = SecondFactors(database, vault, throttle, now=clock)
     verifier = SecondFactorPasswords(passwords, factors)
-    return Place(factors, verifier, database, clock)
+    return Place(factors, verifier, database, vault, throttle, clock)
 
 
 async def test_without_it_the_password_suffices(place: Place) -> None:
@@ -145,6 +151,29 @@ async def test_guessing_codes_is_slow(place: Place) -> None:
         await place.sign_in(place.code())
     place.clock.now += 60
     assert await place.sign_in(place.code()) == await place.current()
+
+
+async def test_codes_guessed_at_the_same_time_wait_for_each_other(place: Place) -> None:
+    """Of a crowd of guesses no more are looked at than of a row of them."""
+    await place.turn_on()
+    wrong = [
+        f"{number:06}" for number in range(1, 70) if f"{number:06}" not in {place.code(step) for step in (-1, 0, 1)}
+    ]
+    results = await asyncio.gather(*(place.sign_in(code) for code in wrong[:60]), return_exceptions=True)
+    assert Counter(map(type, results)) == {CredentialsRefused: FREE, TooManyRequests: 60 - FREE}
+
+
+async def test_workers_take_turns_with_codes(place: Place, tmp_path: Path) -> None:
+    """Two workers that are asked at once look at no more codes together than one alone."""
+    codes = await place.turn_on()
+    turns = [SharedVerdicts(place.database, tmp_path).turn for _ in range(2)]
+    workers = [SecondFactors(place.database, place.vault, place.throttle, turn=turn, now=place.clock) for turn in turns]
+    alice = await place.current()
+    guesses = [workers[number % 2].prove(alice, f"guess {number}", HERE) for number in range(40)]
+    results = await asyncio.gather(*guesses, return_exceptions=True)
+    assert Counter(map(type, results)) == {CredentialsRefused: FREE, TooManyRequests: 40 - FREE}
+    place.clock.now += 60
+    await workers[1].prove(alice, codes[0], HERE)
 
 
 async def test_a_recovery_code_counts_once(place: Place) -> None:

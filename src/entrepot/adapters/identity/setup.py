@@ -77,6 +77,9 @@ class Access:
     challenge: Challenge
     desk: TokenDesk | None = None  #: the token endpoint; None where another service has it
     people: PasswordVerifier | None = None  #: who may sign in with a browser; None where there are no accounts
+    local_passwords: PasswordVerifier | None = (
+        None  #: compares passwords of accounts here and nothing else; as `people`
+    )
     second_factors: SecondFactors | None = None  #: as `people`
     directory: DirectorySource | None = None  #: as `people`
     background: Sequence[Callable[[], Awaitable[None]]] = ()  #: what runs beside the requests, until it is cancelled
@@ -166,11 +169,10 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
     configuration = Configuration(database, vault, fixed_values(config))
     source = directory_source(config.access.ldap, configuration)
     directory = DirectoryPasswords(database, source, throttle)
-    ways = Chain(
-        (keys_of_accounts, WholeTokenSignIn(checker, tokens), federation, directory),
-        GuardedPasswords(LocalAccounts(database), throttle, verdicts=verdicts, renew=PasswordRenewal(database)),
-    )
-    factors = SecondFactors(database, vault, throttle)
+    renew = PasswordRenewal(database)
+    local = GuardedPasswords(LocalAccounts(database), throttle, verdicts=verdicts, renew=renew)
+    ways = Chain((keys_of_accounts, WholeTokenSignIn(checker, tokens), federation, directory), local)
+    factors = SecondFactors(database, vault, throttle, turn=verdicts.turn)
     passwords = RecordedPasswords(SecondFactorPasswords(ways, factors), sign_ins)
     life = _life_of_tokens(config, configuration)
     service = TokenService(
@@ -198,6 +200,7 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
             exchange_lifetime=int(wanted.exchangeexpiration),
         ),
         people=passwords,
+        local_passwords=local,
         second_factors=factors,
         directory=source,
         background=(uses.run, sign_ins.run, *([life.run] if life else [])),

@@ -60,7 +60,7 @@ class Parts:
     job_kinds: Callable[[], Sequence[JobTraits]]  #: asked once, when somebody first wants to know
     directory: DirectorySource | None = None  #: says which directory is asked; None where there are no accounts
     try_issuer: TryIssuer
-    people: PasswordVerifier | None  #: compares passwords; None where none are kept here
+    local_passwords: PasswordVerifier | None  #: compares passwords and nothing else; None where none are kept here
     #: Told the name of an account before a change of its password is answered.
     password_changed: Callable[[str], None] = lambda _name: None
 
@@ -122,8 +122,8 @@ def _accounts(parts: Parts) -> AccountServices:
     metadata, authorizer, hashes = parts.metadata, parts.web.authorizer, parts.hash_password
     grants = Grants(metadata, authorizer)
     passwords = None
-    if parts.people is not None:
-        passwords = UserPasswords(metadata, authorizer, hashes, parts.people, changed=parts.password_changed)
+    if parts.local_passwords is not None:
+        passwords = UserPasswords(metadata, authorizer, hashes, parts.local_passwords, changed=parts.password_changed)
     return AccountServices(
         users=Users(metadata, authorizer, hashes),
         passwords=passwords,
