@@ -27,6 +27,8 @@ from entrepot.cli import (
     robot,
     role,
     secret_keys,
+    tag,
+    trash,
     user,
 )
 from entrepot.cli.adopt import adopt_command
@@ -61,6 +63,8 @@ app.add_typer(directory.app, name="directory")
 app.add_typer(job.app, name="job")
 app.add_typer(layout.app, name="layout")
 app.add_typer(secret_keys.app, name="secrets")
+app.add_typer(tag.app, name="tag")
+app.add_typer(trash.app, name="trash")
 app.command("adopt")(adopt_command)
 app.command("doctor")(doctor_command)
 app.command("gc")(gc_command)

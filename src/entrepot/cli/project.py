@@ -110,9 +110,19 @@ def show_command(
 
 
 @app.command("remove")
-def remove_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
-    """Remove a project without repositories, with its members, robots and labels."""
-    ask(server, config, data, lambda api: api.delete(f"/projects/{part(name)}"))
+def remove_command(
+    name: Name,
+    *,
+    with_repositories: Annotated[
+        bool, typer.Option("--with-repositories", help="Also if it has repositories, and these with it.")
+    ] = False,
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Remove a project with its members, robots and labels; it lies in the trash for as long as that keeps it."""
+    force = True if with_repositories else None
+    ask(server, config, data, lambda api: api.delete(f"/projects/{part(name)}", force=force))
     typer.echo(f"{name} is removed.")
 
 

@@ -86,9 +86,9 @@ class Api:
         """Change a part of something."""
         return (await self._ask("PATCH", path, body)).json()
 
-    async def delete(self, path: str, **query: str | int | bool | None) -> None:
-        """Remove something."""
-        await self._ask("DELETE", path, query=query)
+    async def delete(self, path: str, **query: str | int | bool | None) -> Any:
+        """Remove something; return what the registry says of it, if anything."""
+        return (await self._ask("DELETE", path, query=query)).json()
 
     async def _ask(self, method: str, path: str, body: object = None, query: Query | None = None) -> Reply:
         encoded = None if body is None else json.dumps(body).encode()
