@@ -52,6 +52,7 @@ NO_FURTHER = {
     "PUT /api/v2.0/users/{user_id}/cli_secret self": "412",  # keys take its place
     "PUT /api/v2.0/users/{user_id}/cli_secret other": "412",
     "DELETE /api/v2.0/users/current/sessions/{session_id} other": "404",  # not one's own
+    "DELETE /api/v2.0/users/{user_id}/second_factor self": "403",  # one's own goes by one of its codes
     "POST /api/v2.0/users/current/second_factor/confirm -": "409",  # none was begun
     "POST /api/v2.0/users/current/second_factor/disable -": "409",
     "POST /api/v2.0/users/current/second_factor/recovery_codes -": "409",
