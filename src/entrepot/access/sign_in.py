@@ -6,7 +6,9 @@ The first way that recognises its own decides, and its no is a no: nobody gets a
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from entrepot.access.authenticator import PasswordVerifier
@@ -38,7 +40,9 @@ class Chain:
         self._last = last
 
     async def verify(self, basic: Basic, client: str) -> Principal:
-        """See `PasswordVerifier`."""
+        """See `PasswordVerifier`; the name counts in its composed form (NFC), in which accounts are named."""
+        if not unicodedata.is_normalized("NFC", basic.username):
+            basic = replace(basic, username=unicodedata.normalize("NFC", basic.username))
         for way in self._ways:
             principal = await way.verify(basic, client)
             if principal is not None:

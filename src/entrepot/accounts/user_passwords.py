@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -78,7 +79,7 @@ class UserPasswords:
             await self._passwords.verify(Basic(user.name, old), by.address)
         except CredentialsRefused:
             raise Forbidden("the old password is wrong") from None
-        if new == old:
+        if chosen == unicodedata.normalize("NFC", old):
             raise Invalid("the new password is the old one; choose another")
         await self._set(user, chosen, by, must_change=False)
 

@@ -121,7 +121,32 @@ async def test_local_accounts_never_reach_the_directory(desk: Desk, accounts: Da
     assert desk.directory.asked == 0
 
 
-@pytest.mark.parametrize("basic", [Basic("alice", ""), Basic("a" * 256, "right"), Basic("alice", "p" * 1025)])
+async def test_a_robots_secret_is_not_sent_to_the_directory(desk: Desk, accounts: Database) -> None:
+    """Robots are ours, as long as they are there: the directory hears of no name and no secret of theirs."""
+    name = "robot$team+ci"
+    desk.directory.people.append(replace(ALICE, name=name, subject="uid=robot"))
+    await accounts.write(lambda tx: principals.create(tx, principals.ROBOT, name, secret="hash"))
+    for basic in (Basic(name, "right"), Basic(name, "wrong")):
+        assert await desk.sign_in(basic) is None
+    assert desk.directory.asked == 0
+
+
+async def test_another_spelling_is_no_fresh_start(desk: Desk) -> None:
+    """However a name is written that the directory takes for one, its guesses are counted together."""
+    spellings = ["alice", "ALICE", " Alice", "\N{FULLWIDTH LATIN SMALL LETTER A}lice", "ali\N{SOFT HYPHEN}ce"]
+    for number, name in enumerate(spellings):
+        with pytest.raises(CredentialsRefused):
+            await desk.sign_in(Basic(name, f"guess {number}"))
+    for name in ("aLICE", "alice "):
+        with pytest.raises(TooManyRequests):
+            await desk.sign_in(Basic(name, "one more guess"))
+    assert desk.directory.asked == len(spellings) == FREE
+
+
+@pytest.mark.parametrize(
+    "basic",
+    [Basic("alice", ""), Basic("a" * 256, "right"), Basic("alice", "p" * 1025), Basic("alice:code", "right")],
+)
 async def test_what_cannot_be_right_is_not_asked(desk: Desk, basic: Basic) -> None:
     """Empty passwords above all: a directory says yes to them, and means nobody (RFC 4513, 5.1.2)."""
     assert await desk.sign_in(basic) is None

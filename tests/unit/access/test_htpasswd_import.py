@@ -51,6 +51,22 @@ async def secret_of(database: Database, name: str) -> str:
     return record.secret or ""
 
 
+async def test_letters_hashed_elsewhere_count_as_they_are_sent(
+    database: Database, tmp_path: Path, passwords: GuardedPasswords
+) -> None:
+    """What an old file has of decomposed letters signs in as before, and once it is our hash in either form."""
+    apart, composed = "e\u0301te\u0301 1998", "\u00e9t\u00e9 1998"
+    await take(database, tmp_path, line("alice", apart))
+    with pytest.raises(CredentialsRefused):
+        await passwords.verify(Basic("alice", composed), HERE)
+    assert (await passwords.verify(Basic("alice", apart), HERE)).name == "alice"
+    assert (await secret_of(database, "alice")).startswith("$argon2id$")
+    later = GuardedPasswords(LocalAccounts(database, max_age=0), Throttle())
+    for spelling in (apart, composed):
+        assert (await later.verify(Basic("alice", spelling), HERE)).name == "alice"
+    later.close()
+
+
 async def test_everybody_in_the_file_signs_in(database: Database, tmp_path: Path, passwords: GuardedPasswords) -> None:
     """With the old password, and with no other; the account is a person's, local, without any right."""
     text = "# our users\n" + line("alice", "alice's secret") + "\n" + line("bob", "bob's secret")

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import unicodedata
 from statistics import median
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.passwords import GuardedPasswords
+from entrepot.access.sign_in import Chain
 from entrepot.access.throttle import Throttle
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
 from entrepot.metadata import principals
@@ -169,6 +171,17 @@ async def test_cve_2024_9683_long_passwords_count_to_the_end(
     with pytest.raises(CredentialsRefused):
         await passwords.verify(Basic("alice", "p" * 72), HERE)
     assert (await passwords.verify(Basic("alice", "p" * 80), HERE)).name == "alice"
+
+
+async def test_letters_count_composed_or_not(account: AccountMaker, passwords: GuardedPasswords) -> None:
+    """Whether a keyboard sends one character or a letter and its accent makes no other password, and no other name."""
+    composed, apart = "\N{LATIN SMALL LETTER E WITH ACUTE}t\N{LATIN SMALL LETTER E WITH ACUTE}", "e\u0301te\u0301"
+    chain = Chain((), passwords)
+    for name, kept in ((composed, composed), ("alice", apart)):
+        await account(name, secret=hash_password(f"{kept} correct horse"))
+        for spelling in (composed, apart):
+            sent = Basic(unicodedata.normalize("NFD", name), f"{spelling} correct horse")
+            assert (await chain.verify(sent, HERE)).name == name
 
 
 async def test_failures_make_wait_before_hashing(

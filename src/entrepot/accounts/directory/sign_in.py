@@ -30,8 +30,9 @@ from entrepot.accounts.directory.model import (
     NoDirectory,
 )
 from entrepot.accounts.directory.people import NotAdmitted, People
+from entrepot.accounts.directory.spelling import folded
 from entrepot.metadata import clock as wall_clock
-from entrepot.metadata import directory_people
+from entrepot.metadata import directory_people, principals
 from entrepot.metadata.database import Database
 from entrepot.oci.errors import Unavailable
 
@@ -90,7 +91,7 @@ class DirectoryPasswords:
         self._turns: Memory[str, asyncio.Lock] = Memory(limit=_LIMIT, seconds=_WRONG, clock=clock)
 
     async def verify(self, basic: Basic, client: str) -> Principal | None:
-        """See `PartialVerifier`; None for local accounts and for names that nobody has in the directory.
+        """See `PartialVerifier`; None for local accounts, people's and robots', and where there is no directory.
 
         Raises:
             CredentialsRefused: The password is wrong, or the person may not enter.
@@ -98,6 +99,8 @@ class DirectoryPasswords:
             Unavailable: The directory cannot be asked, and nothing is remembered that would count.
         """
         if not basic.password or len(basic.username) > _MAX_NAME or len(basic.password) > _MAX_PASSWORD:
+            return None
+        if ":" in basic.username:  # no account has one, and other failures are counted under names with one
             return None
         row = await self._row(basic.username)
         configured = None if row is not None and row.is_local else await self._configured()
@@ -157,11 +160,11 @@ class DirectoryPasswords:
             raise DirectoryUnavailable(f"it did not answer within {patience:g} s") from None
 
     async def _ask(self, configured: Configured, basic: Basic, client: str, mark: bytes) -> Principal | None:
-        directory = configured.directory
+        directory, counted = configured.directory, folded(basic.username)
         try:
             # One guess at a time for each account: directories lock accounts after a few.
-            async with self._turn(basic.username):
-                await self._throttle.check(basic.username, client)
+            async with self._turn(counted):
+                await self._throttle.check(counted, client)
                 person = await directory.sign_in(basic.username, basic.password)
             people = People(self._database, directory)
             principal = None if person is None else await people.admit(person, address=client)
@@ -171,18 +174,18 @@ class DirectoryPasswords:
         if principal is None:
             self._right.forget(mark)
             self._wrong.put(mark, value=True)
-            await self._throttle.failed(basic.username, client)
+            await self._throttle.failed(counted, client)
             return None
         self._right.put(mark, _Right(principal, self._clock()))
         self._rows.forget(basic.username)
-        await self._throttle.succeeded(basic.username, client)
+        await self._throttle.succeeded(counted, client)
         return principal
 
     def _turn(self, name: str) -> asyncio.Lock:
-        lock = self._turns.find(name.lower())
+        lock = self._turns.find(name)
         if lock is None:
             lock = asyncio.Lock()
-        self._turns.put(name.lower(), lock)
+        self._turns.put(name, lock)
         return lock
 
     def _answered(self, mark: bytes, task: asyncio.Task[Principal | None]) -> None:
@@ -206,14 +209,19 @@ class DirectoryPasswords:
         known = self._rows.find(name)
         if known is not None:
             return known
+        row = await self._read_row(name)
+        if row is not None:
+            self._rows.put(name, row)
+        return row
+
+    async def _read_row(self, name: str) -> _Row | None:
         found = await directory_people.by_names(self._database, [name])
         if not found:
-            return None
+            robot = await principals.find(self._database, principals.ROBOT, name)
+            return None if robot is None else _Row(is_local=True)
         account = found[0]
         ended = account.expires_at is not None and wall_clock.now() >= account.expires_at
-        row = _Row(account.provider != PROVIDER, not account.disabled and not ended, account.epoch, account.id)
-        self._rows.put(name, row)
-        return row
+        return _Row(account.provider != PROVIDER, not account.disabled and not ended, account.epoch, account.id)
 
 
 def _refused(basic: Basic, client: str, why: str) -> CredentialsRefused:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import unicodedata
 from collections.abc import Callable
 from functools import cache
 
@@ -44,8 +45,8 @@ def _nobody() -> str:
 
 
 def hash_password(password: str) -> str:
-    """Hash a password for keeping; takes about 35 ms, so call it in a thread."""
-    return _hasher().hash(password)
+    """Hash a password for keeping, in its composed form (NFC); takes about 35 ms, so call it in a thread."""
+    return _hasher().hash(unicodedata.normalize("NFC", password))
 
 
 class LocalAccounts:
@@ -76,7 +77,8 @@ class LocalAccounts:
     def matches(self, encoded: str | None, password: str) -> bool:
         """See `PasswordStore`."""
         if encoded is not None and htpasswd_entries.is_bcrypt(encoded):
-            # Most such hashes are made faster than ours: an unknown name must not be told by the time it takes.
+            # What others hashed is compared as it was sent. Most such hashes are made faster than ours: an unknown name
+            # must not be told by the time it takes.
             return htpasswd_entries.matches(encoded, password) or _is(_nobody(), password, really=False)
         return _is(encoded or _nobody(), password, really=encoded is not None)
 
@@ -103,7 +105,7 @@ class PasswordRenewal:
 
 def _is(encoded: str, password: str, *, really: bool) -> bool:
     try:
-        _hasher().verify(encoded, password)
+        _hasher().verify(encoded, unicodedata.normalize("NFC", password))
     except (VerificationError, InvalidHashError):
         return False
     return really
