@@ -128,6 +128,7 @@ async def test_without_the_database_a_worker_counts_for_itself(
         ("127.0.0.1", None),
         ("::1", None),
         ("", None),
+        ("proxied", "proxied"),
     ],
 )
 def test_what_an_address_is_counted_as(client: str, counted_as: str | None) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from entrepot.access.throttle import LOCAL, network_of
+from entrepot.access.throttle import LOCAL, PROXIED, network_of
 from entrepot.metadata.database import Database
 from entrepot.metadata.errors import DatabaseError
 
@@ -137,6 +137,8 @@ def address_of(client: str) -> str | None:
     network = network_of(client)
     if network == LOCAL:
         return None
+    if network == PROXIED:
+        return PROXIED
     address = ipaddress.ip_address(client.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return network if address.version == 6 and mapped is None else str(mapped or address)  # noqa: PLR2004 - IPv6

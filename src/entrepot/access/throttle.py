@@ -6,7 +6,8 @@ networks from which the account has signed in before, and those of the world not
 keeps failing cannot lock the owner out, and neither can a machine with an old password lock out all who come through
 the same proxy. Whoever guesses has less than a hundred tries an hour for an account.
 
-The administrator, on this host, never waits longer than two seconds: somebody must be able to put things right.
+The administrator, on this host, never waits longer than two seconds: somebody must be able to put things right. Whom a
+proxy on this host hides are not on it: they count as one network.
 """
 
 from __future__ import annotations
@@ -102,10 +103,14 @@ def _rules(account: str, network: str, *, familiar: bool) -> list[_Rule]:
 
 #: How connections from this host are counted, whatever their address.
 LOCAL = "local"
+#: Stands for the address of clients that something on this host hides, and for their one network.
+PROXIED = "proxied"
 
 
 def network_of(client: str) -> str:
     """Return the network that one client can be expected to have to itself: a /24 or a /64, or this host."""
+    if client == PROXIED:
+        return PROXIED
     try:
         address = ipaddress.ip_address(client.partition("%")[0])
     except ValueError:

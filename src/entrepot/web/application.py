@@ -21,6 +21,7 @@ from entrepot.web.responses import Send
 from entrepot.web.router import MethodUnknown, RepositoryRoutes, Route, Router
 from entrepot.web.services import Services
 from entrepot.web.settings import WebSettings
+from entrepot.web.this_host import client_of
 
 _API_VERSION: Header = (b"docker-distribution-api-version", b"registry/2.0")
 _NO_SNIFFING: Header = (b"x-content-type-options", b"nosniff")
@@ -88,7 +89,7 @@ class Application:
         if scope["type"] != "http":
             raise NotImplementedError(f"this application does not speak {scope['type']}")
         request = Request(scope, receive, self._services.settings.limits.body)
-        request.client = self._services.proxies.client(request)
+        request.client = client_of(request, self._services.proxies)
         request.extra_headers = self._api_headers if request.raw_path.startswith(self._api_path) else self._headers
         await self._endpoint(request, send)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from entrepot.access.sign_in_counts import MemoryCounts
-from entrepot.access.throttle import LOCAL, Throttle, network_of
+from entrepot.access.throttle import LOCAL, PROXIED, Throttle, network_of
 from entrepot.oci.errors import TooManyRequests
 from tests.unit.access.conftest import Clock
 
@@ -177,6 +177,7 @@ async def test_guessers_everywhere_slow_strangers_down_and_nobody_else(throttle:
         ("::1", LOCAL),
         ("::ffff:127.0.0.1", LOCAL),
         ("", LOCAL),
+        (PROXIED, PROXIED),
     ],
 )
 def test_networks(client: str, network: str) -> None:

@@ -6,12 +6,12 @@ need the session's token all the same.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from entrepot.web.http import Request
 from entrepot.web.proxies import Proxies
 from entrepot.web.session.errors import ForeignRequest
+from entrepot.web.this_host import is_this_host
 
 _OWN_SITES = frozenset({"same-origin", "none"})
 _PORTS = {"http": 80, "https": 443}
@@ -44,13 +44,7 @@ def is_https(request: Request, proxies: Proxies) -> bool:
 def is_own_host(request: Request, proxies: Proxies) -> bool:
     """Tell whether the browser runs on this host, by the name that it asked for: nobody else hears what it sends."""
     parts = _parts(proxies.origin(request))
-    host = "" if parts is None else parts[1]
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return parts is not None and is_this_host(parts[1])
 
 
 def _referring(request: Request) -> list[str]:
