@@ -243,6 +243,7 @@ def test_a_folder_that_is_being_taken_over_is_not_backed_up_yet(tmp_path: Path) 
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 def test_a_hundred_thousand_manifests_come_back_within_a_quarter_of_an_hour(tmp_path: Path) -> None:
     """R19: from a folder of registry:2 with as many images, adopted, backed up and restored."""
     data, backups = tmp_path / "data", tmp_path / "backups"

@@ -130,7 +130,7 @@ async def test_the_copy_is_made_before_an_existing_schema_changes(
     await schema.upgrade(database, before)
     assert seen == []
     monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
-    monkeypatch.setattr(script, "statements", lambda dialect, after, to: [f"UPDATE schema SET version = {to}"])
+    monkeypatch.setattr(script, "statements", lambda dialect, after, to, **_: [f"UPDATE schema SET version = {to}"])
     assert (await schema.upgrade(database, before)).version == schema.VERSION
     assert seen == [schema.VERSION - 1]
 
@@ -140,7 +140,7 @@ async def test_a_failing_migration_changes_nothing(database: Database, monkeypat
     await schema.upgrade(database)
     monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
     broken = ["ALTER TABLE settings ADD COLUMN note TEXT", "ALTER TABLE nowhere ADD COLUMN note TEXT"]
-    monkeypatch.setattr(script, "statements", lambda dialect, after, to: broken)
+    monkeypatch.setattr(script, "statements", lambda dialect, after, to, **_: broken)
     with pytest.raises(Exception, match="nowhere"):
         await schema.upgrade(database)
     await database.write(lambda transaction: transaction.execute(RawQuery(broken[0])))

@@ -15,6 +15,7 @@ from entrepot.cli import (
     backup,
     blob,
     config,
+    db,
     directory,
     group,
     job,
@@ -59,6 +60,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(backup.app, name="backup")
 app.add_typer(blob.app, name="blob")
 app.add_typer(config.app, name="config")
+app.add_typer(db.app, name="db")
 app.add_typer(directory.app, name="directory")
 app.add_typer(job.app, name="job")
 app.add_typer(layout.app, name="layout")

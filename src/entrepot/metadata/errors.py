@@ -40,6 +40,10 @@ class SchemaTooNew(DatabaseError):
     """The database was upgraded past what this program can use."""
 
 
+class SchemaTooOld(DatabaseError):
+    """The database has not been upgraded yet."""
+
+
 class UnsafeFileSystem(DatabaseError):
     """The folder lies on a file system on which SQLite's locks and shared memory cannot be trusted."""
 

@@ -23,6 +23,7 @@ from entrepot.metadata.errors import DatabaseUnavailable
 from entrepot.metadata.filesystems import require_local
 from entrepot.metadata.host_lease import Host, HostLease, LeaseTimes
 from entrepot.metadata.query import RawQuery
+from entrepot.metadata.schema import Schema
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.sqlite_connection import Durability
 from entrepot.metadata.sqlite_copy import copy_database
@@ -85,6 +86,19 @@ async def open_embedded(folder: Path, *, host: Host | None = None, times: LeaseT
             await _prepare_work(work)
         return Stores(metadata=metadata, work=work, _closing=stack.pop_all())
     raise AssertionError  # the stack swallows nothing
+
+
+async def look_at_schema(folder: Path) -> Schema | None:
+    """Return the schema of the metadata in a folder, and change nothing.
+
+    Raises:
+        DatabaseUnavailable: There is no database, or it cannot be read.
+    """
+    database = SqliteDatabase(folder / METADATA_NAME)
+    try:
+        return await schema.find(database)
+    finally:
+        await database.close()
 
 
 @asynccontextmanager

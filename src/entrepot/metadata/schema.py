@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Executable, column, func, literal_column, select, table
@@ -12,7 +13,7 @@ from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.ddl import run_all
 from entrepot.metadata.dialect import SQLITE, Dialect
 from entrepot.metadata.dialects import dialect_named
-from entrepot.metadata.errors import SchemaTooNew
+from entrepot.metadata.errors import SchemaTooNew, SchemaTooOld
 from entrepot.metadata.query import Query
 
 #: The schema this program is written for: the number of the last migration.
@@ -26,6 +27,11 @@ class Schema:
     version: int
     min_reader: int
     min_writer: int
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether older programs are locked out: then nothing is left that only they need."""
+        return min(self.min_reader, self.min_writer) >= self.version
 
 
 def _count_schema_tables(dialect: Dialect) -> Executable:
@@ -83,22 +89,60 @@ async def upgrade(database: Database, before: Callable[[int], Awaitable[None]] |
         return found
     if found is not None and before is not None:
         await before(found.version)
-    await _migrate(database, 0 if found is None else found.version, VERSION)
+    await _migrate(database, found, VERSION)
     # Asked again and not assumed: on PostgreSQL another node may have been faster, with another version.
     return await upgrade(database, before)
 
 
-async def _migrate(database: Database, after: int, to: int) -> None:
+async def finish(database: Database) -> Schema:
+    """End the time in which older programs may run beside this one; the caller knows that none does any more.
+
+    What only they needed is taken away, and they are refused from now on.
+
+    Raises:
+        SchemaTooNew: The database is of a newer program: that one has to finish it.
+        SchemaTooOld: It has not been upgraded yet.
+    """
+    found = await find(database)
+    if found is None or found.version < VERSION:
+        raise not_upgraded()
+    if found.version > VERSION:
+        raise SchemaTooNew(f"the metadata database has schema {found.version}; a program of that schema finishes it")
+    if not found.finished:
+        from entrepot.metadata.migrations import script  # noqa: PLC0415 - as in _migrate
+
+        dialect = dialect_named(database.dialect)
+        statements = await asyncio.to_thread(script.finishing, dialect, VERSION)
+        await _run_on(database, found, [*statements, _LOCK_OUT], f"finish schema {VERSION}")
+    return await upgrade(database)
+
+
+def not_upgraded() -> SchemaTooOld:
+    """Say that something comes first."""
+    return SchemaTooOld("the metadata database is not upgraded yet: run entrepot db upgrade without --finish first")
+
+
+#: Only programs of the schema's own version may use it from now on.
+_LOCK_OUT: Final = "UPDATE schema SET min_reader = version, min_writer = version"
+
+
+async def _migrate(database: Database, found: Schema | None, to: int) -> None:
     from entrepot.metadata.migrations import script  # noqa: PLC0415 - Alembic takes 0.2 s, and few starts need it
 
     dialect = dialect_named(database.dialect)
-    statements = await asyncio.to_thread(script.statements, dialect, after, to)
+    after, finished = (0, False) if found is None else (found.version, found.finished)
+    statements = await asyncio.to_thread(partial(script.statements, dialect, after, to, finished=finished))
+    await _run_on(database, found, statements, f"migrate to schema {to}")
+
+
+async def _run_on(database: Database, seen: Schema | None, statements: list[str], name: str) -> None:
+    """Run statements in one transaction, unless the schema is another by now than the one that was seen."""
+    is_sqlite = dialect_named(database.dialect) is SQLITE
 
     async def work(transaction: Transaction) -> None:
-        if dialect is not SQLITE:
+        if not is_sqlite:
             await transaction.one(_ONE_NODE)
-        found = await find(transaction)
-        if (0 if found is None else found.version) == after:
+        if await find(transaction) == seen:
             await run_all(transaction, statements)
 
-    await database.write(work, name=f"migrate to schema {to}")
+    await database.write(work, name=name)

@@ -159,7 +159,7 @@ async def test_an_upgrade_keeps_a_copy(tmp_path: Path, monkeypatch: pytest.Monke
         old = await schema.find(running.metadata)
         assert old is not None
         monkeypatch.setattr(schema, "VERSION", old.version + 1)
-        monkeypatch.setattr(script, "statements", lambda dialect, after, to: [f"UPDATE schema SET version = {to}"])
+        monkeypatch.setattr(script, "statements", lambda dialect, after, to, **_: [f"UPDATE schema SET version = {to}"])
         async with opened(tmp_path) as stores:
             assert await schema.find(stores.metadata) == replace(old, version=old.version + 1)
     name = f"{METADATA_NAME}.schema-{old.version}"

@@ -16,15 +16,27 @@ _FOLDER: Final = Path(__file__).parent
 _ONE_AT_A_TIME: Final = Lock()
 
 
-def statements(dialect: Dialect, after: int, to: int) -> list[str]:
-    """Return what brings a database of version `after` (0: an empty one) to version `to`."""
-    lower = f"{after:04}_pre" if after else "base"
+def statements(dialect: Dialect, after: int, to: int, *, finished: bool = False) -> list[str]:
+    """Return what brings a database of version `after` (0: an empty one) to version `to`.
+
+    That begins with the post half of `after`, unless the database is `finished` with that.
+    """
+    lower = f"{after:04}_{'post' if finished else 'pre'}" if after else "base"
+    return _between(dialect, f"{to:04}_pre", lower)
+
+
+def finishing(dialect: Dialect, version: int) -> list[str]:
+    """Return the post half of a version: it takes away what only older programs need."""
+    return _between(dialect, f"{version:04}_post", f"{version:04}_pre")
+
+
+def _between(dialect: Dialect, upper: str, lower: str) -> list[str]:
     written = _Statements()
     context = MigrationContext.configure(
         dialect_name=dialect.name, opts={"as_sql": True, "output_buffer": cast("TextIO", written)}
     )
     with _ONE_AT_A_TIME, Operations.context(context):
-        for revision in _in_order(f"{to:04}_pre", lower):
+        for revision in _in_order(upper, lower):
             revision.module.upgrade()
     return written.statements
 

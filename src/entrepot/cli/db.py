@@ -1,0 +1,97 @@
+"""`entrepot db`: the schema of the metadata, and its upgrades."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from entrepot.cli.folder import AsJson, opened, run
+from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.config import Config
+from entrepot.metadata import schema
+from entrepot.metadata.opening import METADATA_NAME, look_at_schema
+from entrepot.metadata.schema import Schema
+
+app = typer.Typer(no_args_is_help=True, help="Look at the schema of the metadata, and upgrade it.")
+
+Finish = Annotated[
+    bool,
+    typer.Option("--finish", help="No older program runs any more: take away what only they need, and refuse them."),
+]
+
+
+@app.command("check")
+def check_command(*, as_json: AsJson = False, config: ConfigFile = None, data: Data = None) -> None:
+    """Say what an upgrade would do, and change nothing. Exits with 1 if one waits, or if this program is too old."""
+    place = located(config, data)
+    found = run(lambda: look_at_schema(place.state))
+    state = _state(found)
+    if as_json:
+        known = None if found is None else asdict(found)
+        typer.echo(json.dumps({"database": known, "program": schema.VERSION, "state": state}))
+    else:
+        typer.echo(_described(found, state))
+    raise typer.Exit(0 if state in ("current", "finished", "newer") else 1)
+
+
+@app.command("upgrade")
+def upgrade_command(
+    *, finish: Finish = False, as_json: AsJson = False, config: ConfigFile = None, data: Data = None
+) -> None:
+    """Bring the metadata to this program's schema, as a start does; a copy of the database is made before."""
+    place = located(config, data)
+    before = run(lambda: look_at_schema(place.state))
+    after = run(lambda: _upgrade(place, finish=finish))
+    if as_json:
+        typer.echo(json.dumps({"before": None if before is None else before.version, "after": asdict(after)}))
+    else:
+        typer.echo(_told(place, before, after))
+
+
+async def _upgrade(place: Config, *, finish: bool) -> Schema:
+    if finish and (found := await look_at_schema(place.state)) is not None and found.version < schema.VERSION:
+        # Refused before anything is changed: whoever finishes must know that all programs are new.
+        raise schema.not_upgraded()
+    async with opened(place.data) as stores:
+        if finish:
+            return await schema.finish(stores.metadata)
+        found = await schema.find(stores.metadata)
+        assert found is not None, "opening it builds it"
+        return found
+
+
+def _state(found: Schema | None) -> str:
+    if found is None or found.version < schema.VERSION:
+        return "upgrade waits"
+    if max(found.min_reader, found.min_writer) > schema.VERSION:
+        return "too new"
+    if found.version > schema.VERSION:
+        return "newer"
+    return "finished" if found.finished else "current"
+
+
+def _described(found: Schema | None, state: str) -> str:
+    if found is None:
+        return "The database is empty: the next start builds its tables."
+    needed = max(found.min_reader, found.min_writer)
+    what = f"The database has schema {found.version}, for programs of schema {needed} and newer; this one has "
+    hints = {
+        "upgrade waits": "entrepot db upgrade brings it up to date, and so does the next start.",
+        "too new": "Start a newer Entrepot, or put back the copy made before the upgrade.",
+        "newer": "A newer Entrepot has upgraded it, and this one may be used beside it.",
+        "current": "Once no older program runs any more: entrepot db upgrade --finish.",
+        "finished": "Nothing is to be done.",
+    }
+    return f"{what}{schema.VERSION}. {hints[state]}"
+
+
+def _told(place: Config, before: Schema | None, after: Schema) -> str:
+    if before is not None and before.version < after.version:
+        copy = place.state / f"{METADATA_NAME}.schema-{before.version}"
+        return f"Upgraded from schema {before.version} to {after.version}. The database as it was is in {copy}."
+    if before is not None and after.finished and not before.finished:
+        return f"Schema {after.version} is finished: older programs are refused from now on."
+    return f"The database has schema {after.version}; there was nothing to do."
