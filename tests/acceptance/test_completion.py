@@ -19,7 +19,7 @@ echo "${{COMPREPLY[*]}}"
 #: What somebody typed before they pressed the tabulator key, and what is offered then.
 OFFERED = {
     "entrepot us": "user",
-    "entrepot access ''": "explain",
+    "entrepot access ''": "give list take explain",
     "entrepot user create x --real": "--realname",
     "entrepot member add team alice --role dev": "developer",
     "entrepot serve --wor": "--workers",
