@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
+from entrepot.access.throttle import PROXIED
 from entrepot.telemetry.access_format import RequestRecord
 from entrepot.telemetry.access_log import AccessLog
-from entrepot.web.http import Request
+from entrepot.web.http import Request, client_host
 from entrepot.web.middleware import Endpoint
 from entrepot.web.responses import Send
 
@@ -33,7 +34,7 @@ def _record(request: Request, seconds: float) -> RequestRecord:
     target = request.raw_path + b"?" + query if query else request.raw_path
     return RequestRecord(
         at=time.time(),
-        client=request.client,
+        client=client_host(request.scope) if request.client == PROXIED else request.client,
         user=request.user,
         method=request.method,
         target=str(target, "latin-1"),
