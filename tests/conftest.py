@@ -4,7 +4,7 @@
 fixture and fails, naming the Debian package, when the machine lacks it: a silent skip would look like a pass.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +16,14 @@ from tests.support.tools import find_tool
 def tool() -> Callable[[str], Path]:
     """Give a function that finds a program or fails the test with the name of its Debian package."""
     return find_tool
+
+
+@pytest.fixture(autouse=True)
+def _no_ballast_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Remove the ballast of the registries of a test: 32 MiB each, those of a thousand tests would fill a disk."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None:
+        for name in ("ballast", "*/ballast", "*/*/ballast"):
+            for ballast in folder.glob(name):
+                ballast.unlink(missing_ok=True)

@@ -200,6 +200,7 @@ class Robots:
         opens = _is_new(change.trust, robot.trust) or (robot.disabled and change.disabled is False)
         if opens or (permissions, end) != (robot.permissions, robot.expires_at):
             await self._require_to_have(acting, permissions, end)
+        if opens or end != robot.expires_at:
             # What somebody else gave it counts, too: it goes on with that, or again.
             await require_to_outrank(self._database, self._authorizer, acting, robot.id)
 
