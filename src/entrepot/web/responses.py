@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from entrepot.web.body import ClientGone, Message
@@ -112,44 +112,23 @@ class FileResponse(Response):
         await send({"type": "http.response.pathsend", "path": self.path})
 
 
-class _WatchedResponse(Response):
-    """A long body, which ends early when the client leaves."""
+class FilePartResponse(Response):
+    """A part of a file, or all of it, sent by the kernel (ASGI `http.response.zerocopysend`)."""
 
-    __slots__ = ("_length",)
+    __slots__ = ("_length", "path", "start")
 
-    def __init__(self, status: int, headers: Sequence[Header], length: int) -> None:
+    def __init__(self, status: int, headers: Sequence[Header], path: str, start: int, length: int) -> None:
         super().__init__(status, headers)
         self._length = length
+        self.path = path
+        self.start = start
 
     @property
     def length(self) -> int:
         return self._length
 
     async def _send_body(self, request: Request, send: Send) -> None:
-        # The server's send() neither raises nor returns early when the client leaves: only receive() tells.
-        pump = asyncio.ensure_future(self._pump(request, send))
-        watcher = asyncio.ensure_future(request.wait_until_gone())
-        try:
-            await asyncio.wait((pump, watcher), return_when=asyncio.FIRST_COMPLETED)
-            if not pump.done():
-                raise ClientGone
-            pump.result()
-        finally:
-            await _cancel(pump, watcher)
-
-    async def _pump(self, request: Request, send: Send) -> None:
-        raise NotImplementedError
-
-
-class FilePartResponse(_WatchedResponse):
-    """A part of a file, or all of it, sent by the kernel (ASGI `http.response.zerocopysend`)."""
-
-    __slots__ = ("path", "start")
-
-    def __init__(self, status: int, headers: Sequence[Header], path: str, start: int, length: int) -> None:
-        super().__init__(status, headers, length)
-        self.path = path
-        self.start = start
+        await _until_gone(request, self._pump(request, send))
 
     async def _pump(self, request: Request, send: Send) -> None:
         request.bytes_out = self._length
@@ -161,14 +140,19 @@ class FilePartResponse(_WatchedResponse):
                 raise ClientGone from None
 
 
-class StreamResponse(_WatchedResponse):
+class StreamResponse(Response):
     """A body that arrives in pieces."""
 
-    __slots__ = ("pieces",)
+    __slots__ = ("_length", "pieces")
 
     def __init__(self, status: int, headers: Sequence[Header], pieces: AsyncIterator[bytes], length: int) -> None:
-        super().__init__(status, headers, length)
+        super().__init__(status, headers)
+        self._length = length
         self.pieces = pieces
+
+    @property
+    def length(self) -> int:
+        return self._length
 
     async def send(self, request: Request, send: Send) -> None:
         try:
@@ -176,6 +160,9 @@ class StreamResponse(_WatchedResponse):
         finally:
             if isinstance(self.pieces, AsyncGenerator):
                 await self.pieces.aclose()
+
+    async def _send_body(self, request: Request, send: Send) -> None:
+        await _until_gone(request, self._pump(request, send))
 
     async def _pump(self, request: Request, send: Send) -> None:
         async for piece in self.pieces:
@@ -193,6 +180,24 @@ class LengthMismatch(Exception):
 
     def __init__(self, announced: int, sent: int) -> None:
         super().__init__(f"an answer announced {announced} bytes and had {sent} when it was cut")
+
+
+async def _until_gone(request: Request, sending: Coroutine[Any, Any, None]) -> None:
+    """Send a long body; it ends early when the client leaves.
+
+    Raises:
+        ClientGone: The client left before the end.
+    """
+    # The server's send() neither raises nor returns early when the client leaves: only receive() tells.
+    pump = asyncio.ensure_future(sending)
+    watcher = asyncio.ensure_future(request.wait_until_gone())
+    try:
+        await asyncio.wait((pump, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if not pump.done():
+            raise ClientGone
+        pump.result()
+    finally:
+        await _cancel(pump, watcher)
 
 
 async def _cancel(*tasks: asyncio.Future[None]) -> None:
