@@ -13,7 +13,7 @@ from functools import partial
 
 from entrepot.adoption.report import Problem, ProblemKind
 from entrepot.adoption.tree import Tree
-from entrepot.metadata import blobs
+from entrepot.metadata import blobs, holdings
 from entrepot.metadata.blobs import StoredRow
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
@@ -70,7 +70,7 @@ class Presence:
         return await self.metadata.write(partial(_set, rows, state), name="blobs seen") if rows else 0
 
     async def _problem(self, row: StoredRow) -> Problem:
-        holders = await blobs.of_repositories(self.metadata, row.id, limit=1)
+        holders = await holdings.of_repositories(self.metadata, row.id, limit=1)
         return Problem(ProblemKind.MISSING_BLOB, "".join(holders), row.digest, "its file is gone or has another size")
 
 

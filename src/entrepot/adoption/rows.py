@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from entrepot.adoption.contents import Piece
 from entrepot.adoption.links import TagLink
-from entrepot.metadata import blobs, clock, manifests, review, tags, usage
+from entrepot.metadata import blobs, clock, holdings, manifests, review, tags, usage
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci import manifest as oci_manifest
@@ -36,7 +36,9 @@ async def take_layers(tx: Transaction, repository: RepositoryRecord, stored: dic
     after = clock.after(_GRACE_SECONDS)
     await blobs.keep(tx, ids, review_after=after)
     await review.add(tx, review.BLOB, ids, after=after, reason="adopted without a manifest")
-    await blobs.link_all(tx, repository.id, [*ids, *(row.id for row in known.values() if row.state != blobs.DELETING)])
+    await holdings.link_all(
+        tx, repository.id, [*ids, *(row.id for row in known.values() if row.state != blobs.DELETING)]
+    )
     return len(ids)
 
 
@@ -86,7 +88,7 @@ async def _take_referenced(tx: Transaction, repository: RepositoryRecord, piece:
             await blobs.lose(tx, [row.id])
     queued = [row.id for row in known.values() if row.review_after is not None or row.state == blobs.MARKED]
     await blobs.keep(tx, queued, review_after=None)
-    await blobs.link_all(tx, repository.id, ids.values())
+    await holdings.link_all(tx, repository.id, ids.values())
     return ids
 
 

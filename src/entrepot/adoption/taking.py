@@ -15,7 +15,7 @@ from entrepot.adoption.contents import Contents, Piece
 from entrepot.adoption.links import LayerLink, RepositoryLinks, TagLink
 from entrepot.adoption.pace import Pace
 from entrepot.adoption.report import Problem, ProblemKind
-from entrepot.metadata import blobs, projects, repositories
+from entrepot.metadata import holdings, projects, repositories
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
@@ -92,7 +92,7 @@ class Taking:
         """Take in the blobs that no manifest taken in before refers to."""
 
         async def take(some: list[LayerLink]) -> None:
-            held = await blobs.linked(self.metadata, repository.id, [str(link.digest) for link in some])
+            held = await holdings.linked(self.metadata, repository.id, [str(link.digest) for link in some])
             loose = [link for link in some if str(link.digest) not in held]
             if loose:
                 piece = await asyncio.to_thread(Contents(self.links).layers, loose)

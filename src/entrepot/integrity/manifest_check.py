@@ -9,7 +9,7 @@ from functools import partial
 
 from entrepot.integrity.examination import DOCTOR, Examination
 from entrepot.integrity.model import Outcome, Problem
-from entrepot.metadata import blobs, findings, manifests, references, shadows
+from entrepot.metadata import findings, holdings, manifests, references, shadows
 from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.references import BlobReference, ChildReference, NamedManifest
 from entrepot.oci import manifest as oci_manifest
@@ -154,7 +154,7 @@ def _is_complete(manifest: Manifest, of_blobs: Sequence[BlobReference], of_child
 
 async def _wanted(reader: Reader, row: NamedManifest, manifest: Manifest) -> _Wanted:
     named = [(role, str(blob.digest)) for role, blob in blob_references(manifest)]
-    held = await blobs.linked(reader, row.repository_id, sorted({digest for _, digest in named}))
+    held = await holdings.linked(reader, row.repository_id, sorted({digest for _, digest in named}))
     listed = [str(entry.digest) for entry in manifest.manifests if str(entry.digest) not in held]
     present = await references.present(reader, row.repository_id, listed)
     required = {str(blob.digest) for blob in manifest.required_blobs}

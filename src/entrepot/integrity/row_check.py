@@ -8,7 +8,7 @@ from functools import partial
 
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Outcome, Problem
-from entrepot.metadata import blobs, bookkeeping, clock, manifests, review, verification
+from entrepot.metadata import blobs, bookkeeping, clock, holdings, manifests, review, verification
 from entrepot.metadata.bookkeeping import Stray, Unlinked, WrongCount
 from entrepot.metadata.database import Transaction
 
@@ -100,7 +100,7 @@ def _windows(last: int) -> Iterator[int]:
 
 async def _link(found: list[Unlinked], tx: Transaction) -> None:
     for one in found:
-        await blobs.link(tx, one.repository_id, one.blob_id)
+        await holdings.link(tx, one.repository_id, one.blob_id)
 
 
 async def _correct(first: int, last: int, tx: Transaction) -> list[WrongCount]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from entrepot.adoption.tree import Tree
-from entrepot.metadata import blobs, manifests, outbox
+from entrepot.metadata import holdings, manifests, outbox
 from entrepot.metadata.database import Database
 from entrepot.metadata.outbox import OutboxEntry
 from entrepot.oci.digest import Digest
@@ -146,7 +146,7 @@ class Projector:
             await self._blob(plan, name, Digest.parse(digest))
 
     async def _blob(self, plan: _Plan, name: RepositoryName, digest: Digest) -> None:
-        row = await blobs.find_in(self.metadata, name, str(digest))
+        row = await holdings.find_in(self.metadata, name, str(digest))
         if row is None:
             plan.steps.append(partial(self.files.remove_layer, name, digest))
         else:

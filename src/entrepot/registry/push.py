@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from entrepot.metadata import blobs, events, manifests, outbox, repositories, usage
+from entrepot.metadata import blobs, events, holdings, manifests, outbox, repositories, usage
 from entrepot.metadata import tags as tag_rows
 from entrepot.metadata.database import Transaction
 from entrepot.oci.descriptor import Descriptor
@@ -167,7 +167,7 @@ class Push:
 
     async def _find_content(self, tx: Transaction, repository: repositories.RepositoryRecord) -> _Found:
         wanted = sorted({str(blob.digest) for _, blob in blob_references(self.manifest)})
-        blob_rows = await blobs.held(tx, repository.id, wanted)
+        blob_rows = await holdings.held(tx, repository.id, wanted)
         await blobs.keep(tx, [row.id for row in blob_rows.values()], review_after=None)
         listed = sorted({str(entry.digest) for entry in self.manifest.manifests} - blob_rows.keys())
         present = await manifests.present(tx, repository.id, listed)
@@ -178,7 +178,7 @@ class Push:
     async def _revive(self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found) -> list[str]:
         """Let the repository hold what it was losing; return the digests of that."""
         lapsing = [row for row in found.blobs.values() if row.lapses_at is not None]
-        await blobs.link_all(tx, repository.id, [row.id for row in lapsing])
+        await holdings.link_all(tx, repository.id, [row.id for row in lapsing])
         return [row.digest for row in lapsing]
 
     def _check(self, found: _Found) -> None:

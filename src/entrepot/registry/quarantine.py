@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from entrepot.metadata import blobs, events, findings
+from entrepot.metadata import blobs, events, findings, holdings
 from entrepot.metadata.blobs import StoredRow
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.errors import DatabaseError
@@ -119,7 +119,7 @@ async def heal(tx: Transaction, blob_id: int | None, digest: str, *, by: str) ->
 
 
 async def _add_event(tx: Transaction, kind: str, blob_id: int | None, digest: str, by: str, detail: str) -> None:
-    names = [] if blob_id is None else await blobs.of_repositories(tx, blob_id, _NAMED)
+    names = [] if blob_id is None else await holdings.of_repositories(tx, blob_id, _NAMED)
     await events.add(
         tx,
         kind,

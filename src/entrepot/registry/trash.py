@@ -10,7 +10,19 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from entrepot.metadata import blobs, clock, manifests, moving, outbox, repositories, review, shadows, trash, usage
+from entrepot.metadata import (
+    blobs,
+    clock,
+    holdings,
+    manifests,
+    moving,
+    outbox,
+    repositories,
+    review,
+    shadows,
+    trash,
+    usage,
+)
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.manifests import ManifestRow
 from entrepot.metadata.repositories import RepositoryRecord
@@ -68,7 +80,7 @@ class Disposal:
             await self._keep(tx, self.deletion, manifest, tags)
         if not self.lets_go or not (self.purging or self.deletion is not None):
             return []  # what is on its way to collection may be found and pushed again
-        return await blobs.lapse(tx, self.repository.id, blob_ids, after=clock.after(self.grace_seconds))
+        return await holdings.lapse(tx, self.repository.id, blob_ids, after=clock.after(self.grace_seconds))
 
     async def _keep(self, tx: Transaction, deletion: Deletion, manifest: ManifestRow, tags: Sequence[str]) -> None:
         dependants = await manifests.dependants(tx, manifest)
@@ -148,7 +160,7 @@ async def bring_back(tx: Transaction, place: RepositoryRecord, target: Repositor
         return None if there is None else there.id
     await moving.move(tx, lying, place, target)
     await manifests.keep(tx, [lying.id])
-    held = await blobs.revive(tx, lying.id)
+    held = await holdings.revive(tx, lying.id)
     await outbox.add(tx, outbox.MANIFEST_PUT, repository=target.name, digest=digest, tags=[], blobs=held)
     return lying.id
 

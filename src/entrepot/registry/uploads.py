@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
 
-from entrepot.metadata import blobs, clock, outbox, review, sessions
+from entrepot.metadata import blobs, clock, holdings, outbox, review, sessions
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import (
@@ -323,7 +323,7 @@ class Uploads:
         if known is not None and known.state in blobs.LOST:
             await heal(tx, blob_id, str(digest), by=_PUSH)
         repository = await ensure_repository(tx, name)
-        if await blobs.link(tx, repository.id, blob_id):
+        if await holdings.link(tx, repository.id, blob_id):
             await outbox.add(tx, outbox.BLOB_LINKED, repository=repository.name, digest=str(digest))
             if project is not None:
                 await project.reserve(tx, blob_id, copy.size, seconds=self.settings.grace_seconds)

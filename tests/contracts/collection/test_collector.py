@@ -13,7 +13,7 @@ from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.model import CollectionLimits, CollectionOff, Tally
 from entrepot.metadata import blobs as blob_rows
-from entrepot.metadata import events, outbox, repositories, review
+from entrepot.metadata import events, holdings, outbox, repositories, review
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.query import Query, RawQuery
 from entrepot.metadata.tables import blobs
@@ -293,7 +293,7 @@ async def test_bytes_that_a_blob_of_another_digest_uses_stay(house: House) -> No
         repository = await repositories.find(tx, NAME)
         assert repository is not None
         assert row_id is not None
-        await blob_rows.link(tx, repository.id, row_id)
+        await holdings.link(tx, repository.id, row_id)
 
     await house.kit.metadata.write(adopt)
     house.clock.advance(GRACE + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from entrepot.metadata import blobs, manifests, repositories, shadows, trash
+from entrepot.metadata import blobs, holdings, manifests, repositories, shadows, trash
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
@@ -149,7 +149,7 @@ async def test_what_repositories_let_go_of_is_forgotten(bin_: Bin) -> None:
     assert row is not None
 
     async def held(tx: Transaction) -> bool:
-        return bool(await blobs.held(tx, row.id, [str(Digest.of(b"one"))]))
+        return bool(await holdings.held(tx, row.id, [str(Digest.of(b"one"))]))
 
     assert await quick.database.write(held)
     await quick.expire()

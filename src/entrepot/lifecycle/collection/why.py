@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from entrepot.metadata import blobs, holders, manifests, shadows
+from entrepot.metadata import blobs, holders, holdings, manifests, shadows
 from entrepot.metadata.blobs import BlobRow
 from entrepot.metadata.database import Database
 from entrepot.metadata.holders import Place
@@ -71,7 +71,7 @@ class Why:
 
     async def _blob(self, blob: BlobRow, holding: Holding) -> None:
         holding.size, holding.state = blob.size, blob.state
-        holding.repositories = sorted(await blobs.of_repositories(self.metadata, blob.id, MOST))
+        holding.repositories = sorted(await holdings.of_repositories(self.metadata, blob.id, MOST))
         places = await holders.of_blob(self.metadata, blob.id, limit=MOST + 1)
         holding.more |= len(places) > MOST
         tags = await holders.tags_of(self.metadata, [place.id for place in places], limit=10 * MOST)

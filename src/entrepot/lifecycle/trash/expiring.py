@@ -13,7 +13,7 @@ from typing import Final
 
 from entrepot.lifecycle.actor import INTERNAL
 from entrepot.lifecycle.trash.places import drop_if_empty
-from entrepot.metadata import blobs, clock, events, manifests, projects, repositories, shadows, trash
+from entrepot.metadata import clock, events, holdings, manifests, projects, repositories, shadows, trash
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.trash import TrashEntry
 from entrepot.registry.emptying import Emptied
@@ -103,7 +103,7 @@ class _Run:
 
     async def drop_lapsed(self) -> None:
         """Forget what repositories let go of, once no push can need it any more."""
-        work = partial(blobs.drop_lapsed, limit=_LAPSED)
+        work = partial(holdings.drop_lapsed, limit=_LAPSED)
         while await self._metadata.write(work, name="drop lapsed blobs") == _LAPSED:
             await self._add(Expired())
 

@@ -11,7 +11,18 @@ from entrepot.lifecycle.trash.model import Restored
 from entrepot.lifecycle.trash.places import target
 from entrepot.lifecycle.trash.quota import Quota
 from entrepot.lifecycle.trash.retagging import Retagged, Retagging
-from entrepot.metadata import blobs, emptying, events, manifests, moving, outbox, projects, repositories, shadows, tags
+from entrepot.metadata import (
+    emptying,
+    events,
+    holdings,
+    manifests,
+    moving,
+    outbox,
+    projects,
+    repositories,
+    shadows,
+    tags,
+)
 from entrepot.metadata import trash as rows
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.errors import ConstraintViolated
@@ -116,7 +127,7 @@ class _Merging:
         else:
             await moving.drop(tx, manifest, lying)
         row_id = manifest.id if known is None else known.id
-        held = await blobs.revive(tx, row_id)
+        held = await holdings.revive(tx, row_id)
         retagging = Retagging(repository=there, rules=self.settings.tag_rules, actor=self.by.name, replace=self.replace)
         tagged = await retagging.run(tx, names, row_id, manifest.digest)
         put = {"repository": there.name, "digest": manifest.digest, "tags": tagged.restored, "blobs": held}
@@ -132,7 +143,7 @@ class _Merging:
         """Hand over blobs that no manifest refers to."""
         lying, there = await _lying(tx, self.entry), await target(tx, self.name)
         found = await emptying.links(tx, lying.id, limit=_ROWS)
-        await blobs.link_all(tx, there.id, await emptying.held(tx, lying.id, found))
+        await holdings.link_all(tx, there.id, await emptying.held(tx, lying.id, found))
         await emptying.unlink(tx, lying.id, found)
         return (0, [], []) if found else None
 

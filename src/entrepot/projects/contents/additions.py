@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from entrepot.access.faults import Invalid, NotFound
-from entrepot.metadata import artifact_parts
-from entrepot.metadata import blobs as blob_rows
+from entrepot.metadata import artifact_parts, holdings
 from entrepot.metadata.artifact_parts import ConfigRecord
 from entrepot.metadata.database import Reader
 from entrepot.oci import manifest as oci_manifest
@@ -92,7 +91,7 @@ class Additions:
             return None
         layers = oci_manifest.parse(raw, artifact.record.media_type).layers
         digest = next((str(layer.digest) for layer in layers if layer.media_type == _CHART_LAYER), None)
-        blob = None if digest is None else await blob_rows.find_in(self.metadata, artifact.record.repository, digest)
+        blob = None if digest is None else await holdings.find_in(self.metadata, artifact.record.repository, digest)
         if blob is None:
             return None
         found = ConfigRecord(digest=blob.digest, key=blob.storage_key, size=blob.size)
