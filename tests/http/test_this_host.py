@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from entrepot.access.admin import NAME
 from entrepot.access.throttle import FREE, PROXIED, Throttle
-from entrepot.web.http import Request
 from entrepot.web.proxies import Proxies
 from entrepot.web.settings import WebSettings
 from entrepot.web.this_host import client_of
 from tests.http.transport import AsgiClient
 from tests.support.access_modes import SignInRegistry, basic, registry_with
+from tests.support.bare_requests import bare_request
 
 OUTSIDE = "registry.test"
-
-
-def request(address: str | None, *headers: tuple[str, str]) -> Request:
-    """Return a request from an address; None for a Unix socket."""
-
-    async def receive() -> dict[str, Any]:
-        raise AssertionError
-
-    scope = {
-        "method": "GET",
-        "raw_path": b"/",
-        "query_string": b"",
-        "client": None if address is None else (address, "1"),
-        "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
-    }
-    return Request(scope, receive)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +42,7 @@ def request(address: str | None, *headers: tuple[str, str]) -> Request:
 )
 def test_whom_this_host_hides(address: str | None, headers: dict[str, str], client: str) -> None:
     """A connection from here for a name of the world, or one that was handed on, says nothing of who asks."""
-    assert client_of(request(address, *headers.items()), Proxies(WebSettings())) == client
+    assert client_of(bare_request(address, *headers.items()), Proxies(WebSettings())) == client
 
 
 def asking(registry: SignInRegistry, host: str) -> AsgiClient:

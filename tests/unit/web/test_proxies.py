@@ -1,31 +1,14 @@
 """Who is asking, behind proxies."""
 
 from ipaddress import ip_network
-from typing import Any
 
 import pytest
 
-from entrepot.web.http import Request
 from entrepot.web.proxies import Proxies
 from entrepot.web.settings import WebSettings
+from tests.support.bare_requests import bare_request
 
 NETWORKS = tuple(map(ip_network, ("10.0.0.0/8", "fd00::/8")))
-
-
-def request(address: str | None, *headers: tuple[str, str]) -> Request:
-    """Return a request from an address; None for a Unix socket."""
-
-    async def receive() -> dict[str, Any]:
-        raise AssertionError
-
-    scope = {
-        "method": "GET",
-        "raw_path": b"/",
-        "query_string": b"",
-        "client": None if address is None else (address, "1"),
-        "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
-    }
-    return Request(scope, receive)
 
 
 @pytest.mark.parametrize(
@@ -48,14 +31,14 @@ def request(address: str | None, *headers: tuple[str, str]) -> Request:
 def test_the_client_is_the_nearest_stranger(address: str | None, forwarded: str, client: str) -> None:
     """Addresses are believed from the right, as far as trusted proxies wrote them."""
     proxies = Proxies(WebSettings(trusted_proxies=NETWORKS))
-    assert proxies.client(request(address, ("x-forwarded-for", forwarded))) == client
+    assert proxies.client(bare_request(address, ("x-forwarded-for", forwarded))) == client
 
 
 def test_two_headers_are_one_list() -> None:
     """Several X-Forwarded-For headers count as one, in their order."""
     proxies = Proxies(WebSettings(trusted_proxies=NETWORKS))
     headers = (("x-forwarded-for", "198.51.100.1"), ("x-forwarded-for", "192.0.2.9"))
-    assert proxies.client(request("10.0.0.1", *headers)) == "192.0.2.9"
+    assert proxies.client(bare_request("10.0.0.1", *headers)) == "192.0.2.9"
 
 
 @pytest.mark.parametrize("trusted", [None, ()])
@@ -63,14 +46,14 @@ def test_cve_2024_7923_nobody_says_who_they_are(trusted: tuple[()] | None) -> No
     """Without named proxies no header changes the client's address, nor does one that only looks like it."""
     proxies = Proxies(WebSettings(trusted_proxies=trusted))
     for name in ("x-forwarded-for", "x_forwarded_for", "forwarded", "x-real-ip"):
-        assert proxies.client(request("10.0.0.1", (name, "192.0.2.9"))) == "10.0.0.1"
+        assert proxies.client(bare_request("10.0.0.1", (name, "192.0.2.9"))) == "10.0.0.1"
 
 
 def test_memory_of_addresses_is_bounded() -> None:
     """A million addresses do not fill the memory."""
     proxies = Proxies(WebSettings(trusted_proxies=NETWORKS))
     for number in range(10_000):
-        proxies.client(request(f"192.0.{number // 250}.{number % 250}", ("x-forwarded-for", "192.0.2.9")))
+        proxies.client(bare_request(f"192.0.{number // 250}.{number % 250}", ("x-forwarded-for", "192.0.2.9")))
     assert 0 < len(proxies._clients._known) <= 4096
 
 
@@ -79,8 +62,8 @@ def test_a_neighbour_does_not_choose_its_own_address() -> None:
     local = (ip_network("127.0.0.0/8"),)
     proxies = Proxies(WebSettings(trusted_proxies=(*local, *NETWORKS), client_proxies=local))
     said = (("x-forwarded-for", "192.0.2.9"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "outer.example"))
-    assert proxies.client(request("10.0.0.5", *said)) == "10.0.0.5"
-    assert proxies.origin(request("10.0.0.5", *said)) == "https://outer.example"
-    assert proxies.client(request("127.0.0.1", *said)) == "192.0.2.9"
+    assert proxies.client(bare_request("10.0.0.5", *said)) == "10.0.0.5"
+    assert proxies.origin(bare_request("10.0.0.5", *said)) == "https://outer.example"
+    assert proxies.client(bare_request("127.0.0.1", *said)) == "192.0.2.9"
     forged = ("x-forwarded-for", "192.0.2.9, 10.0.0.5")
-    assert proxies.client(request("127.0.0.1", forged)) == "10.0.0.5"
+    assert proxies.client(bare_request("127.0.0.1", forged)) == "10.0.0.5"
