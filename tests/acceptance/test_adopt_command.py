@@ -53,7 +53,8 @@ class Screen:
     def __init__(self, *words: str | Path) -> None:
         self._end, other = pty.openpty()
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        command = [find_tool("setsid"), "--ctty", "--wait", ENTREPOT, *words]
+        # Whoever runs the tests in the background may have had Ctrl-C ignored; at a terminal nobody has.
+        command = ["env", "--default-signal=INT", find_tool("setsid"), "--ctty", "--wait", ENTREPOT, *words]
         environment = {**os.environ, "TERM": "xterm"}
         self.process = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, env=environment)
         os.close(other)
