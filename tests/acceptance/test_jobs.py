@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from entrepot.cli.app import app
+from tests.support.commands import PLACES, Result, Run, runner, runner_at
 from tests.support.http_client import Client, eventually
-from tests.support.server import ADMIN_PASSWORD, Server
+from tests.support.server import Server
 
-Run = Callable[..., Result]
 #: A scrub that has to do with every blob at once, and takes ten seconds for a megabyte.
 SLOW_SCRUB = {"integrity": {"scrub": {"rate": 100_000, "age": "1ms", "interval": "1h"}}}
 
@@ -24,25 +21,15 @@ SLOW_SCRUB = {"integrity": {"scrub": {"rate": 100_000, "age": "1ms", "interval":
 @pytest.fixture
 def entrepot(tmp_path: Path) -> Run:
     """Give a function that runs a command in this process, with a home of its own."""
-    runner = CliRunner(env={"XDG_CONFIG_HOME": str(tmp_path), "COLUMNS": "250"})
-
-    def run(*arguments: str, stdin: str = "", status: int = 0) -> Result:
-        done = runner.invoke(app, arguments, input=stdin)
-        assert done.exit_code == status, f"{arguments}: {done.output} {done.exception!r}"
-        return done
-
-    return run
+    return runner(tmp_path)
 
 
-@pytest.fixture(params=["folder", "server"])
+@pytest.fixture(params=PLACES)
 def job(request: pytest.FixtureRequest, entrepot: Run) -> Iterator[Run]:
     """Give a function that runs `entrepot job` on the folder, or over HTTP as the administrator."""
     with Server({"auth": "accounts", "access": {"ldap": {"sync": {"enabled": False}}}}, workers=1) as server:
-        place = ["--data", str(server.data)]
-        if request.param == "server":
-            entrepot("login", server.url, "-u", "admin", "--password-stdin", stdin=ADMIN_PASSWORD)
-            place = ["--server", server.url]
-        yield lambda *arguments, **more: entrepot("job", *arguments, *place, **more)
+        run = runner_at(request.param, server, entrepot)
+        yield lambda *arguments, **more: run("job", *arguments, **more)
 
 
 def read(done: Result) -> Any:

@@ -8,21 +8,17 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
 from entrepot.access.totp import STEP, Seed
-from entrepot.cli.app import app
+from tests.support.commands import PLACES, Run, listed, runner, runner_at
 from tests.support.http_client import eventually
 from tests.support.server import ADMIN_PASSWORD, Server
 
 PASSWORD = "wonderland-is-far-away"
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -35,32 +31,16 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def entrepot(tmp_path: Path) -> Run:
     """Give a function that runs a command in this process, with a home of its own."""
-    runner = CliRunner(env={"XDG_CONFIG_HOME": str(tmp_path)})
-
-    def run(*arguments: str, stdin: str = "", status: int = 0) -> Result:
-        done = runner.invoke(app, arguments, input=stdin)
-        assert done.exit_code == status, f"{arguments}: {done.output} {done.exception!r}"
-        return done
-
-    return run
+    return runner(tmp_path)
 
 
-@pytest.fixture(params=["folder", "server"])
+@pytest.fixture(params=PLACES)
 def run(request: pytest.FixtureRequest, server: Server, entrepot: Run, tmp_path: Path) -> Run:
     """Give a function that runs a command on the folder, or over HTTP as the administrator."""
-    place = ["--data", str(server.data)]
+    made = runner_at(request.param, server, entrepot)
     if request.param == "server":
-        entrepot("login", server.url, "-u", "admin", "--password-stdin", stdin=ADMIN_PASSWORD)
-        place = ["--server", server.url]
         assert (tmp_path / "entrepot" / "logins.json").stat().st_mode & 0o077 == 0
-    return lambda *arguments, **more: entrepot(*arguments, *place, **more)
-
-
-def listed(run: Run, *command: str) -> list[dict[str, Any]]:
-    """Return what a list command says as JSON."""
-    found = json.loads(run(*command, "--json").stdout)
-    assert isinstance(found, list)
-    return found
+    return made
 
 
 def signs_in(server: Server, name: str, secret: str) -> bool:
