@@ -134,6 +134,19 @@ def test_layout_says_what_differs_and_writes_it(folder: Path) -> None:
     assert "1 differences" in entrepot("layout", "check", folder).stdout
 
 
+def test_nothing_is_pruned_where_deleting_is_switched_off(folder: Path, tmp_path: Path) -> None:
+    """By a configuration file or a variable: `--prune` is refused in one line, and what registry:2 lacks stays."""
+    entrepot("adopt", folder)
+    shutil.rmtree(folder / "docker/registry/v2/repositories/team0/app0/_manifests/tags/v3")
+    (tmp_path / "config.yml").write_text("version: 0.1\nstorage: {filesystem: {}, delete: {enabled: false}}\n")
+    refused = entrepot("adopt", "--delta", "--prune", "--config", tmp_path / "config.yml", folder)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.startswith("error: Deleting is switched off")
+    kept = json.loads(entrepot("adopt", "--delta", "--json", folder).stdout)["kept"]
+    assert kept == [{"repository": "team0/app0", "tag": "v3"}]
+    assert json.loads(entrepot("adopt", "--delta", "--prune", "--json", folder).stdout)["kept"] == []
+
+
 @pytest.mark.parametrize("words", [("adopt",), ("layout", "check"), ("layout", "write")])
 def test_a_wrong_folder_is_named(words: tuple[str, ...], folder: Path, tmp_path: Path) -> None:
     """The message says what is missing, which folder is perhaps meant, and nothing is made in the wrong one."""

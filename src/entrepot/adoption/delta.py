@@ -1,7 +1,8 @@
 """Taking in what another registry did to a folder that is adopted already: registry:2 had it back for a while.
 
 New manifests, blobs and repositories come in, tags follow the files. What registry:2 no longer has is kept unless it is
-to be pruned: files are lost by accidents too. Bytes that are gone are gone in any case (`presence`).
+to be pruned: files are lost by accidents too. Bytes that are gone are gone in any case (`presence`). Tags that a rule
+of their project keeps are neither moved nor deleted.
 
 A server may run meanwhile. A repository's files are compared with its rows as of one moment: nothing of it is in the
 outbox then, so that the files say what the rows said. Something that happens to the repository after that moment makes
@@ -18,7 +19,7 @@ from entrepot.adoption import prune
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.links import LayerLink, RepositoryLinks, TagLink
 from entrepot.adoption.presence import Presence
-from entrepot.adoption.prune import Gone
+from entrepot.adoption.prune import Kept
 from entrepot.adoption.report import Problem, ReportFile
 from entrepot.adoption.run import OnProgress, Progress, Tally, note, walk_names
 from entrepot.adoption.taking import Adopted, OnPiece, Taking
@@ -27,7 +28,7 @@ from entrepot.metadata.contents import RepositoryContents
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import RegistryError
+from entrepot.oci.errors import RegistryError, TagImmutable
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry.settings import RegistrySettings
 
@@ -77,9 +78,9 @@ class Delta:
     report: ReportFile
     on_progress: OnProgress = lambda _progress: None
     pruning: bool = False
-    settings: RegistrySettings = field(default_factory=RegistrySettings)  #: of the registry, for what is pruned
-    #: What registry:2 no longer has and the metadata keep.
-    kept: list[Gone] = field(default_factory=list)
+    settings: RegistrySettings = field(default_factory=RegistrySettings)  #: of the registry, for what goes or moves
+    #: What registry:2 no longer has, or has moved, and the metadata keep.
+    kept: list[Kept] = field(default_factory=list)
 
     async def run(self) -> Progress:
         """Do it for every repository of the folder and of the metadata.
@@ -87,7 +88,10 @@ class Delta:
         Raises:
             OutboxWaiting: The files lag behind the metadata, and nobody writes them.
             TooBusy: A repository is pushed to all the time.
+            Unsupported: It is to prune, and deleting is switched off; nothing was done.
         """
+        if self.pruning:
+            self.settings.require_deletes()
         progress = Progress()
         async for found in walk_names(self.intake.tree):
             note(progress, self.report, [entry for entry in found if isinstance(entry, Problem)])
@@ -130,11 +134,13 @@ class Delta:
             links=links,
             guard=moment.require,
             pushes_win=False,
+            rules=self.settings.tag_rules,
             paces=self.intake.paces,
             on_piece=on_piece,
         )
         await _take_new(taking, wanted, found)
         await self._prune(taking, moment, _gone(name, wanted, found))
+        self.kept.extend(_immutable(name, link, rule) for link, rule in taking.result.immutable)
         return taking.result
 
     async def _moment(self, name: RepositoryName) -> _Moment:
@@ -150,15 +156,15 @@ class Delta:
                 raise OutboxWaiting
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _prune(self, taking: Taking, moment: _Moment, gone: list[Gone]) -> None:
-        """Delete tags before manifests and indexes before what they list; keep what an index still lists."""
+    async def _prune(self, taking: Taking, moment: _Moment, gone: list[Kept]) -> None:
+        """Delete manifests with their tags, indexes before what they list; keep what an index still lists."""
         while self.pruning and gone:
-            rest: list[Gone] = []
+            rest: list[Kept] = []
             for start in range(0, len(gone), _GONE_A_PIECE):
                 rest += await taking.write(partial(_delete, moment, gone[start : start + _GONE_A_PIECE], self.settings))
-            if len(rest) == len(gone):
+            before, gone = len(gone), rest
+            if len(gone) == before:
                 break
-            gone = rest
         self.kept.extend(gone)
 
 
@@ -187,15 +193,20 @@ async def _take_new(taking: Taking, wanted: RepositoryContents, found: _Found) -
     await taking.finish()
 
 
-def _gone(name: RepositoryName, wanted: RepositoryContents, found: _Found) -> list[Gone]:
+def _gone(name: RepositoryName, wanted: RepositoryContents, found: _Found) -> list[Kept]:
     held = {str(digest) for digest in found.revisions}
-    tags = [Gone(name, Tag.parse(tag)) for tag in sorted(wanted.tags.keys() - found.tags.keys())]
-    return [*tags, *(Gone(name, Digest.parse(digest)) for digest in sorted(wanted.manifests - held))]
+    tags = [Kept(name, Tag.parse(tag)) for tag in sorted(wanted.tags.keys() - found.tags.keys())]
+    return [*(Kept(name, Digest.parse(digest)) for digest in sorted(wanted.manifests - held)), *tags]
+
+
+def _immutable(name: RepositoryName, link: TagLink, rule: int) -> Kept:
+    tag = Tag.parse(link.tag)
+    return Kept(name, tag, reason=str(TagImmutable(link.tag, rule)), theirs=link.digest)
 
 
 async def _delete(
-    moment: _Moment, gone: list[Gone], settings: RegistrySettings, tx: Transaction, _repository: RepositoryRecord
-) -> list[Gone]:
+    moment: _Moment, gone: list[Kept], settings: RegistrySettings, tx: Transaction, _repository: RepositoryRecord
+) -> list[Kept]:
     rest = await prune.delete(tx, gone, settings)
     moment.latest = await events.last_id(tx)
     return rest

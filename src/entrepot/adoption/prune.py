@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from entrepot.adoption.rows import ACTOR
 from entrepot.metadata.database import Transaction
@@ -16,11 +16,13 @@ from entrepot.registry.settings import RegistrySettings
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
-    """A tag or manifest that the metadata have and registry:2's files do not."""
+class Kept:
+    """A tag or manifest that the metadata keep as it is: registry:2's files do not have it, or the tag was moved."""
 
     repository: RepositoryName
     reference: Reference
+    reason: str = ""  #: why it was kept, for people; empty when nobody asked for more
+    theirs: Digest | None = None  #: what the files let the tag name
 
     @property
     def what(self) -> str:
@@ -28,12 +30,14 @@ class Gone:
         return "manifest" if isinstance(self.reference, Digest) else "tag"
 
 
-async def delete(tx: Transaction, gone: Sequence[Gone], settings: RegistrySettings) -> list[Gone]:
-    """Delete these, as an API call would; return those that an index still lists, or that a rule keeps."""
-    return [one for one in gone if not await _delete(tx, one, settings)]
+async def delete(tx: Transaction, gone: Sequence[Kept], settings: RegistrySettings) -> list[Kept]:
+    """Delete these, as an API call would; return those that an index still lists, or that a rule keeps, and why."""
+    done = [(one, await _delete(tx, one, settings)) for one in gone]
+    return [replace(one, reason=reason) for one, reason in done if reason]
 
 
-async def _delete(tx: Transaction, gone: Gone, settings: RegistrySettings) -> bool:
+async def _delete(tx: Transaction, gone: Kept, settings: RegistrySettings) -> str:
+    """Return why it was not deleted; nothing when it is gone."""
     removal = Removal(name=gone.repository, actor=Actor(name=ACTOR), settings=settings, on_disk=False)
     try:
         if isinstance(gone.reference, Digest):
@@ -41,7 +45,7 @@ async def _delete(tx: Transaction, gone: Gone, settings: RegistrySettings) -> bo
         else:
             await removal.delete_tag(gone.reference, tx)
     except ManifestUnknown:
-        return True
-    except Denied:
-        return False
-    return True
+        return ""
+    except Denied as error:
+        return str(error)
+    return ""

@@ -13,9 +13,10 @@ from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci import manifest as oci_manifest
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Unavailable
-from entrepot.registry.ports import StoredBlob
+from entrepot.registry.ports import StoredBlob, TagRules
 from entrepot.registry.quarantine import heal
 from entrepot.registry.references import blob_references
+from entrepot.registry.tag_rules import NO_RULES
 
 #: Written to the history of tags that were there before us.
 ACTOR = "registry:2"
@@ -44,28 +45,48 @@ async def take_layers(tx: Transaction, repository: RepositoryRecord, stored: dic
 
 @dataclass(frozen=True, slots=True)
 class TakenTags:
-    """How many tags were set, and which were not because the repository does not have their manifest."""
+    """How many tags were set, and which were not."""
 
     moved: int
-    dangling: list[TagLink]
+    dangling: list[TagLink]  #: the repository does not have their manifest
+    immutable: list[tuple[TagLink, int]]  #: a rule of the project keeps them, and which
 
 
 async def take_tags(
-    tx: Transaction, repository: RepositoryRecord, links: Sequence[TagLink], *, pushes_win: bool
+    tx: Transaction,
+    repository: RepositoryRecord,
+    links: Sequence[TagLink],
+    *,
+    pushes_win: bool,
+    rules: TagRules = NO_RULES,
 ) -> TakenTags:
-    """Let tags name what they name in the folder; where `pushes_win`, only those that nobody has pushed to us since."""
+    """Let tags name what they name in the folder, unless a rule keeps them where they are.
+
+    Where `pushes_win`, only those that nobody has pushed to us since.
+    """
     if pushes_win:
         pushed = await tags.touched(tx, repository.id, [link.tag for link in links], but_by=ACTOR)
         links = [link for link in links if link.tag not in pushed]
     targets = await manifests.present(tx, repository.id, [str(link.digest) for link in links])
     before = await tags.current(tx, repository.id, [link.tag for link in links])
     moved = [link for link in links if before.get(link.tag) != str(link.digest)]
-    found = [link for link in moved if str(link.digest) in targets]
+    immutable = await _immutable(tx, repository, [link for link in moved if link.tag in before], rules)
+    kept = {link.tag for link, _ in immutable}
+    found = [link for link in moved if str(link.digest) in targets and link.tag not in kept]
     for link in found:
         digest = str(link.digest)
         await tags.put(tx, repository.id, [link.tag], targets[digest], at=link.at)
         await tags.remember(tx, repository.id, [link.tag], digest=digest, action=tags.SET, actor=ACTOR, at=link.at)
-    return TakenTags(len(found), [link for link in links if str(link.digest) not in targets])
+    return TakenTags(len(found), [link for link in links if str(link.digest) not in targets], immutable)
+
+
+async def _immutable(
+    tx: Transaction, repository: RepositoryRecord, moved: Sequence[TagLink], rules: TagRules
+) -> list[tuple[TagLink, int]]:
+    rule_of = await rules.of(tx, repository) if moved else None
+    if rule_of is None:
+        return []
+    return [(link, rule) for link in moved if (rule := rule_of(link.tag)) is not None]
 
 
 async def _take_referenced(tx: Transaction, repository: RepositoryRecord, piece: Piece) -> dict[Digest, int]:

@@ -20,6 +20,8 @@ from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName
+from entrepot.registry.ports import TagRules
+from entrepot.registry.tag_rules import NO_RULES
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,6 +38,8 @@ class Adopted:
     manifests: int = 0
     tags: int = 0
     problems: list[Problem] = field(default_factory=list)
+    #: Tags that name something else in the folder, but that a rule of the project keeps: with the rule's number.
+    immutable: list[tuple[TagLink, int]] = field(default_factory=list)
 
 
 OnPiece = Callable[[Adopted], None]
@@ -63,6 +67,7 @@ class Taking:
     guard: Guard
     #: A tag that was pushed keeps what the push said, whatever the files say.
     pushes_win: bool = True
+    rules: TagRules = NO_RULES
     paces: Paces = field(default_factory=Paces)
     on_piece: OnPiece = nobody
     result: Adopted = field(default_factory=Adopted)
@@ -112,9 +117,10 @@ class Taking:
 
     async def some_tags(self, links: list[TagLink]) -> None:
         """Take in a few tags; those without their manifest are noted."""
-        work = partial(rows.take_tags, links=links, pushes_win=self.pushes_win)
+        work = partial(rows.take_tags, links=links, pushes_win=self.pushes_win, rules=self.rules)
         taken = await self.write(work, len(links), self.paces.tags)
         self.result.tags += taken.moved
+        self.result.immutable += taken.immutable
         for link in taken.dangling:
             self.links.note(ProblemKind.DANGLING_TAG, link.tag, f"names {link.digest}")
 

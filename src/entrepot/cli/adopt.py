@@ -23,12 +23,16 @@ from entrepot.adoption.delta import Delta
 from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.note import leave_note
-from entrepot.adoption.prune import Gone
+from entrepot.adoption.prune import Kept
 from entrepot.adoption.report import Problem, ReportFile
 from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import AdoptionState
 from entrepot.adoption.tree import Tree
 from entrepot.cli.folder import AsJson, Folder, opened, printable, require_tree, run
+from entrepot.cli.place import ConfigFile, configured
+from entrepot.config import Config
+from entrepot.lifecycle.immutability.locks import ImmutableTags
+from entrepot.registry.settings import RegistrySettings
 
 _SHOWN = 20
 
@@ -38,7 +42,11 @@ WithDelta = Annotated[
 ]
 WithPrune = Annotated[
     bool,
-    typer.Option("--prune", help="With --delta: also delete the tags and manifests that registry:2 no longer has."),
+    typer.Option(
+        "--prune",
+        help="With --delta: also delete the tags and manifests that registry:2 no longer has. Name the configuration "
+        "with --config: where that switches deleting off, nothing is deleted.",
+    ),
 ]
 
 
@@ -48,11 +56,16 @@ class _Outcome:
 
     progress: adoption.Progress
     was_adopted: bool
-    kept: list[Gone] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
 
 
 def adopt_command(
-    folder: Folder, *, delta: WithDelta = False, prune: WithPrune = False, as_json: AsJson = False
+    folder: Folder,
+    *,
+    delta: WithDelta = False,
+    prune: WithPrune = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
 ) -> None:
     """Adopt a folder in place: nothing is copied or changed. May be stopped and run again, also beside a server."""
     if prune and not delta:
@@ -60,7 +73,8 @@ def adopt_command(
     console = Console(stderr=True)
     # A transaction that took long is no news for a person who watches a bar.
     logging.getLogger("entrepot.metadata.sqlite_writer").setLevel(logging.ERROR)
-    outcome = run(lambda: _adopt(folder, console, delta=delta, prune=prune))
+    settings = _settings(configured(config, folder)) if delta else None
+    outcome = run(lambda: _adopt(folder, console, settings, prune=prune))
     problems = list(ReportFile(folder).problems())
     if as_json:
         typer.echo(_json(outcome, problems))
@@ -69,19 +83,32 @@ def adopt_command(
         _show_problems(console, problems, ReportFile(folder).path, table=delta or not outcome.was_adopted)
 
 
-async def _adopt(folder: Path, console: Console, *, delta: bool, prune: bool) -> _Outcome:
+def _settings(config: Config) -> RegistrySettings:
+    """Give what holds for tags that move and things that go, as for requests to the registry."""
+    return RegistrySettings(
+        delete_enabled=config.storage.delete.enabled,
+        grace_seconds=config.lifecycle.grace,
+        trash_seconds=config.lifecycle.trash,
+        tag_rules=ImmutableTags(),
+    )
+
+
+async def _adopt(folder: Path, console: Console, delta: RegistrySettings | None, *, prune: bool) -> _Outcome:
+    """Adopt a folder; with `delta` and adopted already, follow what registry:2 did."""
+    if prune and delta is not None:
+        delta.require_deletes()
     require_rights(folder)
     require_tree(folder)
     leave_note(folder)
     async with opened(folder) as stores:
         intake, report = Intake(stores.metadata, Tree(folder)), ReportFile(folder)
         was_adopted = await state.prepare(stores.metadata, intake.tree) is AdoptionState.COMPLETE
-        if was_adopted and not delta:
+        if was_adopted and delta is None:
             return _Outcome(adoption.Progress(), was_adopted)
         with _bar(console) as on_progress:
-            if not was_adopted:
+            if delta is None or not was_adopted:
                 return _Outcome(await adoption.AdoptionRun(intake, report, on_progress).run(), was_adopted)
-            work = Delta(intake, report, on_progress, pruning=prune)
+            work = Delta(intake, report, on_progress, pruning=prune, settings=delta)
             progress = await work.run()
         await ForeignWrites(stores.metadata, intake.tree).settle()
         return _Outcome(progress, was_adopted, work.kept)
@@ -113,7 +140,7 @@ def _bar(console: Console) -> Iterator[adoption.OnProgress]:
 
 
 def _json(outcome: _Outcome, problems: Iterable[Problem]) -> str:
-    kept = [{"repository": one.repository, one.what: str(one.reference)} for one in outcome.kept]
+    kept = [_as_json(one) for one in outcome.kept]
     report = [asdict(problem) for problem in problems]
     return json.dumps({**asdict(outcome.progress), "kept": kept, "report": report})
 
@@ -133,12 +160,22 @@ def _show(console: Console, outcome: _Outcome, folder: Path, *, delta: bool) -> 
         _show_kept(console, outcome.kept)
 
 
-def _show_kept(console: Console, kept: list[Gone]) -> None:
-    table = Table("what", "repository", "which", title=f"{len(kept)} things that registry:2 no longer has were kept")
+def _as_json(kept: Kept) -> dict[str, str]:
+    more = {"reason": kept.reason, "theirs": "" if kept.theirs is None else str(kept.theirs)}
+    return {"repository": kept.repository, kept.what: str(kept.reference)} | {
+        key: more[key] for key in more if more[key]
+    }
+
+
+def _show_kept(console: Console, kept: list[Kept]) -> None:
+    title = f"{len(kept)} things that registry:2 has moved or no longer has were kept"
+    table = Table("what", "repository", "which", "why", title=title)
     for one in kept[:_SHOWN]:
-        table.add_row(one.what, one.repository, str(one.reference))
+        table.add_row(one.what, one.repository, str(one.reference), one.reason)
     console.print(table)
-    console.print("To delete them here too, add --prune; to give them back to registry:2: entrepot layout write")
+    if not all(one.reason for one in kept):
+        console.print("What has no reason is deleted with --prune.")
+    console.print("To give registry:2 what is kept: entrepot layout write")
 
 
 def _show_problems(console: Console, problems: list[Problem], path: Path, *, table: bool) -> None:

@@ -45,12 +45,7 @@ def located(config: Path | None, data: Path | None) -> Config:
     Raises:
         typer.Exit: There is no registry there; the reason is on standard error.
     """
-    try:
-        found = load(config, os.environ, data=data).config
-    except ConfigInvalid as error:
-        for problem in error.problems:
-            typer.echo(f"error: {problem}", err=True)
-        raise typer.Exit(1) from None
+    found = configured(config, data)
     if not (found.state / METADATA_NAME).exists():
         typer.echo(
             f"error: there is no registry in {found.data.absolute()} yet. Name its folder with --data DIR, or its "
@@ -59,3 +54,17 @@ def located(config: Path | None, data: Path | None) -> Config:
         )
         raise typer.Exit(1)
     return found
+
+
+def configured(config: Path | None, data: Path | None) -> Config:
+    """Give the configuration that the options and the environment make, whether there is a registry or not.
+
+    Raises:
+        typer.Exit: It cannot be used; the reasons are on standard error.
+    """
+    try:
+        return load(config, os.environ, data=data).config
+    except ConfigInvalid as error:
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(1) from None
