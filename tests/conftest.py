@@ -8,8 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
+from tests.support.side_by_side import ByFile
 from tests.support.tools import find_tool
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Share the tests among processes by groups."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,15 @@
 """The operator's key: where it comes from, and what is refused."""
 
 import base64
-import secrets
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from entrepot.vault.errors import SecretKeyUnusable
 from entrepot.vault.master import FILE_VARIABLE, VARIABLE, KeySource
 
-KEY = secrets.token_bytes(32)
+KEY = Random(1).randbytes(32)
 TEXT = base64.b64encode(KEY).decode()
 
 
@@ -55,7 +55,7 @@ def test_keys_that_can_be_guessed_are_refused(secret: bytes) -> None:
 
 def test_the_first_key_wraps_and_all_open() -> None:
     """Several keys stand in one variable, separated by commas, blanks or lines."""
-    other = secrets.token_bytes(32)
+    other = Random(2).randbytes(32)
     keys = from_variable(f"{TEXT},{other.hex()}\n").load()
     assert keys.current.secret == KEY
     assert {key.secret for key in keys.known.values()} == {KEY, other}
