@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.seed import write_registry2_tree
+from tests.support.open_folders import let_others_in
 from tests.support.tools import find_tool
 
 REPOSITORIES, TAGS = 30, 10
@@ -169,8 +170,7 @@ def test_another_user_is_told_what_to_do(folder: Path) -> None:
         "import os; from entrepot.cli.app import app; "
         "os.setgroups([]); os.setresgid(4321, 4321, 4321); os.setresuid(1234, 1234, 1234); app()"
     )
-    for parent in (folder, *folder.parents[:3]):  # pytest's own folders are closed to others
-        parent.chmod(0o755)
+    let_others_in(folder)
     done = subprocess.run(
         [sys.executable, "-c", became, "adopt", str(folder)], capture_output=True, text=True, check=False, timeout=60
     )

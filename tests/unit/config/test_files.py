@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from entrepot.adapters.identity.foreign_tokens import ALGORITHMS
 from entrepot.config import Report, check
 from entrepot.config.schema.auth import SIGNING_ALGORITHMS
+from tests.support.open_folders import let_others_in
 
 Check = Callable[[str], Report]
 
@@ -232,8 +233,7 @@ NOBODY = 65534
 def check_as_nobody(tmp_path: Path) -> Iterator[Callable[[Path], list[str]]]:
     """Give a function that checks a file as an ordinary user, since root may everything, and gives the problems."""
     user = os.geteuid()
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
+    let_others_in(tmp_path)
 
     def check_as_nobody(path: Path) -> list[str]:
         if user == 0:
