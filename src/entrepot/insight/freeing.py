@@ -6,17 +6,20 @@ is not. In both, nobody pushes or restores anything, the trash is emptied and co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from entrepot.insight.chosen import Chosen, Finding, Found, Kept
 from entrepot.insight.fates import Fates
-from entrepot.metadata import freeing
+from entrepot.insight.holding import Holding
+from entrepot.metadata import freeing, image_blobs, usage
 from entrepot.metadata.blobs import LOST
 from entrepot.metadata.database import Database, Reader
-from entrepot.metadata.freeing import HeldBlob
+from entrepot.metadata.freeing import HeldBlob, Standing
 from entrepot.metadata.patient import patient
+from entrepot.metadata.usage import FULL
 from entrepot.registry.ports import TagRules
 
 #: Things that an answer names as staying.
@@ -24,22 +27,38 @@ _NAMED: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WouldFree:
-    """What a deletion would bring."""
+class OnDisk:
+    """What goes from the storage."""
 
     blob_bytes: int  #: of blobs that nothing needs any more
     manifest_bytes: int  #: of manifests that are nowhere any more
-    shared_bytes: int  #: that stay, because something else needs them
+    shared_bytes: int  #: of blobs that stay, because something else needs them
     blobs: int  #: that go
-    manifests: int  #: that leave their repositories
-    followers: int  #: of them: parts of indexes, signatures and the like, which go with the others
-    kept: Sequence[Kept]  #: what would not be deleted
-    more_kept: bool  #: there is more of that
 
     @property
     def bytes(self) -> int:
         """All bytes that go."""
         return self.blob_bytes + self.manifest_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InProject:
+    """What a project uses less, as its quota counts."""
+
+    bytes: int
+    shared_bytes: int  #: of blobs that the project needs for something else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WouldFree:
+    """What a deletion would bring."""
+
+    on_disk: OnDisk
+    projects: Mapping[int, InProject]  #: by row id
+    manifests: int  #: that leave their repositories
+    followers: int  #: of them: parts of indexes, signatures and the like, which go with the others
+    kept: Sequence[Kept]  #: what would not be deleted
+    more_kept: bool  #: there is more of that
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,111 +77,95 @@ class Freeing:
         """
         reader = patient(self.metadata)
         found = await Finding(reader, self.rules).find(chosen)
-        return await _Question(reader, found).answer()
-
-
-@dataclass(slots=True)
-class _Question:
-    reader: Reader
-    found: Found
-    gone: set[int] = field(default_factory=set)
-    followers: int = 0
-
-    async def answer(self) -> WouldFree:
-        await self._delete()
-        await self._follow()
-        ours = self.gone - await Fates(reader=self.reader).going(self.gone)
-        holding = _Holding(self.reader, Fates(reader=self.reader, gone=self.gone, untagged=self.found.untagged))
-        blobs = await freeing.blobs_of(self.reader, ours)
-        contents = {one.digest: one.size for one in await freeing.standing(self.reader, ours)}
-        staying = await holding.blobs(blobs)
-        dead = {row_id: blob for row_id, blob in blobs.items() if row_id not in staying}
-        gone_contents = contents.keys() - await holding.contents(contents)
-        keys = await self._keys(holding, dead, gone_contents)
-        return self._tell(ours, dead, staying, blobs, {d: contents[d] for d in gone_contents}, keys)
-
-    async def _delete(self) -> None:
-        """Delete what was chosen, but for what an index lists that stays."""
-        single = dict(self.found.single)
-        while True:
-            deleted = self.found.whole | single.keys()
-            needs = await freeing.parents(self.reader, single)
-            listed = {one for one, indexes in needs.items() if not indexes <= deleted}
-            if not listed:
-                self.gone = deleted
-                return
-            for one in listed:
-                self.found.kept.append(Kept(single.pop(one), "an index that stays lists it"))
-
-    async def _follow(self) -> None:
-        """Let go of what goes with it."""
-        frontier = set(self.gone)
-        while frontier:
-            fates = Fates(reader=self.reader, gone=self.gone, untagged=self.found.untagged)
-            frontier = await fates.going(await freeing.dependants(self.reader, frontier) - self.gone)
-            self.gone |= frontier
-            self.followers += len(frontier)
-
-    async def _keys(self, holding: _Holding, dead: dict[int, HeldBlob], contents: Collection[str]) -> set[str]:
-        """Return the keys of bytes that go: those that no other blob and no manifest has."""
-        keys = {blob.key for blob in dead.values()} | set(contents)
-        others = {row: key for row, key in (await freeing.same_bytes(self.reader, keys)).items() if row not in dead}
-        kept = await holding.blobs(others)
-        return keys - {others[row] for row in kept} - await holding.contents(keys - set(contents))
-
-    def _tell(
-        self,
-        ours: set[int],
-        dead: dict[int, HeldBlob],
-        staying: set[int],
-        blobs: dict[int, HeldBlob],
-        contents: dict[str, int],
-        keys: set[str],
-    ) -> WouldFree:
-        sizes = {blob.key: blob.size for blob in dead.values() if blob.key in keys and blob.state not in LOST}
+        deletion = await Deletion.of(reader, found)
         return WouldFree(
-            blob_bytes=sum(sizes.values()),
-            manifest_bytes=sum(size for digest, size in contents.items() if digest in keys and digest not in sizes),
-            shared_bytes=sum(blobs[row].size for row in staying),
-            blobs=len(dead),
-            manifests=len(ours),
-            followers=self.followers,
-            kept=self.found.kept[:_NAMED],
-            more_kept=len(self.found.kept) > _NAMED,
+            on_disk=await deletion.on_disk(),
+            projects=await deletion.in_projects(),
+            manifests=len(deletion.manifests),
+            followers=deletion.followers,
+            kept=found.kept[:_NAMED],
+            more_kept=len(found.kept) > _NAMED,
         )
 
 
 @dataclass(slots=True)
-class _Holding:
-    """Says what something holds that stays."""
+class Deletion:
+    """All that goes because of what was chosen, and would not go without that."""
 
     reader: Reader
-    fates: Fates
-    _going: set[int] = field(default_factory=set)
+    holding: Holding
+    manifests: list[Standing]
+    followers: int
+    blobs: dict[int, HeldBlob] = field(default_factory=dict)  #: that these manifests refer to
 
-    async def blobs(self, ids: Collection[int]) -> set[int]:
-        """Return those blobs that a manifest holds which stays."""
-        held: set[int] = set()
-        waiting = set(ids)
-        while waiting:
-            found = await freeing.holders(self.reader, waiting, but=self.fates.gone | self._going)
-            going = await self._told(found.values())
-            held |= {row for row, holder in found.items() if holder not in going}
-            waiting = found.keys() - held
-        return held
+    @classmethod
+    async def of(cls, reader: Reader, found: Found) -> Deletion:
+        """Find out what goes."""
+        gone = await _deleted(reader, found)
+        followers = await _follow(reader, gone, found.untagged)
+        ours = gone - await Fates(reader=reader).going(gone)
+        holding = Holding(reader, Fates(reader=reader, gone=gone, untagged=found.untagged))
+        manifests, blobs = await freeing.standing(reader, ours), await freeing.blobs_of(reader, ours)
+        return cls(reader, holding, manifests, followers, blobs)
 
-    async def contents(self, digests: Collection[str]) -> set[str]:
-        """Return those digests that a manifest has which stays."""
-        held: set[str] = set()
-        waiting = set(digests)
-        while waiting:
-            found = await freeing.holders_of_contents(self.reader, waiting, but=self.fates.gone | self._going)
-            going = await self._told(found.values())
-            held |= {digest for digest, holder in found.items() if holder not in going}
-            waiting = found.keys() - held
-        return held
+    async def on_disk(self) -> OnDisk:
+        """Say what the storage loses."""
+        contents = {one.digest: one.size for one in self.manifests}
+        contents = {digest: contents[digest] for digest in contents.keys() - await self.holding.contents(contents)}
+        staying = await self.holding.blobs(self.blobs)
+        dead = {row_id: blob for row_id, blob in self.blobs.items() if row_id not in staying}
+        keys = await self._keys(dead, contents)
+        sizes = {blob.key: blob.size for blob in dead.values() if blob.key in keys and blob.state not in LOST}
+        return OnDisk(
+            blob_bytes=sum(sizes.values()),
+            manifest_bytes=sum(size for digest, size in contents.items() if digest in keys and digest not in sizes),
+            shared_bytes=sum(self.blobs[row].size for row in staying),
+            blobs=len(dead),
+        )
 
-    async def _told(self, holders: Collection[int]) -> set[int]:
-        going = await self.fates.going(set(holders))
-        self._going |= going
-        return going
+    async def _keys(self, dead: dict[int, HeldBlob], contents: Collection[str]) -> set[str]:
+        """Return the keys of bytes that go: those that no other blob and no manifest has."""
+        keys = {blob.key for blob in dead.values()} | set(contents)
+        others = {row: key for row, key in (await freeing.same_bytes(self.reader, keys)).items() if row not in dead}
+        kept = await self.holding.blobs(others)
+        return keys - {others[row] for row in kept} - await self.holding.contents(keys - set(contents))
+
+    async def in_projects(self) -> dict[int, InProject]:
+        """Say what the quotas of the projects count less."""
+        by_project: defaultdict[int, list[Standing]] = defaultdict(list)
+        for one in self.manifests:
+            by_project[one.project_id].append(one)
+        return {project: await self._in_project(project, ours) for project, ours in by_project.items()}
+
+    async def _in_project(self, project: int, ours: Sequence[Standing]) -> InProject:
+        own = sum(one.size for one in ours)
+        uses = await image_blobs.of_manifests(self.reader, [one.id for one in ours])
+        sizes = {blob: size for blobs in uses.values() for blob, size in blobs.items()}
+        staying = await self.holding.blobs(sizes, within=project)
+        freed = sum(size for blob, size in sizes.items() if blob not in staying)
+        if (await usage.find(self.reader, project)).limits.charge == FULL:
+            freed = sum(size for blobs in uses.values() for size in blobs.values())
+        return InProject(bytes=own + freed, shared_bytes=sum(sizes[blob] for blob in staying))
+
+
+async def _deleted(reader: Reader, found: Found) -> set[int]:
+    """Delete what was chosen, but for what an index lists that stays."""
+    single = dict(found.single)
+    while True:
+        deleted = found.whole | single.keys()
+        needs = await freeing.parents(reader, single)
+        listed = {one for one, indexes in needs.items() if not indexes <= deleted}
+        if not listed:
+            return deleted
+        for one in listed:
+            found.kept.append(Kept(single.pop(one), "an index that stays lists it"))
+
+
+async def _follow(reader: Reader, gone: set[int], untagged: Collection[int]) -> int:
+    """Let go of what goes with it; return how many manifests that are."""
+    frontier, before = set(gone), len(gone)
+    while frontier:
+        fates = Fates(reader=reader, gone=gone, untagged=untagged)
+        frontier = await fates.going(await freeing.dependants(reader, frontier) - gone)
+        gone |= frontier
+    return len(gone) - before

@@ -9,8 +9,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, bindparam, exists, select, union_all
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, exists, or_, select, union_all
 
+from entrepot.metadata.columns import WHOLE
 from entrepot.metadata.database import Reader, Row
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.repositories import RepositoryRecord
@@ -27,13 +28,16 @@ from entrepot.metadata.tables import (
 
 #: Rows that one statement is asked about.
 STEP: Final = 500
+#: In place of a project: holders in all of them count.
+ANYWHERE: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A manifest, and whether anything but itself keeps it."""
+    """A manifest."""
 
     id: int
+    project_id: int
     digest: str
     size: int
     queued: bool  #: something that it belonged to has gone, and a collection will look at it
@@ -76,7 +80,12 @@ _REPOSITORIES = Query(
     .limit(bindparam("limit")),
     "freeing.repositories",
 )
-_STANDING = Query(select(_M.id, _M.digest, _M.size, _M.review_after).where(in_list(_M.id, "ids")), "freeing.standing")
+_STANDING = Query(
+    select(_M.id, repositories.c.project_id, _M.digest, _M.size, _M.review_after)
+    .join(repositories, repositories.c.id == _M.repository_id)
+    .where(in_list(_M.id, "ids")),
+    "freeing.standing",
+)
 _TAGGED = Query(
     select(_M.id).where(
         in_list(_M.id, "ids"),
@@ -124,8 +133,17 @@ _SAME_BYTES = Query(
 
 
 def _holder(manifest_id: ColumnElement[int], chosen: Select[Any]) -> Any:
-    """Say which manifest holds something: any, of those that are in no trash and not among `but`."""
-    return chosen.where(listed(repositories.c.name), ~in_list(manifest_id, "but")).limit(1).scalar_subquery()
+    """Say which manifest holds something: any, of those that are in no trash and not among `but`.
+
+    Of one project, unless `within` is 0.
+    """
+    within: BindParameter[int] = bindparam("within", type_=WHOLE)
+    fits = chosen.where(
+        listed(repositories.c.name),
+        ~in_list(manifest_id, "but"),
+        or_(within == ANYWHERE, repositories.c.project_id == within),
+    )
+    return fits.limit(1).scalar_subquery()
 
 
 _HOLDER_OF_BLOB = Query(
@@ -186,8 +204,8 @@ async def repositories_of(reader: Reader, project_id: int, *, limit: int) -> lis
 async def standing(reader: Reader, ids: Collection[int]) -> list[Standing]:
     """Return manifests, of those that there are."""
     return [
-        Standing(row_id, digest, size, review_after is not None)
-        for row_id, digest, size, review_after in await _in_steps(reader, _STANDING, ids)
+        Standing(row_id, project, digest, size, review_after is not None)
+        for row_id, project, digest, size, review_after in await _in_steps(reader, _STANDING, ids)
     ]
 
 
@@ -223,9 +241,14 @@ async def blobs_of(reader: Reader, ids: Collection[int]) -> dict[int, HeldBlob]:
     return {row[0]: HeldBlob(*row) for row in await _in_steps(reader, _BLOBS, ids)}
 
 
-async def holders(reader: Reader, blob_ids: Collection[int], *, but: Collection[int]) -> dict[int, int]:
-    """Return for each blob one manifest that holds it and is not among `but`; those without are left out."""
-    rows = await _in_steps(reader, _HOLDER_OF_BLOB, blob_ids, but=sorted(but))
+async def holders(
+    reader: Reader, blob_ids: Collection[int], *, but: Collection[int], within: int = ANYWHERE
+) -> dict[int, int]:
+    """Return for each blob one manifest that holds it and is not among `but`; those without are left out.
+
+    `within` is the project whose manifests count, if not those of all.
+    """
+    rows = await _in_steps(reader, _HOLDER_OF_BLOB, blob_ids, but=sorted(but), within=within)
     return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
@@ -233,7 +256,7 @@ async def holders_of_contents(reader: Reader, digests: Collection[str], *, but: 
     """Return for the bytes of each manifest one manifest of these, not among `but`; those without are left out."""
     every, skipped, found = sorted(digests), sorted(but), dict[str, int]()
     for start in range(0, len(every), STEP):
-        rows = await reader.all(_HOLDER_OF_CONTENT, digests=every[start : start + STEP], but=skipped)
+        rows = await reader.all(_HOLDER_OF_CONTENT, digests=every[start : start + STEP], but=skipped, within=ANYWHERE)
         found.update({row[0]: row[1] for row in rows if row[1] is not None})
     return found
 

@@ -7,8 +7,11 @@ import pytest
 from entrepot.access.faults import Invalid
 from entrepot.insight import chosen as chosen_rules
 from entrepot.insight.chosen import Chosen, Part
+from entrepot.insight.freeing import InProject, OnDisk
 from entrepot.lifecycle.immutability.rules import ImmutableRules, RuleText
 from entrepot.lifecycle.selectors import Selector
+from entrepot.metadata import usage
+from entrepot.metadata.usage import FULL, Limits
 from entrepot.oci.digest import Digest
 from tests.contracts.insight.conftest import World
 from tests.contracts.registry.pushing import ALICE, NAME
@@ -30,10 +33,12 @@ async def test_what_others_need_is_not_freed(world: World) -> None:
     body = await world.pusher().image("1", b"shared layer", b"own")
     await world.pusher("other/app").image("1", b"shared layer")
     told = await world.of_tags("1")
-    assert (told.blob_bytes, told.manifest_bytes, told.shared_bytes) == (3, len(body), len(b"shared layer{}"))
-    assert (told.blobs, told.manifests, told.followers, told.kept) == (1, 1, 0, [])
+    assert told.on_disk == OnDisk(blob_bytes=3, manifest_bytes=len(body), shared_bytes=len(b"shared layer{}"), blobs=1)
+    assert (told.manifests, told.followers, told.kept) == (1, 0, [])
+    team = await world.project()
+    assert told.projects == {team.id: InProject(bytes=len(b"shared layerown{}") + len(body), shared_bytes=0)}
     chosen = Chosen(parts=[Part(repository=await world.repository(), tags=["1"])])
-    assert await freed(world, chosen) == (told.blob_bytes, told.manifest_bytes)
+    assert await freed(world, chosen) == (told.on_disk.blob_bytes, told.on_disk.manifest_bytes)
 
 
 async def test_an_index_takes_its_parts_and_signatures_along(world: World) -> None:
@@ -47,9 +52,9 @@ async def test_an_index_takes_its_parts_and_signatures_along(world: World) -> No
     await pusher.manifest(signature, None)
     told = await world.of_tags("multi")
     assert (told.manifests, told.followers) == (3, 2)
-    assert told.blob_bytes == len(b"armsignature")
+    assert told.on_disk.blob_bytes == len(b"armsignature")
     chosen = Chosen(parts=[Part(repository=await world.repository(), tags=["multi"])])
-    assert await freed(world, chosen) == (told.blob_bytes, told.manifest_bytes)
+    assert await freed(world, chosen) == (told.on_disk.blob_bytes, told.on_disk.manifest_bytes)
 
 
 async def test_what_cannot_be_deleted_is_told(world: World) -> None:
@@ -61,7 +66,7 @@ async def test_what_cannot_be_deleted_is_told(world: World) -> None:
     digests = [str(Digest.of(child)), str(Digest.of(b"nothing"))]
     part = Part(repository=await world.repository(), tags=["1", "gone"], digests=digests)
     told = await world.would_free(Chosen(parts=[part]))
-    assert told.bytes == told.manifests == 0
+    assert told.on_disk.bytes == told.manifests == 0
     assert {(one.what.removeprefix(NAME), one.reason) for one in told.kept} == {
         (":1", "its manifest has another tag"),
         (":gone", "there is no such tag"),
@@ -85,7 +90,7 @@ async def test_rules_keep_tags_here_too(world: World) -> None:
         Chosen(projects=[project]),
     ):
         told = await world.would_free(chosen)
-        assert told.bytes == 0
+        assert told.on_disk.bytes == 0
         assert [one.reason.partition(" keeps ")[0] for one in told.kept] == ["rule 1"]
 
 
@@ -95,7 +100,7 @@ async def test_the_trash_holds_nothing_against_it(world: World) -> None:
     old = await keeping.pusher().image("old", b"layer of both")
     await keeping.registry.manifests.delete(keeping.pusher().name, Digest.of(old), actor=ALICE)
     await keeping.pusher().image("new", b"layer of both", b"more")
-    assert (await keeping.of_tags("new")).blob_bytes == len(b"layer of bothmore{}")
+    assert (await keeping.of_tags("new")).on_disk.blob_bytes == len(b"layer of bothmore{}")
 
 
 async def test_a_whole_project_is_told(world: World) -> None:
@@ -105,8 +110,8 @@ async def test_a_whole_project_is_told(world: World) -> None:
     await world.pusher("other/app").image("1", b"team/b")
     chosen = Chosen(projects=[await world.project()])
     told = await world.would_free(chosen)
-    assert told.blob_bytes == len(b"team/aof both")
-    assert await freed(world, chosen) == (told.blob_bytes, told.manifest_bytes)
+    assert told.on_disk.blob_bytes == len(b"team/aof both")
+    assert await freed(world, chosen) == (told.on_disk.blob_bytes, told.on_disk.manifest_bytes)
 
 
 async def test_too_much_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,3 +121,15 @@ async def test_too_much_is_refused(world: World, monkeypatch: pytest.MonkeyPatch
         await world.pusher().image(tag, tag.encode())
     with pytest.raises(Invalid, match="more than 1 manifests; ask about less"):
         await world.would_free(Chosen(repositories=[await world.repository()]))
+
+
+async def test_the_charge_model_decides_what_a_quota_gets_back(world: World) -> None:
+    """Where each reference counts, a layer that another image of the project needs is given back once."""
+    body = await world.pusher().image("1", b"layer of both")
+    await world.pusher().image("2", b"layer of both", b"more")
+    project = await world.project()
+    assert (await world.of_tags("1")).projects[project.id] == InProject(
+        bytes=len(body), shared_bytes=len(b"layer of both{}")
+    )
+    await world.kit.metadata.write(lambda tx: usage.set_limits(tx, project.id, Limits(charge=FULL)))
+    assert (await world.of_tags("1")).projects[project.id].bytes == len(body) + len(b"layer of both{}")

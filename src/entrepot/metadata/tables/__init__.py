@@ -28,6 +28,14 @@ from entrepot.metadata.tables.contents import (
     tags,
 )
 from entrepot.metadata.tables.happenings import events, outbox, sync_runs
+from entrepot.metadata.tables.insight import (
+    analyses,
+    analysis_parts,
+    analysis_tops,
+    disk_days,
+    layer_sketches,
+    usage_days,
+)
 from entrepot.metadata.tables.integrity import findings
 from entrepot.metadata.tables.jobs import job_lines, job_pauses, job_runs, job_steps, schedules
 from entrepot.metadata.tables.people import (
@@ -47,9 +55,13 @@ from entrepot.metadata.tables.trash import immutable_rules, trash
 from entrepot.metadata.tables.usage import project_reservations, project_usage
 
 __all__ = [
+    "analyses",
+    "analysis_parts",
+    "analysis_tops",
     "api_keys",
     "blobs",
     "data_keys",
+    "disk_days",
     "events",
     "findings",
     "grants",
@@ -60,6 +72,7 @@ __all__ = [
     "job_runs",
     "job_steps",
     "labels",
+    "layer_sketches",
     "manifest_blobs",
     "manifest_children",
     "manifest_contents",
@@ -89,5 +102,6 @@ __all__ = [
     "tag_history",
     "tags",
     "trash",
+    "usage_days",
     "users",
 ]

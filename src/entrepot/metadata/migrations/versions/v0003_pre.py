@@ -1,4 +1,4 @@
-"""Jobs, trash, retention, immutable tags, quotas, usage and integrity.
+"""Jobs, trash, retention, immutable tags, quotas, usage, its analysis, and integrity.
 
 Each feature builds its own part, in the order of `_PARTS`.
 """
@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from entrepot.metadata.migrations.columns import foreign, index, keyed, number, numbered, primary, words
+from entrepot.metadata.migrations.columns import foreign, index, keyed, number, numbered, plain, primary, words
 
 revision = "0003_pre"
 down_revision = "0002_post"
@@ -195,7 +195,74 @@ def _usage() -> None:
     op.execute(_CHARGED)
 
 
-_PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs, _integrity, _trash, _usage)
+def _insight() -> None:
+    numbered(
+        "analyses",
+        number("started_at"),
+        number("finished_at", null=True),
+        *(words(name) for name in ("cursor", "totals")),
+    )
+    keyed(
+        "analysis_parts",
+        number("analysis_id"),
+        words("kind"),
+        number("subject_id"),
+        number("project_id"),
+        *(
+            number(name, default=0)
+            for name in ("logical_bytes", "stored_bytes", "own_bytes", "unique_bytes", "trash_bytes", "manifests")
+        ),
+        primary("analysis_parts", "analysis_id", "kind", "subject_id"),
+        foreign("analysis_parts", "analysis_id", "analyses.id", "CASCADE"),
+    )
+    index("analysis_parts", "analysis_id", "kind", "project_id", "stored_bytes")
+    index("analysis_parts", "analysis_id", "kind", "stored_bytes")
+    keyed(
+        "analysis_tops",
+        number("analysis_id"),
+        words("kind"),
+        number("scope"),
+        number("subject_id"),
+        number("bytes"),
+        primary("analysis_tops", "analysis_id", "kind", "scope", "subject_id"),
+        foreign("analysis_tops", "analysis_id", "analyses.id", "CASCADE"),
+    )
+    index("analysis_tops", "analysis_id", "kind", "scope", "bytes")
+    _days()
+    plain(
+        "layer_sketches",
+        number("blob_id"),
+        number("version"),
+        words("outcome"),
+        number("expanded_bytes"),
+        number("chunks"),
+        sa.Column("sketch", sa.LargeBinary(), nullable=False),
+        number("looked_at"),
+        primary("layer_sketches", "blob_id"),
+        foreign("layer_sketches", "blob_id", "blobs.id", "CASCADE"),
+    )
+
+
+def _days() -> None:
+    keyed(
+        "usage_days",
+        number("project_id"),
+        number("day"),
+        *(number(name) for name in ("blob_bytes", "full_bytes", "manifest_bytes", "manifests")),
+        primary("usage_days", "project_id", "day"),
+        foreign("usage_days", "project_id", "projects.id", "CASCADE"),
+    )
+    index("usage_days", "day")
+    keyed(
+        "disk_days",
+        number("day"),
+        *(number(name, null=True) for name in ("total_bytes", "free_bytes")),
+        *(number(name) for name in ("blobs", "blob_bytes")),
+        primary("disk_days", "day"),
+    )
+
+
+_PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs, _integrity, _trash, _usage, _insight)
 
 
 def upgrade() -> None:

@@ -1,0 +1,165 @@
+"""Adds up what is stored for whom: every blob and every manifest once, some at a time.
+
+An analysis that is stopped, or whose process dies, goes on where it was: how far it is and what it has added up are
+written down together. What is pushed or deleted meanwhile may be in it or not.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from entrepot.insight.images import image_sizes
+from entrepot.insight.places import Place, Places
+from entrepot.insight.sums import Sums, projects_of
+from entrepot.insight.tops import Tops
+from entrepot.metadata import analyses, clock
+from entrepot.metadata.analyses import IMAGE, LAYER, Analysis
+from entrepot.metadata.blobs import LOST
+from entrepot.metadata.database import Database, Reader, Transaction
+from entrepot.metadata.patient import patient
+from entrepot.telemetry.progress import Progress
+
+_log = logging.getLogger(__name__)
+
+_BLOBS: Final = 500
+_MANIFESTS: Final = 200
+_FORGET: Final = 2_000
+#: Seconds of work that a killed analysis does again at most, and rows written by one transaction.
+_NOTE_SECONDS: Final = 5.0
+_NOTE_ROWS: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analyser:
+    """Analyses one registry."""
+
+    metadata: Database
+
+    async def run(self, progress: Progress) -> dict[str, int]:
+        """Go on with the analysis at hand, or begin one, and finish it; progress counts blobs and manifests.
+
+        Raises:
+            Stopped: Somebody asked it to end.
+        """
+        known = await analyses.begun(self.metadata) or await self._begin()
+        tops = Tops.of(await analyses.all_tops(self.metadata, known.id))
+        work = _Run(self.metadata, progress, known, tops)
+        await work.blobs()
+        await work.manifests()
+        await work.finish()
+        await self._forget_older(known.id, progress)
+        return dict(work.sums.totals)
+
+    async def _begin(self) -> Analysis:
+        await self.metadata.write(lambda tx: analyses.begin(tx, _Cursor().as_json()), name="begin analysis")
+        found = await analyses.begun(self.metadata)
+        assert found is not None
+        return found
+
+    async def _forget_older(self, analysis: int, progress: Progress) -> None:
+        while (old := await analyses.older(self.metadata, analysis)) is not None:
+            await progress.step(0)
+
+            async def forget(tx: Transaction, old: int = old) -> bool:
+                return await analyses.forget_some(tx, old, limit=_FORGET)
+
+            await self.metadata.write(forget, name="forget analysis")
+
+
+@dataclass(slots=True)
+class _Cursor:
+    """How far an analysis is."""
+
+    blob: int = 0
+    manifest: int = 0
+    looked_at: int = 0
+
+    def as_json(self) -> Mapping[str, int]:
+        return {"blob": self.blob, "manifest": self.manifest, "looked_at": self.looked_at}
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run of an analysis."""
+
+    metadata: Database
+    progress: Progress
+    known: Analysis
+    tops: Tops
+    sums: Sums = field(init=False)
+    _reader: Reader = field(init=False)
+    _cursor: _Cursor = field(init=False)
+    _places: Places = field(init=False)
+    _noted: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._reader = patient(self.metadata)
+        self._cursor = _Cursor(**self.known.cursor)
+        self._places = Places(self._reader)
+        self.sums = Sums()
+        self.sums.totals.update(self.known.totals)
+
+    async def blobs(self) -> None:
+        """Add up all blobs that are still to be looked at."""
+        while found := await analyses.blobs_after(self._reader, self._cursor.blob, limit=_BLOBS):
+            await self._places.learn([repository for blob in found for repository, _ in blob.places])
+            for blob in found:
+                uses = self._uses(blob.places)
+                if blob.state in LOST:
+                    self.sums.totals["lost_bytes"] += blob.size
+                    continue
+                self.sums.totals["blobs"] += 1
+                self.sums.add(blob.size, uses)
+                if projects := projects_of(uses):
+                    self.tops.offer(LAYER, blob.id, blob.size, projects)
+            self._cursor.blob = found[-1].id
+            await self._step(len(found))
+
+    async def manifests(self) -> None:
+        """Add up all manifests that are still to be looked at, each where its bytes were first."""
+        while found := await analyses.manifests_after(self._reader, self._cursor.manifest, limit=_MANIFESTS):
+            await self._places.learn([repository for one in found for _, repository in one.places])
+            live = [one for one in found if not self._places[one.repository_id].in_trash]
+            for one in found:
+                if one.id == min(row_id for row_id, _ in one.places):
+                    self.sums.add(one.size, self._uses([(repository, 1) for _, repository in one.places]))
+            for one in live:
+                self.sums.count_manifest(self._places[one.repository_id])
+            sizes = await image_sizes(self._reader, [one.id for one in live])
+            for one in live:
+                if one.id in sizes:
+                    projects = {self._places[one.repository_id].project_id}
+                    self.tops.offer(IMAGE, one.id, sizes[one.id], projects)
+            self._cursor.manifest = found[-1].id
+            await self._step(len(found))
+
+    async def finish(self) -> None:
+        """Write down that the analysis is complete."""
+        await self._note(end=clock.now())
+        _log.info("analysed what is stored", extra=dict(self.sums.totals))
+
+    def _uses(self, places: Sequence[tuple[int, int]]) -> list[tuple[Place, int]]:
+        return [(self._places[repository], count) for repository, count in places]
+
+    async def _step(self, count: int) -> None:
+        self._cursor.looked_at += count
+        if len(self.sums.parts) > _NOTE_ROWS or time.monotonic() - self._noted > _NOTE_SECONDS:
+            await self._note()
+        await self.progress.step(self._cursor.looked_at)
+
+    async def _note(self, *, end: int | None = None) -> None:
+        cursor: Mapping[str, Any] = self._cursor.as_json()
+
+        async def write(tx: Transaction) -> None:
+            await self.sums.write(tx, self.known.id)
+            await self.tops.write(tx, self.known.id)
+            await analyses.note(tx, self.known.id, cursor, self.sums.totals, end=end)
+
+        await self.metadata.write(write, name="note analysis")
+        self.sums.parts.clear()
+        self.tops.written()
+        self._noted = time.monotonic()

@@ -1,0 +1,69 @@
+"""What an analysis adds up of projects and repositories between two times that it writes it down."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from entrepot.insight.places import Place
+from entrepot.metadata import analyses
+from entrepot.metadata.analyses import PROJECT, REPOSITORY, SUMS
+from entrepot.metadata.database import Transaction
+
+_Key = tuple[str, int, int]  #: kind, number, and the number of the project
+
+
+def _nothing() -> dict[str, int]:
+    return dict.fromkeys(SUMS, 0)
+
+
+@dataclass(slots=True)
+class Sums:
+    """Sums of bytes and manifests, by project and repository, and over all."""
+
+    parts: defaultdict[_Key, dict[str, int]] = field(default_factory=lambda: defaultdict(_nothing))
+    totals: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, size: int, uses: Sequence[tuple[Place, int]]) -> None:
+        """Count something that is stored once: in which repositories, and how often in each."""
+        live = [(place, count) for place, count in uses if not place.in_trash]
+        projects = Counter(place.project_id for place, _ in live)
+        for place, count in live:
+            part = self._use(REPOSITORY, place.id, place.project_id, size, count, alone=len(live) == 1)
+            part["own_bytes"] += size if projects[place.project_id] == 1 else 0
+        for project in projects:
+            count = sum(count for place, count in live if place.project_id == project)
+            part = self._use(PROJECT, project, project, size, count, alone=len(projects) == 1)
+            part["own_bytes"] += size
+        for project in {place.project_id for place, _ in uses} - projects.keys() - {0}:
+            self.parts[PROJECT, project, project]["trash_bytes"] += size
+        kind = "stored_bytes" if live else "trash_bytes" if uses else "waiting_bytes"
+        self.totals[kind] += size
+        self.totals["logical_bytes"] += sum(size * count for _, count in live)
+
+    def _use(self, kind: str, subject: int, project: int, size: int, count: int, *, alone: bool) -> dict[str, int]:
+        part = self.parts[kind, subject, project]
+        part["logical_bytes"] += size * count
+        part["stored_bytes"] += size
+        part["unique_bytes"] += size if alone else 0
+        return part
+
+    def count_manifest(self, place: Place) -> None:
+        """Count a manifest that is in no trash."""
+        for kind, subject in ((REPOSITORY, place.id), (PROJECT, place.project_id)):
+            self.parts[kind, subject, place.project_id]["manifests"] += 1
+        self.totals["manifests"] += 1
+
+    async def write(self, tx: Transaction, analysis: int) -> None:
+        """Add to what was written down."""
+        rows = [
+            {"kind": kind, "subject": subject, "project": project, **sums}
+            for (kind, subject, project), sums in self.parts.items()
+        ]
+        await analyses.add_parts(tx, analysis, rows)
+
+
+def projects_of(uses: Collection[tuple[Place, int]]) -> set[int]:
+    """Return the projects in which something is used, not counting their trash."""
+    return {place.project_id for place, _ in uses if not place.in_trash}

@@ -1,0 +1,110 @@
+"""An analysis finds what adding everything up from nothing gives, however often it is broken off."""
+
+from __future__ import annotations
+
+import pytest
+
+from entrepot.insight import analysis as rules
+from entrepot.insight.analysis import Analyser
+from entrepot.metadata import analyses
+from entrepot.metadata.query import RawQuery
+from entrepot.oci.digest import Digest
+from entrepot.telemetry.progress import Stopped, Unwatched
+from tests.contracts.insight.conftest import World
+from tests.contracts.insight.recounting import recount
+from tests.contracts.registry.pushing import ALICE
+from tests.support.manifests import descriptor, entry, image, index
+
+_PARTS = RawQuery(
+    "SELECT kind, subject_id, logical_bytes, stored_bytes, own_bytes, unique_bytes, trash_bytes, manifests "
+    "FROM analysis_parts"
+)
+_NOTHING = (0, 0, 0, 0, 0, 0)
+
+
+class StopsAfter(Unwatched):
+    """Progress that asks for an end after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    async def step(self, done: int, total: int | None = None) -> None:
+        self.steps -= 1
+        if self.steps < 0:
+            raise Stopped
+
+
+async def fill(world: World) -> None:
+    """Put into a registry what makes a difference: shares, an index, a signature, trash, and what nothing needs."""
+    keeping = World.of(world.kit, trash_seconds=3600)
+    for name, layers in {
+        "team/app": (b"of all", b"own layer of app"),
+        "team/web": (b"of all", b"of the team"),
+        "team/db": (b"of the team",),
+        "other/app": (b"of all", b"other"),
+    }.items():
+        await keeping.pusher(name).image("1", *layers)
+    app = keeping.pusher("team/app")
+    child = await app.image(None, b"child", b"child")
+    await app.manifest(index(entry(child)), "multi")
+    await app.manifest(image(b"{}", b"child", subject=descriptor(child)), None)
+    gone = await app.image("gone", b"of all", b"of the trash alone")
+    await keeping.registry.manifests.delete(app.name, Digest.of(gone), actor=ALICE)
+    await keeping.pusher("team/old").image("1", b"whole repository", b"of all")
+    await keeping.registry.repositories.delete(keeping.pusher("team/old").name, actor=ALICE)
+    await app.blob(b"nobody came back for this")
+
+
+async def found(world: World) -> dict[tuple[str, int], dict[str, int]]:
+    """Return what the analysis found, but for what is empty."""
+    rows = await world.kit.metadata.all(_PARTS)
+    return {(row[0], row[1]): dict(zip(analyses.SUMS, row[2:], strict=True)) for row in rows if row[2:] != _NOTHING}
+
+
+async def test_it_finds_what_is_there(world: World) -> None:
+    """Logical, stored, own, unique and trashed bytes and manifests of each project and repository, and over all."""
+    await fill(world)
+    totals = await Analyser(metadata=world.kit.metadata).run(Unwatched())
+    assert await found(world) == await recount(world.kit.metadata)
+    blobs, manifests = await world.stored()
+    assert totals["waiting_bytes"] == len(b"nobody came back for this")
+    assert totals["stored_bytes"] + totals["trash_bytes"] + totals["waiting_bytes"] == blobs + manifests
+    last = await analyses.last_finished(world.kit.metadata)
+    assert last is not None
+    assert last.totals == totals
+
+
+async def test_it_goes_on_where_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken off after every second step, it adds up the same, and nothing twice."""
+    for name, value in {"_BLOBS": 2, "_MANIFESTS": 2, "_NOTE_SECONDS": -1.0}.items():
+        monkeypatch.setattr(rules, name, value)
+    await fill(world)
+    stopped = 0
+    while await analyses.last_finished(world.kit.metadata) is None:
+        try:
+            await Analyser(metadata=world.kit.metadata).run(StopsAfter(1))
+        except Stopped:
+            stopped += 1
+    assert stopped > 3
+    assert await found(world) == await recount(world.kit.metadata)
+
+
+async def test_the_next_takes_the_place_of_the_last(world: World) -> None:
+    """What an earlier analysis found is shown until a later one is finished, and is gone then."""
+    await fill(world)
+    for _ in range(2):
+        await Analyser(metadata=world.kit.metadata).run(Unwatched())
+    assert await world.kit.metadata.all(RawQuery("SELECT DISTINCT analysis_id FROM analysis_parts")) == [(2,)]
+    assert await world.kit.metadata.all(RawQuery("SELECT id FROM analyses")) == [(2,)]
+
+
+async def test_the_largest_are_known(world: World) -> None:
+    """Layers by their size and images by all they are made of, of all and of each project."""
+    await fill(world)
+    await Analyser(metadata=world.kit.metadata).run(Unwatched())
+    project = await world.project("team")
+    layers = await analyses.tops(world.kit.metadata, 1, analyses.LAYER, analyses.EVERYWHERE, limit=2)
+    assert [size for _, size in layers] == [len(b"own layer of app"), len(b"of the team")]
+    images = await analyses.tops(world.kit.metadata, 1, analyses.IMAGE, project.id, limit=100)
+    assert len(images) == 4
+    assert images == sorted(images, key=lambda entry: (-entry[1], entry[0]))
