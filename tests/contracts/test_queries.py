@@ -30,6 +30,8 @@ _ADD_REPOSITORY = Query(
 ONE_DATABASE = {"schema._ONE_NODE", "opening._WORK_VERSION"}
 #: May read a whole table, because it has one row, a few rows, or only rows that are about to go.
 SMALL = {
+    "analyses._LAST": "the last finished, the one at hand, and those that are being removed",
+    "analyses._OPEN": "as above",
     "data_keys._ALL": "a rotation looks at all, and leaves few",
     "data_keys._NEWEST": "takes one, from the end",
     "schema._IS_BUILT": "SQLite's own list of tables",

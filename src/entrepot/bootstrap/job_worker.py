@@ -21,8 +21,10 @@ from entrepot.backup.pruning import Keep
 from entrepot.bootstrap.collection import collection_of, expiry_of, whole_collection_of
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
+from entrepot.insight.analysis import Analyser
 from entrepot.integrity.scrub import Scrub
 from entrepot.jobs.adoption import FolderAdoption
+from entrepot.jobs.analysing import ANALYSIS, Analysing
 from entrepot.jobs.audit_purging import PURGE_AUDIT_LOG, AuditPurging
 from entrepot.jobs.auditing import Auditing
 from entrepot.jobs.backing_up import BACKUP, BackingUp
@@ -71,6 +73,7 @@ def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
         *_audit_kinds(parts),
         *_directory_kinds(parts),
         _garbage_collection(parts, metrics),
+        _analysis(parts),
         *_scrub_kinds(parts, metrics),
         *_backup_kinds(parts, metrics),
     ]
@@ -80,6 +83,10 @@ def _garbage_collection(parts: Embedded, metrics: Metrics) -> JobKind:
     may_delete = parts.config.storage.delete.enabled
     work = GarbageCollection(whole_collection_of(parts), CollectionMetrics(metrics), may_delete=may_delete)
     return JobKind(traits=GARBAGE_COLLECTION, run=work.run)
+
+
+def _analysis(parts: Embedded) -> JobKind:
+    return JobKind(traits=ANALYSIS, run=Analysing(Analyser(metadata=parts.stores.metadata)).run)
 
 
 def _backup_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:

@@ -30,6 +30,7 @@ from entrepot.cli import (
     secret_keys,
     tag,
     trash,
+    usage,
     user,
 )
 from entrepot.cli.adopt import adopt_command
@@ -67,6 +68,7 @@ app.add_typer(layout.app, name="layout")
 app.add_typer(secret_keys.app, name="secrets")
 app.add_typer(tag.app, name="tag")
 app.add_typer(trash.app, name="trash")
+app.add_typer(usage.app, name="usage")
 app.command("adopt")(adopt_command)
 app.command("doctor")(doctor_command)
 app.command("gc")(gc_command)

@@ -150,6 +150,8 @@ ASKS: Final[Mapping[str, Ask]] = {
     f"POST {_REPOSITORY}/artifacts/{{reference}}/purge": _EMPTY,
     f"POST {_REPOSITORY}/tags/{{tag_name}}/restore": Ask(body='{"digest": "<reference>"}'),
     f"POST {API}/trash/{{trash_id}}/restore": _EMPTY,
+    f"POST {API}/usage/would-free": Ask(body='{"projects": ["own"]}'),
+    f"POST {API}/projects/{{project_name_or_id}}/usage/would-free": Ask(body='{"everything": true}'),
     f"GET {API}/search": Ask(query="?q=app"),
     **{
         f"{method} {API}/system/{part}/schedule": Ask(body='{"schedule": {"type": "Daily"}}')

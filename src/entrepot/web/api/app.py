@@ -45,6 +45,7 @@ from entrepot.web.api import (
     systeminfo,
     tag_history,
     trash,
+    usage,
     user_passwords,
     usergroups,
     users,
@@ -100,6 +101,7 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     purges.router,
     tag_history.router,
     immutable_rules.router,
+    usage.router,
 )
 
 #: What browsers are sent to, below `/c`.

@@ -21,6 +21,8 @@ from entrepot.accounts.robots import Robots
 from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Hash, Users
+from entrepot.insight.freeing import Freeing
+from entrepot.insight.looking import Looking
 from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.immutability.rules import ImmutableRules
 from entrepot.lifecycle.quotas import ProjectQuota, Quotas
@@ -42,7 +44,14 @@ from entrepot.system.jobs.service import Jobs
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.system.statistics import Statistics
 from entrepot.system.volumes import volume_of
-from entrepot.web.api.services import AccountServices, ApiServices, JobServices, LifecycleServices, TryIssuer
+from entrepot.web.api.services import (
+    AccountServices,
+    ApiServices,
+    InsightServices,
+    JobServices,
+    LifecycleServices,
+    TryIssuer,
+)
 from entrepot.web.services import Services
 
 
@@ -76,6 +85,7 @@ def build_services(parts: Parts) -> ApiServices:
         jobs=_jobs(parts),
         contents=contents,
         lifecycle=_lifecycle(parts),
+        insight=_insight(parts),
         projects=projects,
         labels=Labels(parts.metadata),
         quotas=Quotas(parts.metadata),
@@ -116,6 +126,11 @@ def _lifecycle(parts: Parts) -> LifecycleServices:
         history=TagHistory(metadata, restoring),
         immutable=ImmutableRules(metadata),
     )
+
+
+def _insight(parts: Parts) -> InsightServices:
+    rules = parts.web.registry.settings.tag_rules
+    return InsightServices(looking=Looking(parts.metadata), freeing=Freeing(parts.metadata, rules))
 
 
 def _accounts(parts: Parts) -> AccountServices:

@@ -15,6 +15,8 @@ from entrepot.accounts.robots import Robots
 from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Users
+from entrepot.insight.freeing import Freeing
+from entrepot.insight.looking import Looking
 from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.immutability.rules import ImmutableRules
 from entrepot.lifecycle.quotas import Quotas
@@ -75,6 +77,14 @@ class LifecycleServices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InsightServices:
+    """The use cases about where the space went."""
+
+    looking: Looking
+    freeing: Freeing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
     """The use cases behind the API; one per worker."""
 
@@ -85,6 +95,7 @@ class ApiServices:
     projects: Projects
     contents: Contents
     lifecycle: LifecycleServices
+    insight: InsightServices
     labels: Labels
     quotas: Quotas
     search: Search
