@@ -11,9 +11,6 @@ endif
 # Compiled once: tests start Python some thousand times, and it would compile all that it imports each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Tests run side by side, one process for each core.
-PROCESSES ?= logical
-
 .DEFAULT_GOAL = help
 .PHONY: help serve check test test-full bench format lock coverage shape clean packages-serve packages-test packages-bench
 
@@ -32,10 +29,10 @@ check: packages-serve .venv/ready-test ## static checks: format, lint, types, im
 	$(PY) -m tests.http.matrix.check
 
 test: packages-serve packages-test .venv/ready-test ## all tests but the long forms, at most 25 minutes; ARGS="tests/http -k tags" for some
-	$(PY) -m pytest -n $(PROCESSES) --dist loadscope $(ARGS)
+	@tools/run_tests.sh $(ARGS)
 
 test-full: packages-serve packages-test packages-bench .venv/ready-test ## every test, the long forms too
-	$(PY) -m pytest -n $(PROCESSES) --dist loadscope -m "" $(ARGS)
+	@tools/run_tests.sh -m "" $(ARGS)
 
 bench: packages-serve packages-bench .venv/ready-test ## measure beside the peers; SCENARIO=pull-manifest for one
 	$(PY) -m benchmarks $(SCENARIO)
