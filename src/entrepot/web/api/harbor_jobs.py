@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from entrepot.access.faults import Invalid
 from entrepot.metadata.job_runs import Run
@@ -29,6 +29,13 @@ class ScheduleObj(BaseModel):
     type: Literal["Hourly", "Daily", "Weekly", "Custom", "Manual", "None", "Schedule", "Event"]
     cron: Annotated[str, Field(max_length=200)] = ""
     next_scheduled_time: datetime | None = None
+
+    @field_validator("next_scheduled_time", mode="before")
+    @classmethod
+    def _written_out(cls, value: object) -> object:
+        if isinstance(value, int | float):
+            raise ValueError(f"write the time as text, as in {_TIME}")  # noqa: TRY004 - what Pydantic listens to
+        return value
 
     def line(self) -> str:
         """Return the cron line meant.

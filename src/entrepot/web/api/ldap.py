@@ -48,8 +48,8 @@ class LdapConf(BaseModel):
     ldap_base_dn: Text | None = None
     ldap_filter: Text | None = None
     ldap_uid: Text | None = None
-    ldap_scope: Annotated[int, Field(ge=0, le=2)] | None = None
-    ldap_connection_timeout: Annotated[int, Field(ge=1, le=60)] | None = None
+    ldap_scope: Annotated[int, Field(ge=0, le=2, strict=True)] | None = None
+    ldap_connection_timeout: Annotated[int, Field(ge=1, le=60, strict=True)] | None = None
     ldap_verify_cert: StrictBool | None = None
 
     def values(self) -> dict[str, object]:

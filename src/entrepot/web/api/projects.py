@@ -55,7 +55,7 @@ def router() -> APIRouter:
     one = "/projects/{project_name_or_id}"
     add(one, get_project, methods=["GET"], operation_id="getProject")
     add(one, update_project, methods=["PUT"], responses=refusals(409), operation_id="updateProject")
-    add(one, delete_project, methods=["DELETE"], responses=refusals(412), operation_id="deleteProject")
+    add(one, delete_project, methods=["DELETE"], responses=refusals(405, 412), operation_id="deleteProject")
     add(f"{one}/summary", get_summary, methods=["GET"], operation_id="getProjectSummary")
     add(f"{one}/_deletable", get_deletable, methods=["GET"], operation_id="getProjectDeletable")
     return routes
