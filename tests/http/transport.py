@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from tests.support.browser_policy import breaches
+
 Message = MutableMapping[str, Any]
 Body = bytes | Iterable[bytes] | AsyncIterable[bytes]
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -217,7 +219,13 @@ class AsgiClient:
         exchange = _Exchange(method, _pieces(body), leave_after)
         await self._app(self._scope(method, target, sent), exchange.receive, exchange.send)
         assert exchange.answer.status or exchange._gone.is_set(), "no answer at all"
+        self._hold_to_policy(exchange.answer, target)
         return exchange.answer
+
+    def _hold_to_policy(self, answer: Answer, target: str) -> None:
+        path = target.removeprefix(f"{self._scheme}://{self._host}").partition("?")[0]
+        broken = breaches(answer, path, https=self._scheme == "https")
+        assert not answer.status or not broken, (path, answer.status, broken)
 
     def _scope(self, method: str, target: str, headers: list[tuple[str, str]]) -> Message:
         origin = f"{self._scheme}://{self._host}"

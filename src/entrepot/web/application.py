@@ -20,11 +20,14 @@ from entrepot.web.middleware.request_id import with_request_id
 from entrepot.web.responses import Send
 from entrepot.web.router import MethodUnknown, RepositoryRoutes, Route, Router
 from entrepot.web.services import Services
+from entrepot.web.session.origin import is_https
 from entrepot.web.settings import WebSettings
 from entrepot.web.this_host import client_of
 
 _API_VERSION: Header = (b"docker-distribution-api-version", b"registry/2.0")
 _NO_SNIFFING: Header = (b"x-content-type-options", b"nosniff")
+_OURS_ALONE: Header = (b"cross-origin-resource-policy", b"same-origin")
+_HTTPS_ONLY: Header = (b"strict-transport-security", b"max-age=31536000")
 
 #: Labels are registry:2's handler names where it has one, so that its dashboards go on working.
 _BASE = Route("base", {"GET": base.get_base, "HEAD": base.get_base})
@@ -80,8 +83,9 @@ class Application:
         self._plain = frozenset(f"{settings.prefix.rstrip('/')}{path}".encode() for path in more_routes or ())
         self._router = Router({**_FIXED, **(more_routes or {})}, _REPOSITORY, settings.prefix)
         self._api_path = (settings.prefix.rstrip("/") + "/v2").encode()
-        self._headers = _headers(settings)
-        self._api_headers = (_API_VERSION, *self._headers)
+        self._api_headers = (_API_VERSION, *_headers(settings, _NO_SNIFFING))
+        self._headers = _headers(settings, _NO_SNIFFING, _OURS_ALONE)
+        self._https_headers = _headers(settings, _NO_SNIFFING, _OURS_ALONE, _HTTPS_ONLY)
         self._endpoint = self._surround(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,8 +94,13 @@ class Application:
             raise NotImplementedError(f"this application does not speak {scope['type']}")
         request = Request(scope, receive, self._services.settings.limits.body)
         request.client = client_of(request, self._services.proxies)
-        request.extra_headers = self._api_headers if request.raw_path.startswith(self._api_path) else self._headers
+        request.extra_headers = self._headers_for(request)
         await self._endpoint(request, send)
+
+    def _headers_for(self, request: Request) -> tuple[Header, ...]:
+        if request.raw_path.startswith(self._api_path):
+            return self._api_headers
+        return self._https_headers if is_https(request, self._services.proxies) else self._headers
 
     def _surround(self, settings: WebSettings) -> Endpoint:
         endpoint = with_rate_limits(self._dispatch, self._services.rates)
@@ -126,8 +135,8 @@ class Application:
             self._services.metrics.leave(LABEL)
 
 
-def _headers(settings: WebSettings) -> tuple[Header, ...]:
+def _headers(settings: WebSettings, *ours: Header) -> tuple[Header, ...]:
     """Return the headers of every answer: those of the configuration, and ours where it has none of that name."""
     configured = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in settings.headers]
     names = {name for name, _ in configured}
-    return (*configured, *(header for header in (_NO_SNIFFING,) if header[0] not in names))
+    return (*configured, *(header for header in ours if header[0] not in names))

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 Send = Callable[[Message], Awaitable[None]]
 
 JSON_HEADER: Header = (b"content-type", b"application/json; charset=utf-8")
+#: Data runs nothing and is framed by nobody, should a browser show it.
+DATA_POLICY: Header = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+#: What somebody pushed: no browser is to run it under our name.
+PUSHED_POLICY: Header = (b"content-security-policy", b"sandbox; default-src 'none'; frame-ancestors 'none'")
+ATTACHMENT: Header = (b"content-disposition", b"attachment")
 NO_BODY_STATUSES = frozenset({204, 304})
 
 
@@ -209,4 +214,4 @@ async def _cancel(*tasks: asyncio.Future[None]) -> None:
 def json_response(status: int, document: Any, headers: Sequence[Header] = ()) -> BytesResponse:
     """Return an answer whose body is `document` as compact JSON."""
     body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
-    return BytesResponse(status, [JSON_HEADER, *headers], body)
+    return BytesResponse(status, [JSON_HEADER, DATA_POLICY, *headers], body)

@@ -12,7 +12,7 @@ from typing import Final
 from entrepot.web.api.paths import inner_path
 from entrepot.web.body import Message, Receive
 from entrepot.web.http import Request, Scope
-from entrepot.web.responses import NO_BODY_STATUSES, Send
+from entrepot.web.responses import DATA_POLICY, NO_BODY_STATUSES, Send
 
 #: An application that speaks ASGI.
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -84,6 +84,8 @@ class _Answer:
         named = {name for name, _ in message["headers"]}
         if b"cache-control" not in named:
             ours.append(_NO_STORE)
+        if b"content-security-policy" not in named:
+            ours.append(DATA_POLICY)
         theirs = [(n, v) for n, v in message["headers"] if n != b"content-length" or not self._is_bare()]
         return {**message, "headers": [*theirs, *ours]}
 

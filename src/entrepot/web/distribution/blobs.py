@@ -15,7 +15,16 @@ from entrepot.registry.ports import StoredBlob
 from entrepot.registry.verifying import PULL, lost
 from entrepot.web.distribution.authorise import actor, authorise
 from entrepot.web.http import Header, Request
-from entrepot.web.responses import BytesResponse, FilePartResponse, FileResponse, HeadResponse, Response, StreamResponse
+from entrepot.web.responses import (
+    ATTACHMENT,
+    PUSHED_POLICY,
+    BytesResponse,
+    FilePartResponse,
+    FileResponse,
+    HeadResponse,
+    Response,
+    StreamResponse,
+)
 from entrepot.web.services import Services
 
 #: A suspect blob of at most so many bytes is read before it is sent, also when all of it is wanted: it would be held
@@ -126,8 +135,7 @@ async def _look(services: Services, blob: BlobRecord, path: str) -> os.stat_resu
 def _headers(digest: Digest) -> tuple[Header, ...]:
     """Return the headers that are the same for every answer about a blob.
 
-    Bytes of a digest never change, hence the long life in caches. They are somebody's upload, hence the sandbox: no
-    browser is to run them under our name.
+    Bytes of a digest never change, hence the long life in caches. They are somebody's upload, hence the sandbox.
     """
     text = str(digest).encode()
     return (
@@ -136,5 +144,6 @@ def _headers(digest: Digest) -> tuple[Header, ...]:
         (b"etag", b'"' + text + b'"'),
         (b"cache-control", b"max-age=31536000"),
         (b"accept-ranges", b"bytes"),
-        (b"content-security-policy", b"sandbox; default-src 'none'"),
+        PUSHED_POLICY,
+        ATTACHMENT,
     )

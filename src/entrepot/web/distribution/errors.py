@@ -56,6 +56,8 @@ STATUS_BY_CLASS: Final[Mapping[type[RegistryError], HTTPStatus]] = {
 _CLOSING: Final = (oci.RequestTimeout, oci.SizeInvalid, BodyTooLarge)
 _MAX_DETAILS: Final = 100
 _RETRY_SECONDS: Final = 5
+#: What is not there may be there the next time.
+_NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 
 
 def status_of(kind: type[RegistryError]) -> HTTPStatus:
@@ -103,20 +105,20 @@ def _body(code: ErrorCode, message: str, detail: object = None) -> dict[str, Any
 
 
 def _headers(error: Exception, status: HTTPStatus, request: Request, services: Services) -> list[Header]:
-    headers: list[Header] = []
+    headers = [_NO_STORE]
     match error:
         case oci.Unauthorized():
-            headers = challenge_headers(error, request, services)
+            headers += challenge_headers(error, request, services)
         case oci.UploadRangeInvalid(offset=int(offset)) if request.name and request.target:
-            headers = [upload_range(offset), locations.upload(request, services, request.name, request.target)]
+            headers += [upload_range(offset), locations.upload(request, services, request.name, request.target)]
         case oci.BlobRangeInvalid():
-            headers = [(b"content-range", b"bytes */%d" % error.size)]
+            headers += [(b"content-range", b"bytes */%d" % error.size)]
         case oci.TooManyRequests() | oci.Unavailable():
-            headers = [(b"retry-after", b"%d" % error.retry_after)]
+            headers += [(b"retry-after", b"%d" % error.retry_after)]
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers = [(b"allow", _allowed_methods(request))]
-    if status == HTTPStatus.SERVICE_UNAVAILABLE and not headers:
-        headers = [(b"retry-after", b"%d" % _RETRY_SECONDS)]
+        headers += [(b"allow", _allowed_methods(request))]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and not isinstance(error, oci.Unavailable):
+        headers += [(b"retry-after", b"%d" % _RETRY_SECONDS)]
     if isinstance(error, _CLOSING) and request.scope.get("http_version", "1.1").startswith("1"):
         headers.append((b"connection", b"close"))
     return headers

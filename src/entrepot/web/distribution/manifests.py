@@ -16,7 +16,7 @@ from entrepot.web.distribution import locations
 from entrepot.web.distribution.authorise import actor, authorise
 from entrepot.web.distribution.warnings import warn
 from entrepot.web.http import Header, Request
-from entrepot.web.responses import BytesResponse, HeadResponse, Response
+from entrepot.web.responses import ATTACHMENT, PUSHED_POLICY, BytesResponse, HeadResponse, Response
 from entrepot.web.services import Services
 
 
@@ -133,4 +133,6 @@ def _headers(digest: Digest, media_type: str) -> tuple[Header, ...]:
         (b"content-type", media_type.encode("latin-1")),
         (b"docker-content-digest", text),
         (b"etag", b'"' + text + b'"'),
+        PUSHED_POLICY,
+        ATTACHMENT,
     )
