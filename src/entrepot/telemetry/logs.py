@@ -112,4 +112,12 @@ def _json(entry: Mapping[str, Any]) -> str:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    return text if _BARE.match(text) else json.dumps(text, ensure_ascii=False)
+    if _BARE.match(text):
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return quoted if quoted.isprintable() else "".join(map(_visible, quoted))
+
+
+def _visible(character: str) -> str:
+    """Write out what a terminal would act upon, or read backwards: control characters and marks of direction."""
+    return character if character.isprintable() else json.dumps(character)[1:-1]

@@ -61,8 +61,8 @@ def _value(text: str) -> tuple[str, str]:
 def _unescape(text: str) -> str:
     r"""Undo escapes: `\,` is a comma, and `\C3\A9` are the two octets of one letter."""
     text = text.lstrip(" ")
-    while text.endswith(" ") and not text.endswith("\\ "):
-        text = text[:-1]
+    bare = text.rstrip(" ")
+    text = f"{bare} " if bare.endswith("\\") and bare != text else bare
     octets = bytearray()
     last = 0
     for pair in _PAIR.finditer(text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from entrepot.adapters.identity.oidc.fields import at, filled
 from entrepot.metadata import clock
 from entrepot.outbound.client import Requester
 
-_NEXT: Final = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next"?')
+_NEXT: Final = re.compile(r'\brel="?next\b')
 _MOST_PAGES: Final = 20
 #: Seconds before a token's end at which it is renewed.
 _EARLY: Final = 60
@@ -144,11 +144,18 @@ def _names(items: object, template: str) -> Sequence[str]:
 
 def _next(link: str, base: str) -> str | None:
     """Return the next page, where it is at the same place: the token goes nowhere else."""
-    found = _NEXT.search(link)
+    found = next((url for url, parameters in _links(link) if _NEXT.search(parameters)), None)
     if found is None:
         return None
-    here, there = urlsplit(base), urlsplit(found[1])
-    return found[1] if (here.scheme, here.netloc) == (there.scheme, there.netloc) else None
+    here, there = urlsplit(base), urlsplit(found)
+    return found if (here.scheme, here.netloc) == (there.scheme, there.netloc) else None
+
+
+def _links(header: str) -> Iterator[tuple[str, str]]:
+    """Yield each address of a Link header with what is said of it, looking at each character but once."""
+    for entry in header.split("<")[1:]:
+        url, _, parameters = entry.partition(">")
+        yield url, parameters
 
 
 def _grip(tokens: Mapping[str, object], refresh: str = "") -> Grip:
