@@ -134,3 +134,13 @@ def sha512(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layout = tmp_path_factory.mktemp("images") / "sha512"
     images.sha512(layout)
     return layout
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory, network: Network) -> Path:
+    """Give a folder with two pairs of keys of cosign's."""
+    folder = tmp_path_factory.mktemp("keys")
+    terminal = open_terminal(folder / "home", network, {"COSIGN_PASSWORD": ""})
+    for name in ("right", "wrong"):
+        terminal.run("cosign", "generate-key-pair", "--output-key-prefix", folder / name)
+    return folder
