@@ -1,7 +1,8 @@
 """What registry:2 and registry:3 get wrong when somebody abuses them: one test for each probe, against real processes.
 
 Probes that need a place of their own have files of their own: a full disk test_full_disk.py, kills test_kill9.py,
-half-open requests, dripped bodies and idle connections test_slow_clients.py, a PUT of 256 MiB test_large_blob.py.
+collections test_collection.py, half-open requests, dripped bodies and idle connections test_slow_clients.py, a PUT of
+256 MiB test_large_blob.py.
 """
 
 from __future__ import annotations
