@@ -8,6 +8,7 @@ catastrophic patterns.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -59,6 +60,28 @@ class Pattern:
     def matches(self, name: str) -> bool:
         """Tell whether the whole name fits."""
         return bool(_compiled(self.text).fullmatch(name))
+
+
+class Patterns:
+    """Many patterns at once: each name is looked at once, however many there are."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        """Take patterns that were read without fault; the same one counts once."""
+        self._set = re2.Set.FullMatchSet()
+        self._bits: dict[str, int] = {text: 1 << self._set.Add(_translated(text)) for text in dict.fromkeys(patterns)}
+        self._set.Compile()
+
+    def bit(self, text: str) -> int:
+        """Return the bit that stands for one of the patterns in what `matching` returns."""
+        return self._bits[text]
+
+    def matching(self, name: str) -> int:
+        """Return which patterns the whole name fits, one bit for each."""
+        numbers: list[int] = self._set.Match(name) or []
+        found = 0
+        for number in numbers:
+            found |= 1 << number
+        return found
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,7 @@ from entrepot.audit.forwarding import Forwarder, Receiver
 from entrepot.audit.retention import Retention
 from entrepot.audit.sealing import Sealer
 from entrepot.backup.pruning import Keep
-from entrepot.bootstrap.collection import collection_of, expiry_of, whole_collection_of
+from entrepot.bootstrap.collection import collection_of, expiry_of, retention_of, whole_collection_of
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
 from entrepot.insight.analysis import Analyser
@@ -33,6 +33,7 @@ from entrepot.jobs.dispatcher import Dispatcher
 from entrepot.jobs.model import Job, JobKind
 from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.jobs.provider_check import ProviderCheck
+from entrepot.jobs.retention import RETENTION, RetentionRuns
 from entrepot.jobs.scrubbing import SCRUB, DamageWatch, Scrubbing
 from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
 from entrepot.jobs.worker import JobWorker
@@ -74,6 +75,7 @@ def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
         *_directory_kinds(parts),
         _garbage_collection(parts, metrics),
         _analysis(parts),
+        JobKind(traits=RETENTION, run=RetentionRuns(retention=retention_of(parts), metrics=metrics).run),
         *_scrub_kinds(parts, metrics),
         *_backup_kinds(parts, metrics),
     ]

@@ -28,6 +28,7 @@ PURGE = "purge"  #: removed for good, past trash and history
 EXPIRE = "expire"  #: the trash kept it for its time, or was emptied
 SIGN_IN = "sign-in"
 SIGN_OUT = "sign-out"
+RETAIN = "retain"  #: a retention policy was run: what no rule of it keeps went
 START = "start"
 STOP = "stop"
 QUARANTINE = "quarantine"  #: bytes were found damaged or lost, and are no longer given out

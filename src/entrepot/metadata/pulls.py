@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import bindparam, case, exists, select, update
 from sqlalchemy.sql.elements import BindParameter
 
+from entrepot.metadata import settings
 from entrepot.metadata.columns import WHOLE
-from entrepot.metadata.database import Transaction
+from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import manifest_children, manifest_pulls, manifests, repositories
 
@@ -76,3 +78,17 @@ async def add(tx: Transaction, pulls: Mapping[int, Pulled]) -> None:
     await tx.many(
         _ADD_TO_REPOSITORY, [{"repository": row_id, "pulls": count} for row_id, count in sorted(counted.items())]
     )
+
+
+#: When somebody last wanted all pulls to be written down.
+_WANTED: Final = "pulls-wanted"
+
+
+async def want(tx: Transaction, at: int) -> None:
+    """Ask every process to write down soon the pulls that it noted until a moment."""
+    await settings.put(tx, _WANTED, str(at))
+
+
+async def wanted_at(reader: Reader) -> int:
+    """Return when somebody last asked for that; 0 for never."""
+    return int(await settings.find(reader, _WANTED) or 0)

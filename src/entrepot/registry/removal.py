@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from entrepot.metadata import events, manifests, outbox, repositories, tags
@@ -26,6 +26,7 @@ class Removal:
     settings: RegistrySettings
     on_disk: bool = True  #: registry:2's files must follow; else they were first, and go on linking the blobs
     deletion: str = field(default_factory=new_deletion)  #: what goes together
+    detail: Mapping[str, object] | None = None  #: for the audit log
 
     async def delete_tag(self, tag: Tag, tx: Transaction) -> None:
         """Remove a tag; the manifest stays.
@@ -42,7 +43,7 @@ class Removal:
         await (await self._disposal(tx, repository)).tag(tx, tag, digest)
         if self.on_disk:
             await outbox.add(tx, outbox.TAG_DELETED, repository=repository.name, tag=tag)
-        await events.add(tx, events.DELETE, by=self.actor, repository=repository.name, digest=digest, tag=tag)
+        await self._tell(tx, repository, digest, tag)
 
     async def delete_manifest(self, digest: Digest, tx: Transaction) -> None:
         """Remove a manifest and the tags that point at it.
@@ -64,7 +65,7 @@ class Removal:
         if self.on_disk:
             gone = {"repository": repository.name, "digest": manifest.digest, "tags": names, "blobs": unread}
             await outbox.add(tx, outbox.MANIFEST_DELETED, **gone)
-        await events.add(tx, events.DELETE, by=self.actor, repository=repository.name, digest=manifest.digest)
+        await self._tell(tx, repository, manifest.digest)
 
     async def _repository(self, tx: Transaction, reference: Tag | Digest) -> RepositoryRecord:
         found = await repositories.find(tx, self.name)
@@ -77,6 +78,10 @@ class Removal:
             await require_movable(self.settings.tag_rules, tx, repository, names)
             await tags.remember(tx, repository.id, names, digest=digest, action=tags.DELETED, actor=self.actor.name)
             await tags.remove(tx, repository.id, names)
+
+    async def _tell(self, tx: Transaction, repository: RepositoryRecord, digest: str, tag: str | None = None) -> None:
+        name = repository.name
+        await events.add(tx, events.DELETE, by=self.actor, repository=name, digest=digest, tag=tag, detail=self.detail)
 
     async def _disposal(self, tx: Transaction, repository: RepositoryRecord) -> Disposal:
         kept = await deletion_in(

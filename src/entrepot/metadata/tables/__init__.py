@@ -51,6 +51,7 @@ from entrepot.metadata.tables.people import (
     roles,
     users,
 )
+from entrepot.metadata.tables.retention import retention_policies, retention_tasks, retention_verdicts
 from entrepot.metadata.tables.trash import immutable_rules, trash
 from entrepot.metadata.tables.usage import project_reservations, project_usage
 
@@ -92,6 +93,9 @@ __all__ = [
     "refresh_tokens",
     "repositories",
     "repository_blobs",
+    "retention_policies",
+    "retention_tasks",
+    "retention_verdicts",
     "review_queue",
     "robots",
     "roles",

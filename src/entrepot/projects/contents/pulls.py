@@ -1,4 +1,4 @@
-"""Pulls, counted in memory and written down every few seconds: a pull itself writes nothing."""
+"""Pulls, counted in memory and written down every few seconds, or when asked: a pull itself writes nothing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from entrepot.metadata.pulls import Pulled
 
 _LOGGER = logging.getLogger(__name__)
 _SECONDS: Final = 10.0
+#: Between two looks whether somebody wants all pulls to be written, while there are any.
+_LOOK_SECONDS: Final = 1.0
 #: Manifests that one process remembers; what is pulled beyond that is counted once these are written.
 _MOST: Final = 100_000
 
@@ -30,6 +32,7 @@ class PullCounter:
         self._paused = paused
         self._seconds = seconds
         self._waiting: dict[int, Pulled] = {}
+        self._flushed_at = 0
 
     def note(self, manifest_id: int) -> None:
         """Note that a manifest was pulled now."""
@@ -42,6 +45,7 @@ class PullCounter:
         """Write down what was noted; it stays noted when the database cannot."""
         if not self._waiting or self._paused():
             return
+        self._flushed_at = clock.now()
         taken, self._waiting = self._waiting, {}
         try:
             await self._metadata.write(partial(_add, taken), name="count pulls")
@@ -54,10 +58,25 @@ class PullCounter:
         """Write down what is noted, again and again, and a last time when cancelled."""
         try:
             while True:
-                await asyncio.sleep(self._seconds)
+                await self._pause()
                 await self.flush()
         finally:
             await self.flush()
+
+    async def _pause(self) -> None:
+        """Wait for the time to write, or until somebody wants it who looks at when things were pulled."""
+        rest = self._seconds
+        while rest > 0:
+            await asyncio.sleep(min(rest, _LOOK_SECONDS))
+            rest -= _LOOK_SECONDS
+            if rest > 0 and self._waiting and await self._is_wanted():
+                return
+
+    async def _is_wanted(self) -> bool:
+        try:
+            return await pulls.wanted_at(self._metadata) > self._flushed_at
+        except DatabaseError:
+            return False
 
     def _put_back(self, manifest_id: int, pulled: Pulled) -> None:
         newer = self._waiting.get(manifest_id)

@@ -56,7 +56,7 @@ class Schedules:
         traits = self._kinds.get(kind)
         checked_subject(traits, subject)
         wanted = checked_parameters(traits, parameters or {})
-        next_at = _next(cron, time_zone) if cron else None
+        next_at = time_of_next(cron, time_zone) if cron else None
 
         async def work(tx: Transaction) -> Schedule:
             await rows.put(
@@ -96,14 +96,19 @@ class Schedules:
                     cron=line,
                     parameters=traits.parameters,
                     origin=Origin.CONFIGURATION,
-                    next_at=_next(line, "UTC"),
+                    next_at=time_of_next(line),
                 )
             await events.add(tx, events.DELETE, by=by, subject=f"schedule:{kind}", detail={"subject": subject})
 
         await self._metadata.write(work, name="reset a schedule")
 
 
-def _next(cron: str, time_zone: str) -> int:
+def time_of_next(cron: str, time_zone: str = "UTC") -> int:
+    """Return when a line next says to run, in microseconds since the epoch.
+
+    Raises:
+        Invalid: The line or the time zone cannot be.
+    """
     try:
         return next_time(cron, time_zone, clock.now())
     except TimetableInvalid as error:

@@ -35,6 +35,8 @@ from entrepot.web.api import (
     purges,
     quotas,
     repositories,
+    retention_executions,
+    retentions,
     robots,
     roles,
     search,
@@ -102,6 +104,8 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     tag_history.router,
     immutable_rules.router,
     usage.router,
+    retentions.router,
+    retention_executions.router,
 )
 
 #: What browsers are sent to, below `/c`.

@@ -51,6 +51,7 @@ _KINDS: Final = (
     events.RESTORE,
     events.PURGE,
     events.EXPIRE,
+    events.RETAIN,
     events.GRANT,
     events.REVOKE,
     events.CONFIGURE,

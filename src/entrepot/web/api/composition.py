@@ -26,6 +26,8 @@ from entrepot.insight.looking import Looking
 from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.immutability.rules import ImmutableRules
 from entrepot.lifecycle.quotas import ProjectQuota, Quotas
+from entrepot.lifecycle.retention.executions import Executions
+from entrepot.lifecycle.retention.policies import Policies
 from entrepot.lifecycle.tag_history import TagHistory
 from entrepot.lifecycle.trash.expiring import Expiry
 from entrepot.lifecycle.trash.purging import Purging
@@ -39,7 +41,7 @@ from entrepot.projects.service import Projects
 from entrepot.system.configuration import Configuration
 from entrepot.system.jobs.kinds import Kinds
 from entrepot.system.jobs.queues import Queues
-from entrepot.system.jobs.schedules import Schedules
+from entrepot.system.jobs.schedules import Schedules, time_of_next
 from entrepot.system.jobs.service import Jobs
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.system.statistics import Statistics
@@ -125,6 +127,8 @@ def _lifecycle(parts: Parts) -> LifecycleServices:
         ),
         history=TagHistory(metadata, restoring),
         immutable=ImmutableRules(metadata),
+        retention=Policies(metadata, time_of_next),
+        retained=Executions(metadata),
     )
 
 

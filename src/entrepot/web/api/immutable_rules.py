@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -19,13 +18,13 @@ from entrepot.web.api.locations import set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import ProjectIn, project_where
 from entrepot.web.api.refusals import refusals
+from entrepot.web.api.selector_models import REPOSITORY, Scopes, Selectors, shown
 
 _LIST, _CREATE, _UPDATE, _DELETE = (
     Permission.of("immutable-tag", action) for action in ("list", "create", "update", "delete")
 )
 _ACTION = "immutable"
 _TEMPLATE = "immutable_template"
-_REPOSITORY = "repository"
 _EXAMPLE: dict[str, Any] = {
     "id": 3,
     "priority": 0,
@@ -41,24 +40,6 @@ _EXAMPLE: dict[str, Any] = {
 Id = Annotated[int, Path(ge=1, lt=2**63, description="Number of the rule.", examples=[3])]
 
 
-class Selector(BaseModel):
-    """A condition on the names that a rule is about."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    kind: Annotated[str, Field(max_length=32, examples=["doublestar"])] = selectors.DOUBLESTAR
-    decoration: Annotated[str, Field(max_length=32, examples=["matches"])]
-    pattern: Annotated[str, Field(max_length=1024, examples=["v*"])]
-    extras: Annotated[str, Field(max_length=1024)] = ""
-
-    def selector(self) -> selectors.Selector:
-        """Return what it says."""
-        return selectors.Selector(kind=self.kind, decoration=self.decoration, pattern=self.pattern, extras=self.extras)
-
-
-Selectors = Annotated[list[Selector], Field(max_length=selectors.MOST)]
-
-
 class ImmutableRule(BaseModel):
     """A rule: tags that fit all its tag selectors, in repositories that fit all its scope selectors, stay."""
 
@@ -71,7 +52,7 @@ class ImmutableRule(BaseModel):
     template: Annotated[str, Field(max_length=64)] = _TEMPLATE
     params: dict[str, Any] = {}
     tag_selectors: Selectors = []
-    scope_selectors: Annotated[dict[str, Selectors], Field(max_length=4)] = {}
+    scope_selectors: Scopes = {}
 
     @classmethod
     def of(cls, record: RuleRecord) -> ImmutableRule:
@@ -80,22 +61,18 @@ class ImmutableRule(BaseModel):
             id=record.id,
             priority=record.priority,
             disabled=record.disabled,
-            tag_selectors=_shown(selectors.read(record.tag_selectors)),
-            scope_selectors={_REPOSITORY: _shown(selectors.read(record.repository_selectors))},
+            tag_selectors=shown(selectors.read(record.tag_selectors)),
+            scope_selectors={REPOSITORY: shown(selectors.read(record.repository_selectors))},
         )
 
     def text(self) -> RuleText:
         """Return what it says."""
         return RuleText(
             tags=[one.selector() for one in self.tag_selectors],
-            repositories=[one.selector() for one in self.scope_selectors.get(_REPOSITORY, [])],
+            repositories=[one.selector() for one in self.scope_selectors.get(REPOSITORY, [])],
             priority=self.priority,
             disabled=self.disabled,
         )
-
-
-def _shown(found: Iterable[selectors.Selector]) -> list[Selector]:
-    return [Selector(kind=one.kind, decoration=one.decoration, pattern=one.pattern, extras=one.extras) for one in found]
 
 
 def router() -> APIRouter:

@@ -20,6 +20,8 @@ from entrepot.insight.looking import Looking
 from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.immutability.rules import ImmutableRules
 from entrepot.lifecycle.quotas import Quotas
+from entrepot.lifecycle.retention.executions import Executions
+from entrepot.lifecycle.retention.policies import Policies
 from entrepot.lifecycle.tag_history import TagHistory
 from entrepot.lifecycle.trash.service import Trash
 from entrepot.metadata.database import Database
@@ -74,6 +76,8 @@ class LifecycleServices:
     trash: Trash
     history: TagHistory
     immutable: ImmutableRules
+    retention: Policies
+    retained: Executions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,17 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from entrepot.metadata.migrations.columns import foreign, index, keyed, number, numbered, plain, primary, words
+from entrepot.metadata.migrations.columns import (
+    foreign,
+    index,
+    keyed,
+    number,
+    numbered,
+    plain,
+    primary,
+    unique,
+    words,
+)
 
 revision = "0003_pre"
 down_revision = "0002_post"
@@ -262,7 +272,43 @@ def _days() -> None:
     )
 
 
-_PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs, _integrity, _trash, _usage, _insight)
+def _retention() -> None:
+    numbered(
+        "retention_policies",
+        number("project_id"),
+        words("rules"),
+        words("trigger"),
+        number("created_at"),
+        number("updated_at"),
+        unique("retention_policies", "project_id"),
+        foreign("retention_policies", "project_id", "projects.id", "CASCADE"),
+    )
+    numbered(
+        "retention_tasks",
+        number("run_id"),
+        number("repository_id"),
+        words("repository"),
+        words("state"),
+        number("started_at"),
+        number("evaluated_at", null=True),
+        number("ended_at", null=True),
+        *(number(name, default=0) for name in ("total", "retained", "removed")),
+        foreign("retention_tasks", "run_id", "job_runs.id", "CASCADE"),
+    )
+    op.create_index(
+        "ix_retention_tasks_run_id_repository_id", "retention_tasks", ["run_id", "repository_id"], unique=True
+    )
+    plain(
+        "retention_verdicts",
+        number("task_id"),
+        number("piece"),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        primary("retention_verdicts", "task_id", "piece"),
+        foreign("retention_verdicts", "task_id", "retention_tasks.id", "CASCADE"),
+    )
+
+
+_PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs, _integrity, _trash, _usage, _insight, _retention)
 
 
 def upgrade() -> None:

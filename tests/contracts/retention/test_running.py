@@ -1,0 +1,288 @@
+"""Policies are run over each database: what no rule keeps goes into the trash, and nothing that anything needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from entrepot.lifecycle.retention import removing
+from entrepot.metadata import manifests, pulls, trash
+from entrepot.metadata.pulls import Pulled
+from entrepot.metadata.query import Query
+from entrepot.metadata.tables import events
+from entrepot.oci.digest import Digest
+from entrepot.oci.reference import RepositoryName
+from entrepot.telemetry.progress import Stopped, Unwatched
+from tests.contracts.registry.pushing import NAME
+from tests.contracts.retention.conftest import Keeper, rule
+from tests.support.manifests import digest_of, entry, image, index
+
+OTHER = RepositoryName.parse("team/deep/other")
+_EVENTS = Query(
+    select(events.c.kind, events.c.tag, events.c.actor, events.c.detail, events.c.subject).order_by(events.c.id),
+    "test.events",
+)
+
+
+async def test_what_no_rule_keeps_goes_into_the_trash(keeper: Keeper) -> None:
+    """With what each rule keeps and why; a dry run before says the same and removes nothing; it can be restored."""
+    bin_ = keeper.bin
+    for number in range(4):
+        await bin_.pusher().image(f"v{number}", b"%d" % number)
+        await keeper.age(f"v{number}", 10 - number)
+    await bin_.pusher().image("latest", b"latest")
+    policy = await keeper.policy(rule("latestPushedK", 2, "v*"), rule("always", None, "latest"))
+    dry = await keeper.run(policy, dry_run=True)
+    assert await bin_.has("v0")
+    said = await keeper.verdicts(policy, dry)
+    real = await keeper.run(policy)
+    assert {tag: one.kept for tag, one in said.items()} == {
+        "v0": False,
+        "v1": False,
+        "v2": True,
+        "v3": True,
+        "latest": True,
+    }
+    assert (said["v3"].rule, said["v3"].reason) == (1, "the 2 most recently pushed")
+    assert (said["latest"].rule, said["v0"].reason) == (2, "no rule keeps it")
+    assert await keeper.verdicts(policy, real) == said
+    assert [await bin_.has(tag) for tag in said] == [one.kept for one in said.values()]
+    expected = {"repositories": 1, "total": 5, "retained": 3}
+    assert keeper.results == [
+        {"dry_run": True, **expected, "removed": 0},
+        {"dry_run": False, **expected, "removed": 2},
+    ]
+    assert await bin_.kinds() == [trash.MANIFEST, trash.MANIFEST]
+    await bin_.restore(await bin_.entry(trash.MANIFEST, "v0"))
+    assert await bin_.has("v0")
+
+
+async def test_each_tag_of_an_image_goes_for_itself(keeper: Keeper) -> None:
+    """The image stays while a tag of it does; the audit log names policy and run, and the history who it was."""
+    bin_ = keeper.bin
+    body = await bin_.pusher().image("stable", b"one")
+    await bin_.pusher().manifest(body, "build-1", "build-2")
+    policy = await keeper.policy(rule("always", None, "stable"))
+    run = await keeper.run(policy)
+    assert [await bin_.has(tag) for tag in ("stable", "build-1", "build-2")] == [True, False, False]
+    assert await bin_.has(body)
+    assert await bin_.kinds() == [trash.TAG, trash.TAG]
+    told = await bin_.database.all(_EVENTS)
+    deleted = [row for row in told if row[0] == "delete"]
+    assert [row[1] for row in deleted] == ["build-1", "build-2"]
+    assert {(row[2], row[3]) for row in deleted} == {("alice", f'{{"retention": {policy}, "run": {run}}}')}
+    assert [(row[0], row[4]) for row in told][-1] == ("retain", f"retention:{policy}")
+
+
+async def test_a_repository_that_no_rule_is_about_is_left_alone(keeper: Keeper) -> None:
+    """Also when all of its rules are switched off, and when there are none."""
+    bin_ = keeper.bin
+    for name in (NAME, OTHER):
+        await bin_.pusher(name).image("v1", b"one")
+    policy = await keeper.policy(
+        rule("latestPushedK", 0, repositories="deep/**"), rule("latestPushedK", 1, disabled=True)
+    )
+    run = await keeper.run(policy)
+    assert [task.repository for task in await keeper.tasks(policy, run)] == ["deep/other"]
+    assert await bin_.has("v1")
+    assert not await bin_.has("v1", OTHER)
+    await keeper.run(await keeper.policy())
+    assert await bin_.has("v1")
+
+
+async def test_an_index_is_a_unit(keeper: Keeper) -> None:
+    """Its images stay while it stays, tagged or not, and go after it; a pull of one of them counts for it."""
+    bin_ = keeper.bin
+    first, second = [await bin_.pusher().image(None, text) for text in (b"one", b"two")]
+    nested = index(entry(second))
+    await bin_.pusher().manifest(nested)
+    body = index(entry(first), entry(nested, media_type="application/vnd.oci.image.index.v1+json"))
+    await bin_.pusher().manifest(body, "multi")
+    await bin_.pusher().manifest(first, "amd64")
+    row = await manifests.by_digest(bin_.database, NAME, digest_of(second))
+    assert row is not None
+    row_id = row.id
+    await keeper.age_manifests(90)
+    for tag in ("multi", "amd64"):
+        await keeper.age(tag, 90)
+    policy = await keeper.policy(rule("nDaysSinceLastPull", 30, untagged=True))
+    now = 10**15 * 5
+    await bin_.database.write(lambda tx: pulls.add(tx, {row_id: Pulled(1, now)}))
+    run = await keeper.run(policy)
+    assert keeper.settled == 1
+    verdicts = await keeper.verdicts(policy, run)
+    assert {tag: one.kept for tag, one in verdicts.items()} == {"multi": True, "amd64": False}
+    assert await bin_.review() == 0
+    assert all([await bin_.has(one) for one in (body, nested, first, second)])
+    await keeper.run(await keeper.policy(rule("latestPushedK", 0, untagged=True)))
+    assert not await bin_.has(body)
+    while await bin_.review():
+        pass
+    assert not any([await bin_.has(one) for one in (body, nested, first, second)])
+
+
+async def test_what_refers_to_something_goes_with_it(keeper: Keeper) -> None:
+    """Signatures by subject, tagged and not, and by tag stay with a kept image and follow one that goes."""
+    bin_ = keeper.bin
+    pusher = bin_.pusher()
+    bodies = {tag: await pusher.image(tag, tag.encode()) for tag in ("keep", "drop")}
+    signatures = {}
+    for tag, body in bodies.items():
+        subject = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest_of(body), "size": len(body)}
+        plain, named = image(b"{}", subject=subject), image(b"{}", b"%b" % tag.encode(), subject=subject)
+        await pusher.manifest(plain)
+        await pusher.manifest(named, f"{tag}-signature")
+        old = await pusher.image(f"{digest_of(body).replace(':', '-')}.sig", b"signs " + tag.encode())
+        signatures[tag] = (plain, named, old)
+    policy = await keeper.policy(rule("always", None, "keep"))
+    dry = await keeper.verdicts(policy, await keeper.run(policy, dry_run=True))
+    await keeper.run(policy)
+    while await bin_.review():
+        pass
+    assert {tag for tag, one in dry.items() if one.kept} == {
+        "keep",
+        "keep-signature",
+        f"{digest_of(bodies['keep']).replace(':', '-')}.sig",
+    }
+    for tag, body in bodies.items():
+        assert [await bin_.has(one) for one in (body, *signatures[tag])] == [tag == "keep"] * 4
+
+
+async def test_what_has_no_tag_is_kept_by_a_rule_or_goes(keeper: Keeper) -> None:
+    """By its age; a rule that is about tags alone does not keep it."""
+    bin_ = keeper.bin
+    old = await bin_.pusher().image(None, b"old")
+    await keeper.age_manifests(8)
+    new = await bin_.pusher().image(None, b"new")
+    await bin_.pusher().image("v1", b"v1")
+    policy = await keeper.policy(rule("always"), rule("nDaysSinceLastPush", 7, "none", untagged=True))
+    run = await keeper.run(policy)
+    assert [await bin_.has(one) for one in (old, new, "v1")] == [False, True, True]
+    verdicts = await keeper.verdicts(policy, run)
+    assert verdicts[digest_of(new)].rule == 2
+    assert await bin_.entry(trash.MANIFEST)
+    await keeper.run(await keeper.policy(rule("always")))
+    assert not await bin_.has(new)
+
+
+async def test_immutable_tags_stay(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict names the rule; one that is protected after the verdict stays as well."""
+    bin_ = keeper.bin
+    for tag in ("v1", "v2", "t1"):
+        await bin_.pusher().image(tag, tag.encode())
+    number = await bin_.protect("v1")
+    policy = await keeper.policy(rule("latestPushedK", 0))
+    remove = removing.Removing.remove
+
+    async def protected(self: removing.Removing, batch: Sequence[Any]) -> int:
+        await bin_.protect("v2")
+        return await remove(self, batch)
+
+    monkeypatch.setattr(removing.Removing, "remove", protected)
+    run = await keeper.run(policy)
+    verdicts = await keeper.verdicts(policy, run)
+    assert (verdicts["v1"].kept, f"rule {number}" in verdicts["v1"].reason, verdicts["v2"].kept) == (True, True, False)
+    assert [await bin_.has(tag) for tag in ("v1", "v2", "t1")] == [True, True, False]
+
+
+async def test_what_was_pushed_or_tagged_since_stays(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tag that was pushed again, one that was moved, a manifest that got a tag or an index since the verdict."""
+    bin_ = keeper.bin
+    pusher = bin_.pusher()
+    again, moved, gone = [await pusher.image(tag, tag.encode()) for tag in ("again", "moved", "gone")]
+    named, listed = [await pusher.image(None, text) for text in (b"named", b"listed")]
+    policy = await keeper.policy(rule("latestPushedK", 0))
+    first = removing.Removing.remove
+
+    async def remove(self: removing.Removing, batch: Sequence[Any]) -> int:
+        await pusher.manifest(again, "again")
+        await pusher.manifest(gone, "moved")
+        await pusher.manifest(named, "new-name")
+        await pusher.manifest(index(entry(listed)), "multi")
+        return await first(self, batch)
+
+    monkeypatch.setattr(removing.Removing, "remove", remove)
+    await keeper.run(policy)
+    found = [await bin_.has(one) for one in ("again", "moved", "gone", "new-name", "multi", listed, moved)]
+    assert found == [True, True, False, True, True, True, True]
+    assert await bin_.names("moved") == Digest.of(gone)
+
+
+async def test_nothing_is_removed_where_deleting_is_off(keeper: Keeper) -> None:
+    """By the configuration, while the registry is read-only, and while a folder is not adopted; a dry run goes on."""
+    await keeper.bin.pusher().image("v1", b"one")
+    policy = await keeper.policy(rule("latestPushedK", 0))
+    bin_ = keeper.bin
+    for changed in ({"delete_enabled": False}, {"read_only": lambda: True}):
+        keeper.bin = replace(bin_, settings=replace(bin_.settings, **changed))  # type: ignore[arg-type]
+        run = await keeper.run(policy)
+        assert keeper.results[-1]["off"]
+        assert await keeper.tasks(policy, run) == []
+        await keeper.run(policy, dry_run=True)
+        assert keeper.results[-1]["total"] == 1
+    keeper.bin, keeper.gate = bin_, "the folder is still being adopted"
+    await keeper.run(policy)
+    assert keeper.results[-1] == {"off": keeper.gate}
+    assert await bin_.has("v1")
+
+
+class _StopAfter(Unwatched):
+    """Stops at the n-th step."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    async def step(self, done: int, total: int | None = None) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Stopped
+
+
+async def test_a_run_that_was_stopped_anywhere_goes_on(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ended at every step there is and taken up again, it ends with the same counts, and everything is gone once."""
+    monkeypatch.setattr(removing, "_AT_ONCE", 2)
+    bin_ = keeper.bin
+    for number in range(7):
+        await bin_.pusher().image(f"t{number}", b"%d" % number)
+        await keeper.age(f"t{number}", 9 - number)
+    await bin_.pusher(OTHER).image("other", b"other")
+    policy = await keeper.policy(rule("latestPushedK", 2))
+    run = await keeper.ask(policy)
+    for steps in range(20):
+        try:
+            await keeper.run(policy, run=run, progress=_StopAfter(steps))
+        except Stopped:
+            continue
+        break
+    assert keeper.results == [{"dry_run": False, "repositories": 2, "total": 8, "retained": 3, "removed": 5}]
+    assert steps > 3
+    assert len(await bin_.entries()) == 5
+    assert [await bin_.has(f"t{number}") for number in range(7)] == [False] * 5 + [True] * 2
+
+
+async def test_a_policy_that_is_gone_does_nothing(keeper: Keeper) -> None:
+    """Its project may be in the trash, or somebody removed it while the run waited."""
+    bin_ = keeper.bin
+    await bin_.pusher().image("v1", b"one")
+    policy = await keeper.policy(rule("latestPushedK", 0))
+    project = await bin_.project()
+    await bin_.registry.project_deletion.delete(project, actor=bin_.purger().actor, with_repositories=True)
+    await keeper.run(policy)
+    await keeper.run(policy + 1)
+    assert all("not there" in result["off"] for result in keeper.results)
+
+
+async def test_many_tags_cost_few_statements(keeper: Keeper) -> None:
+    """A thousand tags are read by pages: what is asked of the database does not grow with each tag."""
+    bin_ = keeper.bin
+    body = await bin_.pusher().image("t", b"one")
+    await bin_.pusher().manifest(body, *[f"t{number:02}" for number in range(99)])
+    policy = await keeper.policy(rule("latestPushedK", 200), rule("nDaysSinceLastPull", 9))
+    before = bin_.database.statistics.statements
+    await keeper.run(policy, dry_run=True)
+    assert keeper.results[-1]["retained"] == 100
+    assert bin_.database.statistics.statements - before < 40
