@@ -209,6 +209,50 @@ def test_a_robot_of_the_registry(provider: Provider) -> None:
     assert provider.is_gone(state)
 
 
+def test_a_retention_policy(provider: Provider) -> None:
+    """Made, read without a difference, changed, and emptied when it is destroyed; made again over what is left."""
+    project = provider.create("/projects", terraform.project("tf-retention"))
+    number = int(project.rpartition("/")[2])
+    rules = [
+        terraform.retention_rule("nDaysSinceLastPull", 5, repositories=("repoMatches", "**")),
+        terraform.retention_rule("always", 0, tags=("excludes", "dev-*"), repositories=("repoExcludes", "lab/**")),
+    ]
+    body = terraform.retention(number, rules, cron="0 0 * * * *")
+    state = provider.create("/retentions", body)
+    made = provider.read(state)
+    assert terraform.shown_rules(made) == terraform.shown_rules(body)
+    assert (made["scope"]["ref"], made["trigger"]["settings"]["cron"]) == (number, "0 0 * * * *")
+    assert provider.read(project)["metadata"]["retention_id"] == state.rpartition("/")[2]
+    changed = terraform.retention(number, [terraform.retention_rule("latestPushedK", 7, untagged=False)])
+    provider.send("PUT", state, changed)
+    assert terraform.shown_rules(provider.read(state)) == terraform.shown_rules(changed)
+    provider.send("PUT", state, {**terraform.retention(number, []), "id": made["id"]})
+    assert provider.read(state)["rules"] == []
+    # The provider's `create` over a policy that is there: it is refused, and the one of the project is changed.
+    with pytest.raises(terraform.Unexpected, match="400"):
+        provider.create("/retentions", body)
+    provider.send("PUT", f"/retentions/{provider.read(project)['metadata']['retention_id']}", body)
+    assert terraform.shown_rules(provider.read(state)) == terraform.shown_rules(body)
+    provider.send("DELETE", project)
+    assert provider.is_gone(state)
+
+
+def test_immutable_tags(provider: Provider) -> None:
+    """A rule of a project: made, read from the project's list, changed, removed."""
+    project = provider.create("/projects", terraform.project("tf-immutable"))
+    rules = f"{project}/immutabletagrules"
+    state = provider.create(rules, terraform.immutable_rule("v*"))
+    number = int(state.rpartition("/")[2])
+    (made,) = provider.send("GET", f"{rules}").json()
+    assert (made["id"], made["tag_selectors"][0]["pattern"], made["disabled"]) == (number, "v*", False)
+    provider.send("PUT", state, {**terraform.immutable_rule("release-*"), "id": number, "disabled": True})
+    (changed,) = provider.send("GET", rules).json()
+    assert (changed["tag_selectors"][0]["pattern"], changed["disabled"]) == ("release-*", True)
+    provider.send("DELETE", state)
+    assert provider.send("GET", rules).json() == []
+    provider.send("DELETE", project)
+
+
 def test_the_settings_of_the_system(provider: Provider) -> None:
     """Every default of the provider is taken and read back as it was sent."""
     banner = json.dumps({"closable": True, "message": "moving on Friday", "type": "info", "fromDate": "", "toDate": ""})

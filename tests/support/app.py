@@ -35,6 +35,7 @@ from entrepot.adapters.identity.ldap.source import SetDirectory
 from entrepot.adapters.identity.oidc.source import try_issuer
 from entrepot.jobs.audit_purging import PURGE_AUDIT_LOG
 from entrepot.jobs.collection import GARBAGE_COLLECTION
+from entrepot.jobs.retention import RETENTION
 from entrepot.jobs.upload_purging import UPLOAD_PURGING
 from entrepot.metadata import principals, projects, users
 from entrepot.metadata.opening import Stores, open_embedded
@@ -145,7 +146,8 @@ JOB_KINDS = (
     UPLOAD_PURGING,
     PURGE_AUDIT_LOG,
     GARBAGE_COLLECTION,
-    JobTraits(name="retention", title="Retain", subjects="project:[0-9]+", parallel=4),
+    RETENTION,
+    JobTraits(name="replication", title="Replicate", subjects="project:[0-9]+", parallel=4),
 )
 
 

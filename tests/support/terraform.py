@@ -152,5 +152,68 @@ def config_auth(mode: str, **said: Any) -> dict[str, Any]:
     return {"auth_mode": mode, **always, **said}
 
 
+def retention_rule(
+    template: str,
+    value: int,
+    *,
+    tags: tuple[str, str] = ("matches", "**"),
+    repositories: tuple[str, str] = ("repoMatches", "**"),
+    untagged: bool = True,
+) -> dict[str, Any]:
+    """Return a rule of `harbor_retention_policy`; names are compared by decoration and pattern."""
+    extras = f'{{"untagged":{_text(untagged)}}}'
+    return {
+        "disabled": False,
+        "action": "retain",
+        "scope_selectors": {"repository": [_selector(repositories)]},
+        "tag_selectors": [{**_selector(tags), "extras": extras}],
+        "params": {template: value} if value else {},
+        "template": template,
+    }
+
+
+def retention(project_id: int, rules: list[dict[str, Any]], *, cron: str = "") -> dict[str, Any]:
+    """Return the body of `harbor_retention_policy`."""
+    trigger = {"kind": "Schedule", "references": {}, "settings": {"cron": cron}}
+    return {
+        "algorithm": "or",
+        "rules": rules,
+        "trigger": trigger,
+        "scope": {"level": "project", "ref": project_id},
+    }
+
+
+def shown_rules(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what the provider compares of the rules of a policy."""
+    return [
+        {
+            "disabled": rule["disabled"],
+            "template": rule["template"],
+            "value": rule["params"].get(rule["template"]),
+            "tags": (rule["tag_selectors"][0]["decoration"], rule["tag_selectors"][0]["pattern"]),
+            "repositories": [
+                (each["decoration"], each["pattern"]) for each in rule["scope_selectors"]["repository"][:1]
+            ],
+            "untagged": "true" in rule["tag_selectors"][0]["extras"],
+        }
+        for rule in policy["rules"]
+    ]
+
+
+def immutable_rule(pattern: str) -> dict[str, Any]:
+    """Return the body of `harbor_immutable_tag_rule`."""
+    return {
+        "disabled": False,
+        "scope_selectors": {"repository": [_selector(("repoMatches", "**"))]},
+        "tag_selectors": [_selector(("matches", pattern))],
+        "action": "immutable",
+        "template": "immutable_template",
+    }
+
+
+def _selector(wanted: tuple[str, str]) -> dict[str, Any]:
+    return {"kind": "doublestar", "decoration": wanted[0], "pattern": wanted[1]}
+
+
 def _text(flag: object) -> str:
     return "true" if flag else "false"

@@ -57,9 +57,10 @@ _GUEST = _LIMITED_GUEST | {
     "label": "read list",
     "robot": "read list",
 }
+#: Not Harbor's `tag-retention: create update delete operate`: who may not delete tags lets no policy delete them.
 _DEVELOPER = _GUEST | {
     "repository": "create read update list push pull",
-    "tag-retention": f"{_ALL} operate",
+    "tag-retention": "read list",
     "trash": "list read",
     "artifact": "create read list",
     "tag": "list create",
@@ -70,6 +71,7 @@ _MAINTAINER = _DEVELOPER | {
     "metadata": "read list",
     "label": _ALL,
     "repository": f"{_ALL} push pull",
+    "tag-retention": f"{_ALL} operate",
     "immutable-tag": _ALL,
     "trash": "list read restore",
     "notification-policy": "read list",

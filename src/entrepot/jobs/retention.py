@@ -23,6 +23,7 @@ RETENTION: Final = JobTraits(
     title="Remove tags that no rule of their project's retention policy keeps",
     parameters={"dry_run": False},
     subjects="policy:[0-9]{1,18}",
+    parallel=2,
     kept=1_000,
     kept_for=30 * DAY,
 )

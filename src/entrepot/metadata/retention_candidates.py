@@ -61,11 +61,9 @@ _BELOW = _BELOW.union(
     .join(manifest_children, manifest_children.c.parent_id == _BELOW.c.member)
     .where(manifest_children.c.child_id.is_not(None))
 )
+_PULLED: Any = select(_P.last_at).where(_P.manifest_id == _BELOW.c.member).correlate(_BELOW).scalar_subquery()
 _PULLED_BELOW: Final = Query(
-    select(_BELOW.c.root, func.max(_P.last_at))
-    .join(manifest_pulls, _P.manifest_id == _BELOW.c.member)
-    .group_by(_BELOW.c.root),
-    "retention_candidates.pulled_below",
+    select(_BELOW.c.root, func.max(_PULLED)).group_by(_BELOW.c.root), "retention_candidates.pulled_below"
 )
 _NAMED: Final = Query(
     select(_M.digest, _M.id).where(_M.repository_id == bindparam("repository"), in_list(_M.digest, "digests")),
@@ -118,7 +116,8 @@ async def pulled_below(reader: Reader, ids: Sequence[int]) -> dict[int, int]:
     """Return when manifests, or anything that they list, were last pulled; those that never were are left out."""
     if not ids:
         return {}
-    return {row[0]: row[1] for row in await reader.all(_PULLED_BELOW, ids=list(ids))}
+    rows = await reader.all(_PULLED_BELOW, ids=list(ids))
+    return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
 async def named(reader: Reader, repository_id: int, digests: Sequence[str]) -> dict[str, int]:

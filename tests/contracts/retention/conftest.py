@@ -38,7 +38,9 @@ _AGE_MANIFESTS = Query(update(manifests).values(created_at=manifests.c.created_a
 DAY = 24 * 3600 * clock.MICROSECONDS
 
 
-def rule(template: str, value: int | None = None, pattern: str = "**", *, untagged: bool = False, **more: Any) -> RuleText:
+def rule(
+    template: str, value: int | None = None, pattern: str = "**", *, untagged: bool = False, **more: Any
+) -> RuleText:
     """Write a rule about tags, of all repositories unless one is named."""
     selector = Selector(decoration="matches", pattern=pattern, extras=f'{{"untagged":{str(untagged).lower()}}}')
     scope = Selector(decoration="repoMatches", pattern=more.pop("repositories", "**"))

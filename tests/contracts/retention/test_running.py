@@ -132,7 +132,11 @@ async def test_what_refers_to_something_goes_with_it(keeper: Keeper) -> None:
     bodies = {tag: await pusher.image(tag, tag.encode()) for tag in ("keep", "drop")}
     signatures = {}
     for tag, body in bodies.items():
-        subject = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest_of(body), "size": len(body)}
+        subject = {
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": digest_of(body),
+            "size": len(body),
+        }
         plain, named = image(b"{}", subject=subject), image(b"{}", b"%b" % tag.encode(), subject=subject)
         await pusher.manifest(plain)
         await pusher.manifest(named, f"{tag}-signature")

@@ -100,7 +100,14 @@ async def test_queues_are_listed_paused_resumed_and_emptied(app: App, admin: Api
     """By Harbor's names; each change is an event."""
     await admin.made("/system/gc", {})
     queues = {queue["job_type"]: queue for queue in await admin.found("/jobservice/queues")}
-    assert set(queues) == {"GARBAGE_COLLECTION", "PURGE_AUDIT_LOG", "RETENTION", "SCHEDULER", "UPLOAD_PURGING"}
+    assert set(queues) == {
+        "GARBAGE_COLLECTION",
+        "PURGE_AUDIT_LOG",
+        "REPLICATION",
+        "RETENTION",
+        "SCHEDULER",
+        "UPLOAD_PURGING",
+    }
     assert (queues["GARBAGE_COLLECTION"]["count"], queues["GARBAGE_COLLECTION"]["paused"]) == (1, False)
     assert (await admin.put("/jobservice/queues/GARBAGE_COLLECTION", {"action": "pause"})).status == 200
     assert [queue["job_type"] for queue in await admin.found("/jobservice/queues") if queue["paused"]] == [
@@ -132,7 +139,7 @@ async def test_the_schedules_in_force_are_listed(admin: Api) -> None:
     """With what they are about; one out of force is none."""
     await admin.post("/system/gc/schedule", {"schedule": DAILY})
     await admin.post("/system/purgeaudit/schedule", {"schedule": {"type": "None"}})
-    await admin.put("/jobs/schedules/retention", {"cron": "@daily", "subject": "project:7"})
+    await admin.put("/jobs/schedules/retention", {"cron": "@daily", "subject": "policy:7"})
     answer = await admin.get("/schedules")
     assert [(entry["vendor_type"], entry["vendor_id"], entry["cron"]) for entry in answer.json()] == [
         ("GARBAGE_COLLECTION", 0, "0 0 0 * * *"),

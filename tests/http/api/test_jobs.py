@@ -88,22 +88,22 @@ async def test_one_run_of_a_kind_and_subject_at_a_time(admin: Api) -> None:
     answer = await admin.post("/jobs", PURGE)
     assert refusal(answer) == (409, "CONFLICT")
     assert b"run 1 of upload-purging is pending" in answer.body
-    await admin.made("/jobs", {"kind": "retention", "subject": "project:1"})
-    await admin.made("/jobs", {"kind": "retention", "subject": "project:2"})
-    assert refusal(await admin.post("/jobs", {"kind": "retention", "subject": "project:2"})) == (409, "CONFLICT")
+    await admin.made("/jobs", {"kind": "replication", "subject": "project:1"})
+    await admin.made("/jobs", {"kind": "replication", "subject": "project:2"})
+    assert refusal(await admin.post("/jobs", {"kind": "replication", "subject": "project:2"})) == (409, "CONFLICT")
 
 
 @pytest.mark.parametrize(
     ("body", "status", "says"),
     [
-        ({"kind": "nonsense"}, 404, "garbage-collection, purge-audit-log, retention, upload-purging"),
+        ({"kind": "nonsense"}, 404, "garbage-collection, purge-audit-log, replication, retention, upload-purging"),
         ({"kind": "upload-purging", "parameters": {"deep": True}}, 400, "no parameter 'deep'; there are: dry_run"),
         ({"kind": "upload-purging", "parameters": {"dry_run": 1}}, 400, "must be of type bool"),
         ({"kind": "purge-audit-log", "parameters": {"audit_retention_hour": 1}}, 400, "between 24 and 240000"),
         ({"kind": "upload-purging", "subject": "project:1"}, 400, "takes no subject"),
-        ({"kind": "retention"}, 400, "of the form project:[0-9]+"),
-        ({"kind": "retention", "subject": "project:x"}, 400, "of the form project:[0-9]+"),
-        ({"kind": "retention", "subject": "project:1", "when": "now"}, 422, "when"),
+        ({"kind": "replication"}, 400, "of the form project:[0-9]+"),
+        ({"kind": "replication", "subject": "project:x"}, 400, "of the form project:[0-9]+"),
+        ({"kind": "replication", "subject": "project:1", "when": "now"}, 422, "when"),
         ({}, 422, "kind"),
     ],
 )
@@ -116,11 +116,11 @@ async def test_what_cannot_be_started(admin: Api, body: dict[str, Any], status: 
 async def test_the_list_is_filtered_sorted_and_paged(admin: Api) -> None:
     """Newest first; by kind, status and trigger."""
     for number in range(3):
-        await admin.made("/jobs", {"kind": "retention", "subject": f"project:{number}"})
+        await admin.made("/jobs", {"kind": "replication", "subject": f"project:{number}"})
     await admin.made("/jobs", PURGE)
     await admin.post("/jobs/2/stop")
     assert [run["id"] for run in await admin.found("/jobs")] == [4, 3, 2, 1]
-    assert [run["id"] for run in await admin.found("/jobs?q=kind=retention,status=Pending&sort=id")] == [1, 3]
+    assert [run["id"] for run in await admin.found("/jobs?q=kind=replication,status=Pending&sort=id")] == [1, 3]
     page = await admin.get("/jobs?page=2&page_size=3")
     assert ([run["id"] for run in page.json()], page["X-Total-Count"]) == ([1], "4")
     assert await admin.found("/jobs?q=trigger=SCHEDULE") == []
@@ -169,13 +169,13 @@ async def test_a_schedule_is_set_shown_changed_and_reset(app: App, admin: Api) -
 async def test_schedules_of_several_subjects(admin: Api) -> None:
     """A kind with subjects has a schedule for each."""
     for number, cron in ((1, "@daily"), (2, "@every 6h")):
-        answer = await admin.put("/jobs/schedules/retention", {"cron": cron, "subject": f"project:{number}"})
+        answer = await admin.put("/jobs/schedules/replication", {"cron": cron, "subject": f"project:{number}"})
         assert answer.status == 200
-    assert (await admin.found("/jobs/schedules/retention?subject=project:2"))["cron"] == "@every 6h"
-    assert refusal(await admin.get("/jobs/schedules/retention")) == (404, "NOT_FOUND")
-    assert (await admin.delete("/jobs/schedules/retention?subject=project:1")).status == 200
-    assert [entry["subject"] for entry in await admin.found("/jobs/schedules?q=kind=retention")] == ["project:2"]
-    assert refusal(await admin.delete("/jobs/schedules/retention?subject=project:1")) == (404, "NOT_FOUND")
+    assert (await admin.found("/jobs/schedules/replication?subject=project:2"))["cron"] == "@every 6h"
+    assert refusal(await admin.get("/jobs/schedules/replication")) == (404, "NOT_FOUND")
+    assert (await admin.delete("/jobs/schedules/replication?subject=project:1")).status == 200
+    assert [entry["subject"] for entry in await admin.found("/jobs/schedules?q=kind=replication")] == ["project:2"]
+    assert refusal(await admin.delete("/jobs/schedules/replication?subject=project:1")) == (404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ _RULE: Final = (
     '{"tag_selectors": [{"decoration": "matches", "pattern": "%s"}],'
     ' "scope_selectors": {"repository": [{"decoration": "repoMatches", "pattern": "**"}]}}'
 )
+_POLICY: Final = '{"rules": [], "scope": {"level": "project", "ref": <project_id>}}'
 _TOKEN: Final = Ask(query=f"?{_SCOPE}")
 _TOKEN_POST: Final = Ask(body=_TOKEN_FORM, content_type=FORM)
 
@@ -137,6 +138,10 @@ ASKS: Final[Mapping[str, Ask]] = {
     ),
     f"PUT {API}/robots/{{robot_id}}": Ask(body='{"description": "changed"}'),
     f"PATCH {API}/robots/{{robot_id}}": Ask(body='{"secret": ""}'),
+    f"POST {API}/retentions": Ask(body=_POLICY),
+    f"PUT {API}/retentions/{{retention_id}}": Ask(body=_POLICY),
+    f"POST {API}/retentions/{{retention_id}}/executions": Ask(body='{"dry_run": true}'),
+    f"PATCH {API}/retentions/{{retention_id}}/executions/{{eid}}": Ask(body='{"action": "stop"}'),
     f"POST {API}/roles": Ask(
         body='{"name": "giver", "permissions": [{"resource": "repository", "action": "push"}]}', objects=("system",)
     ),

@@ -12,7 +12,7 @@ from tests.http.matrix.asks import ASKS, EVERY, FORM, JSON, Ask
 from tests.http.matrix.cells import Row
 from tests.http.matrix.things import CHILDREN, CROSSABLE, Ids
 
-_PROJECT: Final = frozenset(("project_name_or_id", "project_name", "project", "project_id", "name"))
+_PROJECT: Final = frozenset(("project_name_or_id", "project_name", "project", "project_id", "name", "retention_id"))
 _PLACEHOLDER: Final = re.compile(r"[{<](\w+)[}>]")
 #: What the other names of paths can stand for.
 _OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {

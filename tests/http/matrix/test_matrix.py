@@ -57,6 +57,9 @@ NO_FURTHER = {
     "POST /api/v2.0/users/current/second_factor/disable -": "409",
     "POST /api/v2.0/users/current/second_factor/recovery_codes -": "409",
     "POST /api/v2.0/users/reset_password -": "403",  # the link was guessed
+    "POST /api/v2.0/retentions own": "400",  # the project has a policy
+    "POST /api/v2.0/retentions public": "400",
+    "POST /api/v2.0/retentions foreign": "400",
     "PUT /v2/{name}/blobs/uploads/{session} own": "400",  # the bytes have another digest
     "PUT /v2/{name}/blobs/uploads/{session} public": "400",
     "PUT /v2/{name}/blobs/uploads/{session} foreign": "400",

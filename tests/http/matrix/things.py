@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from entrepot.access.roles import GUEST
+from entrepot.metadata import retention_tasks
 from entrepot.web.application import Application
 from tests.http.matrix.deployed import ADMIN, ADMIN_PASSWORD
 from tests.http.matrix.people import Registrar, basic, client, number
@@ -26,6 +28,8 @@ CROSSABLE: Final = (
     "ending",
     "key_id",
     "immutable_rule_id",
+    "eid",
+    "tid",
 )
 #: What lies in a project, the outermost first.
 CHILDREN: Final = ("repository_name", "name", "meta_name", *CROSSABLE, "tag_name", "source")
@@ -33,6 +37,12 @@ CHILDREN: Final = ("repository_name", "name", "meta_name", *CROSSABLE, "tag_name
 _RULE: Final = {
     "tag_selectors": [{"decoration": "matches", "pattern": "kept"}],
     "scope_selectors": {"repository": [{"decoration": "repoMatches", "pattern": "**"}]},
+}
+
+_POLICY: Final = {
+    "algorithm": "or",
+    "rules": [{"template": "always", **_RULE}],
+    "trigger": {"kind": "Schedule", "settings": {"cron": ""}},
 }
 
 Ids = dict[str, str]
@@ -125,11 +135,22 @@ async def _in_project(application: Application, registrar: Registrar, project: s
         "mid": str(member),
         "trash_id": str((await api.found(f"/projects/{project}/trash"))[0]["id"]),
         "immutable_rule_id": str(number(await api.made(f"/projects/{project}/immutabletagrules", _RULE))),
+        **await _retention(application, registrar, project_id),
         "grant_id": str(member),
         "robot_id": str(robot),
         "session": await _upload(application, project),
         "ending": await _upload(application, project),
     }
+
+
+async def _retention(application: Application, registrar: Registrar, project_id: int) -> Ids:
+    """Make a policy, and a run of it that has ended so that others can be started."""
+    place = await registrar.admin.made("/retentions", _POLICY | {"scope": {"level": "project", "ref": project_id}})
+    run = await registrar.admin.made(f"{place}/executions", {"dry_run": True})
+    assert (await registrar.admin.send("PATCH", run, {"action": "stop"})).status == 200
+    begin = partial(retention_tasks.begin, run=number(run), repository_id=1, repository="app")
+    task = await application._services.registry.manifests.metadata.write(begin)
+    return {"retention_id": str(number(place)), "eid": str(number(run)), "tid": str(task.id)}
 
 
 def _missing() -> Ids:

@@ -141,8 +141,12 @@ MORE = {
         "trash:empty",
     },
 }
-#: What Harbor's table gives and we do not: a maintainer could make a project public (CVE-2024-22278).
-LESS = {MAINTAINER: {"metadata:create", "metadata:update", "metadata:delete"}}
+#: What Harbor's table gives and we do not: a maintainer could make a project public (CVE-2024-22278), and a developer,
+#: who may not delete tags, could let a policy delete them.
+LESS = {
+    MAINTAINER: {"metadata:create", "metadata:update", "metadata:delete"},
+    DEVELOPER: {f"tag-retention:{action}" for action in ("create", "update", "delete", "operate")},
+}
 BY_ID = {role.id: role for role in BUILT_IN}
 
 

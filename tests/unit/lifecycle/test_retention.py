@@ -119,7 +119,7 @@ def test_each_tag_of_one_manifest_stands_for_itself() -> None:
         (selector("v*", "excludes", "false"), True),
     ],
 )
-def test_what_has_no_tag_is_meant_by_extras(chosen: Selector, takes: bool) -> None:
+def test_what_has_no_tag_is_meant_by_extras(chosen: Selector, *, takes: bool) -> None:
     """As in Harbor: `untagged` stands beside the tags that match, and what is excluded is the rest."""
     assert kept([tag(None, 1)], rule("always", None, chosen)) == ({"1"} if takes else set())
 
@@ -149,7 +149,12 @@ def test_what_belongs_to_something_goes_its_way() -> None:
 
 def test_what_is_immutable_stays_and_what_expired_goes() -> None:
     """Whatever the rules say; what came after the beginning stays too."""
-    tags = [tag("v1", 1, pushed=9), tag("late", 2, pushed=-1), tag("v2", 3, expires="it said so"), tag("v3", 4, pushed=9)]
+    tags = [
+        tag("v1", 1, pushed=9),
+        tag("late", 2, pushed=-1),
+        tag("v2", 3, expires="it said so"),
+        tag("v3", 4, pushed=9),
+    ]
     nothing = rule("latestPushedK", 0)
     assert kept(tags, nothing, immutable="v1") == {"v1", "late"}
     assert kept(tags, rule("always")) == {"v1", "late", "v3"}
