@@ -7,8 +7,11 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from aiohttp import web
+
+from tests.support.certificates import authority, identity
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -74,3 +77,19 @@ async def two_at_one_port(
         listening(handlers, host=second, port=port) as other,
     ):
         yield one, other
+
+
+@contextlib.asynccontextmanager
+async def listening_with_tls(folder: Path) -> AsyncIterator[tuple[Listener, str]]:
+    """Run a server with TLS, which says `here`; gives it and the file of the authority that signed its certificate."""
+    signer = authority()
+    signer.write(folder / "ca.pem", folder / "ca.key")
+    identity(signed_by=signer).write(folder / "server.pem", folder / "server.key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+
+    async def here(_request: web.Request) -> web.Response:
+        return web.Response(text="here")
+
+    async with listening({"/": here}, context=context) as server:
+        yield server, str(folder / "ca.pem")

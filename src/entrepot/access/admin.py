@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from entrepot.access.errors import SetupError
+from entrepot.access.faults import Invalid
 from entrepot.access.roles import SYSTEM_ADMIN
 from entrepot.metadata import grants, principals, users
 from entrepot.metadata.database import Database, Transaction
@@ -25,9 +26,13 @@ FILE = "admin-password"
 _ORIGIN = "first-start"
 
 Hash = Callable[[str], str]
+#: Returns a password as it is hashed, given it and the account's name; raises Invalid.
+Check = Callable[[str, str], str]
 
 
-async def ensure_admin(database: Database, folder: Path, hash_password: Hash, given: str = "") -> str | None:
+async def ensure_admin(
+    database: Database, folder: Path, hash_password: Hash, given: str = "", check: Check | None = None
+) -> str | None:
     """Make the admin account if there is none yet.
 
     Args:
@@ -35,17 +40,18 @@ async def ensure_admin(database: Database, folder: Path, hash_password: Hash, gi
         folder: The state folder, for the password's file.
         hash_password: Hashes slowly; called in a thread.
         given: The first password, if the operator chose one.
+        check: Whether a chosen password will do; the same rule as for everybody else's.
 
     Returns:
         A notice to print, for the one process that made the account with a made-up password.
 
     Raises:
-        SetupError: The password's file cannot be used.
+        SetupError: The password's file cannot be used, or the chosen one is no password to choose.
     """
     if await principals.find(database, principals.USER, NAME) is not None:
         return None
     path = folder / FILE
-    password = given or _made_up(path)
+    password = _checked(given, check) or _made_up(path)
     encoded = await asyncio.to_thread(hash_password, password)
     made = await database.write(lambda tx: _create(tx, encoded), name="first account")
     if not made:
@@ -74,6 +80,16 @@ def forget_first_password(folder: Path, name: str) -> None:
     """Remove the file with the first password once that of the account `name` was changed, if it is the account's."""
     if name == NAME:
         remove(folder / FILE)
+
+
+def _checked(given: str, check: Check | None) -> str:
+    """Return a chosen password: a well-known one, such as an example's or another registry's, is a door left open."""
+    if not given or check is None:
+        return given
+    try:
+        return check(given, NAME)
+    except Invalid as error:
+        raise SetupError(f"{VARIABLE}: {error}; without the variable, a password is made up") from None
 
 
 def _made_up(path: Path) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,7 @@ from aiohttp import web
 from entrepot.outbound.client import Client
 from entrepot.outbound.errors import AnswerInvalid, OutboundError, TargetRefused, TimedOut, Unreachable
 from entrepot.outbound.settings import OutboundSettings
-from tests.support.certificates import authority, identity
-from tests.support.listener import Listener, listening, two_at_one_port
+from tests.support.listener import listening, listening_with_tls, two_at_one_port
 
 #: Spellings of this machine that the system's name service reads as an address.
 SPELLINGS = [
@@ -95,7 +93,7 @@ async def test_redirects_end(tmp_path: Path) -> None:
         assert (await own().request("GET", f"{server.url}/3")).body == b"here"
         with pytest.raises(AnswerInvalid, match="more than 3 times"):
             await own().request("GET", f"{server.url}/4")
-        async with with_tls(tmp_path) as (secure, ca_file):
+        async with listening_with_tls(tmp_path) as (secure, ca_file):
             secure.answer("/down", lambda: web.Response(status=301, headers={"location": f"{server.url}/"}))
             with pytest.raises(TargetRefused, match="from https to plain http"):
                 await own(ca_file=ca_file).request("GET", f"{secure.url}/down")
@@ -158,7 +156,7 @@ async def test_silence_ends_at_the_deadline() -> None:
 
 async def test_a_certificate_must_be_vouched_for(tmp_path: Path) -> None:
     """An unknown authority is refused with what to do; the operator's own one is believed, for its names only."""
-    async with with_tls(tmp_path) as (server, ca_file):
+    async with listening_with_tls(tmp_path) as (server, ca_file):
         with pytest.raises(Unreachable, match=r"outbound\.cabundle"):
             await own().request("GET", f"{server.url}/")
         assert (await own(ca_file=ca_file).request("GET", f"{server.url}/")).body == b"here"
@@ -206,15 +204,3 @@ async def test_a_proxy_is_asked_for_others_only(monkeypatch: pytest.MonkeyPatch)
             await client.request("GET", "https://provider.test/")
         assert (await client.request("GET", f"{direct.url}/")).body == b"here"
         assert heard == [b"CONNECT provider.test:443 HTTP/1.1\r\n"]
-
-
-@contextlib.asynccontextmanager
-async def with_tls(folder: Path) -> AsyncIterator[tuple[Listener, str]]:
-    """Run a server with TLS; gives it and the file of the authority that signed its certificate."""
-    signer = authority()
-    signer.write(folder / "ca.pem", folder / "ca.key")
-    identity(signed_by=signer).write(folder / "server.pem", folder / "server.key")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem", folder / "server.key")
-    async with listening({"/": text}, context=context) as server:
-        yield server, str(folder / "ca.pem")

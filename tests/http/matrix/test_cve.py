@@ -118,3 +118,22 @@ def test_cve_2019_19023_nobody_elses_account_is_changed(table: Table) -> None:
     assert len(rows) > 8
     for row in rows:
         assert {table.line(row)[caller] for caller in _ROLES} <= {"403", "404"}, str(row)
+
+
+def test_cve_2022_47747_no_route_is_for_tests_or_debugging(table: Table) -> None:
+    """All that is answered at belongs to the registry, to signing in, to health or to the API: nothing was left in."""
+    firsts = {row.path.split("/")[1] for row in table.rows}
+    assert firsts == {"", "v2", "api", "c", "token", "service", "healthz", "readyz"}
+    words = {word for row in table.rows for word in re.split(r"[/{}_.-]", row.path)}
+    assert not words & {"debug", "test", "testing", "pprof", "fs", "file", "files", "exec", "eval", "metrics", "docs"}
+
+
+def test_cve_2024_4142_cve_2025_59345_nobody_raises_themselves(table: Table) -> None:
+    """What changes roles, grants, settings or jobs of the whole registry is the administrator's, and never nobody's."""
+    nouns = r"/(roles|grants|configurations|jobs|jobservice|system|users/{user_id}/sysadmin)\b"
+    rows = [row for row in table.rows if re.search(nouns, row.path) and row.method not in ("GET", "HEAD")]
+    assert len(rows) > 20
+    for row in rows:
+        line = table.line(row)
+        if row.object not in ("own", "public", "foreign"):  # grants on one's own project are one's own to give
+            assert {line[caller] for caller in (*_ROLES, "anon", "probot", "srobot")} <= REFUSALS, str(row)

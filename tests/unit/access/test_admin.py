@@ -10,6 +10,7 @@ from entrepot.access.admin import FILE, NAME, ensure_admin, set_password
 from entrepot.access.errors import SetupError
 from entrepot.access.keys import load_or_create
 from entrepot.access.roles import ensure_roles
+from entrepot.accounts.passwords import checked_password
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
 from entrepot.metadata import grants, principals
 from entrepot.metadata.database import Database
@@ -130,3 +131,35 @@ async def test_processes_that_start_at_the_same_instant(tmp_path: Path) -> None:
     assert len({outcome[1:] for outcome in outcomes}) == 1
     left = sorted(path.name for path in (*tmp_path.iterdir(), *(tmp_path / "keys").iterdir()))
     assert not [name for name in left if name.startswith(".")], left
+
+
+@pytest.mark.parametrize(
+    "given", ["Harbor12345", "Harbor1234567", "admin", "adminadminadmin", "Password123456", "changeme1234"]
+)
+async def test_cve_2026_4404_a_password_that_everybody_knows_opens_nothing(
+    database: Database, tmp_path: Path, given: str
+) -> None:
+    """There is no default password, and one that is tried first cannot be chosen: the start fails, and says why."""
+    with pytest.raises(SetupError, match="ENTREPOT_ADMIN_PASSWORD"):
+        await ensure_admin(database, tmp_path, cheap, given, checked_password)
+    assert await secret_of(database) is None
+    await ensure_admin(database, tmp_path, cheap, "seven boats at anchor", checked_password)
+    assert await secret_of(database) == cheap("seven boats at anchor")
+
+
+async def test_cve_2026_4404_no_two_registries_have_one_password(tmp_path: Path) -> None:
+    """What is made up is 144 random bits, anew for each registry."""
+    made = set()
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        database = SqliteDatabase(folder / "metadata.db")
+        try:
+            await create_all(database, metadata)
+            await ensure_roles(database)
+            await ensure_admin(database, folder, cheap)
+            made.add((folder / FILE).read_text().strip())
+        finally:
+            await database.close()
+    assert len(made) == 3
+    assert min(map(len, made)) >= 24
