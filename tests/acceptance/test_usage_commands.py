@@ -95,3 +95,14 @@ def test_what_would_be_free(entrepot: Entrepot) -> None:
     said = entrepot("usage", "would-free", "team/app:v1", "team/app:none")
     assert "would be free on the disk" in said
     assert "team/app:none stays: there is no such tag" in said
+
+
+def test_the_past_and_the_days_to_come(entrepot: Entrepot) -> None:
+    """Today is known, of a project and of the disk; for a forecast that is not enough."""
+    (today,) = found(entrepot, "history", "--project", "team")["points"]
+    assert today["stored_bytes"] > len(SHARED) + len(OWN)
+    assert today["day"] in entrepot("usage", "history", "--project", "team")
+    assert today["day"] in entrepot("usage", "history")
+    assert found(entrepot, "forecast", "--project", "team")["outlook"] == "unlimited"
+    assert "has no limit" in entrepot("usage", "forecast", "--project", "team")
+    assert "not enough history: 1 days of 7" in entrepot("usage", "forecast")

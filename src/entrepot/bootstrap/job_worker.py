@@ -22,6 +22,7 @@ from entrepot.bootstrap.collection import collection_of, expiry_of, retention_of
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
 from entrepot.insight.analysis import Analyser
+from entrepot.insight.history import Past, Recorder
 from entrepot.integrity.scrub import Scrub
 from entrepot.jobs.adoption import FolderAdoption
 from entrepot.jobs.analysing import ANALYSIS, Analysing
@@ -31,6 +32,7 @@ from entrepot.jobs.backing_up import BACKUP, BackingUp
 from entrepot.jobs.collection import GARBAGE_COLLECTION, CollectionMetrics, GarbageCollection, SteadyCollection
 from entrepot.jobs.dispatcher import Dispatcher
 from entrepot.jobs.model import Job, JobKind
+from entrepot.jobs.noting_usage import USAGE_HISTORY, NotingUsage
 from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.jobs.provider_check import ProviderCheck
 from entrepot.jobs.retention import RETENTION, RetentionRuns
@@ -43,6 +45,7 @@ from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
 from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.system.jobs.timetable import every
+from entrepot.system.volumes import volume_of
 from entrepot.telemetry.instruments import Metrics
 
 if TYPE_CHECKING:
@@ -74,8 +77,8 @@ def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
         *_audit_kinds(parts),
         *_directory_kinds(parts),
         _garbage_collection(parts, metrics),
-        _analysis(parts),
         JobKind(traits=RETENTION, run=RetentionRuns(retention=retention_of(parts), metrics=metrics).run),
+        *_insight_kinds(parts, metrics),
         *_scrub_kinds(parts, metrics),
         *_backup_kinds(parts, metrics),
     ]
@@ -87,8 +90,13 @@ def _garbage_collection(parts: Embedded, metrics: Metrics) -> JobKind:
     return JobKind(traits=GARBAGE_COLLECTION, run=work.run)
 
 
-def _analysis(parts: Embedded) -> JobKind:
-    return JobKind(traits=ANALYSIS, run=Analysing(Analyser(metadata=parts.stores.metadata)).run)
+def _insight_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
+    metadata, space = parts.stores.metadata, functools.partial(volume_of, parts.config.data)
+    noting = NotingUsage(recorder=Recorder(metadata, space), past=Past(metadata, space), metrics=metrics)
+    return [
+        JobKind(traits=ANALYSIS, run=Analysing(Analyser(metadata=metadata)).run),
+        JobKind(traits=USAGE_HISTORY, run=noting.run),
+    ]
 
 
 def _backup_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:

@@ -87,8 +87,7 @@ def top_command(
     """List the largest images or layers that the last analysis found."""
     if what not in ("images", "layers"):
         raise typer.BadParameter("say images or layers", param_hint="WHAT")
-    base = "/usage" if project is None else f"/projects/{part(project)}/usage"
-    found = ask(server, config, data, lambda api: api.get(f"{base}/{what}", limit=count))
+    found = ask(server, config, data, lambda api: api.get(f"{_base(project)}/{what}", limit=count))
     show(found, _IMAGES if what == "images" else _LAYERS, as_json=as_json)
 
 
@@ -124,6 +123,73 @@ def would_free_command(
         typer.echo(json.dumps(told))
     else:
         _tell(told)
+
+
+@app.command("history")
+def history_command(
+    *,
+    project: Project = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=731, help="How many days back.")] = 30,
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was used day by day: by one project, or on the disk."""
+    found = ask(server, config, data, lambda api: api.get(f"{_base(project)}/history", days=days))
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        show(found["points"], _DISK_DAYS if project is None else _DAYS, as_json=False)
+
+
+@app.command("forecast")
+def forecast_command(
+    *,
+    project: Project = None,
+    days: Annotated[int, typer.Option("--days", min=7, max=731, help="From how many of the last days.")] = 90,
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Foretell when a project's quota is used up, or when the disk is full, if things go on as they did."""
+    told = ask(server, config, data, lambda api: api.get(f"{_base(project)}/forecast", days=days))
+    typer.echo(
+        json.dumps(told) if as_json else _foretold(told, "The disk" if project is None else f"Project {project}")
+    )
+
+
+def _base(project: str | None) -> str:
+    return "/usage" if project is None else f"/projects/{part(project)}/usage"
+
+
+def _foretold(told: Mapping[str, Any], what: str) -> str:
+    used = f"{what} uses {spelt(told['used_bytes'])}"
+    if told["limit_bytes"] is None:
+        return f"{used}, and has no limit."
+    used = f"{used} of {spelt(told['limit_bytes'])}"
+    if told["outlook"] == "full":
+        return f"{used}: it is full."
+    if told["growth"] is None:
+        return f"{used}. There is not enough history: {told['days_known']} days of {told['days_needed']} are known."
+    return f"{used}. {_growing(told)}"
+
+
+def _growing(told: Mapping[str, Any]) -> str:
+    growth = told["growth"]
+    rate = f"It grows by {_a_day(growth['bytes_a_day'])} ({_a_day(growth['lowest'])} to {_a_day(growth['highest'])})."
+    if told["full_on"] is None:
+        soonest = (
+            "" if told["earliest"] is None else f" At the fastest that is likely, it is full on {told['earliest']}."
+        )
+        return f"{rate} It will not be full within ten years at this rate.{soonest}"
+    latest = f"and {told['latest']}" if told["latest"] else "and never"
+    return f"{rate} It will be full on {told['full_on']}, between {told['earliest']} {latest}."
+
+
+def _a_day(growth: float) -> str:
+    return f"{'-' if growth < 0 else ''}{spelt(round(abs(growth)))} a day"
 
 
 async def _would_free(api: Api, body: dict[str, Any], projects: list[str]) -> Any:
@@ -195,6 +261,26 @@ _IMAGES: Final[dict[str, Column]] = {
     "tags": "tags",
     **_sums("sizes"),
     "digest": "digest",
+}
+
+
+def _bytes(name: str) -> Column:
+    return lambda entry: "" if entry[name] is None else spelt(entry[name])
+
+
+_DAYS: Final[dict[str, Column]] = {
+    "day": "day",
+    "used": _bytes("used_bytes"),
+    "logical": _bytes("logical_bytes"),
+    "stored": _bytes("stored_bytes"),
+    "artifacts": "manifests",
+}
+_DISK_DAYS: Final[dict[str, Column]] = {
+    "day": "day",
+    "disk": _bytes("total_bytes"),
+    "used": _bytes("used_bytes"),
+    "free": _bytes("free_bytes"),
+    "stored for images": _bytes("stored_bytes"),
 }
 _LAYERS: Final[dict[str, Column]] = {
     "digest": "digest",

@@ -133,3 +133,24 @@ async def test_before_the_first_analysis(admin: Api) -> None:
     assert (await admin.found("/projects/demo/usage"))["analysed"] is None
     assert [one["analysed"] for one in await admin.found("/usage/projects")] == [None]
     assert await admin.found("/usage/images") == await admin.found("/usage/layers") == []
+
+
+async def test_the_past_is_ready_to_be_drawn(app: App, admin: Api, filled: dict[str, bytes]) -> None:
+    """One point for each day, and what it leads to; on the first day that is not known yet."""
+    history = await admin.found("/projects/demo/usage/history")
+    now = (await admin.found("/projects/demo/usage"))["now"]
+    assert history["limit_bytes"] is None
+    assert [point["used_bytes"] for point in history["points"]] == [now["used_bytes"]]
+    disk = await admin.found("/usage/history?days=5")
+    assert disk["points"][0]["used_bytes"] > 0
+    assert (await admin.found("/projects/demo/usage/forecast"))["outlook"] == "unlimited"
+    await admin.put("/quotas/1", {"hard": {"storage": 10**9}})
+    told = await admin.found("/projects/demo/usage/forecast")
+    assert (told["outlook"], told["days_known"], told["days_needed"]) == ("not enough history", 1, 7)
+    assert (await admin.found("/usage/forecast"))["outlook"] == "not enough history"
+    await app.account("reader", ("project:demo", "project:read,quota:read"))
+    reader = Api(app.basic("reader"))
+    for path in ("history", "forecast"):
+        assert (await reader.get(f"/projects/demo/usage/{path}")).status == 200
+        assert refusal(await reader.get(f"/usage/{path}")) == (403, "FORBIDDEN")
+    assert filled

@@ -65,15 +65,15 @@ usage_days: Final = keyed(
     Index(None, "day"),
 )
 
-#: What all of it used at the end of a day: the disk below the blobs, where there is one, and what is stored on it.
+#: What there was at the end of a day: the disk below the blobs, where there is one, and what is stored on it as far as
+#: the last analysis found.
 disk_days: Final = keyed(
     "disk_days",
     metadata,
     key("day", _WHOLE),
     number("total_bytes", null=True),
     number("free_bytes", null=True),
-    number("blobs"),
-    number("blob_bytes"),
+    number("stored_bytes", null=True),
 )
 
 #: What was seen inside a layer, to find others like it; `sketch` holds the smallest hashes of its chunks. `outcome`

@@ -48,6 +48,7 @@ from entrepot.web.api import (
     tag_history,
     trash,
     usage,
+    usage_past,
     user_passwords,
     usergroups,
     users,
@@ -104,6 +105,7 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     tag_history.router,
     immutable_rules.router,
     usage.router,
+    usage_past.router,
     retentions.router,
     retention_executions.router,
 )

@@ -22,6 +22,7 @@ from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Hash, Users
 from entrepot.insight.freeing import Freeing
+from entrepot.insight.history import Past
 from entrepot.insight.looking import Looking
 from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.immutability.rules import ImmutableRules
@@ -134,7 +135,8 @@ def _lifecycle(parts: Parts) -> LifecycleServices:
 
 def _insight(parts: Parts) -> InsightServices:
     rules = parts.web.registry.settings.tag_rules
-    return InsightServices(looking=Looking(parts.metadata), freeing=Freeing(parts.metadata, rules))
+    past = Past(parts.metadata, partial(volume_of, parts.folder))
+    return InsightServices(looking=Looking(parts.metadata), freeing=Freeing(parts.metadata, rules), past=past)
 
 
 def _accounts(parts: Parts) -> AccountServices:

@@ -16,6 +16,7 @@ from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Users
 from entrepot.insight.freeing import Freeing
+from entrepot.insight.history import Past
 from entrepot.insight.looking import Looking
 from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.immutability.rules import ImmutableRules
@@ -86,6 +87,7 @@ class InsightServices:
 
     looking: Looking
     freeing: Freeing
+    past: Past
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

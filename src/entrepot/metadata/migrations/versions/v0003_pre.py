@@ -266,8 +266,7 @@ def _days() -> None:
     keyed(
         "disk_days",
         number("day"),
-        *(number(name, null=True) for name in ("total_bytes", "free_bytes")),
-        *(number(name) for name in ("blobs", "blob_bytes")),
+        *(number(name, null=True) for name in ("total_bytes", "free_bytes", "stored_bytes")),
         primary("disk_days", "day"),
     )
 
