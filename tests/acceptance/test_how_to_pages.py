@@ -147,3 +147,18 @@ def test_secrets_are_rotated(server: Server, follow: Follow, tmp_path: Path) -> 
     for line in lines[own + 1 :]:
         output = page.follow(line)
     assert "keys behind it are not needed any more" in output
+
+
+def test_where_the_space_went(follow: Follow, server: Server) -> None:
+    """The page leads from the disk to the tag, and says what deleting it would bring."""
+    for tag, layer in (("v1", b"one" * 1000), ("v2", b"two" * 1000)):
+        Client.of(server).push_image("team/app", tag, layer)
+    page = follow("how-to/where-did-the-space-go.md")
+    page.run()
+    shown = page.outputs["entrepot usage show team/app --server https://registry.example.org"]
+    assert "v1" in shown
+    assert "v2" in shown
+    told = page.outputs["entrepot usage would-free --repository team/app --server https://registry.example.org"]
+    assert "2 manifests would go" in told
+    forecast = page.outputs["entrepot usage forecast --server https://registry.example.org"]
+    assert "not enough history" in forecast

@@ -74,6 +74,7 @@ WHOLE_REPOSITORY = {
     "tags._MOVE_HISTORY",  # some of it at a time
     "trash._SOME_OF_REPOSITORY",  # the same
     "repository_lists._ONE",  # its newest manifest only
+    "largest_repositories._NOW",  # of a project with few manifests, when a push was refused
     "usage._MANIFESTS_IN_ALL",  # adds up from nothing, for `entrepot doctor` and the tests
 }
 

@@ -96,3 +96,24 @@ async def test_a_push_beyond_the_quota_is_told_why(app: App, admin: Api) -> None
     assert refused.status == 403
     assert b'"DENIED"' in refused.body
     assert b"Delete what it does not need" in refused.body
+
+
+async def test_a_refusal_names_the_largest_repositories_that_may_be_read(app: App, admin: Api) -> None:
+    """By the rights of the account, whatever its token was asked for; others' repositories are not named."""
+    await admin.made("/projects", {"project_name": "demo"})
+    for name, size in {"small": 10, "secret": 3000, "large": 2000}.items():
+        await push_image(app.basic("admin"), "1", b"%d" % size * size, name=f"demo/{name}")
+    await admin.put("/quotas/1", {"hard": {"storage": 5000}})
+    maintainer = await app.account("maintainer", ("project:demo", "repository:pull,repository:push"))
+    await app.account("narrow", ("repositories:demo/large", "repository:pull,repository:push"))
+    bearer = await app.bearer(maintainer, "repository:demo/small:pull,push")
+    for client, path, names in (
+        (app.basic("admin"), "demo/new", ["demo/secret", "demo/large", "demo/small"]),
+        (bearer, "demo/small", ["demo/secret", "demo/large", "demo/small"]),
+        (app.basic("narrow"), "demo/large", ["demo/large"]),
+    ):
+        refused = await client.post(f"/v2/{path}/blobs/uploads/")
+        (error,) = refused.json()["errors"]
+        assert (refused.status, error["code"]) == (403, "DENIED")
+        assert [one["name"] for one in error["detail"]["largest_repositories"]] == names
+        assert "Its largest repositories are " + names[0] in error["message"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from entrepot.oci.errors import RegistryError
+from entrepot.oci.errors import QuotaExceeded, RegistryError
 from entrepot.web.body import ClientGone
 from entrepot.web.distribution.errors import render_error
+from entrepot.web.distribution.quota_refusals import tell_who_uses
 from entrepot.web.http import Request
 from entrepot.web.middleware import Endpoint
 from entrepot.web.middleware.early import send_early
@@ -31,6 +32,8 @@ def with_errors(inner: Endpoint, services: Services) -> Endpoint:
             if request.started:
                 _LOGGER.exception("request %s: the answer was broken off", request.id)
                 raise
+            if isinstance(error, QuotaExceeded):
+                await tell_who_uses(error, request, services)
             answer = render_error(error, request, services)
             if answer.status >= _SERVER_ERROR:
                 _log(request, error)
