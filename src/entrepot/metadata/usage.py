@@ -185,6 +185,9 @@ _LAPSE = Query(
     .returning(_R.size),
     "usage.lapse",
 )
+_FORGET = Query(
+    delete(project_reservations).where(in_list(_R.blob_id, "ids")).returning(_R.project_id, _R.size), "usage.forget"
+)
 _RESERVED = Query(
     select(func.coalesce(func.sum(_R.size), 0)).where(_R.project_id == bindparam("project")), "usage.reserved"
 )
@@ -312,6 +315,14 @@ async def reserve(tx: Transaction, project_id: int, blob_id: int, size: int, *, 
 async def release(tx: Transaction, project_id: int, blob_ids: Sequence[int]) -> None:
     """End the reservations of blobs: what was to refer to them was refused."""
     await _unreserve(tx, project_id, blob_ids, await find(tx, project_id))
+
+
+async def forget(tx: Transaction, blob_ids: Sequence[int]) -> None:
+    """End all reservations of blobs that go: whoever pushed them never referred to them."""
+    rows = await tx.all(_FORGET, ids=list(blob_ids)) if blob_ids else []
+    for project_id in sorted({row[0] for row in rows}):
+        size = sum(row[1] for row in rows if row[0] == project_id)
+        await change(tx, project_id, Counts(reserved_bytes=-size))
 
 
 async def _unreserve(tx: Transaction, project_id: int, blob_ids: Sequence[int], standing: Standing) -> Standing:

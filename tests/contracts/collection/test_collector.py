@@ -17,11 +17,13 @@ from entrepot.metadata import events, holdings, outbox, repositories, review
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.query import Query, RawQuery
 from entrepot.metadata.tables import blobs
+from entrepot.metadata.usage import Counts, Limits
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, ManifestUnknown, Unavailable
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.telemetry.progress import Stopped, Unwatched
 from tests.contracts.collection.conftest import GRACE, House
+from tests.contracts.quota.test_usage import limit, standing
 from tests.contracts.registry.pushing import ALICE, NAME, Pusher
 from tests.support.manifests import entry, image, index
 
@@ -53,6 +55,16 @@ async def test_a_blob_that_no_manifest_ever_needed_goes_after_its_grace(house: H
     assert topics == [outbox.BLOB_LINKED, outbox.BLOB_UNLINKED]
     with pytest.raises(BlobUnknown):
         await house.registry.blobs.stat(NAME, Digest.of(b"loose"))
+
+
+async def test_a_collected_blob_is_no_longer_charged(house: House) -> None:
+    """What was reserved for it ends with it, though nobody pushed a manifest that would have looked."""
+    await limit(house.kit.metadata, Limits(hard_bytes=1000))
+    await house.pusher.blob(b"loose")
+    assert (await standing(house.kit.metadata)).counts == Counts(reserved_bytes=5)
+    house.clock.advance(GRACE + 1)
+    await house.collect()
+    assert (await standing(house.kit.metadata)).counts == Counts()
 
 
 async def test_what_manifests_need_stays(house: House) -> None:
