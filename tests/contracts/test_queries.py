@@ -54,6 +54,7 @@ SMALL = {
     "outbox._LATEST": "the end of the key",
     "review._NEXT": "the beginning of an index",
     "review._COUNT": "a metric, beside the event loop",
+    "review._UNNEEDED": "the queue, while the disk is low, beside the event loop",
     "outbox._BACKLOG": "a metric; the outbox holds what is not yet done",
     **{
         f"audit_log.{name}": "looks through a window that was found by key"

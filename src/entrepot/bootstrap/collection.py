@@ -1,4 +1,4 @@
-"""What collection, the trash and retention work with in an embedded registry."""
+"""What collection and the trash work with in an embedded registry."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from entrepot.adoption.collectable import Collectable
 from entrepot.adoption.report import ReportFile
 from entrepot.bootstrap.embedded import Embedded, embedded
 from entrepot.config import Config
-from entrepot.jobs.retention import SettlePulls
 from entrepot.lifecycle.collection.leaving import following
 from entrepot.lifecycle.collection.model import Collecting, CollectionLimits
 from entrepot.lifecycle.collection.whole import Request, Result, WholeCollection
-from entrepot.lifecycle.retention.running import Retention, Settle
 from entrepot.lifecycle.trash.expiring import Expiry
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Forerunner, Projector
@@ -36,12 +34,12 @@ def collection_of(parts: Embedded) -> Collecting:
         turn=functools.partial(turn, root, COLLECTION, patience=_PATIENCE),
         leave=following(parts.registry.manifests.settings),
         links=Forerunner(Projector(parts.stores.metadata, TreeFiles(root))),
-        gate=_gate(parts),
+        gate=removal_gate(parts),
         limits=CollectionLimits(rate=config.lifecycle.collection.rate),
     )
 
 
-def _gate(parts: Embedded) -> Callable[[], Awaitable[str | None]]:
+def removal_gate(parts: Embedded) -> Callable[[], Awaitable[str | None]]:
     """Give what says why nothing may be taken away now."""
     collectable = _collectable(parts)
 
@@ -49,17 +47,6 @@ def _gate(parts: Embedded) -> Callable[[], Awaitable[str | None]]:
         return "the registry is read-only" if parts.read_only() else await collectable.reason()
 
     return gate
-
-
-def retention_of(parts: Embedded, settle: Settle | None = None) -> Retention:
-    """Give what runs retention policies."""
-    metadata = parts.stores.metadata
-    return Retention(
-        metadata=metadata,
-        settings=parts.registry.settings,
-        gate=_gate(parts),
-        settle=settle or SettlePulls(metadata),
-    )
 
 
 def _collectable(parts: Embedded) -> Collectable:

@@ -18,8 +18,9 @@ from entrepot.audit.forwarding import Forwarder, Receiver
 from entrepot.audit.retention import Retention
 from entrepot.audit.sealing import Sealer
 from entrepot.backup.pruning import Keep
-from entrepot.bootstrap.collection import collection_of, expiry_of, retention_of, whole_collection_of
+from entrepot.bootstrap.collection import collection_of, expiry_of, whole_collection_of
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
+from entrepot.bootstrap.retention import disk_jobs, retention_kind
 from entrepot.config import Config
 from entrepot.insight.analysis import Analyser
 from entrepot.insight.history import Past, Recorder
@@ -35,7 +36,6 @@ from entrepot.jobs.model import Job, JobKind
 from entrepot.jobs.noting_usage import USAGE_HISTORY, NotingUsage
 from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.jobs.provider_check import ProviderCheck
-from entrepot.jobs.retention import RETENTION, RetentionRuns
 from entrepot.jobs.scrubbing import SCRUB, DamageWatch, Scrubbing
 from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
 from entrepot.jobs.worker import JobWorker
@@ -77,7 +77,7 @@ def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
         *_audit_kinds(parts),
         *_directory_kinds(parts),
         _garbage_collection(parts, metrics),
-        JobKind(traits=RETENTION, run=RetentionRuns(retention=retention_of(parts), metrics=metrics).run),
+        retention_kind(parts, metrics),
         *_insight_kinds(parts, metrics),
         *_scrub_kinds(parts, metrics),
         *_backup_kinds(parts, metrics),
@@ -175,6 +175,7 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
         Job(name="adoption", run=adoption.run),
         Job(name="collection", run=_steady_collection(parts, metrics).run),
         Job(name="damage", run=DamageWatch(parts.stores.metadata, metrics).run, interval=_MINUTE),
+        *disk_jobs(parts, metrics),
         *audit_jobs(parts),
         *provider_jobs(parts),
     ]

@@ -18,6 +18,7 @@ from entrepot.cli import (
     db,
     directory,
     group,
+    immutable,
     job,
     key,
     layout,
@@ -25,6 +26,7 @@ from entrepot.cli import (
     project,
     quota,
     readonly,
+    retention,
     robot,
     role,
     secret_keys,
@@ -63,8 +65,10 @@ app.add_typer(blob.app, name="blob")
 app.add_typer(config.app, name="config")
 app.add_typer(db.app, name="db")
 app.add_typer(directory.app, name="directory")
+app.add_typer(immutable.app, name="immutable")
 app.add_typer(job.app, name="job")
 app.add_typer(layout.app, name="layout")
+app.add_typer(retention.app, name="retention")
 app.add_typer(secret_keys.app, name="secrets")
 app.add_typer(tag.app, name="tag")
 app.add_typer(trash.app, name="trash")

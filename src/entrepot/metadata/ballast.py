@@ -54,6 +54,11 @@ class Ballast:
         _log.error("the disk of %s is full: %d MiB of ballast released, free some space", self.path.parent, size // MIB)
         return True
 
+    def lacking(self, total: int) -> int:
+        """Say how many bytes of a disk are to be put aside as soon as there is room, so that they count as taken."""
+        size = min(BALLAST_BYTES, total // _SHARE)
+        return 0 if size < MIB or self.path.exists() else size
+
     def _put_aside(self, free: int, total: int) -> None:
         size = min(BALLAST_BYTES, total // _SHARE)
         # As much must stay free beside it: what was released on a full disk is not taken back at once.

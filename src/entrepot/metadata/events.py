@@ -29,6 +29,7 @@ EXPIRE = "expire"  #: the trash kept it for its time, or was emptied
 SIGN_IN = "sign-in"
 SIGN_OUT = "sign-out"
 RETAIN = "retain"  #: a retention policy was run: what no rule of it keeps went
+ALERT = "alert"  #: something that somebody should look at
 START = "start"
 STOP = "stop"
 QUARANTINE = "quarantine"  #: bytes were found damaged or lost, and are no longer given out

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Table, bindparam, cast, delete, func, literal, or_, select, update
+from sqlalchemy import Table, bindparam, cast, delete, exists, func, literal, or_, select, update
 
 from entrepot.metadata.columns import TEXT, WHOLE
 from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.patient import patient
 from entrepot.metadata.query import Query, in_list
-from entrepot.metadata.tables import blobs, manifests, review_queue
+from entrepot.metadata.tables import blobs, manifest_blobs, manifests, review_queue
 
 BLOB = "blob"
 MANIFEST = "manifest"
@@ -83,6 +83,14 @@ _COUNT = Query(select(func.count()).select_from(review_queue), "review.count")
 _COUNT_DUE = Query(
     select(func.count()).select_from(review_queue).where(_Q.review_after <= bindparam("until")), "review.count_due"
 )
+#: What a blob's deletion frees that no manifest needs, in the trash or out of it.
+_UNNEEDED = Query(
+    select(func.sum(blobs.c.size)).where(
+        blobs.c.id.in_(select(_Q.subject_id).where(_Q.kind == literal(BLOB, TEXT)).scalar_subquery()),
+        ~exists(select(1).where(manifest_blobs.c.blob_id == blobs.c.id)).correlate(blobs),
+    ),
+    "review.unneeded",
+)
 _POSTPONE = Query(
     update(review_queue).where(_Q.id == bindparam("entry")).values(review_after=bindparam("to")), "review.postpone"
 )
@@ -124,6 +132,16 @@ async def backlog(reader: Reader, *, until: int) -> Backlog:
     counts = [await asked.one(_COUNT), await asked.one(_COUNT_DUE, until=until)]
     waiting, now = (0 if row is None else int(row[0]) for row in counts)
     return Backlog(waiting, now, await next_due(reader))
+
+
+async def unneeded_bytes(reader: Reader) -> int:
+    """Add up what collection will free of blobs, if nobody needs them again. Reads the queue, beside the event loop.
+
+    Raises:
+        TookTooLong: There is too much to add up.
+    """
+    row = await patient(reader).one(_UNNEEDED)
+    return 0 if row is None or row[0] is None else int(row[0])
 
 
 async def postpone(tx: Transaction, times: Mapping[int, int]) -> None:

@@ -1,9 +1,11 @@
 """`lifecycle`: what becomes of things that are deleted."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from entrepot.config.section import Section
-from entrepot.config.values import Count, Duration
+from entrepot.config.values import Count, Duration, Flag, refuse
 
 _HOUR = 3600.0
 _WEEK = 7 * 24 * _HOUR
@@ -16,6 +18,23 @@ class Collection(Section):
     """Blobs a second that are looked at, at most; 0 for no limit. It keeps a slow disk free for pulls and pushes."""
 
 
+class Watermark(Section):
+    """What happens when the disk runs low; shares of the disk that are free, in percent."""
+
+    low: Count = Field(default=5, ge=0, le=99)
+    """Below it the oldest goes from the trash, then what scheduled retention policies do not keep; 0: never."""
+    high: Count = Field(default=10, ge=1, le=100)
+    """At this, clean-up ends. What waits for the end of the grace counts as free."""
+    untagged: Flag = False
+    """Lets manifests go that have no tag and that nothing needs, after all else."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low and self.low >= self.high:
+            raise refuse("low must be below high")
+        return self
+
+
 class Lifecycle(Section):
     """Trash and collection (our own section)."""
 
@@ -25,3 +44,5 @@ class Lifecycle(Section):
     """How long the collector leaves a blob that nothing refers to. Shorter than a push takes would break pushes."""
     collection: Collection = Collection()
     """How much collection may do."""
+    watermark: Watermark = Watermark()
+    """What happens when the disk runs low."""

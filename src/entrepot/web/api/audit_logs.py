@@ -52,6 +52,7 @@ _KINDS: Final = (
     events.PURGE,
     events.EXPIRE,
     events.RETAIN,
+    events.ALERT,
     events.GRANT,
     events.REVOKE,
     events.CONFIGURE,

@@ -1,0 +1,93 @@
+"""Retention put together: what runs policies, by a job, when the disk is low, and by the command line alone."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from functools import partial
+from pathlib import Path
+
+from entrepot.bootstrap.collection import collection_of, expiry_of, removal_gate
+from entrepot.bootstrap.embedded import Embedded, embedded
+from entrepot.config import Config
+from entrepot.jobs.dispatcher import Dispatcher
+from entrepot.jobs.model import Job, JobKind
+from entrepot.jobs.retention import RETENTION, RetentionRuns, SettlePulls
+from entrepot.jobs.watermark import INTERVAL, CleanUpSteps, DiskWatch, collect_now
+from entrepot.lifecycle.collection.collector import Collector
+from entrepot.lifecycle.collection.untagged import Untagged
+from entrepot.lifecycle.retention.running import Retention, Settle
+from entrepot.lifecycle.watermark import Bounds, Space, Watermark
+from entrepot.metadata import job_runs
+from entrepot.metadata.ballast import Ballast
+from entrepot.metadata.database import Database
+from entrepot.telemetry.instruments import Metrics
+from entrepot.telemetry.progress import Progress
+
+_POLL_SECONDS = 0.1
+
+
+def retention_of(parts: Embedded, settle: Settle | None = None) -> Retention:
+    """Give what runs retention policies."""
+    metadata = parts.stores.metadata
+    return Retention(
+        metadata=metadata,
+        settings=parts.registry.settings,
+        gate=removal_gate(parts),
+        settle=settle or SettlePulls(metadata),
+    )
+
+
+def retention_kind(parts: Embedded, metrics: Metrics, settle: Settle | None = None) -> JobKind:
+    """Give the kind of job."""
+    return JobKind(traits=RETENTION, run=RetentionRuns(retention=retention_of(parts, settle), metrics=metrics).run)
+
+
+def disk_jobs(parts: Embedded, metrics: Metrics) -> list[Job]:
+    """List what is done about a disk that runs low."""
+    section = parts.config.lifecycle.watermark
+    if not section.low:
+        return []
+    work, metadata = collection_of(parts), parts.stores.metadata
+    watermark = Watermark(
+        metadata=metadata,
+        space=partial(asyncio.to_thread, _space, parts.config.data, parts.config.state),
+        bounds=Bounds(low=section.low, high=section.high),
+        expiry=expiry_of(parts),
+        steps=CleanUpSteps(metadata=metadata, untagged=Untagged(work) if section.untagged else None),
+        collect=partial(collect_now, Collector(work)),
+    )
+    return [Job(name="disk", run=DiskWatch(watermark=watermark, metrics=metrics).run, interval=INTERVAL)]
+
+
+def _space(data: Path, state: Path) -> Space:
+    """Look at the disk that holds the blobs; ballast that was released there is no free space."""
+    usage = shutil.disk_usage(data)
+    beside = data.stat().st_dev == state.stat().st_dev
+    return Space(usage.total, usage.free - (Ballast(state).lacking(usage.total) if beside else 0))
+
+
+async def retain(config: Config, run: int) -> None:
+    """Do a run that was asked for on a data folder; a server that comes up meanwhile may do it as well."""
+    async with embedded(config, Metrics()) as parts:
+        stores, metrics, stop = parts.stores, Metrics(), asyncio.Event()
+        kind = retention_kind(parts, metrics, _nobody_pulls)
+        work = asyncio.create_task(Dispatcher(stores.metadata, stores.work, [kind], metrics).run(stop))
+        try:
+            await _ended(stores.metadata, run)
+        finally:
+            stop.set()
+            await work
+
+
+async def _ended(metadata: Database, run: int) -> None:
+    """Wait until a run has ended, whoever does it."""
+    while True:
+        found = await job_runs.find(metadata, run)
+        if found is None or found.ended_at is not None:
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _nobody_pulls(_progress: Progress) -> None:
+    """Go on at once: without a server nobody counts pulls."""

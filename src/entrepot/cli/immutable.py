@@ -1,0 +1,99 @@
+"""`entrepot immutable`: tags that can be neither moved nor deleted, by rules of their project."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from entrepot.cli.folder import AsJson
+from entrepot.cli.management.api import Api, ApiRefused, part
+from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.selectors import (
+    ButRepositories,
+    ButTags,
+    Repositories,
+    Tags,
+    patterns,
+    repository_selectors,
+    selectors,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Tags that can be neither moved nor deleted, by rules of their project.")
+
+Project = Annotated[str, typer.Argument(metavar="PROJECT", help="Name of the project.")]
+Rule = Annotated[int, typer.Argument(metavar="RULE", min=1, help="Number of the rule, as `list` shows it.")]
+_COLUMNS: Final[dict[str, Column]] = {
+    "rule": "id",
+    "tags": lambda rule: patterns(rule["tag_selectors"]),
+    "repositories": lambda rule: patterns(rule["scope_selectors"]["repository"]),
+    "off": lambda rule: rule["disabled"] or "",
+}
+
+
+@app.command("list")
+def list_command(
+    project: Project, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
+) -> None:
+    """List the rules of a project."""
+    show(ask(server, config, data, lambda api: api.every(_place(project))), _COLUMNS, as_json=as_json)
+
+
+@app.command("add")
+def add_command(
+    project: Project,
+    *,
+    tags: Tags = "**",
+    but_tags: ButTags = "",
+    repositories: Repositories = "**",
+    but_repositories: ButRepositories = "",
+    server: Server = None,
+    config: ConfigFile = None,
+    data: Data = None,
+) -> None:
+    """Keep tags where they are, also those that there are already."""
+    rule = {
+        "tag_selectors": selectors(tags, but_tags),
+        "scope_selectors": {"repository": repository_selectors(repositories, but_repositories)},
+    }
+    ask(server, config, data, lambda api: api.post(_place(project), rule))
+    typer.echo(f"The rule is in force; see entrepot immutable list {project}")
+
+
+@app.command("disable")
+def disable_command(
+    project: Project, rule: Rule, *, server: Server = None, config: ConfigFile = None, data: Data = None
+) -> None:
+    """Switch a rule off, to move or delete a tag that it keeps."""
+    ask(server, config, data, lambda api: _switch(api, project, rule, disabled=True))
+    typer.echo(f"Rule {rule} is off.")
+
+
+@app.command("enable")
+def enable_command(
+    project: Project, rule: Rule, *, server: Server = None, config: ConfigFile = None, data: Data = None
+) -> None:
+    """Switch a rule on again."""
+    ask(server, config, data, lambda api: _switch(api, project, rule, disabled=False))
+    typer.echo(f"Rule {rule} is in force.")
+
+
+@app.command("remove")
+def remove_command(
+    project: Project, rule: Rule, *, server: Server = None, config: ConfigFile = None, data: Data = None
+) -> None:
+    """Take a rule away."""
+    ask(server, config, data, lambda api: api.delete(f"{_place(project)}/{rule}"))
+    typer.echo(f"Rule {rule} is gone.")
+
+
+async def _switch(api: Api, project: str, number: int, *, disabled: bool) -> None:
+    found: list[Any] = [rule for rule in await api.every(_place(project)) if rule["id"] == number]
+    if not found:
+        raise ApiRefused(f"project {project} has no immutable tag rule {number}")
+    await api.put(f"{_place(project)}/{number}", {**found[0], "disabled": disabled})
+
+
+def _place(project: str) -> str:
+    return f"/projects/{part(project)}/immutabletagrules"

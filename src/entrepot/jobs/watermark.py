@@ -1,0 +1,120 @@
+"""Looks at the free space again and again, and lets things go where it is low (`lifecycle.watermark`)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from entrepot.lifecycle.collection.collector import Collector
+from entrepot.lifecycle.collection.model import CollectionOff, Tally
+from entrepot.lifecycle.collection.untagged import Untagged
+from entrepot.lifecycle.retention.policies import KIND, subject_of
+from entrepot.lifecycle.watermark import ENOUGH, LOW, NOT_ENOUGH, Step, Watermark
+from entrepot.metadata import job_runs, retention_policies, schedules
+from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.job_runs import Cause, Wanted
+from entrepot.telemetry.instruments import Metrics
+from entrepot.telemetry.progress import Progress, Stopped, Unwatched
+
+INTERVAL: Final = 5.0
+#: After a round that did not help, policies are not run again for so many seconds; the trash is emptied all the same.
+_REST: Final = 1800.0
+_POLL_SECONDS: Final = 0.2
+_POLICIES: Final = 100
+
+
+@dataclass(slots=True, kw_only=True)
+class DiskWatch:
+    """The job."""
+
+    watermark: Watermark
+    metrics: Metrics
+    _alerted: bool = field(default=False, init=False)
+    _rests_until: float = field(default=0.0, init=False)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look once."""
+        low = await self.watermark.is_low()
+        self.metrics.gauge("entrepot_disk_low", "1 while too little of the disk is free.").set(int(low))
+        if not low:
+            if self._alerted:
+                await self.watermark.tell(ENOUGH)
+            self._alerted, self._rests_until = False, 0.0
+            return
+        try:
+            await self._clean(_Until(stop))
+        except Stopped:
+            return
+
+    async def _clean(self, progress: Progress) -> None:
+        if not self._alerted:
+            await self.watermark.tell(LOW)
+            self._alerted = True
+        whole = time.monotonic() >= self._rests_until
+        if not await self.watermark.tend(progress, whole=whole) and whole:
+            self._rests_until = time.monotonic() + _REST
+            await self.watermark.tell(NOT_ENOUGH)
+
+
+class _Until(Unwatched):
+    """Progress that ends when the worker does."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+
+    async def step(self, done: int, total: int | None = None) -> None:  # noqa: ARG002 - nobody watches
+        if self._stop.is_set():
+            raise Stopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanUpSteps:
+    """What comes after the trash: policies as runs that people see, then manifests without a tag."""
+
+    metadata: Database
+    untagged: Untagged | None  #: None where they are to stay
+
+    async def __call__(self) -> Sequence[Step]:
+        """Return the steps, in the order of the policies' numbers."""
+        steps = [
+            Step(f"retention policy {number} is run", partial(self._policy, number)) for number in await self._numbers()
+        ]
+        if self.untagged is not None:
+            steps.append(Step("manifests without a tag are let go", self.untagged.run))
+        return steps
+
+    async def _numbers(self) -> list[int]:
+        """Return the policies that run by a schedule: one that is only tried out is none of them."""
+        numbers: list[int] = []
+        last = 0
+        while found := await retention_policies.after(self.metadata, last, limit=_POLICIES):
+            last = found[-1].id
+            for policy in found:
+                schedule = await schedules.find(self.metadata, KIND, subject_of(policy.id))
+                if schedule is not None and schedule.next_at is not None:
+                    numbers.append(policy.id)
+        return numbers
+
+    async def _policy(self, number: int, progress: Progress) -> None:
+        wanted = Wanted(kind=KIND, subject=subject_of(number), cause=Cause.EVENT)
+
+        async def ask(tx: Transaction) -> int:
+            active = await job_runs.find_active(tx, wanted.kind, wanted.subject)
+            return await job_runs.ask(tx, wanted) if active is None else active.id
+
+        run = await self.metadata.write(ask, name="ask for retention")
+        while (found := await job_runs.find(self.metadata, run)) is not None and found.ended_at is None:
+            await progress.step(0)
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def collect_now(collector: Collector, progress: Progress) -> None:
+    """Collect what is due, if nobody else is at it."""
+    try:
+        await collector.run(progress, Tally())
+    except (CollectionOff, TimeoutError):
+        return

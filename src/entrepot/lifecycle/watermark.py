@@ -1,0 +1,131 @@
+"""Clean-up when the disk runs low: what may go goes in order, until as much is free as there should be.
+
+First what the trash keeps, the oldest first; then what the retention policies that have a schedule would remove, which
+goes through the trash as well; then, where that is wished for, manifests that have no tag. The grace is never
+shortened: what was let go frees its bytes when that is over, and counts as free from the moment at which it went.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from entrepot.lifecycle.actor import INTERNAL
+from entrepot.lifecycle.trash.expiring import Expiry
+from entrepot.metadata import events, review
+from entrepot.metadata.database import Database
+from entrepot.metadata.errors import TookTooLong
+from entrepot.telemetry.progress import Progress
+
+_log = logging.getLogger(__name__)
+
+_SUBJECT: Final = "disk"
+_PERCENT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What a disk has, in bytes."""
+
+    total: int
+    free: int
+
+    @property
+    def percent(self) -> float:
+        """Return how much of it is free."""
+        return _PERCENT * self.free / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Percents of the disk that are free: where clean-up begins, and where it ends."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that lets things go; it returns when it has."""
+
+    name: str
+    run: Callable[[Progress], Awaitable[object]]
+
+
+#: Gives the steps that come after the trash, in order.
+Steps = Callable[[], Awaitable[Sequence[Step]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watermark:
+    """Looks after the free space."""
+
+    metadata: Database
+    space: Callable[[], Awaitable[Space]]
+    bounds: Bounds
+    expiry: Expiry
+    steps: Steps
+    collect: Callable[[Progress], Awaitable[object]]
+
+    async def is_low(self) -> bool:
+        """Tell whether clean-up is to begin."""
+        return (await self.space()).percent < self.bounds.low
+
+    async def tend(self, progress: Progress, *, whole: bool = True) -> bool:
+        """Let go of what may go until enough is free, or will be when the grace is over; tell whether that is so.
+
+        Args:
+            progress: Watches.
+            whole: Also what comes after the trash.
+
+        Raises:
+            Stopped: Somebody asked for an end.
+        """
+        done = await self._empty(progress) <= 0
+        for step in [] if done or not whole else await self.steps():
+            await progress.say(f"disk is low: {step.name}")
+            _log.warning("the disk is low: %s", step.name)
+            await step.run(progress)
+            if done := await self._empty(progress) <= 0:
+                break
+        await self.collect(progress)
+        return done
+
+    async def tell(self, kind: str, **detail: object) -> None:
+        """Write an alert down, in the audit log and in the log."""
+        space = await self.space()
+        said = {"free": space.free, "total": space.total, "low": self.bounds.low, "high": self.bounds.high, **detail}
+        _log.warning(
+            "the disk has %.1f %% free: %s", space.percent, kind, extra={"free": space.free, "total": space.total}
+        )
+        result = events.FAILURE if kind == NOT_ENOUGH else events.SUCCESS
+        add = partial(
+            events.add, kind=events.ALERT, by=INTERNAL, subject=_SUBJECT, detail={"alert": kind, **said}, result=result
+        )
+        await self.metadata.write(add, name="disk alert")
+
+    async def _empty(self, progress: Progress) -> int:
+        """Empty the trash as far as need be; return how many bytes are missing still."""
+        missing = await self._missing()
+        if missing > 0:
+            await self.expiry.expire(progress, release=missing)
+            missing = await self._missing()
+        return missing
+
+    async def _missing(self) -> int:
+        """Return how many bytes are to be let go still: those on their way to collection are counted as free."""
+        space = await self.space()
+        wanted = space.total * self.bounds.high // _PERCENT
+        try:
+            return wanted - space.free - await review.unneeded_bytes(self.metadata)
+        except TookTooLong:
+            return 0  # so much is on its way that it cannot be added up
+
+
+#: What alerts say.
+LOW: Final = "below the low bound, clean-up begins"
+ENOUGH: Final = "clean-up has ended"
+NOT_ENOUGH: Final = "nothing more may go, and too little is free: add space, or let more go"

@@ -1,0 +1,141 @@
+"""What goes when the disk runs low, in which order and how far, over each database; the disk is made up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+
+from entrepot.jobs.watermark import CleanUpSteps, DiskWatch
+from entrepot.lifecycle.retention.policies import PolicyText
+from entrepot.lifecycle.watermark import Bounds, Space, Step, Watermark
+from entrepot.metadata.query import Query
+from entrepot.metadata.tables import events
+from entrepot.telemetry.instruments import Metrics
+from entrepot.telemetry.progress import Progress
+from tests.contracts.registry.pushing import ALICE
+from tests.contracts.retention.conftest import Keeper, rule
+
+_ALERTS = Query(
+    select(events.c.detail, events.c.result).where(events.c.kind == "alert").order_by(events.c.id), "t.alerts"
+)
+KIB = 1024
+
+
+@dataclass
+class Disk:
+    """A disk of 100 KiB, of which so much is free."""
+
+    keeper: Keeper
+    free: int = 50 * KIB
+    steps: list[Step] = field(default_factory=list)
+    collected: int = 0
+
+    @property
+    def watermark(self) -> Watermark:
+        """What looks after it: below 10 % until 20 %."""
+        return Watermark(
+            metadata=self.keeper.bin.database,
+            space=self._space,
+            bounds=Bounds(low=10, high=20),
+            expiry=self.keeper.bin.expiry,
+            steps=self._steps,
+            collect=self._collect,
+        )
+
+    async def _space(self) -> Space:
+        return Space(100 * KIB, self.free)
+
+    async def _steps(self) -> Sequence[Step]:
+        return self.steps
+
+    async def _collect(self, _progress: Progress) -> None:
+        self.collected += 1
+
+    async def alerts(self) -> list[tuple[str, str]]:
+        """What was told."""
+        return [(row[0], row[1]) for row in await self.keeper.bin.database.all(_ALERTS)]
+
+
+async def watch(disk: Disk, looks: int = 1) -> None:
+    """Look so many times."""
+    job = DiskWatch(watermark=disk.watermark, metrics=Metrics())
+    for _ in range(looks):
+        await job.run(asyncio.Event())
+
+
+async def test_nothing_goes_while_enough_is_free(keeper: Keeper) -> None:
+    """Between the bounds nothing begins."""
+    disk = Disk(keeper, free=15 * KIB)
+    await keeper.bin.pusher().image("v1", bytes(KIB))
+    await keeper.bin.delete("v1")
+    await watch(disk)
+    assert (len(await keeper.bin.entries()), disk.collected, await disk.alerts()) == (1, 0, [])
+
+
+async def test_the_oldest_of_the_trash_goes_first_and_no_more_than_need_be(keeper: Keeper) -> None:
+    """What it lets go of counts at once, since it is free when the grace is over: the next look takes nothing more."""
+    for number in range(6):
+        body = await keeper.bin.pusher().image(f"v{number}", bytes([number]) * 4 * KIB)
+        await keeper.bin.delete(body)
+    disk = Disk(keeper, free=9 * KIB)
+    await watch(disk, looks=3)
+    assert [entry.tags for entry in await keeper.bin.entries()] == [("v3",), ("v4",), ("v5",)]
+    assert disk.collected == 3
+    (alert,) = await disk.alerts()
+    assert '"free": 9216' in alert[0]
+
+
+async def test_the_steps_come_in_their_order_and_end_when_enough_is_free(keeper: Keeper) -> None:
+    """What a policy removed lies in the trash, which is emptied after each step."""
+    bin_ = keeper.bin
+    for number in range(4):
+        await bin_.pusher().image(f"v{number}", bytes([number]) * 6 * KIB)
+        await keeper.age(f"v{number}", 9 - number)
+    policy = await keeper.policy(rule("latestPushedK", 2))
+    ran: list[str] = []
+
+    async def apply(_progress: Progress) -> None:
+        ran.append("policy")
+        await keeper.run(policy)
+
+    async def never(_progress: Progress) -> None:
+        ran.append("untagged")
+
+    disk = Disk(keeper, free=9 * KIB, steps=[Step("policy", apply), Step("untagged", never)])
+    await watch(disk)
+    assert ran == ["policy"]
+    assert await bin_.entries() == []
+    assert [await bin_.has(f"v{number}") for number in range(4)] == [False, False, True, True]
+
+
+async def test_where_nothing_helps_somebody_is_told_once(keeper: Keeper) -> None:
+    """And the steps are not done again and again; that enough is free again is told as well."""
+    ran = 0
+
+    async def nothing(_progress: Progress) -> None:
+        nonlocal ran
+        ran += 1
+
+    disk = Disk(keeper, free=2 * KIB, steps=[Step("nothing", nothing)])
+    job = DiskWatch(watermark=disk.watermark, metrics=Metrics())
+    for _ in range(3):
+        await job.run(asyncio.Event())
+    assert ran == 1
+    disk.free = 30 * KIB
+    await job.run(asyncio.Event())
+    await job.run(asyncio.Event())
+    assert [result for _, result in await disk.alerts()] == ["success", "failure", "success"]
+
+
+async def test_only_policies_with_a_schedule_are_run(keeper: Keeper) -> None:
+    """One that is only tried out, or whose schedule is out of force, is none of them."""
+    await keeper.bin.pusher().image("v1", b"one")
+    number = await keeper.policy(rule("latestPushedK", 0))
+    steps = CleanUpSteps(metadata=keeper.bin.database, untagged=None)
+    assert await steps() == []
+    text = PolicyText(rules=[rule("latestPushedK", 0)], cron="@daily")
+    await keeper.policies.change(await keeper.bin.project(), number, text, by=ALICE)
+    assert [step.name for step in await steps()] == [f"retention policy {number} is run"]
