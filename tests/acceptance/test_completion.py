@@ -18,7 +18,7 @@ echo "${{COMPREPLY[*]}}"
 """
 #: What somebody typed before they pressed the tabulator key, and what is offered then.
 OFFERED = {
-    "entrepot us": "user",
+    "entrepot us": "user usage",
     "entrepot access ''": "give list take explain",
     "entrepot user create x --real": "--realname",
     "entrepot member add team alice --role dev": "developer",
