@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.container_storage import folder_of_sockets
 from tests.support.containers import ContainerHost, container_host
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -221,11 +222,20 @@ def test_registry2s_command_is_understood(host: ContainerHost, filled: Path) -> 
     host.await_status("/v2/", 200, "--user", "alice:s3cret")
 
 
-def test_the_compose_file_runs_as_it_stands(host: ContainerHost, picture: Path, tmp_path: Path, tool: Tool) -> None:
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """Give a folder for an engine's sockets."""
+    with folder_of_sockets() as folder:
+        yield folder
+
+
+def test_the_compose_file_runs_as_it_stands(
+    host: ContainerHost, picture: Path, tmp_path: Path, sockets: Path, tool: Tool
+) -> None:
     """Docker Compose starts `deploy/compose.yaml`, calls it healthy, and a push with the printed password arrives."""
-    sock = f"unix://{tmp_path}/docker.sock"
+    sock = f"unix://{sockets}/docker.sock"
     daemon = (
-        *(tool("dockerd"), "--host", sock, "--data-root", tmp_path / "docker", "--exec-root", tmp_path / "exec"),
+        *(tool("dockerd"), "--host", sock, "--data-root", tmp_path / "docker", "--exec-root", sockets),
         *("--pidfile", tmp_path / "docker.pid", "--storage-driver", "overlay2"),
     )
     host.run("podman", "save", "--quiet", "--output", tmp_path / "image.tar", IMAGE)

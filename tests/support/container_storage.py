@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +22,17 @@ def container_storage(terminal: Terminal, folder: Path) -> Iterator[Terminal]:
         yield replace(terminal, more=more)
     finally:
         unmount_below(folder)
+
+
+@contextmanager
+def folder_of_sockets() -> Iterator[Path]:
+    """Give a folder with a short name, since the path of a socket has room for 107 bytes; it leaves no mount behind."""
+    folder = Path(tempfile.mkdtemp(prefix="run-"))
+    try:
+        yield folder
+    finally:
+        unmount_below(folder)
+        shutil.rmtree(folder)
 
 
 def unmount_below(folder: Path) -> None:

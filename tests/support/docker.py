@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.container_storage import unmount_below
+from tests.support.container_storage import folder_of_sockets, unmount_below
 from tests.support.places import Place
 from tests.support.terminal import Terminal
 
@@ -58,22 +58,27 @@ class Docker:
 def docker_engine(terminal: Terminal, folder: Path, store: str) -> Iterator[str]:
     """Run an engine in a folder, and give its socket; nothing of it stays mounted."""
     folder.mkdir(parents=True)
+    try:
+        with folder_of_sockets() as sockets:
+            yield from _running(terminal, folder, sockets, store)
+    finally:
+        unmount_below(folder)
+
+
+def _running(terminal: Terminal, folder: Path, sockets: Path, store: str) -> Iterator[str]:
     settings = {"features": {"containerd-snapshotter": store == "containerd"}}
     (folder / "daemon.json").write_text(json.dumps(settings), encoding="utf-8")
-    socket = f"unix://{folder}/docker.sock"
-    places = ("--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "docker.pid")
+    socket = f"unix://{sockets}/docker.sock"
+    places = ("--data-root", folder / "data", "--exec-root", sockets, "--pidfile", folder / "docker.pid")
     # Without a bridge and firewall rules it needs nothing of the machine but a kernel.
     apart = ("--bridge=none", "--iptables=false", "--ip6tables=false")
     driver = () if store == "containerd" else ("--storage-driver=overlay2",)
     log = folder / "log"
     command = ("dockerd", "--config-file", folder / "daemon.json", "--host", socket, *places, *apart, *driver)
-    try:
-        with terminal.program(*command, log=log) as process:
-            deadline = time.monotonic() + 60
-            while terminal.status("docker", "--host", socket, "version") != 0:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail(f"dockerd does not answer:\n{log.read_text(encoding='utf-8')}")
-                time.sleep(0.1)
-            yield socket
-    finally:
-        unmount_below(folder)
+    with terminal.program(*command, log=log) as process:
+        deadline = time.monotonic() + 60
+        while terminal.status("docker", "--host", socket, "version") != 0:
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"dockerd does not answer:\n{log.read_text(encoding='utf-8')}")
+            time.sleep(0.1)
+        yield socket
