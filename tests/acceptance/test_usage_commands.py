@@ -106,3 +106,13 @@ def test_the_past_and_the_days_to_come(entrepot: Entrepot) -> None:
     assert found(entrepot, "forecast", "--project", "team")["outlook"] == "unlimited"
     assert "has no limit" in entrepot("usage", "forecast", "--project", "team")
     assert "not enough history: 1 days of 7" in entrepot("usage", "forecast")
+
+
+def test_duplicates(entrepot: Entrepot) -> None:
+    """Before somebody looked the command says how; what is too small to be worth it is left out after."""
+    said = entrepot("usage", "duplicates")
+    if "Nobody has looked yet" in said:
+        entrepot("job", "start", "duplicates", "--watch")
+        said = entrepot("usage", "duplicates")
+    assert "About 0 bytes of 0 bytes in 0 layers" in said
+    assert found(entrepot, "duplicates")["least_bytes"] == 65536

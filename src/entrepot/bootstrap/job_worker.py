@@ -32,6 +32,7 @@ from entrepot.jobs.auditing import Auditing
 from entrepot.jobs.backing_up import BACKUP, BackingUp
 from entrepot.jobs.collection import GARBAGE_COLLECTION, CollectionMetrics, GarbageCollection, SteadyCollection
 from entrepot.jobs.dispatcher import Dispatcher
+from entrepot.jobs.finding_duplicates import DUPLICATES, FindingDuplicates
 from entrepot.jobs.model import Job, JobKind
 from entrepot.jobs.noting_usage import USAGE_HISTORY, NotingUsage
 from entrepot.jobs.outbox import OutboxConsumer
@@ -96,6 +97,7 @@ def _insight_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
     return [
         JobKind(traits=ANALYSIS, run=Analysing(Analyser(metadata=metadata)).run),
         JobKind(traits=USAGE_HISTORY, run=noting.run),
+        JobKind(traits=DUPLICATES, run=FindingDuplicates(metadata, parts.store).run),
     ]
 
 

@@ -160,6 +160,29 @@ def forecast_command(
     )
 
 
+@app.command("duplicates")
+def duplicates_command(
+    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
+) -> None:
+    """Show about how many bytes of layers are in others that are nearly the same, as the job `duplicates` found."""
+    found = ask(server, config, data, lambda api: api.get("/usage/duplicates"))
+    if as_json:
+        typer.echo(json.dumps(found))
+    elif found["finished_at"] is None:
+        typer.echo("Nobody has looked yet: entrepot job start duplicates")
+    else:
+        typer.echo(_duplicates(found))
+        show(found["pairs"], _PAIRS, as_json=False)
+
+
+def _duplicates(found: Mapping[str, Any]) -> str:
+    not_seen = "".join(f" {count:,} were not looked into: {why}." for why, count in found["not_looked_into"].items())
+    return (
+        f"About {spelt(found['duplicate_bytes'])} of {spelt(found['layer_bytes'])} in {found['layers']:,} layers are "
+        f"in other layers too, as seen on {found['finished_at']}.{not_seen}"
+    )
+
+
 def _base(project: str | None) -> str:
     return "/usage" if project is None else f"/projects/{part(project)}/usage"
 
@@ -281,6 +304,13 @@ _DISK_DAYS: Final[dict[str, Column]] = {
     "used": _bytes("used_bytes"),
     "free": _bytes("free_bytes"),
     "stored for images": _bytes("stored_bytes"),
+}
+_PAIRS: Final[dict[str, Column]] = {
+    "layer": "digest",
+    "is like": "like",
+    "size": _bytes("bytes"),
+    "share": lambda pair: f"{pair['share']:.0%}",
+    "duplicate": _bytes("duplicate_bytes"),
 }
 _LAYERS: Final[dict[str, Column]] = {
     "digest": "digest",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
 from entrepot.insight.analysis import Analyser
+from entrepot.insight.duplicates.likeness import Likeness
+from entrepot.insight.duplicates.looking import Looking
 from entrepot.telemetry.progress import Unwatched
 from tests.http.pushing import push_image
 from tests.support.api import Api, refusal
@@ -154,3 +157,22 @@ async def test_the_past_is_ready_to_be_drawn(app: App, admin: Api, filled: dict[
         assert (await reader.get(f"/projects/demo/usage/{path}")).status == 200
         assert refusal(await reader.get(f"/usage/{path}")) == (403, "FORBIDDEN")
     assert filled
+
+
+async def test_duplicates_between_layers(app: App, admin: Api, nobody: Api) -> None:
+    """Empty before somebody looked; then about how much, and which layers are alike."""
+    assert (await admin.found("/usage/duplicates"))["finished_at"] is None
+    data = random.Random(1).randbytes(200_000)
+    await push_image(app.basic("admin"), "1", data, name="demo/app")
+    await push_image(app.basic("admin"), "2", data[:100_000] + b"changed" + data[100_000:], name="demo/app")
+
+    async def took(_size: int) -> None:
+        pass
+
+    metadata = app.stores.metadata
+    await Looking(metadata=metadata, store=app.store, progress=Unwatched(), took=took).run(1)
+    await Likeness(metadata, Unwatched()).run(1)
+    found = await admin.found("/usage/duplicates")
+    assert found["pairs"][0]["bytes"] == len(data) + len(b"changed")
+    assert found["duplicate_bytes"] > len(data) / 2
+    assert refusal(await nobody.get("/usage/duplicates")) == (403, "FORBIDDEN")

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from entrepot.access.model import SYSTEM_TARGET
 from entrepot.access.permissions import Permission
+from entrepot.insight.duplicates.likeness import last_estimate
 from entrepot.metadata import usage_lists
 from entrepot.metadata.filtering import Selection
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
@@ -23,6 +24,7 @@ from entrepot.web.api.usage_models import (
     AnalysedAt,
     Choice,
     Disk,
+    Duplicates,
     Freed,
     ImageUsage,
     LayerUsage,
@@ -59,6 +61,7 @@ def router() -> APIRouter:
     )
     add("/usage/images", list_images, methods=["GET"], operation_id="listLargestImages")
     add("/usage/layers", list_layers, methods=["GET"], operation_id="listLargestLayers")
+    add("/usage/duplicates", get_duplicates, methods=["GET"], operation_id="getDuplicates")
     add("/usage/would-free", would_free, methods=["POST"], operation_id="wouldFree")
     _add_of_projects(routes)
     return routes
@@ -127,6 +130,12 @@ async def list_layers(caller: CallerOf, services: ServicesOf, limit: Few = 10) -
     """List the largest blobs that the last analysis found, and how many need each."""
     await caller.require(ALL, SYSTEM_TARGET)
     return [LayerUsage.of(used) for used in await services.insight.looking.layers(None, limit=limit)]
+
+
+async def get_duplicates(caller: CallerOf, services: ServicesOf) -> Duplicates:
+    """Estimate how many bytes of layers are in others that are nearly the same, as the job `duplicates` found last."""
+    await caller.require(ALL, SYSTEM_TARGET)
+    return Duplicates.of(await last_estimate(services.metadata))
 
 
 async def would_free(body: Choice, caller: CallerOf, services: ServicesOf) -> Freed:
