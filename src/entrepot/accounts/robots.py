@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from entrepot.access.api_keys import new_key
 from entrepot.access.authorizer import Authorizer
@@ -34,7 +35,7 @@ from entrepot.accounts.robot_writing import Draft, Secret, add_robot, change_rob
 from entrepot.metadata import clock, grants, robots
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
-from entrepot.metadata.filtering import Listed, Selection
+from entrepot.metadata.filtering import Condition, Listed, Match, Selection
 from entrepot.metadata.robots import RobotRecord
 
 #: Seconds for which a secret that was replaced may go on at most.
@@ -62,10 +63,14 @@ class Robots:
     async def page(self, project_id: int | None, selection: Selection) -> Listed[Robot]:
         """Return a page of the robots of one project, or (None) of the registry as a whole.
 
+        A name may be given without the prefix, under which Harbor keeps it.
+
         Raises:
             FieldUnknown: The selection names none of `metadata.robots.FIELDS`.
         """
-        found = await robots.page(self._database, project_id, selection)
+        prefix = (await self._settings()).prefix
+        conditions = tuple(_with_prefix(condition, prefix) for condition in selection.conditions)
+        found = await robots.page(self._database, project_id, replace(selection, conditions=conditions))
         return Listed([await self._whole(record) for record in found.items], found.total)
 
     async def find(self, robot_id: int) -> Robot:
@@ -208,6 +213,13 @@ class Robots:
         self, acting: Principal | None, permissions: Sequence[RobotPermission], end: int | None
     ) -> None:
         await require_to_have(self._authorizer, acting, [permission.as_grant(end) for permission in permissions])
+
+
+def _with_prefix(condition: Condition, prefix: str) -> Condition:
+    """Let a name that is asked for be one with or without the prefix."""
+    if condition.field != "name" or condition.match is not Match.EQUAL:
+        return condition
+    return replace(condition, match=Match.ANY, values=(*condition.values, f"{prefix}{condition.values[0]}"))
 
 
 def _is_new(trust: tuple[Trust, ...] | None, before: tuple[Trust, ...]) -> bool:

@@ -319,8 +319,17 @@ async def test_a_list_without_detail_counts_no_repositories(app: App, admin: Api
     assert [p["repo_count"] for p in await admin.found("/projects?with_detail=false")] == [0]
 
 
+async def test_a_page_of_zero_is_as_large_as_a_page_can_be(admin: Api) -> None:
+    """Harbor's command line writes 0 where it wants everything; it gets the most that one answer holds."""
+    for number in range(12):
+        await admin.made("/projects", {"project_name": f"p{number}"})
+    answer = await admin.get("/projects?page=0&page_size=0&q=&sort=")
+    assert (len(answer.json()), answer["X-Total-Count"]) == (12, "12")
+    assert len((await admin.get("/projects?page=0&page_size=5")).json()) == 5
+
+
 @pytest.mark.parametrize(
-    "query", ["page=0", "page_size=0", "page_size=101", "page=x", "public=perhaps", "page=-1", "page_size=1e3"]
+    "query", ["page_size=-1", "page_size=101", "page=x", "public=perhaps", "page=-1", "page_size=1e3"]
 )
 async def test_odd_pages_are_refused(admin: Api, query: str) -> None:
     """Parameters of the wrong form are told by name."""

@@ -130,3 +130,18 @@ def test_odd_texts_cost_little(text: str) -> None:
     with contextlib.suppress(Invalid):
         parse_query(text, FIELDS)
     assert time.thread_time() - started < 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("name%3Da", "a"), ("name=a%2Bb", "a+b"), ("name=100%", "100%"), ("name=%zz", "%zz")],
+)
+def test_a_second_escaping_is_undone(text: str, value: str) -> None:
+    """Harbor's command line and pages escape `q` twice, and Harbor takes that off; what is no escape stays."""
+    assert parse_query(text, FIELDS) == (one(Match.EQUAL, value),)
+
+
+def test_no_nul_comes_in_by_a_second_escaping() -> None:
+    """The one character that PostgreSQL cannot be asked for is refused here, too."""
+    with pytest.raises(Invalid, match="NUL"):
+        parse_query("name=a%00b", FIELDS)

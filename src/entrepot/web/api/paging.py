@@ -16,8 +16,11 @@ from entrepot.web.api.query import parse_query, parse_sort
 PAGE_SIZE: Final = 10
 MAX_PAGE_SIZE: Final = 100
 
-Page = Annotated[int, Query(ge=1, description="The number of the page, from 1 on.")]
-PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="How many entries a page has.")]
+#: Harbor's command line writes 0 for both where it wants no pages.
+Page = Annotated[int, Query(ge=0, description="The number of the page, from 1 on; 0 is the first one, too.")]
+PageSize = Annotated[
+    int, Query(ge=0, le=MAX_PAGE_SIZE, description="How many entries a page has; 0 for as many as it can have.")
+]
 Filter = Annotated[
     str,
     Query(description="Which entries: k=v, k=~v, k=[low~high], k={a b}, k=(a b), separated by commas.", examples=[""]),
@@ -29,11 +32,12 @@ def selection(fields: Mapping[str, Field]) -> Callable[..., Selection]:
     """Return a dependency that reads which part of a list with these fields is wanted."""
 
     def read(page: Page = 1, page_size: PageSize = PAGE_SIZE, q: Filter = "", sort: Sort = "") -> Selection:
+        size = page_size or MAX_PAGE_SIZE
         return Selection(
             conditions=parse_query(q, fields),
             order=parse_sort(sort, fields),
-            limit=page_size,
-            offset=_offset(page, page_size),
+            limit=size,
+            offset=_offset(page or 1, size),
         )
 
     return read
