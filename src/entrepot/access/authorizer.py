@@ -27,6 +27,8 @@ from entrepot.registry.catalog import Visible
 
 #: What people read who signed in with a password that somebody else made.
 MUST_CHANGE = "the password was set by somebody else and must be changed before anything else is done with it"
+#: What administrators read who have not set up the second factor that is required of them.
+MUST_ENROL = "administrators need a second factor here; set one up before anything else is done with the password"
 
 
 class Authorizer:
@@ -179,7 +181,7 @@ class Authorizer:
                 return Decision(allowed=False, reason=f"the credential of {principal.name} was revoked")
             case Standing.MUST_CHANGE:
                 return Decision(allowed=False, reason=f"{principal.name}: {MUST_CHANGE}")
-        return None
+        return Decision(allowed=False, reason=f"{principal.name}: {MUST_ENROL}") if principal.unproven else None
 
     async def _refusal(self, principal: Principal, scopes: Sequence[Scope]) -> AccessRefused:
         match await self._policy.standing(principal):
@@ -187,6 +189,8 @@ class Authorizer:
                 return TokenRefused(scopes=scopes)
             case Standing.MUST_CHANGE:
                 return ScopeInsufficient(MUST_CHANGE, scopes=scopes)
+        if principal.unproven:
+            return ScopeInsufficient(MUST_ENROL, scopes=scopes)
         if principal.is_anonymous and principal.scopes is None:
             return AccessRefused(scopes=scopes)
         return ScopeInsufficient(scopes=scopes)

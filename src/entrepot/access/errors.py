@@ -3,7 +3,8 @@
 oci.errors.Unauthorized
  └── AccessRefused            nobody signed in, and not everybody may
       ├── CredentialsRefused  wrong name or password, or a header that cannot be read
-      │    └── OneTimeCodeNeeded  the password is right, and does not suffice
+      │    ├── OneTimeCodeNeeded   the password is right, and does not suffice
+      │    └── SecondFactorNeeded  the password is right, and must not suffice any more
       ├── TokenRefused        error="invalid_token"
       └── ScopeInsufficient   error="insufficient_scope"
 SetupError                    the registry cannot start like this
@@ -42,6 +43,10 @@ class CredentialsRefused(AccessRefused):
 
 class OneTimeCodeNeeded(CredentialsRefused):
     """This account needs a one-time code beside the password; programs sign in with an API key."""
+
+
+class SecondFactorNeeded(CredentialsRefused):
+    """Administrators need a second factor here: set one up with name and password, by the API or the how-to page."""
 
 
 class TokenRefused(AccessRefused):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -36,12 +36,12 @@ class QuietRuntime(WorkerRuntime):
 
 
 @asynccontextmanager
-async def deployed(folder: Path) -> AsyncIterator[Application]:
-    """Run a registry as `make serve` does, whose administrator has `ADMIN_PASSWORD`."""
+async def deployed(folder: Path, settings: Mapping[str, str] | None = None) -> AsyncIterator[Application]:
+    """Run a registry as `make serve` does, whose administrator has `ADMIN_PASSWORD`; `settings` are `REGISTRY_…`."""
     data, shared = folder / "data", folder / "shared"
     for each in (data, shared):
-        each.mkdir(mode=0o700)
-    config = load(None, {}, data=data).config
+        each.mkdir(mode=0o700, exist_ok=True)
+    config = load(None, settings or {}, data=data).config
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENTREPOT_ADMIN_PASSWORD", ADMIN_PASSWORD)
         async with web(config, QuietRuntime(shared)) as application:

@@ -36,12 +36,13 @@ from entrepot.access.jwt import sign
 from entrepot.access.key_sign_in import KeySignIn
 from entrepot.access.key_uses import KeyUses
 from entrepot.access.keys import load_or_create
-from entrepot.access.model import Audience
+from entrepot.access.model import SYSTEM_TARGET, Audience, Principal
 from entrepot.access.passwords import GuardedPasswords
+from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
 from entrepot.access.refresh import RefreshTokens
 from entrepot.access.roles import ensure_roles
-from entrepot.access.second_factor import SecondFactorPasswords, SecondFactors
+from entrepot.access.second_factor import ProvenPasswords, SecondFactorPasswords, SecondFactors
 from entrepot.access.sign_in import Chain
 from entrepot.access.spans import SetSpan
 from entrepot.access.throttle import Throttle
@@ -66,6 +67,9 @@ from entrepot.outbound.settings import OutboundSettings
 from entrepot.system.configuration import Configuration
 from entrepot.system.from_config import fixed_values
 from entrepot.vault.vault import Vault
+
+#: Whoever may do this administers the registry, by whatever role.
+_ADMINISTER = Permission("configuration:update")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +180,10 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
     local = GuardedPasswords(LocalAccounts(database), throttle, verdicts=verdicts, renew=renew)
     ways = Chain((keys_of_accounts, WholeTokenSignIn(checker, tokens), federation, directory), local)
     factors = SecondFactors(database, vault, throttle, turn=verdicts.turn)
-    passwords = RecordedPasswords(SecondFactorPasswords(ways, factors), sign_ins)
+    required_of = functools.partial(_administers, authorizer) if config.access.secondfactor.administrators else None
+    by_password = SecondFactorPasswords(ways, factors, required_of)
+    passwords = RecordedPasswords(by_password, sign_ins)
+    proven = RecordedPasswords(ProvenPasswords(by_password), sign_ins)
     life = _life_of_tokens(config, configuration)
     service = TokenService(
         keys,
@@ -195,19 +202,24 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
         policy=policy,
         challenge=BearerChallenge(service=wanted.service),
         desk=TokenDesk(
-            authenticator,
-            passwords,
+            CredentialAuthenticator(passwords=proven, tokens=tokens, keys=by_key),
+            proven,
             service,
             refresh,
             RecordedExchange(federation, sign_ins),
             exchange_lifetime=int(wanted.exchangeexpiration),
         ),
-        people=passwords,
+        people=proven,
         local_passwords=local,
         second_factors=factors,
         directory=source,
         background=(uses.run, sign_ins.run, *([life.run] if life else [])),
     )
+
+
+async def _administers(authorizer: Authorizer, principal: Principal) -> bool:
+    """Tell whether somebody may change what holds for the whole registry."""
+    return (await authorizer.allows(principal, _ADMINISTER, SYSTEM_TARGET)).allowed
 
 
 def _life_of_tokens(config: Config, configuration: Configuration) -> SetSpan | None:

@@ -116,6 +116,14 @@ class IssuedTokens(Section):
     """Algorithm of the signing key."""
 
 
+class SecondFactor(Section):
+    """One-time codes beside the password."""
+
+    administrators: Flag = False
+    """Requires them of whoever may administer the registry: without, their password is good for nothing but setting
+    them up. Keys, robots and people of a sign-in provider are not affected."""
+
+
 class Access(Section):
     """Accounts and tokens of this registry (our own section)."""
 
@@ -123,6 +131,8 @@ class Access(Section):
     """Tokens that this registry issues."""
     sessions: Sessions = Sessions()
     """Browsers that are signed in."""
+    secondfactor: SecondFactor = SecondFactor()
+    """One-time codes beside the password."""
     limits: Rates = Rates()
     """How many requests in how much time."""
     ldap: Ldap = Ldap()

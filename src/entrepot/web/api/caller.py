@@ -11,7 +11,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from entrepot.access.authorizer import MUST_CHANGE, Authorizer
+from entrepot.access.authorizer import MUST_CHANGE, MUST_ENROL, Authorizer
 from entrepot.access.errors import AccessRefused
 from entrepot.access.faults import Forbidden, NotFound
 from entrepot.access.model import SYSTEM_TARGET, Principal, Target
@@ -101,7 +101,20 @@ ServicesOf = Annotated[ApiServices, Depends(services_of)]
 
 
 async def caller_of(request: Request, services: ServicesOf) -> Caller:
-    """Return who is asking, unless all they may do is change their password.
+    """Return who is asking, unless all they may do is change their password or set up a second factor.
+
+    Raises:
+        Forbidden: Administrators need a second factor, and the caller has none.
+        And what `caller_setting_up` raises.
+    """
+    caller = await caller_setting_up(request, services)
+    if caller.principal.unproven:
+        raise Forbidden(f"{MUST_ENROL}: POST /api/v2.0/users/current/second_factor")
+    return caller
+
+
+async def caller_setting_up(request: Request, services: ServicesOf) -> Caller:
+    """Return who is asking, also if all they may do is set up a second factor.
 
     Raises:
         Forbidden: The password was set by somebody else and must be changed first.
@@ -147,5 +160,7 @@ async def _signed_in(own: OwnRequest, services: ApiServices) -> Principal:
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]
+#: For the handlers that somebody needs who must set up a second factor.
+CallerSettingUp = Annotated[Caller, Depends(caller_setting_up)]
 #: For the few handlers that somebody needs who must change their password: who they are, and changing it.
 CallerChangingPassword = Annotated[Caller, Depends(caller_changing_password)]

@@ -11,7 +11,7 @@ from entrepot.access.faults import Forbidden, NotFound
 from entrepot.access.permissions import Permission
 from entrepot.accounts.outranking import require_to_outrank
 from entrepot.metadata import users
-from entrepot.web.api.caller import Caller, CallerOf, ServicesOf, own_request
+from entrepot.web.api.caller import Caller, CallerOf, CallerSettingUp, ServicesOf, own_request
 from entrepot.web.api.own_account import factors_of, gate_of, require_person
 from entrepot.web.api.refusals import refusals
 from entrepot.web.api.services import ApiServices
@@ -82,14 +82,14 @@ def router() -> APIRouter:
     return routes
 
 
-async def get_status(caller: CallerOf, services: ServicesOf) -> StatusOut:
+async def get_status(caller: CallerSettingUp, services: ServicesOf) -> StatusOut:
     """Say whether one-time codes are on, and how many recovery codes are left."""
     account = _account(caller)
     status = await factors_of(services).status(account)
     return StatusOut(enabled=status.enabled, recovery_codes_left=status.recovery_codes)
 
 
-async def begin(request: Request, caller: CallerOf, services: ServicesOf) -> EnrolmentOut:
+async def begin(request: Request, caller: CallerSettingUp, services: ServicesOf) -> EnrolmentOut:
     """Get what the app needs. Nothing changes before the first code is confirmed."""
     _account(caller)
     issuer = services.web.proxies.origin(own_request(request)).partition("://")[2] or "entrepot"
@@ -97,7 +97,7 @@ async def begin(request: Request, caller: CallerOf, services: ServicesOf) -> Enr
     return EnrolmentOut(secret=enrolment.secret, uri=enrolment.uri)
 
 
-async def confirm(request: Request, caller: CallerOf, services: ServicesOf, code: CodeIn) -> RecoveryOut:
+async def confirm(request: Request, caller: CallerSettingUp, services: ServicesOf, code: CodeIn) -> RecoveryOut:
     """Turn it on with a code of the app. Ends all that the password has opened, but this session; keys stay."""
     _account(caller)
     codes = await factors_of(services).confirm(caller.principal, code.code, caller.source)
