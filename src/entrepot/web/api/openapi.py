@@ -14,7 +14,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from entrepot.web.api.caller import caller_changing_password, caller_of
+from entrepot.web.api.caller import caller_changing_password, caller_of, caller_setting_up
 from entrepot.web.api.examples import example_of
 from entrepot.web.api.locations import BASE
 from entrepot.web.api.refusals import REFUSALS, Errors
@@ -136,7 +136,7 @@ def _refused(operation: Document, method: str, route: APIRoute) -> Iterator[int]
 
 
 def _signs_in(dependant: Dependant) -> bool:
-    if dependant.call in (caller_of, caller_changing_password):
+    if dependant.call in (caller_of, caller_setting_up, caller_changing_password):
         return True
     return any(map(_signs_in, dependant.dependencies))
 

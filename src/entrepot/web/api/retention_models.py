@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from entrepot.access.faults import Invalid
 from entrepot.lifecycle.retention import rules
@@ -49,7 +49,7 @@ class RetentionRule(BaseModel):
 
     id: int = 0
     priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
-    disabled: bool = False
+    disabled: StrictBool = False
     action: Annotated[str, Field(max_length=32)] = RETAIN
     template: Annotated[str, Field(max_length=64)]
     params: Annotated[dict[str, Any], Field(max_length=16)] = {}
@@ -282,7 +282,7 @@ class ExecutionRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore", json_schema_extra={"example": {"dry_run": True}})
 
-    dry_run: bool = False
+    dry_run: StrictBool = False
 
 
 class ExecutionChange(BaseModel):

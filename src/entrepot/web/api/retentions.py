@@ -54,7 +54,7 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["retention"])
     add = routes.add_api_route
     add("/retentions/metadatas", get_metadata, methods=["GET"], operation_id="getRentenitionMetadata")
-    made = LOCATED | refusals(409)
+    made = LOCATED | refusals(404, 409)
     add("/retentions", create_policy, methods=["POST"], status_code=201, responses=made, operation_id="createRetention")
     one = "/retentions/{retention_id}"
     add(one, get_policy, methods=["GET"], operation_id="getRetention")

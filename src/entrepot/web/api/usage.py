@@ -18,6 +18,7 @@ from entrepot.metadata.filtering import Selection
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import ProjectIn, project_where
+from entrepot.web.api.refusals import refusals
 from entrepot.web.api.repository_of import RepositoryIn, repository_where
 from entrepot.web.api.usage_choice import chosen_in, chosen_of_all
 from entrepot.web.api.usage_models import (
@@ -62,7 +63,7 @@ def router() -> APIRouter:
     add("/usage/images", list_images, methods=["GET"], operation_id="listLargestImages")
     add("/usage/layers", list_layers, methods=["GET"], operation_id="listLargestLayers")
     add("/usage/duplicates", get_duplicates, methods=["GET"], operation_id="getDuplicates")
-    add("/usage/would-free", would_free, methods=["POST"], operation_id="wouldFree")
+    add("/usage/would-free", would_free, methods=["POST"], responses=refusals(404), operation_id="wouldFree")
     _add_of_projects(routes)
     return routes
 

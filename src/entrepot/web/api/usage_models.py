@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from entrepot.insight.duplicates.likeness import Estimate
 from entrepot.insight.freeing import WouldFree
@@ -259,7 +259,7 @@ class ProjectChoice(BaseModel):
     tags: Names = []
     manifests: Names = []
     repositories: Names = []
-    everything: bool = False
+    everything: StrictBool = False
 
 
 class Choice(BaseModel):
