@@ -70,6 +70,21 @@ async def test_passwords_and_keys(registry: SignInRegistry) -> None:
     }
 
 
+async def test_refresh_tokens(registry: SignInRegistry) -> None:
+    """Whoever redeems one signs in: once for many times in ten minutes; one that nobody made is a failure each time."""
+    asked = await registry.client.get("/token?offline_token=true", headers=basic("admin", PASSWORD))
+    good = asked.json()["refresh_token"]
+    for token, status in ((good, 200), (good, 200), (good, 200), ("ert_0_nobody", 401)):
+        form = {"grant_type": "refresh_token", "refresh_token": token, "service": "entrepot", "client_id": "t"}
+        answer = await registry.client.post("/token", headers=FORM, body=urlencode(form).encode())
+        assert answer.status == status, answer.body
+    assert await sign_ins(registry) == {
+        ("admin", "user:admin", "password", "success"),
+        ("admin", "user:admin", "refresh token", "success"),
+        ("", "user:", "refresh token", "failure"),
+    }
+
+
 async def test_jobs_of_a_ci_service(registry: SignInRegistry, issuer: CiIssuer) -> None:
     """A robot by its job's token, as its password and exchanged; and a job that it does not trust."""
     accounts = await Accounts.of(registry.app.stores.metadata)

@@ -45,6 +45,21 @@ def test_whom_this_host_hides(address: str | None, headers: dict[str, str], clie
     assert client_of(bare_request(address, *headers.items()), Proxies(WebSettings())) == client
 
 
+@pytest.mark.parametrize(
+    ("told", "client"),
+    [
+        ("https://registry.example.org", PROXIED),
+        ("https://10.0.0.1:5000", PROXIED),
+        ("http://localhost:5000", "127.0.0.1"),
+        ("", "127.0.0.1"),
+    ],
+)
+def test_nobody_claims_to_be_on_this_host_where_it_is_reached_at_another_address(told: str, client: str) -> None:
+    """What forwards connections unread lets strangers say `Host: localhost`; with `http.host` that says nothing."""
+    proxies = Proxies(WebSettings(host=told))
+    assert client_of(bare_request("127.0.0.1", ("host", "localhost:5000")), proxies) == client
+
+
 def asking(registry: SignInRegistry, host: str) -> AsgiClient:
     """Return a client that connects from this host."""
     return AsgiClient(registry.application, host=host, address="127.0.0.1")

@@ -13,7 +13,6 @@ from entrepot.access.authenticator import Authenticator, PasswordVerifier
 from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.model import Principal
-from entrepot.access.refresh import RefreshTokens
 from entrepot.access.tokens import IssuedToken, TokenService
 from entrepot.oci.scope import Scope
 
@@ -54,6 +53,18 @@ class OutsideTokens(Protocol):
         ...
 
 
+class LongTokens(Protocol):
+    """Keeps what `docker login` stores: tokens that get others, for as long as their account stays as it is."""
+
+    async def issue(self, principal: Principal, service: str) -> str | None:
+        """Make one; see `RefreshTokens.issue`."""
+        ...
+
+    async def redeem(self, token: str, service: str, client: str) -> Principal:
+        """Return the account that one speaks for to a client; see `RefreshTokens.redeem`."""
+        ...
+
+
 class TokenDesk:
     """Gives out tokens for this registry."""
 
@@ -62,7 +73,7 @@ class TokenDesk:
         authenticator: Authenticator,
         passwords: PasswordVerifier,
         tokens: TokenService,
-        refresh: RefreshTokens,
+        refresh: LongTokens,
         outside: OutsideTokens,
         *,
         exchange_lifetime: int = EXCHANGE_LIFETIME,
@@ -101,7 +112,7 @@ class TokenDesk:
         self._check_service(service)
         return await self._answer(await self._passwords.verify(basic, client), scopes, offline=offline)
 
-    async def by_refresh_token(self, token: str, *, service: str, scopes: Sequence[Scope]) -> Answer:
+    async def by_refresh_token(self, token: str, client: str, *, service: str, scopes: Sequence[Scope]) -> Answer:
         """Answer a POST with `grant_type=refresh_token`; the refresh token stays valid.
 
         Raises:
@@ -109,7 +120,7 @@ class TokenDesk:
             ServiceUnknown: The token is meant for another registry.
         """
         self._check_service(service)
-        principal = await self._refresh.redeem(token, self._tokens.service)
+        principal = await self._refresh.redeem(token, self._tokens.service, client)
         return Answer(token=await self._tokens.issue(principal, scopes), refresh_token=token)
 
     async def by_outside_token(

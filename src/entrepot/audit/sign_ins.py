@@ -15,6 +15,7 @@ from entrepot.access.authenticator import KeyVerifier, PasswordVerifier
 from entrepot.access.credentials import Basic
 from entrepot.access.issuing import OutsideTokens
 from entrepot.access.model import Principal
+from entrepot.access.refresh import RefreshTokens
 from entrepot.audit.noted import Noted, NotedEvents
 from entrepot.metadata import events
 from entrepot.metadata.database import Database
@@ -24,6 +25,7 @@ from entrepot.oci.errors import RegistryError
 #: Seconds within which sign-ins of one credential from one address are counted together.
 WINDOW = 600.0
 _MOST_OPEN = 50_000
+_REFRESH = "refresh token"
 #: Whatever somebody sends as a name, no more of it is kept.
 _LONGEST_NAME = 255
 
@@ -62,7 +64,9 @@ class SignInLog:
         """Note that somebody tried to sign in and could not."""
         self._noted.add(_row(by, "", events.FAILURE, {"reason": reason}))
 
-    async def of(self, name: str, client: str, kind: str, signing_in: Awaitable[Principal]) -> Principal:
+    async def of(
+        self, name: str, client: str, kind: str, signing_in: Awaitable[Principal], *, credential: str = ""
+    ) -> Principal:
         """Return who a credential signs in, and note what came of it.
 
         Args:
@@ -70,13 +74,15 @@ class SignInLog:
             client: Address of the client.
             kind: What kind of credential it is, should it be refused.
             signing_in: Finds out.
+            credential: What to call it where the principal does not say.
         """
         try:
             principal = await signing_in
         except RegistryError as refused:
             self.failed(Source(name=name[:_LONGEST_NAME], address=client, credential=kind), refused.message)
             raise
-        by = Source(name=principal.name, address=client, credential=principal.credential)
+        called = principal.credential if principal.key is not None else credential or principal.credential
+        by = Source(name=principal.name, address=client, credential=called)
         self.succeeded(by, principal.label)
         return principal
 
@@ -135,6 +141,23 @@ class RecordedExchange:
     async def exchange(self, name: str, token: str, client: str) -> Principal:
         """See `OutsideTokens`."""
         return await self._log.of(name, client, "outside token", self._exchange.exchange(name, token, client))
+
+
+class RecordedRefresh:
+    """A `LongTokens` over refresh tokens, likewise: what redeems one signs in."""
+
+    def __init__(self, tokens: RefreshTokens, log: SignInLog) -> None:
+        self._tokens = tokens
+        self._log = log
+
+    async def issue(self, principal: Principal, service: str) -> str | None:
+        """See `LongTokens`; making one is part of the sign-in that asked for it."""
+        return await self._tokens.issue(principal, service)
+
+    async def redeem(self, token: str, service: str, client: str) -> Principal:
+        """See `LongTokens`."""
+        redeeming = self._tokens.redeem(token, service)
+        return await self._log.of("", client, _REFRESH, redeeming, credential=_REFRESH)
 
 
 def _row(by: Source, subject: str, result: str, detail: dict[str, object] | None = None, count: int = 1) -> Noted:

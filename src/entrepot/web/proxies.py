@@ -16,22 +16,22 @@ _REMEMBERED = 4096
 class Proxies:
     """Reads `Forwarded` and `X-Forwarded-…` (RFC 7239) of the proxies that are trusted."""
 
-    __slots__ = ("_believe_all", "_clients", "_host", "_networks")
+    __slots__ = ("_believe_all", "_clients", "_networks", "host")
 
     def __init__(self, settings: WebSettings) -> None:
         self._believe_all = settings.trusted_proxies is None
         networks = settings.trusted_proxies or ()
         self._networks = _Networks(networks)
         self._clients = _Networks(networks if settings.client_proxies is None else settings.client_proxies)
-        self._host = settings.host.rstrip("/")
+        self.host = settings.host.rstrip("/")  #: the address that the operator says clients reach us at; may be empty
 
     def origin(self, request: Request) -> str:
         """Return scheme and host under which a client reaches us; empty when the request has no usable host.
 
         `http.host` beats `Forwarded`, which beats `X-Forwarded-Proto` and `X-Forwarded-Host`, as in registry:2.
         """
-        if self._host:
-            return self._host
+        if self.host:
+            return self.host
         scheme, host = self._forwarded(request) if self._may_say_address(request) else ("", "")
         scheme = scheme or request.scope.get("scheme", "http")
         host = host or request.header(b"host") or ""

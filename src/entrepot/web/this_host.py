@@ -1,7 +1,9 @@
 """Whether a request was made on this host, or only handed on by something on it: a proxy, a tunnel.
 
 Limits on guessing are mild to this host, for its operator's sake. A proxy or a tunnel here that says nothing of its
-clients makes all the world look like this host; by the name that they ask for they are told apart from it.
+clients makes all the world look like this host; by the name that they ask for they are told apart from it. That name is
+theirs to choose where nothing in front reads it: an operator who says under which address the registry is reached
+(`http.host`) says with it that no request is this host's own.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ _HANDED_ON = (b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip")
 def client_of(request: Request, proxies: Proxies) -> str:
     """Return the client's address; for those whom something on this host hides, the one name `PROXIED`."""
     client = proxies.client(request)
-    return PROXIED if network_of(client) == LOCAL and _is_handed_on(request) else client
+    if network_of(client) != LOCAL:
+        return client
+    outer = _name_of_url(proxies.host) if proxies.host else ""
+    return PROXIED if (outer and not is_this_host(outer)) or _is_handed_on(request) else client
 
 
 def is_this_host(name: str) -> bool:
@@ -41,7 +46,11 @@ def _is_handed_on(request: Request) -> bool:
 
 
 def _name_of(host: str) -> str:
+    return _name_of_url(f"//{host}")
+
+
+def _name_of_url(url: str) -> str:
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(url).hostname or ""
     except ValueError:
         return ""

@@ -57,7 +57,7 @@ from entrepot.adapters.identity.accounts import LocalAccounts, PasswordRenewal, 
 from entrepot.adapters.identity.foreign_tokens import ForeignTokens
 from entrepot.adapters.identity.ldap.source import directory_source
 from entrepot.adapters.identity.trusted_keys import load_trusted_keys
-from entrepot.audit.sign_ins import RecordedExchange, RecordedKeys, RecordedPasswords, SignInLog
+from entrepot.audit.sign_ins import RecordedExchange, RecordedKeys, RecordedPasswords, RecordedRefresh, SignInLog
 from entrepot.config.schema.auth import Htpasswd, Silly, TokenAuth
 from entrepot.config.schema.config import Config
 from entrepot.metadata.database import Database
@@ -205,7 +205,7 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
             CredentialAuthenticator(passwords=proven, tokens=tokens, keys=by_key),
             proven,
             service,
-            refresh,
+            RecordedRefresh(refresh, sign_ins),
             RecordedExchange(federation, sign_ins),
             exchange_lifetime=int(wanted.exchangeexpiration),
         ),

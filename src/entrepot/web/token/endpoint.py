@@ -112,7 +112,9 @@ class TokenEndpoint:
                     basic, client, service=form.service, scopes=form.scopes, offline=form.offline
                 )
             case "refresh_token":
-                return await self._desk.by_refresh_token(form.refresh_token, service=form.service, scopes=form.scopes)
+                return await self._desk.by_refresh_token(
+                    form.refresh_token, client, service=form.service, scopes=form.scopes
+                )
             case parameters.TOKEN_EXCHANGE | parameters.JWT_BEARER:
                 return await self._exchange(form, client)
         raise FormInvalid("grant_type must be password, refresh_token, or the exchange of a token (RFC 8693, RFC 7523)")
