@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks.rounds import Outcome
-from benchmarks.scenarios import adoption, images, lists, memory, pulls, pushes, start, tokens
+from benchmarks.scenarios import adoption, images, lists, memory, pulls, pushes, retention, start, tokens
 
 Scenario = Callable[[Path], list[Outcome]]
 
@@ -21,6 +21,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "token": tokens.tokens,
     "lists": lists.lists,
     "audit": lists.audit,
+    "retention": retention.retention,
     "start": start.start,
     "memory": memory.memory,
     "adoption": adoption.adoption,

@@ -84,6 +84,23 @@ def test_robots_and_keys(follow: Follow, server: Server) -> None:
     assert signed_in(server, name, page.outputs["entrepot robot rotate 'robot$team+ci'"].strip())
 
 
+def test_which_tags_are_kept(follow: Follow, server: Server) -> None:
+    """Rules are added, tried and applied: what no rule keeps is gone; tags are made immutable."""
+    client = Client.of(server)
+    for number in range(12):
+        client.push_image("team/app", f"v{number:02}", b"%d" % number)
+    client.push_image("team/app", "nightly", b"nightly")
+    page = follow("how-to/decide-which-tags-to-keep.md")
+    page.run()
+    assert "13 looked at, 3 would go to the trash." in page.outputs["entrepot retention run team --dry-run"]
+    assert "3 went to the trash." in page.outputs["entrepot retention run team"]
+    kept = client.request("GET", "/v2/team/app/tags/list").json()["tags"]
+    assert kept == [f"v{number:02}" for number in range(2, 12)]
+    follow("how-to/keep-tags-immutable.md").run()
+    rules = client.request("GET", "/api/v2.0/projects/team/immutabletagrules").json()
+    assert [rule["tag_selectors"][0]["pattern"] for rule in rules] == ["v*", "release-*"]
+
+
 def test_a_second_factor(follow: Follow, server: Server, tmp_path: Path) -> None:
     """Confirmed with a code; new recovery codes and off in a browser's session; and off by an administrator."""
     codes: list[str] = []

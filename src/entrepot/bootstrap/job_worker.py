@@ -20,7 +20,7 @@ from entrepot.audit.sealing import Sealer
 from entrepot.backup.pruning import Keep
 from entrepot.bootstrap.collection import collection_of, expiry_of, whole_collection_of
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
-from entrepot.bootstrap.retention import disk_jobs, retention_kind
+from entrepot.bootstrap.retention import disk_jobs, expiry_kind, retention_kind
 from entrepot.config import Config
 from entrepot.insight.analysis import Analyser
 from entrepot.insight.history import Past, Recorder
@@ -79,6 +79,7 @@ def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
         *_directory_kinds(parts),
         _garbage_collection(parts, metrics),
         retention_kind(parts, metrics),
+        expiry_kind(parts),
         *_insight_kinds(parts, metrics),
         *_scrub_kinds(parts, metrics),
         *_backup_kinds(parts, metrics),

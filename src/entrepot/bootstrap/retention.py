@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,19 +13,24 @@ from entrepot.bootstrap.embedded import Embedded, embedded
 from entrepot.config import Config
 from entrepot.jobs.dispatcher import Dispatcher
 from entrepot.jobs.model import Job, JobKind
-from entrepot.jobs.retention import RETENTION, RetentionRuns, SettlePulls
+from entrepot.jobs.retention import IMAGE_EXPIRY, RETENTION, ExpiringImages, RetentionRuns, SettlePulls
 from entrepot.jobs.watermark import INTERVAL, CleanUpSteps, DiskWatch, collect_now
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.untagged import Untagged
+from entrepot.lifecycle.retention.expiry import ImageExpiry
 from entrepot.lifecycle.retention.running import Retention, Settle
 from entrepot.lifecycle.watermark import Bounds, Space, Watermark
 from entrepot.metadata import job_runs
 from entrepot.metadata.ballast import Ballast
 from entrepot.metadata.database import Database
+from entrepot.registry.content_cache import ContentCache
+from entrepot.registry.small_blobs import SmallBlobs
+from entrepot.system.jobs.timetable import every
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Progress
 
 _POLL_SECONDS = 0.1
+_REMEMBERED = 1024 * 1024
 
 
 def retention_of(parts: Embedded, settle: Settle | None = None) -> Retention:
@@ -41,6 +47,24 @@ def retention_of(parts: Embedded, settle: Settle | None = None) -> Retention:
 def retention_kind(parts: Embedded, metrics: Metrics, settle: Settle | None = None) -> JobKind:
     """Give the kind of job."""
     return JobKind(traits=RETENTION, run=RetentionRuns(retention=retention_of(parts, settle), metrics=metrics).run)
+
+
+def expiry_kind(parts: Embedded) -> JobKind:
+    """Give the kind of job that heeds what images say of themselves; it can be tried where that is off."""
+    section = parts.config.lifecycle.expiry
+    small = SmallBlobs(parts.store, ContentCache(_REMEMBERED), parts.registry.verifying.quarantine)
+    expiry = ImageExpiry(
+        metadata=parts.stores.metadata,
+        settings=parts.registry.settings,
+        content=small.content,
+        gate=removal_gate(parts) if section.enabled else _is_off,
+    )
+    traits = replace(IMAGE_EXPIRY, schedule=every(section.interval) if section.enabled else "")
+    return JobKind(traits=traits, run=ExpiringImages(expiry).run)
+
+
+async def _is_off() -> str:
+    return "lifecycle.expiry.enabled is false"
 
 
 def disk_jobs(parts: Embedded, metrics: Metrics) -> list[Job]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from entrepot.jobs.run import JobRun
 from entrepot.lifecycle.actor import INTERNAL
+from entrepot.lifecycle.retention.expiry import ImageExpiry
 from entrepot.lifecycle.retention.policies import KIND, policy_of
 from entrepot.lifecycle.retention.running import Request, Retention
 from entrepot.metadata import clock, pulls
@@ -26,6 +27,11 @@ RETENTION: Final = JobTraits(
     parallel=2,
     kept=1_000,
     kept_for=30 * DAY,
+)
+IMAGE_EXPIRY: Final = JobTraits(
+    name="image-expiry",
+    title="Remove tags that have lasted as long as their images say (quay.expires-after)",
+    parameters={"dry_run": False},
 )
 #: Web workers look once a second whether somebody waits for their pulls; a write may take its time.
 _SETTLE_SECONDS: Final = 2.5
@@ -74,3 +80,14 @@ class SettlePulls:
         while time.monotonic() < end:
             await progress.step(0)
             await asyncio.sleep(_LOOK_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiringImages:
+    """The job."""
+
+    expiry: ImageExpiry
+
+    async def run(self, run: JobRun) -> dict[str, Any]:
+        """Look once."""
+        return await self.expiry.run(run, dry_run=bool(run.parameters["dry_run"]))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, bindparam, exists, func, select
 
-from entrepot.metadata.database import Reader, Row
+from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.shadows import listed
@@ -76,10 +76,9 @@ _REPOSITORIES: Final = Query(
     .limit(bindparam("limit")),
     "retention_candidates.repositories",
 )
-_TAGS_NOW: Final = Query(
-    select(_T.name, _T.updated_at).where(_T.manifest_id == bindparam("manifest")).with_for_update(),
-    "retention_candidates.tags_now",
-)
+_TAGS_OF = select(_T.name, _T.updated_at).where(_T.manifest_id == bindparam("manifest"))
+_PUSHED: Final = Query(_TAGS_OF, "retention_candidates.pushed")
+_TAGS_NOW: Final = Query(_TAGS_OF.with_for_update(), "retention_candidates.tags_now")
 
 
 async def repositories_after(
@@ -127,6 +126,11 @@ async def named(reader: Reader, repository_id: int, digests: Sequence[str]) -> d
     return {row[0]: row[1] for row in await reader.all(_NAMED, repository=repository_id, digests=list(digests))}
 
 
-async def tags_now(tx: Reader, manifest_id: int) -> dict[str, int]:
+async def pushed(reader: Reader, manifest_id: int) -> dict[str, int]:
+    """Return the tags of a manifest and when each was pushed."""
+    return {row[0]: row[1] for row in await reader.all(_PUSHED, manifest=manifest_id)}
+
+
+async def tags_now(tx: Transaction, manifest_id: int) -> dict[str, int]:
     """Return the tags of a manifest and when each was pushed, locked until the transaction ends."""
     return {row[0]: row[1] for row in await tx.all(_TAGS_NOW, manifest=manifest_id)}

@@ -16,11 +16,12 @@ from entrepot.lifecycle.retention.rules import RuleText
 from entrepot.lifecycle.retention.running import Request, Retention
 from entrepot.lifecycle.selectors import Selector
 from entrepot.metadata import clock, job_runs, repositories
+from entrepot.metadata.database import Transaction
 from entrepot.metadata.filtering import Selection
 from entrepot.metadata.job_runs import Wanted
 from entrepot.metadata.query import Query
 from entrepot.metadata.retention_tasks import StoredVerdict, TaskRecord
-from entrepot.metadata.tables import manifests, tags
+from entrepot.metadata.tables import manifest_expiry, manifests, tags
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.progress import Progress, Unwatched
 from tests.contracts.registry.pushing import ALICE, NAME
@@ -35,6 +36,7 @@ _AGE_TAG = Query(
     "test.age_tag",
 )
 _AGE_MANIFESTS = Query(update(manifests).values(created_at=manifests.c.created_at - bindparam("by")), "test.age")
+_DUE_NOW = Query(update(manifest_expiry).values(due_at=0), "test.due_now")
 DAY = 24 * 3600 * clock.MICROSECONDS
 
 
@@ -122,6 +124,11 @@ class Keeper:
     async def age_manifests(self, days: float) -> None:
         """Let all manifests be pushed so many days earlier."""
         await self.bin.database.write(lambda tx: tx.execute(_AGE_MANIFESTS, by=int(days * DAY)))
+
+
+async def look_now(tx: Transaction) -> None:
+    """Let it be time to look at what images say of themselves."""
+    await tx.execute(_DUE_NOW)
 
 
 def _next(cron: str) -> int:

@@ -35,6 +35,15 @@ class Watermark(Section):
         return self
 
 
+class Expiry(Section):
+    """Images that say how long their tags last, by the label or annotation `quay.expires-after`: 12h, 2d, 3w."""
+
+    enabled: Flag = False
+    """Heeds it. Labels come along from base images: look first, with a dry run of the job `image-expiry`."""
+    interval: Duration = 10 * 60.0
+    """Time between two looks."""
+
+
 class Lifecycle(Section):
     """Trash and collection (our own section)."""
 
@@ -44,5 +53,7 @@ class Lifecycle(Section):
     """How long the collector leaves a blob that nothing refers to. Shorter than a push takes would break pushes."""
     collection: Collection = Collection()
     """How much collection may do."""
+    expiry: Expiry = Expiry()
+    """Images that say how long their tags last, by the label or annotation `quay.expires-after`."""
     watermark: Watermark = Watermark()
     """What happens when the disk runs low."""

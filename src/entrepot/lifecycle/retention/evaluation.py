@@ -36,7 +36,6 @@ class Candidate:
     pulled_at: int  #: by tag or by digest, also anything that it lists; 0: never
     is_listed: bool = False  #: an index of the repository lists it
     belongs_to: int | None = None  #: row id of the manifest whose way it goes
-    expires: str = ""  #: why it is past a time that its image names; empty when it is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +93,6 @@ class Evaluation:
         return self._noted(verdict)
 
     def _decided(self, candidate: Candidate) -> Verdict:
-        if candidate.expires:
-            return Verdict(candidate, GOES, None, candidate.expires)
         if candidate.pushed_at > self._now:
             return Verdict(candidate, KEPT, None, "pushed since the run began")
         fitting = self._fitting(candidate)

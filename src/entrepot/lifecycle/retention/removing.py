@@ -46,7 +46,7 @@ class Removing:
     settings: RegistrySettings
     repository: RepositoryRecord
     actor: Actor
-    task: int  #: which task counts it
+    task: int | None  #: which task counts it, if one does
     detail: dict[str, object]  #: for the audit log
     deletion: str  #: what goes together
 
@@ -78,7 +78,7 @@ class Removing:
     async def _remove(self, batch: Sequence[_Going], tx: Transaction) -> int:
         rule_of = await self.settings.tag_rules.of(tx, self.repository)
         removed = sum([await self._one(tx, entry, rule_of) for entry in batch])
-        if removed:
+        if removed and self.task is not None:
             await retention_tasks.count(tx, self.task, removed)
         return removed
 

@@ -51,7 +51,7 @@ from entrepot.metadata.tables.people import (
     roles,
     users,
 )
-from entrepot.metadata.tables.retention import retention_policies, retention_tasks, retention_verdicts
+from entrepot.metadata.tables.retention import manifest_expiry, retention_policies, retention_tasks, retention_verdicts
 from entrepot.metadata.tables.trash import immutable_rules, trash
 from entrepot.metadata.tables.usage import project_reservations, project_usage
 
@@ -77,6 +77,7 @@ __all__ = [
     "manifest_blobs",
     "manifest_children",
     "manifest_contents",
+    "manifest_expiry",
     "manifest_labels",
     "manifest_pulls",
     "manifests",

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Column, Index, Table, UniqueConstraint
 
-from entrepot.metadata.columns import BYTES, WHOLE, key, number, numbered, owned, words
+from entrepot.metadata.columns import BYTES, WHOLE, key, keyed, number, numbered, owned, words
 from entrepot.metadata.tables.base import metadata
 
 #: One policy of a project at most; `rules` is a JSON list. When it runs by itself stands in `schedules`.
@@ -45,4 +45,14 @@ retention_verdicts: Final = Table(
     key("piece", WHOLE),
     Column("content", BYTES, nullable=False),
     sqlite_strict=True,
+)
+
+#: Manifests whose image says how long a tag of it lasts (`quay.expires-after`), and when to look at its tags.
+manifest_expiry: Final = keyed(
+    "manifest_expiry",
+    metadata,
+    owned("manifest_id", "manifests.id", primary_key=True),
+    number("seconds"),
+    number("due_at"),
+    Index(None, "due_at"),
 )

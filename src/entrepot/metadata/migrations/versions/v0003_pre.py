@@ -305,6 +305,15 @@ def _retention() -> None:
         primary("retention_verdicts", "task_id", "piece"),
         foreign("retention_verdicts", "task_id", "retention_tasks.id", "CASCADE"),
     )
+    keyed(
+        "manifest_expiry",
+        number("manifest_id"),
+        number("seconds"),
+        number("due_at"),
+        primary("manifest_expiry", "manifest_id"),
+        foreign("manifest_expiry", "manifest_id", "manifests.id", "CASCADE"),
+    )
+    index("manifest_expiry", "due_at")
 
 
 _PARTS: tuple[Callable[[], None], ...] = (_collection, _jobs, _integrity, _trash, _usage, _insight, _retention)
