@@ -41,21 +41,33 @@ def server() -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(params=["folder", "server"])
-def entrepot(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Entrepot:
-    """Give a function that runs a command on the folder, or over HTTP as the administrator."""
-    runner = CliRunner(env={"XDG_CONFIG_HOME": str(tmp_path)})
+@pytest.fixture
+def runner(tmp_path: Path) -> Entrepot:
+    """Give a function that runs a command in this process, with a home of its own."""
+    program = CliRunner(env={"XDG_CONFIG_HOME": str(tmp_path)})
 
     def run(*arguments: str, stdin: str = "") -> str:
-        done = runner.invoke(app, arguments, input=stdin)
+        done = program.invoke(app, arguments, input=stdin)
         assert done.exit_code == 0, f"{arguments}: {done.output} {done.exception!r}"
         return done.stdout
 
-    place = ["--data", str(server.data)]
+    return run
+
+
+@pytest.fixture
+def remote(server: Server, runner: Entrepot) -> Entrepot:
+    """Give a function that runs a command over HTTP as the administrator."""
+    runner("login", server.url, "-u", "admin", "--password-stdin", stdin=ADMIN_PASSWORD)
+    return lambda *arguments: runner(*arguments, "--server", server.url)
+
+
+@pytest.fixture(params=["folder", "server"])
+def entrepot(request: pytest.FixtureRequest, server: Server, runner: Entrepot) -> Entrepot:
+    """Give a function that runs a command on the folder, or over HTTP."""
     if request.param == "server":
-        run("login", server.url, "-u", "admin", "--password-stdin", stdin=ADMIN_PASSWORD)
-        place = ["--server", server.url]
-    return lambda *arguments: run(*arguments, *place)
+        over_http: Entrepot = request.getfixturevalue("remote")
+        return over_http
+    return lambda *arguments: runner(*arguments, "--data", str(server.data))
 
 
 def found(entrepot: Entrepot, *command: str) -> Any:
@@ -77,42 +89,42 @@ def test_from_all_projects_down_to_tags(entrepot: Entrepot) -> None:
     assert "stored for images" in entrepot("usage", "disk")
 
 
-def test_the_largest(entrepot: Entrepot) -> None:
+def test_the_largest(remote: Entrepot) -> None:
     """Images and layers, of all and of a project."""
-    assert found(entrepot, "top", "--count", "1")[0]["tags"] == ["v1"]
-    assert found(entrepot, "top", "layers", "--project", "team")[0]["digest"] == digest_of(SHARED)
-    assert digest_of(OWN) in entrepot("usage", "top", "layers")
+    assert found(remote, "top", "--count", "1")[0]["tags"] == ["v1"]
+    assert found(remote, "top", "layers", "--project", "team")[0]["digest"] == digest_of(SHARED)
+    assert digest_of(OWN) in remote("usage", "top", "layers")
 
 
-def test_what_would_be_free(entrepot: Entrepot) -> None:
+def test_what_would_be_free(remote: Entrepot) -> None:
     """The layer of its own, and not the shared one; both with the whole repository or project."""
-    told = found(entrepot, "would-free", "team/app:v1")
+    told = found(remote, "would-free", "team/app:v1")
     assert told["disk"]["blob_bytes"] == len(OWN)
     assert told["disk"]["shared_bytes"] >= len(SHARED)
-    everything = found(entrepot, "would-free", "--project", "team")
+    everything = found(remote, "would-free", "--project", "team")
     assert everything["disk"]["blob_bytes"] >= len(SHARED) + len(OWN)
-    assert everything["disk"] == found(entrepot, "would-free", "--repository", "team/app")["disk"]
-    said = entrepot("usage", "would-free", "team/app:v1", "team/app:none")
+    assert everything["disk"] == found(remote, "would-free", "--repository", "team/app")["disk"]
+    said = remote("usage", "would-free", "team/app:v1", "team/app:none")
     assert "would be free on the disk" in said
     assert "team/app:none stays: there is no such tag" in said
 
 
-def test_the_past_and_the_days_to_come(entrepot: Entrepot) -> None:
+def test_the_past_and_the_days_to_come(remote: Entrepot) -> None:
     """Today is known, of a project and of the disk; for a forecast that is not enough."""
-    (today,) = found(entrepot, "history", "--project", "team")["points"]
+    (today,) = found(remote, "history", "--project", "team")["points"]
     assert today["stored_bytes"] > len(SHARED) + len(OWN)
-    assert today["day"] in entrepot("usage", "history", "--project", "team")
-    assert today["day"] in entrepot("usage", "history")
-    assert found(entrepot, "forecast", "--project", "team")["outlook"] == "unlimited"
-    assert "has no limit" in entrepot("usage", "forecast", "--project", "team")
-    assert "not enough history: 1 days of 7" in entrepot("usage", "forecast")
+    assert today["day"] in remote("usage", "history", "--project", "team")
+    assert today["day"] in remote("usage", "history")
+    assert found(remote, "forecast", "--project", "team")["outlook"] == "unlimited"
+    assert "has no limit" in remote("usage", "forecast", "--project", "team")
+    assert "not enough history: 1 days of 7" in remote("usage", "forecast")
 
 
-def test_duplicates(entrepot: Entrepot) -> None:
+def test_duplicates(remote: Entrepot) -> None:
     """Before somebody looked the command says how; what is too small to be worth it is left out after."""
-    said = entrepot("usage", "duplicates")
+    said = remote("usage", "duplicates")
     if "Nobody has looked yet" in said:
-        entrepot("job", "start", "duplicates", "--watch")
-        said = entrepot("usage", "duplicates")
+        remote("job", "start", "duplicates", "--watch")
+        said = remote("usage", "duplicates")
     assert "About 0 bytes of 0 bytes in 0 layers" in said
-    assert found(entrepot, "duplicates")["least_bytes"] == 65536
+    assert found(remote, "duplicates")["least_bytes"] == 65536

@@ -17,9 +17,10 @@ from entrepot.insight.places import Place, Places
 from entrepot.insight.sums import Sums, projects_of
 from entrepot.insight.tops import Tops
 from entrepot.metadata import analyses, clock
-from entrepot.metadata.analyses import IMAGE, LAYER, Analysis
+from entrepot.metadata.analyses import IMAGE, LAYER, Analysis, StoredBlob
 from entrepot.metadata.blobs import LOST
 from entrepot.metadata.database import Database, Reader, Transaction
+from entrepot.metadata.errors import TookTooLong
 from entrepot.metadata.patient import patient
 from entrepot.telemetry.progress import Progress
 
@@ -94,6 +95,7 @@ class _Run:
     _reader: Reader = field(init=False)
     _cursor: _Cursor = field(init=False)
     _places: Places = field(init=False)
+    _at_once: int = field(default_factory=lambda: _BLOBS)
     _noted: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -105,7 +107,7 @@ class _Run:
 
     async def blobs(self) -> None:
         """Add up all blobs that are still to be looked at."""
-        while found := await analyses.blobs_after(self._reader, self._cursor.blob, limit=_BLOBS):
+        while found := await self._next_blobs():
             await self._places.learn([repository for blob in found for repository, _ in blob.places])
             for blob in found:
                 uses = self._uses(blob.places)
@@ -118,6 +120,16 @@ class _Run:
                     self.tops.offer(LAYER, blob.id, blob.size, projects)
             self._cursor.blob = found[-1].id
             await self._step(len(found))
+
+    async def _next_blobs(self) -> list[StoredBlob]:
+        """Return fewer where that takes too long: very many images may be built on the same few layers."""
+        while True:
+            try:
+                return await analyses.blobs_after(self._reader, self._cursor.blob, limit=self._at_once)
+            except TookTooLong:
+                if self._at_once == 1:
+                    raise
+                self._at_once = max(1, self._at_once // 8)
 
     async def manifests(self) -> None:
         """Add up all manifests that are still to be looked at, each where its bytes were first."""

@@ -7,6 +7,9 @@ import pytest
 from entrepot.insight import analysis as rules
 from entrepot.insight.analysis import Analyser
 from entrepot.metadata import analyses
+from entrepot.metadata.analyses import StoredBlob
+from entrepot.metadata.database import Reader
+from entrepot.metadata.errors import TookTooLong
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.telemetry.progress import Stopped, Unwatched
@@ -108,3 +111,20 @@ async def test_the_largest_are_known(world: World) -> None:
     images = await analyses.tops(world.kit.metadata, 1, analyses.IMAGE, project.id, limit=100)
     assert len(images) == 4
     assert images == sorted(images, key=lambda entry: (-entry[1], entry[0]))
+
+
+async def test_what_takes_too_long_is_asked_in_smaller_pieces(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers that very many images have make a page slow; the next is shorter, and nothing is missed."""
+    real, asked = analyses.blobs_after, list[int]()
+
+    async def slow(reader: Reader, last: int, *, limit: int) -> list[StoredBlob]:
+        asked.append(limit)
+        if limit > 2:
+            raise TookTooLong
+        return await real(reader, last, limit=limit)
+
+    monkeypatch.setattr(analyses, "blobs_after", slow)
+    await fill(world)
+    await Analyser(metadata=world.kit.metadata).run(Unwatched())
+    assert asked[:4] == [500, 62, 7, 1]
+    assert await found(world) == await recount(world.kit.metadata)

@@ -10,10 +10,12 @@ from entrepot.insight import history as rules
 from entrepot.insight.analysis import Analyser
 from entrepot.insight.forecast import Outlook
 from entrepot.insight.history import Past, Recorder
+from entrepot.jobs.noting_usage import NotingUsage
 from entrepot.metadata import clock, usage
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.usage import FULL, Limits
 from entrepot.metadata.usage_history import DAY, day_of
+from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Unwatched
 from tests.contracts.insight.conftest import World
 
@@ -157,3 +159,24 @@ async def test_the_day_the_disk_is_full(calendar: Calendar) -> None:
     assert told.days_left(day_of(clock.now())) == 80
     calendar.disk.free = 0
     assert (await calendar.past.when_disk_is_full()).outlook is Outlook.FULL
+
+
+async def test_the_metrics_tell_when_the_disk_is_full(calendar: Calendar) -> None:
+    """Nothing while that is unknown; what is stored as soon as an analysis has found it."""
+    metrics = Metrics()
+    noting = NotingUsage(recorder=calendar.recorder, past=calendar.past, metrics=metrics)
+    await calendar.world.pusher().image("1", b"layer")
+    seen = []
+    for _ in range(8):
+        result = await noting.run(Unwatched())  # type: ignore[arg-type] - all that it needs of a run
+        seen.append(result["days_until_the_disk_is_full"])
+        calendar.ahead += DAY
+        calendar.disk.free -= 100_000
+    assert seen == [None] * 6 + [3, 2]
+    await Analyser(metadata=calendar.world.kit.metadata).run(Unwatched())
+    await noting.run(Unwatched())  # type: ignore[arg-type] - as above
+    told = {family.name: family.series[()] for family in metrics.families()}
+    assert told == {
+        "entrepot_disk_full_days": [1.0],
+        "entrepot_stored_bytes": [sum(await calendar.world.stored())],
+    }
