@@ -193,3 +193,9 @@ def test_a_logout_ends_the_key(server: Server, entrepot: Run, tmp_path: Path) ->
     assert json.loads((tmp_path / "entrepot" / "logins.json").read_text()) == []
     eventually(lambda: not signs_in(server, "admin", login["key"]), 10, what="the end of the key")
     assert "entrepot login" in entrepot("user", "list", "--server", server.url, status=1).stderr
+
+
+def test_two_logins_within_a_second(server: Server, entrepot: Run) -> None:
+    """Jobs that sign in as the same account at the same time each get a key."""
+    for _ in range(3):
+        entrepot("login", server.url, "-u", "admin", "--password-stdin", stdin=ADMIN_PASSWORD)

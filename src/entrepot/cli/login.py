@@ -60,7 +60,8 @@ def logout_command(
 
 
 async def _key(api: Api, days: int) -> Any:
-    at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    # To the microsecond: jobs that sign in at the same time each need a key of their own name.
+    at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     return await api.post(
         "/users/current/keys", {"name": f"entrepot login on {socket.gethostname()}, {at}", "expires_at": end_in(days)}
     )
