@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 
+from tests.http.pushing import push_image, put_manifest
 from tests.http.transport import Answer, AsgiClient
 from tests.support.access_modes import basic
 from tests.support.app import App, Opener
+from tests.support.manifests import index
 
 TAGS = "/v2/team/app/tags/list"
+COPY = "/api/v2.0/projects/team/repositories/{to}/artifacts?from=team/one:v2"
 
 
 async def registry(open_registry: Opener, **rates: str) -> App:
@@ -114,3 +118,35 @@ async def test_another_spelling_of_a_path_counts_the_same(open_registry: Opener)
     tries = [(await here.post(path)).status for path in ("/c/login", "/%63/login", "/c/logi%6e")]
     assert tries[-1] == 429
     assert 429 not in tries[:2]
+
+
+async def test_an_account_begins_so_many_repositories(open_registry: Opener) -> None:
+    """A push to a new repository counts once, however many requests it is made of; what is there never counts.
+
+    It does not help to push a manifest alone.
+    """
+    app = await registry(open_registry, repositories="2/hour")
+    alice = client(app)
+    await push_image(alice, "v1", b"a", b"b", name="team/one")
+    await push_image(alice, "v1", b"a", name="team/two")
+    for _ in range(3):
+        await push_image(alice, "v2", b"more", name="team/one")
+    begun = await asyncio.gather(*(alice.post("/v2/team/three/blobs/uploads/") for _ in range(4)))
+    assert {answer.status for answer in begun} == {429}
+    assert int(begun[0]["Retry-After"]) > 0
+    assert "2 requests in 3600 s of one account that begins new repositories" in begun[0].body.decode()
+    assert (await put_manifest(alice, index(), "v1", name="team/four")).status == 429
+    await push_image(client(app, "bob"), "v1", b"c", name="team/three")
+    assert (await alice.post("/v2/team/three/blobs/uploads/")).status == 202
+
+
+async def test_a_copy_over_the_api_begins_a_repository_too(open_registry: Opener) -> None:
+    """To one that is there an image is copied all the same."""
+    app = await registry(open_registry, repositories="2/hour")
+    await app.account("admin", ("*", "*"))
+    admin = client(app, "admin")
+    for name in ("team/one", "team/two"):
+        await push_image(admin, "v1", b"a", name=name)
+    await push_image(admin, "v2", b"b", name="team/one")
+    copied = [await admin.post(COPY.format(to=to)) for to in ("two", "three")]
+    assert [answer.status for answer in copied] == [201, 429]

@@ -39,6 +39,7 @@ class Kind(StrEnum):
     PROJECT = "project"
     SIGN_INS = "signins"
     TOKENS = "tokens"
+    REPOSITORIES = "repositories"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

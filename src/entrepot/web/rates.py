@@ -6,11 +6,14 @@ admitted. `RateLimit` and `RateLimit-Policy` are those of draft-ietf-httpapi-rat
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
+from entrepot.access.memory import Memory
 from entrepot.access.model import ANONYMOUS, Principal
 from entrepot.access.rates import Kind, Rates, Standing, address_of
 from entrepot.oci.errors import NameInvalid, TooManyRequests
+from entrepot.oci.reference import RepositoryName
 from entrepot.web.http import Request
 from entrepot.web.plain_paths import plain_path
 
@@ -18,6 +21,9 @@ POLICY: Final = b"ratelimit-policy"
 STANDING: Final = b"ratelimit"
 #: Whoever watches the process must get an answer.
 _NEVER: Final = ("/healthz", "/readyz")
+#: So long a push to a new repository may take before it counts once more, and so many at once are remembered.
+_BEGUN_SECONDS: Final = 3600.0
+_MOST_BEGUN: Final = 10_000
 _PATHS: Final = {"/c/login": Kind.SIGN_INS, "/token": Kind.TOKENS, "/service/token": Kind.TOKENS}
 _NAMES: Final = {
     Kind.ADDRESS: "address",
@@ -25,6 +31,7 @@ _NAMES: Final = {
     Kind.PROJECT: "project",
     Kind.SIGN_INS: "address that signs in",
     Kind.TOKENS: "address that asks for tokens",
+    Kind.REPOSITORIES: "account that begins new repositories",
 }
 
 
@@ -35,6 +42,9 @@ class RateLimits:
         """Count by `rates`; `prefix` is what stands before all of our paths (`http.prefix`)."""
         self._rates = rates
         self._every_address = rates.limits(Kind.ADDRESS)
+        self.counts_new = rates.limits(Kind.REPOSITORIES)
+        self._begun: Memory[tuple[str, str], bool] = Memory(limit=_MOST_BEGUN, seconds=_BEGUN_SECONDS)
+        self._beginning = asyncio.Lock()
         self.counts_admitted = rates.limits(Kind.PRINCIPAL) or rates.limits(Kind.PROJECT)
         head = prefix.rstrip("/")
         self._never = frozenset(f"{head}{path}".encode() for path in _NEVER)
@@ -69,6 +79,21 @@ class RateLimits:
             await self._count(request, Kind.PRINCIPAL, principal.label)
         if project is not None:
             await self._count(request, Kind.PROJECT, project)
+
+    async def begins(self, request: Request, principal: Principal, name: RepositoryName) -> None:
+        """Count a push to a repository that is not there yet: once, however many requests it takes to make it.
+
+        Raises:
+            TooManyRequests: There were too many others before.
+        """
+        who = address_of(request.client) if principal.is_anonymous else principal.label
+        if who is None:
+            return
+        async with self._beginning:  # requests of one push come at once
+            if self._begun.find((who, name)):
+                return
+            await self._count(request, Kind.REPOSITORIES, who)
+            self._begun.put((who, name), value=True)
 
     async def _count(self, request: Request, kind: Kind, who: str) -> None:
         standing = await self._rates.count(kind, who)

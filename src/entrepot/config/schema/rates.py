@@ -33,3 +33,5 @@ class Rates(Section):
     """Sign-ins with a browser from one address, right and wrong ones. This host has no limit."""
     tokens: Rate = "6000/minute"
     """Requests for tokens from one address. This host has no limit."""
+    repositories: Rate = ""
+    """Repositories that one account, or nobody from one address, may begin. Empty: no limit."""

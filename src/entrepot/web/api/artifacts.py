@@ -19,7 +19,7 @@ from entrepot.projects.contents.model import With
 from entrepot.web.api.artifact_models import Artifact
 from entrepot.web.api.artifact_of import ArtifactIn, Reference, artifact_where
 from entrepot.web.api.artifact_query import FIELDS, selected, told, window
-from entrepot.web.api.caller import CallerOf, ServicesOf
+from entrepot.web.api.caller import CallerOf, ServicesOf, own_request
 from entrepot.web.api.locations import set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.paths import with_slashes
@@ -33,6 +33,7 @@ from entrepot.web.api.repository_of import (
     find_repository,
     repository_where,
 )
+from entrepot.web.distribution.authorise import count_new
 
 _LIST, _READ, _CREATE, _DELETE = (Permission.of("artifact", action) for action in ("list", "read", "create", "delete"))
 _READ_ADDITION = Permission("artifact-addition:read")
@@ -162,6 +163,7 @@ async def get_addition(
 
 
 async def copy_artifact(
+    request: Request,
     caller: CallerOf,
     services: ServicesOf,
     project_name: ProjectName,
@@ -184,6 +186,7 @@ async def copy_artifact(
     await caller.require(_CREATE, Target.of(target, tag))
     found = await find_repository(caller, services, _READ, from_project, from_rest)
     await caller.require(PULL, Target.of(RepositoryName(found.record.name), tag))
+    await count_new(own_request(request), services.web, caller.principal, target)
     await services.contents.changes.copy(found.record, reference, target, by=actor_of(caller))
     response = Response(status_code=201)
     place = quote(quote(rest, safe=""), safe="")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from entrepot.access.model import PERMISSIONS_BY_METHOD, Principal, Target, scope_for
 from entrepot.access.permissions import CATALOG, CREATE_PROJECT, PULL, PUSH, Permission
+from entrepot.metadata import repositories
 from entrepot.oci.errors import Unauthorized
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.model import Actor
@@ -74,6 +75,18 @@ async def actor(request: Request, principal: Principal, name: RepositoryName, se
         request=request.id,
         may_create_project=decision.allowed,
     )
+
+
+async def count_new(request: Request, services: Services, principal: Principal, name: RepositoryName) -> None:
+    """Count a push that would make a repository against the limit on these, where there is one.
+
+    Raises:
+        TooManyRequests: The caller has begun too many.
+    """
+    if services.rates is None or not services.rates.counts_new:
+        return
+    if await repositories.find(services.registry.lookup.metadata, name) is None:
+        await services.rates.begins(request, principal, name)
 
 
 async def _authorise(

@@ -13,7 +13,7 @@ from entrepot.oci.reference import Reference, Tag, parse_reference
 from entrepot.registry.model import StoredManifest
 from entrepot.web.body import BodyTooLarge
 from entrepot.web.distribution import locations
-from entrepot.web.distribution.authorise import actor, authorise
+from entrepot.web.distribution.authorise import actor, authorise, count_new
 from entrepot.web.distribution.warnings import warn
 from entrepot.web.http import Header, Request
 from entrepot.web.responses import ATTACHMENT, PUSHED_POLICY, BytesResponse, HeadResponse, Response
@@ -54,6 +54,7 @@ async def put_manifest(request: Request, services: Services) -> Response:
     most = services.registry.manifests.settings.max_tags_per_push
     tags = (*_tags_of_path(request), *request.query_values("tag")[:most])
     name, principal = await authorise(request, services, tags=tags)
+    await count_new(request, services, principal, name)
     reference = parse_reference(request.target)
     more_tags = _more_tags(request, most)
     body = await _read(request, services.registry.manifests.settings.max_manifest_bytes)

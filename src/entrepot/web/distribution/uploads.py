@@ -13,7 +13,7 @@ from entrepot.oci.reference import RepositoryName
 from entrepot.registry.model import UploadSession
 from entrepot.web.body import RequestBody
 from entrepot.web.distribution import locations
-from entrepot.web.distribution.authorise import actor, authorise, authorise_upload
+from entrepot.web.distribution.authorise import actor, authorise, authorise_upload, count_new
 from entrepot.web.distribution.errors import upload_range
 from entrepot.web.distribution.mounts import try_mount
 from entrepot.web.http import Header, Request
@@ -24,6 +24,7 @@ from entrepot.web.services import Services
 async def start_upload(request: Request, services: Services) -> Response:
     """Answer a POST: mount a blob (end-11), take one whole (end-4b), or open a session (end-4a, end-4c)."""
     name, principal = await authorise(request, services)
+    await count_new(request, services, principal, name)
     mount = request.query("mount")
     if mount is not None:
         wanted = Digest.parse(mount)
