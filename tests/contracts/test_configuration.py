@@ -111,7 +111,7 @@ async def test_what_the_file_decides_is_fixed(rows: Database, tmp_path: Path) ->
     assert (await configuration.shown())["ldap_url"].editable is False
     assert await configuration.get("ldap_url") == "ldaps://file"
     assert await configuration.secret("ldap_search_password") == "from the file"
-    for values in ({"ldap_url": "ldap://mine"}, {"ldap_search_password": "mine"}, {"storage_per_project": 5}):
+    for values in ({"ldap_url": "ldap://mine"}, {"ldap_search_password": "mine"}, {"notification_enable": False}):
         with pytest.raises(Forbidden):
             await configuration.change(values, by=BY)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, cast, delete, select, update
 
 from entrepot.metadata import clock
+from entrepot.metadata.columns import WHOLE
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.shadows import listed
-from entrepot.metadata.tables import principals, projects, robots
+from entrepot.metadata.tables import principals, project_usage, projects, robots, settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,23 @@ _CREATE = Query(
     ),
     "projects.create",
 )
+#: The setting that says how many bytes a new project may use; -1 for no limit.
+DEFAULT_LIMIT = "configuration.storage_per_project"
+_LIMIT = cast(settings.c.value, WHOLE)
+_LIMIT_NEW = Query(
+    lambda d: (
+        d.insert(project_usage)
+        .from_select(
+            ["project_id", "hard_bytes"],
+            select(projects.c.id, _LIMIT)
+            .select_from(projects)
+            .join(settings, settings.c.key == DEFAULT_LIMIT)
+            .where(projects.c.name == bindparam("name"), _LIMIT > 0),
+        )
+        .on_conflict_do_nothing()
+    ),
+    "projects.limit_new",
+)
 
 
 def _record(row: Row) -> ProjectRecord:
@@ -142,8 +160,11 @@ async def ensure(tx: Transaction, name: str, *, public: bool = False) -> Project
 
 
 async def create(tx: Transaction, name: str, *, public: bool = False) -> bool:
-    """Add a project; False when there is one of this name, which is left as it is."""
-    return await tx.execute(_CREATE, name=name, public=int(public), created_at=clock.now()) == 1
+    """Add a project with the limit of new ones; False when there is one of this name, which is left as it is."""
+    if await tx.execute(_CREATE, name=name, public=int(public), created_at=clock.now()) != 1:
+        return False
+    await tx.execute(_LIMIT_NEW, name=name)
+    return True
 
 
 async def rename(tx: Transaction, project_id: int, name: str) -> None:

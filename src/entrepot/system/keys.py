@@ -149,7 +149,7 @@ def _registry() -> Iterable[Key]:
     # Nothing keeps projects from notifying and from counting; Harbor's clients set both unasked.
     yield _fixed("notification_enable", value=True)
     yield _fixed("quota_per_project_enable", value=True)
-    yield _fixed("storage_per_project", -1)
+    yield _number("storage_per_project", -1, -1, 2**62)
     yield _fixed("scanner_skip_update_pulltime", value=False)
 
 

@@ -117,3 +117,19 @@ async def test_a_refusal_names_the_largest_repositories_that_may_be_read(app: Ap
         assert (refused.status, error["code"]) == (403, "DENIED")
         assert [one["name"] for one in error["detail"]["largest_repositories"]] == names
         assert "Its largest repositories are " + names[0] in error["message"]
+
+
+async def test_new_projects_have_the_limit_of_the_settings(admin: Api, app: App) -> None:
+    """Made over the API or by a push; who sets quotas may ask for another, or for none; old ones keep theirs."""
+    await admin.made("/projects", {"project_name": "before"})
+    assert (await admin.put("/configurations", {"storage_per_project": 5_000})).status == 200
+    await admin.made("/projects", {"project_name": "usual"})
+    await admin.made("/projects", {"project_name": "more", "storage_limit": 9_000})
+    await admin.made("/projects", {"project_name": "free", "storage_limit": -1})
+    await push_image(app.basic("admin"), "v1", b"one", name="pushed/app")
+    limits = {quota["ref"]["name"]: quota["hard"]["storage"] for quota in await admin.found("/quotas?page_size=100")}
+    assert limits == {"before": -1, "usual": 5_000, "more": 9_000, "free": -1, "pushed": 5_000}
+    assert (await admin.put("/configurations", {"storage_per_project": -1})).status == 200
+    await admin.made("/projects", {"project_name": "after"})
+    after = (await admin.found("/projects/after"))["project_id"]
+    assert (await admin.found(f"/quotas/{after}"))["hard"]["storage"] == -1

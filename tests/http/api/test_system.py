@@ -73,7 +73,7 @@ async def test_settings_are_for_who_may(nobody: Api, anonymous: Api) -> None:
     [
         ({"no_such": 1}, 400),
         ({"auth_mode": "magic"}, 400),
-        ({"storage_per_project": 5}, 403),
+        ({"quota_per_project_enable": False}, 403),
         ({"session_timeout": 1.5}, 400),
         ({"session_timeout": [1]}, 400),
         ({"banner_message": {"a": 1}}, 400),

@@ -16,9 +16,17 @@ from entrepot.lifecycle.immutability.locks import within_project
 from entrepot.lifecycle.retention import rules as rules_
 from entrepot.lifecycle.retention.candidates import Candidates
 from entrepot.lifecycle.retention.evaluation import Candidate, Evaluation, Verdict
+from entrepot.lifecycle.retention.policies import KIND, subject_of
 from entrepot.lifecycle.retention.removing import Removing
 from entrepot.lifecycle.retention.rules import Rule
-from entrepot.metadata import events, projects, retention_candidates, retention_policies, retention_tasks
+from entrepot.metadata import (
+    events,
+    projects,
+    retention_candidates,
+    retention_policies,
+    retention_tasks,
+    schedules,
+)
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.job_runs import State
 from entrepot.metadata.projects import ProjectRecord
@@ -68,6 +76,8 @@ class Retention:
         project = None if policy is None else await projects.find_by_id(self.metadata, policy.project_id)
         if policy is None or project is None:
             off = f"retention policy {request.policy_id} or its project is not there any more"
+        if policy is None:  # its project was removed for good
+            await self.metadata.write(partial(schedules.remove, kind=KIND, subject=subject_of(request.policy_id)))
         if off or policy is None or project is None:
             await progress.say(f"nothing is removed: {off}")
             return {"off": off}

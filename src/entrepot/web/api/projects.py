@@ -19,7 +19,7 @@ from entrepot.web.api.locations import NameInLocation, set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_models import Deletable, Project, ProjectRequest, Summary, SummaryQuota
 from entrepot.web.api.project_of import ProjectIn, project_where
-from entrepot.web.api.quotas import Quota
+from entrepot.web.api.quotas import UNLIMITED, Quota
 from entrepot.web.api.refusals import refusals
 from entrepot.web.api.repository_of import actor_of
 from entrepot.web.api.services import ApiServices
@@ -29,6 +29,7 @@ UPDATE = Permission("project:update")
 DELETE = Permission("project:delete")
 _LIST_MEMBERS = Permission("member:list")
 _SET_QUOTA = Permission("quota:update")
+_DEFAULT_LIMIT = "storage_per_project"
 
 
 def router() -> APIRouter:
@@ -118,12 +119,19 @@ async def create_project(
     if limit is not None and limit > 0:
         await caller.require(_SET_QUOTA)
     made = await services.projects.create(body.project_name, body.settings(), by=caller.source, owner=caller.principal)
-    if limit is not None and limit > 0:
-        await services.quotas.set(made.id, Limits(hard_bytes=limit), by=caller.source)
+    if limit is not None and (limit > 0 or await _lifts_limit(caller, services, limit)):
+        await services.quotas.set(made.id, Limits(hard_bytes=limit if limit > 0 else None), by=caller.source)
     response = Response(status_code=201)
     set_location(response, services, f"/projects/{made.name if by_name else made.id}")
     set_etag(response, made.updated_at)
     return response
+
+
+async def _lifts_limit(caller: Caller, services: ApiServices, limit: int) -> bool:
+    """Tell whether a new project shall do without the limit that new ones have: -1 from somebody who sets quotas."""
+    if limit != UNLIMITED or await services.configuration.get(_DEFAULT_LIMIT) == UNLIMITED:
+        return False
+    return await caller.may(_SET_QUOTA)
 
 
 async def get_project(
