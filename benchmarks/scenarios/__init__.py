@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks.rounds import Outcome
-from benchmarks.scenarios import adoption, images, lists, memory, pulls, pushes, retention, start, tokens
+from benchmarks.scenarios import adoption, collection, images, lists, memory, pulls, pushes, retention, start, tokens
 
 Scenario = Callable[[Path], list[Outcome]]
 
@@ -25,4 +25,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "start": start.start,
     "memory": memory.memory,
     "adoption": adoption.adoption,
+    "delete-tag": collection.delete_tag,
+    "gc": collection.gc,
+    "gc-large": collection.gc_large,
 }

@@ -116,15 +116,10 @@ class Manifests:
         return PutResult(digest=manifest.digest, subject=subject, tags=wanted, warning=warning)
 
     async def _push(self, push: Push) -> usage.Standing | None:
-        """Run a push, once more when room could be made for it; what was refused holds nothing back."""
+        """Run a push, and again when room could be made for it; what was refused holds nothing back."""
+        write = partial(self.metadata.write, push.run, name="push manifest")
         try:
-            return await self.metadata.write(push.run, name="push manifest")
-        except QuotaExceeded as refused:
-            if not await self.settings.make_room(refused.project, refused.excess):
-                await self._release(push, refused.project)
-                raise
-        try:
-            return await self.metadata.write(push.run, name="push manifest")
+            return await quota.with_room(self.settings.make_room, write)
         except QuotaExceeded as refused:
             await self._release(push, refused.project)
             raise

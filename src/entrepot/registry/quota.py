@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from entrepot.metadata import clock, repositories, usage
 from entrepot.metadata.database import Reader, Transaction
@@ -12,6 +12,8 @@ from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.usage import Standing
 from entrepot.oci.errors import QuotaExceeded
 from entrepot.oci.reference import RepositoryName
+
+T = TypeVar("T")
 
 #: Asked before a push is refused: the project (by row id) and the bytes that are missing. True when room was made.
 MakeRoom = Callable[[int, int], Awaitable[bool]]
@@ -25,6 +27,22 @@ _WARNING_PERCENT: Final = 90
 async def no_room(_project: int, _excess: int) -> bool:
     """Have nothing that could go."""
     return False
+
+
+async def with_room(make_room: MakeRoom, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Do something, and again for as long as room can be made for it.
+
+    Once is not always enough: what went may have held blobs that this needs too, so that they count anew.
+
+    Raises:
+        QuotaExceeded: There is no room, and none can be made.
+    """
+    while True:
+        try:
+            return await attempt()
+        except QuotaExceeded as refused:
+            if not await make_room(refused.project, refused.excess):
+                raise
 
 
 def require_room(project_id: int, project: str, standing: Standing) -> None:

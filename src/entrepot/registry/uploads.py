@@ -32,7 +32,7 @@ from entrepot.registry.model import Actor, BlobRecord, UploadSession
 from entrepot.registry.ports import BlobStore, StoredBlob, UploadProgress
 from entrepot.registry.projects import require_project
 from entrepot.registry.quarantine import heal
-from entrepot.registry.quota import Limited, ensure_repository, limited
+from entrepot.registry.quota import Limited, ensure_repository, limited, with_room
 from entrepot.registry.settings import HOUR, RegistrySettings
 
 #: Seconds between looks at a blob that the collector is deleting.
@@ -85,8 +85,7 @@ class Uploads:
         """
         self.settings.require_writable()
         await require_project(self.metadata, name, actor)
-        if (project := await limited(self.metadata, name)) is not None:
-            project.require_room()
+        await with_room(self.settings.make_room, partial(self._require_space, name))
         await self._require_room(principal)
         session_id = secrets.token_urlsafe(24)
         await self.store.start_upload(session_id)
@@ -224,9 +223,7 @@ class Uploads:
     ) -> BlobRecord:
         """Publish the sealed bytes and write their row, in whichever order the blob's present state asks for."""
         await self.lookup.prepare(name, WantedBlob(digest))
-        project = await limited(self.metadata, name)
-        if project is not None:
-            await self._require_room_for(project, session_id, digest, size)
+        project = await self._with_room_for(name, session_id, digest, size)
         deadline = asyncio.get_running_loop().time() + self.settings.deleting_wait_seconds
         while True:
             copy = await self._place(session_id, digest, size)
@@ -242,14 +239,23 @@ class Uploads:
                 raise Unavailable(5, "An old copy of this blob is being deleted; push it again in a moment.")
             await asyncio.sleep(_DELETING_POLL)
 
-    async def _require_room_for(self, project: Limited, session_id: str, digest: Digest, size: int) -> None:
-        """End the session when the project has no room for its bytes, and none can be made."""
+    async def _require_space(self, name: RepositoryName) -> None:
+        if (project := await limited(self.metadata, name)) is not None:
+            project.require_room()
+
+    async def _with_room_for(self, name: RepositoryName, session_id: str, digest: Digest, size: int) -> Limited | None:
+        """Return the project if its bytes are limited; end the session when it has no room, and none can be made."""
+
+        async def attempt() -> Limited | None:
+            if (project := await limited(self.metadata, name)) is not None:
+                await project.require_room_for(self.metadata, str(digest), size)
+            return project
+
         try:
-            await project.require_room_for(self.metadata, str(digest), size)
-        except QuotaExceeded as refused:
-            if not await self.settings.make_room(refused.project, refused.excess):
-                await self._forget(session_id)
-                raise
+            return await with_room(self.settings.make_room, attempt)
+        except QuotaExceeded:
+            await self._forget(session_id)
+            raise
 
     async def _is_there(self, key: str, size: int) -> bool:
         try:

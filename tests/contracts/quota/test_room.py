@@ -32,6 +32,17 @@ async def test_the_trash_makes_room(kit: Kit) -> None:
     assert (await standing(kit.metadata)).counts.manifests == 1
 
 
+async def test_a_project_that_is_full_of_trash_takes_a_push(kit: Kit) -> None:
+    """Though it holds more than it may, and what goes first has a layer that the push needs too."""
+    pusher = with_trash(kit)
+    for tag, layer in (("old", b"o" * 4000), ("other", b"x" * 4000)):
+        body = await pusher.image(tag, layer)
+        await pusher.registry.manifests.delete(NAME, Digest.of(body), actor=ALICE)
+    await limit(kit.metadata, Limits(hard_bytes=5000))
+    await pusher.image("again", b"o" * 4000, config=b"other")
+    assert (await standing(kit.metadata)).counts.manifests == 1
+
+
 async def test_a_trash_too_small_does_not_help(kit: Kit) -> None:
     """When all of it has gone and the push still does not fit, the push is refused."""
     pusher = with_trash(kit)

@@ -1,0 +1,33 @@
+"""Collect on a folder beside its running server and print what that took: `python -m benchmarks.collecting FOLDER`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+from entrepot.bootstrap.collection import collection_of
+from entrepot.bootstrap.embedded import embedded
+from entrepot.config import load
+from entrepot.lifecycle.collection.collector import Collector
+from entrepot.telemetry.instruments import Metrics
+from entrepot.telemetry.progress import Unwatched
+
+
+async def main(folder: Path) -> None:
+    """Do one round; the time and the statements are the collector's alone."""
+    async with embedded(load(None, {}, data=folder).config, Metrics()) as parts:
+        collector = Collector(collection_of(parts))
+        before, cpu, begun = parts.stores.metadata.statistics.statements, time.process_time(), time.monotonic()
+        tally = await collector.run(Unwatched())
+        took = {
+            "seconds": time.monotonic() - begun,
+            "cpu": time.process_time() - cpu,
+            "statements": parts.stores.metadata.statistics.statements - before,
+        }
+        print(json.dumps({**took, "blobs": tally.blobs, "files": tally.files, "bytes": tally.freed_bytes}))
+
+
+asyncio.run(main(Path(sys.argv[1])))

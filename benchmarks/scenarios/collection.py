@@ -1,0 +1,175 @@
+"""Reclaiming what was deleted, while pushes and pulls go on; and how long a deletion takes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import client, peers, seed
+from benchmarks.processes import Server
+from benchmarks.rounds import ROUNDS, Outcome, Sample, interleave
+
+_REPOSITORIES = 200
+_TAGS = 100
+_LARGER = 10
+#: One image in so many is deleted.
+_SHARE = 100
+_DELETES_A_ROUND = 40
+_SCOPE = "repository:bench/live:pull,push"
+
+
+def gc(folder: Path) -> list[Outcome]:
+    """Delete 1 % of 20,000 tagged images (60,000 blobs) and collect, ours with writers and readers at work."""
+    name = f"collection after 1 % of {_REPOSITORIES * _TAGS:,} images was deleted"
+    outcome = Outcome(scenario=f"{name} (CPU: s)", unit="s", more_is_better=False, target="<= 1 s")
+    statements = _statements(_REPOSITORIES * _TAGS)
+    _collect_ours(folder / "ours", _REPOSITORIES, outcome, statements)
+    peer = folder / "peer"
+    seed.write_registry2_tree(peer, repositories=_REPOSITORIES, tags=_TAGS)
+    with peers.registry2(peer) as server:
+        _delete(server, _REPOSITORIES, 0)
+    outcome.samples[peers.REGISTRY2] = [_garbage_collect(peer)] * len(outcome.samples[peers.OURS])
+    return [outcome, statements]
+
+
+def gc_large(folder: Path) -> list[Outcome]:
+    """Delete as many of ten times as many images: the work is what was deleted, not what is stored."""
+    repositories = _REPOSITORIES * _LARGER
+    name = f"collection after 200 of {repositories * _TAGS:,} images were deleted (CPU: s)"
+    outcome = Outcome(scenario=name, unit="s", more_is_better=False, target="as of 20,000")
+    statements = _statements(repositories * _TAGS)
+    _collect_ours(folder / "ours", repositories, outcome, statements)
+    return [outcome, statements]
+
+
+def _statements(images: int) -> Outcome:
+    return Outcome(
+        scenario=f"statements of that collection, {images:,} images",
+        unit="",
+        more_is_better=False,
+        target="the same at each",
+    )
+
+
+def delete_tag(folder: Path) -> list[Outcome]:
+    """Delete tags one by one, in a repository of 1,000 and of 100,000."""
+    return [_delete_tags(folder / str(count), count) for count in (1_000, 100_000)]
+
+
+def _delete_tags(data: Path, count: int) -> Outcome:
+    seed.insert_tags(data, count)
+    numbers = itertools.count()
+    with peers.entrepot(data, scope="repository:bench/tags:pull,push,delete") as ours:
+
+        def measure(server: Server) -> Sample:
+            before, times = server.cpu_seconds(), []
+            for _ in range(_DELETES_A_ROUND):
+                path = f"/v2/bench/tags/manifests/tag-{next(numbers):07d}"
+                begun = time.monotonic()
+                client.call(server, "DELETE", path)
+                times.append((time.monotonic() - begun) * 1000)
+            cpu = (server.cpu_seconds() - before) / _DELETES_A_ROUND * 10_000
+            return Sample(value=statistics.median(times), cpu=cpu)
+
+        name = f"deletion of a tag of {count:,}"
+        return interleave(Outcome(scenario=name, unit="ms", more_is_better=False, target="<= 5 ms"), [ours], measure)
+
+
+def _collect_ours(data: Path, repositories: int, outcome: Outcome, statements: Outcome) -> None:
+    """Collect round after round, each time after as many deletions."""
+    seed.write_registry2_tree(data, repositories=repositories, tags=_TAGS)
+    subprocess.run([_program(), "adopt", "--json", str(data)], check=True, capture_output=True)
+    expected = _REPOSITORIES * _TAGS // _SHARE
+    with _serving(data) as server, _busy(server):
+        for number in range(ROUNDS):
+            _delete(server, repositories, number)
+            took = _collect(data)
+            if (took["blobs"], took["files"]) != (2 * expected, expected):
+                raise RuntimeError(f"collected {took}, not {expected} images of a config and a layer")
+            outcome.samples.setdefault(peers.OURS, []).append(Sample(value=took["seconds"], cpu=took["cpu"]))
+            statements.samples.setdefault(peers.OURS, []).append(Sample(value=took["statements"]))
+
+
+@contextmanager
+def _serving(data: Path) -> Iterator[Server]:
+    """Serve a folder to its administrator, without a trash."""
+    os.environ["REGISTRY_LIFECYCLE_TRASH"] = "0s"
+    try:
+        with peers.entrepot(data, scope=_SCOPE) as server:
+            server.headers = {"Authorization": peers.basic("admin", peers.PASSWORD)}
+            yield server
+    finally:
+        del os.environ["REGISTRY_LIFECYCLE_TRASH"]
+
+
+@contextmanager
+def _busy(server: Server) -> Iterator[None]:
+    """Push and pull small images all the time."""
+    stop = threading.Event()
+    client.push_image(server, "bench/live", "first", b"first")
+
+    def write() -> None:
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            client.push_image(server, "bench/live", f"t{number % 10}", b"%d" % number)
+
+    def read() -> None:
+        while not stop.is_set():
+            client.call(server, "GET", "/v2/bench/live/manifests/first", Accept=client.MANIFEST_TYPE)
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (write, read)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _delete(server: Server, repositories: int, number: int) -> None:
+    """Delete one image of each of 200 repositories."""
+    step = repositories // _REPOSITORIES
+    for repository in range(0, repositories, step):
+        path = f"/v2/team{repository % 20}/app{repository}/manifests"
+        headers = client.call(server, "HEAD", f"{path}/v{number}", Accept=client.MANIFEST_TYPE)
+        digest = next(value for key, value in headers.items() if key.lower() == "docker-content-digest")
+        client.call(server, "DELETE", f"{path}/{digest}")
+
+
+def _collect(data: Path) -> dict[str, float]:
+    """Let the grace of what was deleted be over, and collect before the server's own collector looks."""
+    with sqlite3.connect(data / "entrepot/metadata.db", timeout=30) as database:
+        due = "SELECT subject_id FROM review_queue WHERE kind = 'blob' AND reason = 'manifest deleted'"
+        database.execute(f"UPDATE blobs SET review_after = 1 WHERE id IN ({due})")
+        database.execute("UPDATE review_queue SET review_after = 1 WHERE reason = 'manifest deleted'")
+    command = [sys.executable, "-m", "benchmarks.collecting", str(data)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def _garbage_collect(data: Path) -> Sample:
+    """Let docker-registry collect; nobody may push meanwhile."""
+    command = ["docker-registry", "garbage-collect", str(data.parent / "registry2.yml")]
+    begun, before = time.monotonic(), os.times()
+    subprocess.run(command, check=True, capture_output=True)
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Sample(value=time.monotonic() - begun, cpu=cpu)
+
+
+def _program() -> str:
+    return str(Path(sys.executable).with_name("entrepot"))
