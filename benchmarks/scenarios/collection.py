@@ -25,6 +25,11 @@ _LARGER = 10
 #: One image in so many is deleted.
 _SHARE = 100
 _DELETES_A_ROUND = 40
+_LET_THE_GRACE_END = """
+    UPDATE blobs SET review_after = 1 WHERE id IN (
+        SELECT subject_id FROM review_queue WHERE kind = 'blob' AND reason = 'manifest deleted');
+    UPDATE review_queue SET review_after = 1 WHERE reason = 'manifest deleted';
+"""
 _SCOPE = "repository:bench/live:pull,push"
 
 
@@ -152,9 +157,7 @@ def _delete(server: Server, repositories: int, number: int) -> None:
 def _collect(data: Path) -> dict[str, float]:
     """Let the grace of what was deleted be over, and collect before the server's own collector looks."""
     with sqlite3.connect(data / "entrepot/metadata.db", timeout=30) as database:
-        due = "SELECT subject_id FROM review_queue WHERE kind = 'blob' AND reason = 'manifest deleted'"
-        database.execute(f"UPDATE blobs SET review_after = 1 WHERE id IN ({due})")
-        database.execute("UPDATE review_queue SET review_after = 1 WHERE reason = 'manifest deleted'")
+        database.executescript(_LET_THE_GRACE_END)
     command = [sys.executable, "-m", "benchmarks.collecting", str(data)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(done.stdout)

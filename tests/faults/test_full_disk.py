@@ -18,8 +18,10 @@ from random import Random
 import aiohttp
 import pytest
 
+from entrepot.oci.digest import Digest
+from entrepot.registry.layout import blob_data
 from tests.support.acknowledged import Ledger, digest_of
-from tests.support.http_client import Answer, Client
+from tests.support.http_client import Answer, Client, eventually
 from tests.support.mounts import free_bytes, small_disk
 from tests.support.server import Server
 from tests.support.writers import Writer, client_of
@@ -120,10 +122,36 @@ def test_a_full_disk_is_read_and_emptied(server: Server, disk: Path) -> None:
     client.push_image("a/b", "again", os.urandom(MIB))
 
 
-def eventually_accepted(client: Client, path: str) -> Answer:
-    """Delete something; the first try may be the one that finds the disk full and gives up the ballast."""
-    answer = client.request("DELETE", path)
-    return client.request("DELETE", path) if answer.status == 507 else answer
+def eventually_accepted(client: Client, path: str, method: str = "DELETE", body: bytes | None = None) -> Answer:
+    """Delete or restore; the first try may be the one that finds the disk full and gives up the ballast."""
+    headers = {"Content-Type": "application/json"}
+    answer = client.request(method, path, body, headers)
+    return client.request(method, path, body, headers) if answer.status == 507 else answer
+
+
+def test_the_trash_of_a_full_disk(disk: Path) -> None:
+    """Without a byte free it gives things back and lets them go for good; what went is room for pushes again."""
+    config = {**CONFIG, "auth": "accounts", "lifecycle": {"trash": "1h", "grace": "1s"}}
+    with Server(config, data=disk / "data", workers=1) as server:
+        client, layers = Client.of(server), [os.urandom(MIB) for _ in range(3)]
+        digests = [client.push_image("a/b", f"t{number}", layer) for number, layer in enumerate(layers)]
+        for digest in digests[:2]:
+            assert client.request("DELETE", f"/v2/a/b/manifests/{digest}").status == 202
+        stranger = disk / "stranger"
+        stranger.write_bytes(bytes(free_bytes(disk)))
+        lying = {item["digest"]: item["id"] for item in client.request("GET", "/api/v2.0/trash").json()}
+        restored = eventually_accepted(client, f"/api/v2.0/trash/{lying[digests[0]]}/restore", "POST", b"{}")
+        assert (restored.status, restored.json()["tags"]) == (200, ["t0"])
+        assert client.request("GET", f"/v2/a/b/blobs/{digest_of(layers[0])}").body == layers[0]
+        gone = eventually_accepted(client, "/api/v2.0/trash")
+        assert (gone.status, gone.json()) == (200, {"manifests": 1, "is_left": False})
+        file = server.data / blob_data(Digest.parse(digest_of(layers[1])))
+        eventually(lambda: not file.exists(), 30, "an end of the collection")
+        client.push_image("a/b", "again", os.urandom(MIB // 2))
+        for digest in (digests[0], digests[2]):
+            assert client.request("GET", f"/v2/a/b/manifests/{digest}").status == 200
+        stranger.unlink()
+        server.run("doctor", "--data", str(server.data))
 
 
 def test_refused_pushes_leave_no_files_behind(server: Server, disk: Path) -> None:
