@@ -131,7 +131,7 @@ def eventually_accepted(client: Client, path: str, method: str = "DELETE", body:
 
 def test_the_trash_of_a_full_disk(disk: Path) -> None:
     """Without a byte free it gives things back and lets them go for good; what went is room for pushes again."""
-    config = {**CONFIG, "auth": "accounts", "lifecycle": {"trash": "1h", "grace": "1s"}}
+    config = {**CONFIG, "auth": "accounts", "lifecycle": {"trash": "1h", "grace": "1s", "watermark": {"low": 0}}}
     with Server(config, data=disk / "data", workers=1) as server:
         client, layers = Client.of(server), [os.urandom(MIB) for _ in range(3)]
         digests = [client.push_image("a/b", f"t{number}", layer) for number, layer in enumerate(layers)]
