@@ -12,6 +12,19 @@ from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, part
 from entrepot.cli.management.output import Column, show
 from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.usage_words import (
+    DAYS,
+    DISK_DAYS,
+    IMAGES,
+    LAYERS,
+    PAIRS,
+    PROJECTS,
+    REPOSITORIES,
+    TAGS,
+    duplicates,
+    foretold,
+    tell,
+)
 from entrepot.oci.reference import DEFAULT_PROJECT
 from entrepot.registry.quota import spelt
 
@@ -38,10 +51,10 @@ def show_command(
 
     async def work(api: Api) -> tuple[list[Any], Mapping[str, Column]]:
         if name is None:
-            return await api.every("/usage/projects"), _PROJECTS
+            return await api.every("/usage/projects"), PROJECTS
         if "/" not in name:
-            return await api.every(f"/projects/{part(name)}/usage/repositories"), _REPOSITORIES
-        return await _tags(api, name), _TAGS
+            return await api.every(f"/projects/{part(name)}/usage/repositories"), REPOSITORIES
+        return await _tags(api, name), TAGS
 
     found, columns = ask(server, config, data, work)
     show(found, columns, as_json=as_json)
@@ -88,7 +101,7 @@ def top_command(
     if what not in ("images", "layers"):
         raise typer.BadParameter("say images or layers", param_hint="WHAT")
     found = ask(server, config, data, lambda api: api.get(f"{_base(project)}/{what}", limit=count))
-    show(found, _IMAGES if what == "images" else _LAYERS, as_json=as_json)
+    show(found, IMAGES if what == "images" else LAYERS, as_json=as_json)
 
 
 @app.command("would-free")
@@ -122,7 +135,7 @@ def would_free_command(
     if as_json:
         typer.echo(json.dumps(told))
     else:
-        _tell(told)
+        tell(told)
 
 
 @app.command("history")
@@ -140,7 +153,7 @@ def history_command(
     if as_json:
         typer.echo(json.dumps(found))
     else:
-        show(found["points"], _DISK_DAYS if project is None else _DAYS, as_json=False)
+        show(found["points"], DISK_DAYS if project is None else DAYS, as_json=False)
 
 
 @app.command("forecast")
@@ -155,9 +168,7 @@ def forecast_command(
 ) -> None:
     """Foretell when a project's quota is used up, or when the disk is full, if things go on as they did."""
     told = ask(server, config, data, lambda api: api.get(f"{_base(project)}/forecast", days=days))
-    typer.echo(
-        json.dumps(told) if as_json else _foretold(told, "The disk" if project is None else f"Project {project}")
-    )
+    typer.echo(json.dumps(told) if as_json else foretold(told, "The disk" if project is None else f"Project {project}"))
 
 
 @app.command("duplicates")
@@ -171,48 +182,12 @@ def duplicates_command(
     elif found["finished_at"] is None:
         typer.echo("Nobody has looked yet: entrepot job start duplicates")
     else:
-        typer.echo(_duplicates(found))
-        show(found["pairs"], _PAIRS, as_json=False)
-
-
-def _duplicates(found: Mapping[str, Any]) -> str:
-    not_seen = "".join(f" {count:,} were not looked into: {why}." for why, count in found["not_looked_into"].items())
-    return (
-        f"About {spelt(found['duplicate_bytes'])} of {spelt(found['layer_bytes'])} in {found['layers']:,} layers are "
-        f"in other layers too, as seen on {found['finished_at']}.{not_seen}"
-    )
+        typer.echo(duplicates(found))
+        show(found["pairs"], PAIRS, as_json=False)
 
 
 def _base(project: str | None) -> str:
     return "/usage" if project is None else f"/projects/{part(project)}/usage"
-
-
-def _foretold(told: Mapping[str, Any], what: str) -> str:
-    used = f"{what} uses {spelt(told['used_bytes'])}"
-    if told["limit_bytes"] is None:
-        return f"{used}, and has no limit."
-    used = f"{used} of {spelt(told['limit_bytes'])}"
-    if told["outlook"] == "full":
-        return f"{used}: it is full."
-    if told["growth"] is None:
-        return f"{used}. There is not enough history: {told['days_known']} days of {told['days_needed']} are known."
-    return f"{used}. {_growing(told)}"
-
-
-def _growing(told: Mapping[str, Any]) -> str:
-    growth = told["growth"]
-    rate = f"It grows by {_a_day(growth['bytes_a_day'])} ({_a_day(growth['lowest'])} to {_a_day(growth['highest'])})."
-    if told["full_on"] is None:
-        soonest = (
-            "" if told["earliest"] is None else f" At the fastest that is likely, it is full on {told['earliest']}."
-        )
-        return f"{rate} It will not be full within ten years at this rate.{soonest}"
-    latest = f"and {told['latest']}" if told["latest"] else "and never"
-    return f"{rate} It will be full on {told['full_on']}, between {told['earliest']} {latest}."
-
-
-def _a_day(growth: float) -> str:
-    return f"{'-' if growth < 0 else ''}{spelt(round(abs(growth)))} a day"
 
 
 async def _would_free(api: Api, body: dict[str, Any], projects: list[str]) -> Any:
@@ -229,21 +204,6 @@ def _project(name: str) -> str:
     return first if slash else DEFAULT_PROJECT
 
 
-def _tell(told: Mapping[str, Any]) -> None:
-    disk = told["disk"]
-    if disk is not None:
-        typer.echo(f"{spelt(disk['bytes'])} would be free on the disk; {spelt(disk['shared_bytes'])} stay in use.")
-    used = sum(one["bytes"] for one in told["projects"])
-    of = "the project" if len(told["projects"]) == 1 else "the projects"
-    typer.echo(f"{spelt(used)} less would count for the quota of {of}.")
-    also = f", {told['followers']:,} of them because they belong to others" if told["followers"] else ""
-    typer.echo(f"{told['manifests']:,} manifests would go{also}.")
-    for one in told["kept"]:
-        typer.echo(f"{one['what']} stays: {one['reason']}")
-    if told["more_kept"]:
-        typer.echo("More would stay; ask about less at a time.")
-
-
 async def _tags(api: Api, name: str) -> list[Any]:
     project, _, rest = name.partition("/")
     found: list[Any] = []
@@ -254,67 +214,3 @@ async def _tags(api: Api, name: str) -> list[Any]:
         found += some
         if len(some) < _STEP:
             return found
-
-
-def _in(place: str, name: str) -> Column:
-    """Show bytes that lie one level down, and nothing where they are not known."""
-
-    def column(entry: Mapping[str, Any]) -> str:
-        value = None if entry[place] is None else entry[place][name]
-        return "" if value is None else spelt(value)
-
-    return column
-
-
-def _sums(place: str) -> dict[str, Column]:
-    return {name: _in(place, f"{name}_bytes") for name in ("logical", "stored", "own", "unique")}
-
-
-_PROJECTS: Final[dict[str, Column]] = {
-    "project": "name",
-    "used": _in("now", "used_bytes"),
-    **_sums("analysed"),
-    "trash": _in("analysed", "trash_bytes"),
-    "artifacts": lambda entry: entry["now"]["manifests"],
-}
-_REPOSITORIES: Final[dict[str, Column]] = {"repository": "name", **_sums("analysed")}
-_TAGS: Final[dict[str, Column]] = {"tag": "name", **_sums("sizes"), "digest": "digest"}
-_IMAGES: Final[dict[str, Column]] = {
-    "repository": "repository",
-    "tags": "tags",
-    **_sums("sizes"),
-    "digest": "digest",
-}
-
-
-def _bytes(name: str) -> Column:
-    return lambda entry: "" if entry[name] is None else spelt(entry[name])
-
-
-_DAYS: Final[dict[str, Column]] = {
-    "day": "day",
-    "used": _bytes("used_bytes"),
-    "logical": _bytes("logical_bytes"),
-    "stored": _bytes("stored_bytes"),
-    "artifacts": "manifests",
-}
-_DISK_DAYS: Final[dict[str, Column]] = {
-    "day": "day",
-    "disk": _bytes("total_bytes"),
-    "used": _bytes("used_bytes"),
-    "free": _bytes("free_bytes"),
-    "stored for images": _bytes("stored_bytes"),
-}
-_PAIRS: Final[dict[str, Column]] = {
-    "layer": "digest",
-    "is like": "like",
-    "size": _bytes("bytes"),
-    "share": lambda pair: f"{pair['share']:.0%}",
-    "duplicate": _bytes("duplicate_bytes"),
-}
-_LAYERS: Final[dict[str, Column]] = {
-    "digest": "digest",
-    "size": lambda entry: spelt(entry["bytes"]),
-    "repositories": "repositories",
-    "manifests": "manifests",
-}

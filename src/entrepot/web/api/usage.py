@@ -16,6 +16,8 @@ from entrepot.insight.duplicates.likeness import last_estimate
 from entrepot.metadata import usage_lists
 from entrepot.metadata.filtering import Selection
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
+from entrepot.web.api.duplicates_models import Duplicates
+from entrepot.web.api.freed_models import Choice, Freed, ProjectChoice
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import ProjectIn, project_where
 from entrepot.web.api.refusals import refusals
@@ -23,14 +25,10 @@ from entrepot.web.api.repository_of import RepositoryIn, repository_where
 from entrepot.web.api.usage_choice import chosen_in, chosen_of_all
 from entrepot.web.api.usage_models import (
     AnalysedAt,
-    Choice,
     Disk,
-    Duplicates,
-    Freed,
     ImageUsage,
     LayerUsage,
     Now,
-    ProjectChoice,
     ProjectUsage,
     RepositoryUsage,
     TagUsage,

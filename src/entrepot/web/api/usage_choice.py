@@ -14,10 +14,10 @@ from entrepot.oci.digest import Digest
 from entrepot.oci.errors import DigestInvalid, NameInvalid, TagInvalid
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.web.api.caller import Caller
+from entrepot.web.api.freed_models import Choice, ProjectChoice
 from entrepot.web.api.project_of import ProjectIn, find_project
 from entrepot.web.api.repository_of import find_repository
 from entrepot.web.api.services import ApiServices
-from entrepot.web.api.usage_models import Choice, ProjectChoice
 
 _READ = Permission("quota:read")
 

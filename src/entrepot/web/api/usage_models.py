@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field
 
-from entrepot.insight.duplicates.likeness import Estimate
-from entrepot.insight.freeing import WouldFree
 from entrepot.insight.looking import Sizes, UsedImage, UsedTag
 from entrepot.metadata.analyses import Analysis
 from entrepot.metadata.usage import Standing
 from entrepot.metadata.usage_lists import Found, UsedLayer, UsedProject, UsedRepository
 from entrepot.web.api.values import moment
 
-_MOST: Final = 1_000
 _GIB: Final = 1024**3
 _DIGEST: Final = "sha256:" + 64 * "a"
 _SUMS: Final = {"logical_bytes": 9 * _GIB, "stored_bytes": 4 * _GIB, "own_bytes": 4 * _GIB, "unique_bytes": 3 * _GIB}
 _ANALYSED: Final = "2026-01-02T03:04:05Z"
-
-Name = Annotated[str, Field(max_length=512)]
-Names = Annotated[list[Name], Field(max_length=_MOST)]
 
 
 def _example(**values: Any) -> ConfigDict:
@@ -247,141 +240,3 @@ class WholeUsage(BaseModel):
             "manifests",
         )
         return cls(disk=disk, analysis=AnalysedAt.of(analysis), **{name: totals.get(name, 0) for name in names})
-
-
-class ProjectChoice(BaseModel):
-    """What is to be deleted from a project, by its names as clients pull it; `everything` is the project itself."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"tags": ["team/app:v1", "team/app:v2"], "repositories": []}}
-    )
-
-    tags: Names = []
-    manifests: Names = []
-    repositories: Names = []
-    everything: StrictBool = False
-
-
-class Choice(BaseModel):
-    """What is to be deleted, by its names as clients pull it."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"tags": ["team/app:v1"], "repositories": ["old/app"]}}
-    )
-
-    tags: Names = []
-    manifests: Names = []
-    repositories: Names = []
-    projects: Names = []
-
-
-class KeptThing(BaseModel):
-    """Something that would not be deleted, and why."""
-
-    model_config = _example(what="team/app:v1", reason="its manifest has another tag")
-
-    what: str
-    reason: str
-
-
-class FreedInProject(BaseModel):
-    """What a project uses less, and what of all this it needs for something else."""
-
-    model_config = _example(project_id=7, bytes=_GIB, shared_bytes=1024)
-
-    project_id: int
-    bytes: int
-    shared_bytes: int
-
-
-class FreedOnDisk(BaseModel):
-    """What the storage has less, and what of all this stays because something else needs it."""
-
-    model_config = _example(bytes=_GIB, blob_bytes=_GIB - 700, manifest_bytes=700, shared_bytes=1024, blobs=3)
-
-    bytes: int
-    blob_bytes: int
-    manifest_bytes: int
-    shared_bytes: int
-    blobs: int
-
-
-class Freed(BaseModel):
-    """What deleting something would free, once trash and grace are over; `disk` is for who may know of all projects."""
-
-    disk: FreedOnDisk | None
-    projects: list[FreedInProject]
-    manifests: int = Field(examples=[2])
-    followers: int = Field(examples=[1])
-    kept: list[KeptThing]
-    more_kept: bool = Field(examples=[False])
-
-    @classmethod
-    def of(cls, freed: WouldFree, *, whole: bool) -> Freed:
-        """Return what is shown; `whole` to who may know of all projects."""
-        disk = freed.on_disk
-        shown = FreedOnDisk(
-            bytes=disk.bytes,
-            blob_bytes=disk.blob_bytes,
-            manifest_bytes=disk.manifest_bytes,
-            shared_bytes=disk.shared_bytes,
-            blobs=disk.blobs,
-        )
-        return cls(
-            disk=shown if whole else None,
-            projects=[
-                FreedInProject(project_id=project, bytes=one.bytes, shared_bytes=one.shared_bytes)
-                for project, one in sorted(freed.projects.items())
-            ],
-            manifests=freed.manifests,
-            followers=freed.followers,
-            kept=[KeptThing(what=one.what, reason=one.reason) for one in freed.kept],
-            more_kept=freed.more_kept,
-        )
-
-
-class AlikeLayers(BaseModel):
-    """A layer, the one before it that is most like it, and about how much of it is in that."""
-
-    model_config = _example(digest=_DIGEST, like=_DIGEST, bytes=_GIB, share=0.9, duplicate_bytes=int(0.9 * _GIB))
-
-    digest: str
-    like: str
-    bytes: int
-    share: float
-    duplicate_bytes: int
-
-
-class Duplicates(BaseModel):
-    """About how many bytes of layers are in others that are nearly the same; all is empty before the first look."""
-
-    finished_at: datetime | None = Field(examples=[_ANALYSED])
-    layers: int = Field(examples=[4000])
-    layer_bytes: int = Field(examples=[400 * _GIB])
-    duplicate_bytes: int = Field(examples=[60 * _GIB])
-    not_looked_into: dict[str, int] = Field(examples=[{"unknown compression": 12}])
-    least_bytes: int = Field(examples=[65536])
-    pairs: list[AlikeLayers]
-
-    @classmethod
-    def of(cls, estimate: Estimate | None) -> Duplicates:
-        """Return what is shown of an estimate."""
-        if estimate is None:
-            return cls(
-                finished_at=None,
-                layers=0,
-                layer_bytes=0,
-                duplicate_bytes=0,
-                not_looked_into={},
-                least_bytes=0,
-                pairs=[],
-            )
-        return cls(
-            finished_at=moment(estimate.finished_at),
-            layers=estimate.layers,
-            layer_bytes=estimate.layer_bytes,
-            duplicate_bytes=estimate.duplicate_bytes,
-            not_looked_into=dict(estimate.not_looked_into),
-            least_bytes=estimate.least_bytes,
-            pairs=[AlikeLayers(**asdict(pair)) for pair in estimate.pairs],
-        )
