@@ -312,15 +312,14 @@ def test_metrics_count_all_workers_and_survive_their_death(server: Server) -> No
 
 def test_the_shared_folder_goes_with_the_supervisor(server: Server) -> None:
     """Nothing of a run is left in temporary folders, whether it was stopped or (by the next start) killed."""
-
-    def folders() -> set[Path]:
-        return {folder for parent in (Path("/dev/shm"), Path("/tmp")) for folder in parent.glob("entrepot-run-*")}
-
-    held = [folder for folder in folders() if folder.stat().st_ctime >= psutil.Process(server.pid).create_time() - 1]
-    assert held
+    held = server.run_folder()
+    assert held.is_dir()
     server.kill()
     server.start()
-    assert not set(held) & folders()
+    assert not held.exists()
+    held = server.run_folder()
+    server.stop()
+    assert not held.exists()
 
 
 def test_read_only_is_seen_by_every_worker_within_a_second(server: Server) -> None:

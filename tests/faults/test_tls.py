@@ -119,12 +119,7 @@ def test_a_certificate_renewed_during_a_long_upload(
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     done = client.request("PUT", f"{patched.location}{'&' if '?' in patched.location else '?'}digest={digest}")
     assert done.status == 201
-    eventually(lambda: len(web_mains(server)) == 1, what="the end of the old web server")
-
-
-def web_mains(server: Server) -> list[int]:
-    """Give the pids of the web servers; two while a certificate is changed."""
-    return [process.pid for process in server.family() if process.cmdline()[-1:] == ["web"]]
+    eventually(lambda: len(server.children("web")) == 1, what="the end of the old web server")
 
 
 def test_no_request_fails_while_a_certificate_is_changed(server: Server, tmp_path: Path) -> None:
@@ -196,8 +191,6 @@ def answer_for(server: Server, folder: Path, who: Identity | None) -> int:
 def test_the_key_is_nowhere_on_disk_but_where_it_came_from(server: Server, tmp_path: Path) -> None:
     """The copy that the server reads lies in memory of the supervisor, in no folder and no argument."""
     secret = (tmp_path / "tls.key").read_bytes().splitlines()[1]
-    folders = [folder for parent in (Path("/dev/shm"), Path("/tmp")) for folder in parent.glob("entrepot-run-*")]
-    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
-    assert folders
+    files = [file for file in server.run_folder().rglob("*") if file.is_file()]
     assert not [file for file in files if secret in file.read_bytes()]
     assert not [process for process in server.family() if secret.decode() in " ".join(process.cmdline())]

@@ -206,9 +206,18 @@ class Server:
         """Return the process that runs jobs."""
         return self._child("job")
 
-    def _child(self, role: str) -> psutil.Process:
+    def children(self, role: str) -> list[psutil.Process]:
+        """List the supervisor's children of a role: one, or two while one takes the other's place."""
         children = psutil.Process(self.pid).children()
-        found = [child for child in children if child.cmdline()[-2:] == ["entrepot.serving.process", role]]
+        return [child for child in children if child.cmdline()[3:5] == ["entrepot.serving.process", role]]
+
+    def run_folder(self) -> Path:
+        """Return the folder in memory that its processes share: the supervisor listens there for their notices."""
+        sockets = [str(own.laddr) for own in psutil.Process(self.pid).net_connections("unix")]
+        return next(Path(path).parent for path in sockets if "/entrepot-run-" in path)
+
+    def _child(self, role: str) -> psutil.Process:
+        found = self.children(role)
         if not found:
             raise LookupError(f"there is no {role} process now")
         return max(found, key=lambda child: child.create_time())
@@ -337,5 +346,5 @@ def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _workers_of(process: psutil.Process) -> list[psutil.Process]:
-    """List the spawned workers below a process; multiprocessing's tracker is none."""
-    return [child for child in process.children() if any("spawn_main" in part for part in child.cmdline())]
+    """List the workers below a process; it has no other children."""
+    return process.children()

@@ -30,7 +30,7 @@ def serve_command(arguments: Sequence[str]) -> int:
     """Run the registry until it is stopped; returns the exit code."""
     options = parser().parse_args(arguments)
     # The web server's process imports its part while this one reads the configuration.
-    waiting = process.spawn("web")
+    waiting = process.spawn("web", _WEB.partition(":")[0])
     try:
         loaded = _load(options)
         return 1 if loaded is None else _serve(loaded, waiting)

@@ -85,7 +85,7 @@ class Supervisor:
     def _launch_web(self, generation: int) -> subprocess.Popen[bytes]:
         house, settings = self._house, self._settings
         tls = house.certificates.for_server if house.certificates else None
-        child, self._waiting = self._waiting or process.spawn(WEB), None
+        child, self._waiting = self._waiting or process.spawn(WEB, settings.web.partition(":")[0]), None
         surroundings = self._surroundings(WEB, generation, settings.web)
         process.run(
             child, "entrepot.serving.web:run_web", house.address, settings.workers, settings.http, tls, surroundings

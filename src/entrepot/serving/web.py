@@ -51,7 +51,9 @@ def run_web(
         def build_ssl_context(self, *_: object) -> None:
             self.ssl_ctx = _ssl_arguments(tls)
 
-    multiprocessing.set_start_method("spawn")
+    # The application was imported while the supervisor read the configuration: workers that are forked have it at once,
+    # and share its memory. Nothing else has happened in this process, and it runs no threads that hold a lock.
+    multiprocessing.set_start_method("fork")
     server = TlsFromMemory(
         "entrepot",
         address=address.host,
