@@ -164,6 +164,7 @@ def _registry(provider: OpenId) -> Iterator[Server]:
 async def person(site: Site) -> AsyncIterator[Person]:
     """Give somebody at a browser that has been nowhere yet."""
     async with browser() as page:
+        await page.ignore_policies()
         yield Person(site, page)
 
 
