@@ -22,6 +22,7 @@ async def main(folder: Path) -> None:
     config = load(None, {"REGISTRY_LIFECYCLE_GRACE": "1s"}, data=folder).config
     async with embedded(config, Metrics()) as parts:
         collector = Collector(collection_of(parts))
+        await collector.work.require_open()  # which looks at the folder once in a process, as a server's has long done
         before, cpu, begun = parts.stores.metadata.statistics.statements, time.process_time(), time.monotonic()
         tally = await collector.run(Unwatched())
         took = {
