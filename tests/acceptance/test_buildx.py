@@ -96,7 +96,10 @@ def test_what_was_built_can_be_pulled_and_run(builder: Docker, place: Place, con
     builder.forget()
     name = f"{place.address}/buildx/app:1"
     builder.run("pull", "--quiet", name)
-    assert builder.run("run", "--rm", "--network", "none", name)[:6] == "built "
+    builder.run("run", "--detach", "--name", "app", "--network", "none", name)
+    assert builder.run("wait", "app") == "0"
+    assert builder.run("logs", "app")[:6] == "built "
+    builder.run("rm", "app")
     skopeo = Skopeo(builder.terminal, place)
     skopeo.login()
     known = json.loads(builder.run("image", "inspect", "--format", "{{json .RepoDigests}}", name))

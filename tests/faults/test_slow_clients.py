@@ -48,6 +48,13 @@ def server() -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def bystander() -> Iterator[Server]:
+    """A registry that nobody else asks: what it is slow at, the machine is slow at."""
+    with Server(config(None), workers=1) as running:
+        yield running
+
+
 @pytest.fixture
 def patient_server() -> Iterator[Server]:
     """A registry as it comes."""
@@ -89,17 +96,20 @@ async def half_open(port: int, number: int) -> Encounter:
     return await encounter(port, head, drip=b"a" if number % 2 else b"", every=1)
 
 
-async def test_half_open_requests_are_closed_and_harm_nobody(server: Server) -> None:
+def assert_quick(pings: Pings, elsewhere: Pings) -> None:
+    """See that 99 of 100 pings took less than 100 ms, or not much more than at a registry without any trouble."""
+    assert pings.percentile(0.99) < max(0.1, 3 * elsewhere.percentile(0.99))
+
+
+async def test_half_open_requests_are_closed_and_harm_nobody(server: Server, bystander: Server) -> None:
     """2,000 of them are closed within ten seconds; meanwhile 99 of 100 pings take less than 100 ms."""
-    async with Pings(server.port) as warm_up:
-        await asyncio.sleep(1)
     before, files = memory(server), open_files(server)
-    async with Pings(server.port) as pings:
+    async with Pings(server.port) as pings, Pings(bystander.port) as elsewhere:
         results = await asyncio.gather(*(half_open(server.port, number) for number in range(HALF_OPEN)))
     assert all(result.closed for result in results)
     assert max(result.seconds for result in results) < HALF_OPEN_SECONDS + SLACK
     assert len(pings.seconds) > 100
-    assert pings.percentile(0.99) < max(0.1, 3 * warm_up.percentile(0.99))
+    assert_quick(pings, elsewhere)
     assert growth(server, before) < 50
     assert open_files(server) <= files + 8
 
@@ -195,17 +205,15 @@ READERS = [
 ]
 
 
-async def stalled_readers(server: Server, size: int, readers: Readers, patience: float) -> None:
+async def stalled_readers(server: Server, bystander: Server, size: int, readers: Readers, patience: float) -> None:
     """Let readers stop in the middle of a blob; see the cost, and that they are cut."""
     digest = await push_random(server, size)
-    async with Pings(server.port) as warm_up:
-        await asyncio.sleep(1)
     before, idle = memory(server), connections(server)
     with ExitStack() as stack:
         for _ in range(readers.number):
             stack.enter_context(begin_reading(server, digest, ranged=readers.ranged))
         begun = time.monotonic()
-        async with Pings(server.port) as pings:
+        async with Pings(server.port) as pings, Pings(bystander.port) as elsewhere:
             await asyncio.sleep(1)
             assert connections(server) >= idle + readers.number
             assert growth(server, before) < readers.mebibytes
@@ -213,17 +221,19 @@ async def stalled_readers(server: Server, size: int, readers: Readers, patience:
                 assert time.monotonic() - begun < patience * 2 + 10 * SLACK
                 await asyncio.sleep(0.2)
         assert time.monotonic() - begun > patience / 2
-    assert pings.percentile(0.99) < max(0.1, 3 * warm_up.percentile(0.99))
+    assert_quick(pings, elsewhere)
 
 
 @pytest.mark.parametrize("readers", READERS)
-async def test_readers_that_stop_are_cut(server: Server, readers: Readers) -> None:
+async def test_readers_that_stop_are_cut(server: Server, bystander: Server, readers: Readers) -> None:
     """Readers who stop in the middle of 64 MiB are cut; they cost little memory, and nobody else waits."""
-    await stalled_readers(server, 64 * MIB, readers, patience=3)
+    await stalled_readers(server, bystander, 64 * MIB, readers, patience=3)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("readers", READERS)
-async def test_readers_that_stop_in_a_gigabyte_are_cut(patient_server: Server, readers: Readers) -> None:
+async def test_readers_that_stop_in_a_gigabyte_are_cut(
+    patient_server: Server, bystander: Server, readers: Readers
+) -> None:
     """In 1 GiB too, after the usual 30 seconds."""
-    await stalled_readers(patient_server, 1024 * MIB, readers, patience=30)
+    await stalled_readers(patient_server, bystander, 1024 * MIB, readers, patience=30)
