@@ -6,7 +6,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks.rounds import Outcome
-from benchmarks.scenarios import adoption, collection, images, lists, memory, pulls, pushes, retention, start, tokens
+from benchmarks.scenarios import (
+    adoption,
+    collection,
+    images,
+    lists,
+    memory,
+    pulls,
+    pushes,
+    retention,
+    start,
+    tokens,
+    usage,
+)
 
 Scenario = Callable[[Path], list[Outcome]]
 
@@ -22,6 +34,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "lists": lists.lists,
     "audit": lists.audit,
     "retention": retention.retention,
+    "usage": usage.usage,
     "start": start.start,
     "memory": memory.memory,
     "adoption": adoption.adoption,

@@ -86,6 +86,18 @@ class Model:
         del self.repositories[name]
         self._keep(REPOSITORY, repository, None, (), now)
 
+    def retain(self, kept: str, now: float) -> None:
+        """Delete every tag but one, and those that a rule keeps; an image without a tag goes, as at Harbor."""
+        stay = {kept, self.protected}
+        for repository in self.repositories.values():
+            for digest in sorted(repository.manifests):
+                names = {tag for tag, named in repository.tags.items() if named == digest}
+                if not names & stay:
+                    self.delete_manifest(repository.name, digest, now)
+                    continue
+                for tag in names - stay:
+                    self.delete_tag(repository.name, tag, now)
+
     def purge_manifest(self, name: str, digest: str) -> None:
         """Remove a manifest for good, also what of it lies in the trash."""
         repository = self._found(name)

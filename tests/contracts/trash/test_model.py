@@ -46,6 +46,8 @@ from tests.contracts.collection.conftest import GRACE, Clock, House, collecting_
 from tests.contracts.quota.test_usage import limit, standing
 from tests.contracts.registry.conftest import Kit
 from tests.contracts.registry.pushing import ALICE
+from tests.contracts.retention.conftest import Keeper
+from tests.contracts.retention.conftest import rule as about
 from tests.contracts.trash.conftest import DAY, WEEK, Bin
 from tests.support.manifests import image
 from tests.support.trash_model import NAMES, TAGS, Entry, Model, Refused, Repository
@@ -145,6 +147,22 @@ class TrashMachine(RuleBasedStateMachine):
         work = self.bin.registry.repositories.delete(RepositoryName(name), actor=ALICE)
         self._same(self.loop.run(_tried(work)), lambda: self.model.delete_repository(name, self.now))
 
+    @precondition(lambda self: self.model.repositories)
+    @rule(tag=tags)
+    def retain(self, tag: str) -> None:
+        """Let a policy keep one tag of each repository; what nothing keeps goes into the trash."""
+        before = len(self.model.entries)
+        self.loop.run(self._retain(tag))
+        self.model.retain(tag, self.now)
+        theirs = [_shown(one) for one in self.loop.run(self.bin.entries())]
+        self.model.entries[before:] = sorted(
+            self.model.entries[before:], key=lambda one: theirs[before:].index(one.shown)
+        )
+
+    async def _retain(self, tag: str) -> None:
+        keeper = Keeper(self.bin)
+        await keeper.run(await keeper.policy(about("always", None, tag)))
+
     @precondition(lambda self: self.model.entries)
     @rule(number=numbers, replace=st.booleans())
     def restore(self, *, number: int, replace: bool) -> None:
@@ -236,9 +254,7 @@ class TrashMachine(RuleBasedStateMachine):
             manifests, named = (set(), {}) if mine is None else mine.copy()
             found = await contents.read(database, name)
             assert (found.manifests, found.tags) == (manifests, named), name
-        shown = Counter(
-            (one.kind, one.repository, one.digest, tuple(sorted(one.tags))) for one in await self.bin.entries()
-        )
+        shown = Counter(_shown(one) for one in await self.bin.entries())
         assert shown == Counter(one.shown for one in self.model.entries)
         await standing(database)
 
@@ -260,11 +276,7 @@ class TrashMachine(RuleBasedStateMachine):
         """Choose an entry of the model, and the registry's own; of equal ones, the one that came first."""
         mine = self.model.entries[number % len(self.model.entries)]
         alike = [one for one in self.model.entries if one.shown == mine.shown]
-        theirs = [
-            one
-            for one in self.loop.run(self.bin.entries())
-            if (one.kind, one.repository, one.digest, tuple(sorted(one.tags))) == mine.shown
-        ]
+        theirs = [one for one in self.loop.run(self.bin.entries()) if _shown(one) == mine.shown]
         return mine, theirs[alike.index(mine)]
 
     def _trash_made_room(self) -> None:
@@ -283,6 +295,11 @@ class TrashMachine(RuleBasedStateMachine):
             assert len(self.model.entries) == before
         else:
             assert done, "the registry refused what it has to do"
+
+
+def _shown(entry: TrashEntry) -> tuple[str, str, str | None, tuple[str, ...]]:
+    """Return what the model shows of an entry."""
+    return entry.kind, entry.repository, entry.digest, tuple(sorted(entry.tags))
 
 
 async def _tried(work: Coroutine[Any, Any, object]) -> bool:
