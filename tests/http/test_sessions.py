@@ -38,7 +38,8 @@ class Probe:
     async def answer(self, request: Request, services: Services) -> Response:
         """Answer any method."""
         session = await self._gate.authenticate(request)
-        return json_response(200, {"name": session.principal.name if session else None})
+        name = session.principal.name if session else None
+        return json_response(200, {"name": name}, [(b"cache-control", b"no-store")])
 
     def route(self) -> Route:
         """Return the route."""

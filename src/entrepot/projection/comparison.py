@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from entrepot.adoption.links import RepositoryLinks
 from entrepot.adoption.report import Problem
 from entrepot.adoption.tree import Tree
-from entrepot.metadata import contents, manifests, repositories
+from entrepot.metadata import contents, manifests, outbox, repositories
 from entrepot.metadata.contents import RepositoryContents
 from entrepot.metadata.database import Database
+from entrepot.metadata.outbox import OutboxEntry
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.files import TreeFiles
@@ -26,6 +28,10 @@ class DifferenceKind(StrEnum):
     MISSING = "missing"  #: in the metadata, not in the tree
     EXTRA = "extra"  #: in the tree, not in the metadata
     OTHER = "other"  #: a tag that names another manifest in the tree
+
+
+#: Entries of the outbox that are looked through for what is still to be written.
+_WAITING: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +89,13 @@ class Comparison:
         await self._mend(name, wanted, differences)
 
     async def check_one(self, name: RepositoryName) -> Result:
-        """Compare one repository."""
+        """Compare one repository, leaving out what is still to be written: nobody writes meanwhile."""
         result = Result()
         async with self.files.turn():
             await self._repository(name, result, writing=False)
+            waiting = await outbox.oldest(self.metadata, _WAITING)
+        named = [entry for entry in waiting if entry.payload.get("repository") == name]
+        result.differences = [one for one in result.differences if not any(_names(entry, one) for entry in named)]
         return result
 
     async def _run(self, *, writing: bool) -> Result:
@@ -178,3 +187,13 @@ def _compare(what: str, name: str, wanted: Collection[str], found: Collection[st
         *(Difference(DifferenceKind.MISSING, what, name, subject) for subject in missing),
         *(Difference(DifferenceKind.EXTRA, what, name, subject) for subject in extra),
     ]
+
+
+def _names(entry: OutboxEntry, difference: Difference) -> bool:
+    """Say whether an entry, once it is projected, brings in line what differs."""
+    if entry.topic == outbox.REPOSITORY_CHANGED:
+        return True
+    values = entry.payload.values()
+    return any(
+        difference.subject == value or (isinstance(value, list) and difference.subject in value) for value in values
+    )

@@ -135,6 +135,18 @@ async def test_a_tag_that_names_something_else_is_put_right(folder: Folder) -> N
     assert (folder.root / layout.tag_current_link(NAME, Tag.parse("v2"))).read_text() == str(Digest.of(body))
 
 
+async def test_what_is_still_to_be_written_is_no_difference(folder: Folder) -> None:
+    """However often a tag is moved: the files of a busy repository are behind, and nothing is wrong with them."""
+    for tag in ("v1", "v2"):
+        await folder.pusher.image(tag, b"layer")
+    never = await folder.pusher.image(None, b"never")
+    await folder.project()
+    await folder.pusher.image("v1", b"moved")
+    TreeFiles(folder.root).put_tag(NAME, Tag.parse("v2"), Digest.of(never))
+    (found,) = (await folder.comparison().check_one(NAME)).differences
+    assert (found.kind, found.subject) == (DifferenceKind.OTHER, "v2")
+
+
 async def test_links_that_lead_nowhere_are_no_difference(folder: Folder) -> None:
     """registry:2's collection leaves links to blobs it took; only where the metadata know better they count."""
     body = await folder.pusher.image("v1", b"layer")
