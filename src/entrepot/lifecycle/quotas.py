@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 
 from entrepot.access.faults import Invalid, NotFound
 from entrepot.lifecycle.trash.expiring import Expiry
-from entrepot.metadata import events, projects, quota_lists, trash, usage
+from entrepot.metadata import events, projects, quota_lists, trash, trash_usage, usage
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.errors import TookTooLong
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
 from entrepot.metadata.quota_lists import QuotaRecord
-from entrepot.metadata.usage import FULL, SHARED, Limits
+from entrepot.metadata.usage import FULL, SHARED, Limits, Standing
+from entrepot.oci.errors import QuotaExceeded
 from entrepot.registry.quota import require_room
 from entrepot.telemetry.progress import Unwatched
 
@@ -103,16 +105,33 @@ class RoomInTrash:
         """Say who removes things for good."""
         self._expiry = expiry
 
-    async def __call__(self, project_id: int, excess: int) -> bool:
-        """Free so many bytes of a project's quota; False when its trash has not as much."""
-        if self._expiry is None or not self._expiry.settings.delete_enabled:
+    async def __call__(self, refused: QuotaExceeded) -> bool:
+        """Free as much of a project's quota as was missing; False, with nothing gone, when its trash has less."""
+        if self._expiry is None or not self._expiry.settings.delete_enabled or not await self._helps(refused):
             return False
-        before = (await usage.find(self._metadata, project_id)).bytes
+        before = await usage.find(self._metadata, refused.project)
         for _ in range(_ROUNDS):
-            found = await trash.oldest_of(self._metadata, project_id, limit=_AT_ONCE)
+            found = await trash.oldest_of(self._metadata, refused.project, limit=_AT_ONCE)
             if not found:
                 return False
             await self._expiry.remove(found, Unwatched())
-            if before - (await usage.find(self._metadata, project_id)).bytes >= excess:
+            if _frees(before, await usage.find(self._metadata, refused.project), refused):
                 return True
         return False
+
+    async def _helps(self, refused: QuotaExceeded) -> bool:
+        """Tell whether the whole trash is as much as is missing: whoever may push may not empty it for nothing."""
+        if not refused.excess and not refused.manifests:
+            return False
+        now = await usage.find(self._metadata, refused.project)
+        try:
+            held = await trash_usage.find(self._metadata, refused.project)
+        except TookTooLong:
+            return True
+        return _frees(replace(now, counts=held), replace(now, counts=usage.Counts()), refused)
+
+
+def _frees(before: Standing, after: Standing, refused: QuotaExceeded) -> bool:
+    """Tell whether what went between two moments is what was missing."""
+    manifests = before.counts.manifests - after.counts.manifests
+    return before.bytes - after.bytes >= refused.excess and manifests >= refused.manifests

@@ -21,7 +21,7 @@
      ├── Unauthorized                 UNAUTHORIZED                .scopes, .error: for the challenge
      ├── Denied                       DENIED
      │    ├── TagImmutable            DENIED                      .tag
-     │    └── QuotaExceeded           DENIED                      .project, .excess: bytes over its limit
+     │    └── QuotaExceeded           DENIED                      .project, .excess, .manifests: beyond its limit
      ├── Unsupported                  UNSUPPORTED
      ├── TooManyRequests              TOOMANYREQUESTS             .retry_after
      ├── Unavailable                  UNAVAILABLE                 .retry_after
@@ -243,10 +243,13 @@ class TagImmutable(Denied):
 class QuotaExceeded(Denied):
     """The project has no room for this."""
 
-    def __init__(self, message: str, *, project: int, excess: int, detail: object = None) -> None:
-        """Say by how many bytes the project (by its row id) would be over its limit; 0 where something else counts."""
+    def __init__(
+        self, message: str, *, project: int, excess: int = 0, manifests: int = 0, detail: object = None
+    ) -> None:
+        """Say by how many bytes or manifests the project (by its row id) would be over; 0 where that is not it."""
         self.project = project
         self.excess = excess
+        self.manifests = manifests
         super().__init__(message, detail=detail)
 
 

@@ -15,8 +15,8 @@ from entrepot.oci.reference import RepositoryName
 
 T = TypeVar("T")
 
-#: Asked before a push is refused: the project (by row id) and the bytes that are missing. True when room was made.
-MakeRoom = Callable[[int, int], Awaitable[bool]]
+#: Asked before a push is refused, with what it lacks. True when room was made.
+MakeRoom = Callable[[QuotaExceeded], Awaitable[bool]]
 
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 _STEP: Final = 1024
@@ -24,7 +24,7 @@ _STEP: Final = 1024
 _WARNING_PERCENT: Final = 90
 
 
-async def no_room(_project: int, _excess: int) -> bool:
+async def no_room(_refused: QuotaExceeded) -> bool:
     """Have nothing that could go."""
     return False
 
@@ -41,7 +41,7 @@ async def with_room(make_room: MakeRoom, attempt: Callable[[], Awaitable[T]]) ->
         try:
             return await attempt()
         except QuotaExceeded as refused:
-            if not await make_room(refused.project, refused.excess):
+            if not await make_room(refused):
                 raise
 
 
@@ -54,11 +54,12 @@ def require_room(project_id: int, project: str, standing: Standing) -> None:
     limits = standing.limits
     if limits.hard_bytes is not None and standing.bytes > limits.hard_bytes:
         excess = standing.bytes - limits.hard_bytes
-        raise _exceeded(
-            project_id, project, standing, f"{spelt(excess)} over its limit of {spelt(limits.hard_bytes)}", excess
-        )
+        what = f"{spelt(excess)} over its limit of {spelt(limits.hard_bytes)}"
+        raise _exceeded(project_id, project, standing, what, excess=excess)
     if limits.hard_manifests is not None and standing.counts.manifests > limits.hard_manifests:
-        raise _exceeded(project_id, project, standing, f"over its limit of {limits.hard_manifests:,} artifacts", 0)
+        many = standing.counts.manifests - limits.hard_manifests
+        what = f"over its limit of {limits.hard_manifests:,} artifacts"
+        raise _exceeded(project_id, project, standing, what, manifests=many)
 
 
 async def require_repository(reader: Reader, project_id: int, project: str) -> None:
@@ -72,7 +73,7 @@ async def require_repository(reader: Reader, project_id: int, project: str) -> N
     if most is None:
         return
     if await usage.repositories_up_to(reader, project_id, most + 1) > most:
-        raise _exceeded(project_id, project, standing, f"over its limit of {most:,} repositories", 0)
+        raise _exceeded(project_id, project, standing, f"over its limit of {most:,} repositories")
 
 
 async def ensure_repository(tx: Transaction, name: RepositoryName) -> RepositoryRecord:
@@ -158,12 +159,15 @@ def spelt(count: int) -> str:
     return f"{count} bytes" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
 
 
-def _exceeded(project_id: int, project: str, standing: Standing, what: str, excess: int) -> QuotaExceeded:
+def _exceeded(
+    project_id: int, project: str, standing: Standing, what: str, *, excess: int = 0, manifests: int = 0
+) -> QuotaExceeded:
     counts, limits = standing.counts, standing.limits
     return QuotaExceeded(
         f"Project {project} would be {what}. Delete what it does not need, empty its trash, or have its quota raised.",
         project=project_id,
         excess=excess,
+        manifests=manifests,
         detail={
             "project": project,
             "bytes": standing.bytes,

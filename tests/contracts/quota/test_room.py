@@ -9,9 +9,10 @@ from entrepot.lifecycle.trash.expiring import Expiry
 from entrepot.metadata.usage import Limits
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import QuotaExceeded
-from tests.contracts.quota.test_usage import limit, standing
+from tests.contracts.quota.test_usage import OTHER, limit, standing
 from tests.contracts.registry.conftest import Kit
 from tests.contracts.registry.pushing import ALICE, NAME, Pusher
+from tests.support.manifests import index
 
 
 def with_trash(kit: Kit, *, deletes: bool = True) -> Pusher:
@@ -44,13 +45,33 @@ async def test_a_project_that_is_full_of_trash_takes_a_push(kit: Kit) -> None:
 
 
 async def test_a_trash_too_small_does_not_help(kit: Kit) -> None:
-    """When all of it has gone and the push still does not fit, the push is refused."""
+    """When the push would not fit if all of it went, the push is refused."""
     pusher = with_trash(kit)
     await limit(kit.metadata, Limits(hard_bytes=2000))
     old = await pusher.image("old", b"o" * 100)
     await pusher.registry.manifests.delete(NAME, Digest.of(old), actor=ALICE)
     with pytest.raises(QuotaExceeded):
         await pusher.image("new", b"n" * 4000)
+
+
+async def test_the_trash_is_left_alone_where_emptying_it_cannot_help(kit: Kit) -> None:
+    """A push that is refused for its repository, or needs more than the trash holds, costs nobody what was deleted."""
+    pusher = with_trash(kit)
+    await pusher.image("kept", b"k" * 100)
+    old = await pusher.image("old", b"o" * 100)
+    await pusher.registry.manifests.delete(NAME, Digest.of(old), actor=ALICE)
+    before = await standing(kit.metadata)
+    assert before.counts.manifests == 2
+    await limit(kit.metadata, Limits(hard_repositories=1))
+    with pytest.raises(QuotaExceeded, match="repositories"):
+        await Pusher(pusher.registry, OTHER).manifest(index(), "new")
+    await limit(kit.metadata, Limits(hard_bytes=before.bytes + 10))
+    with pytest.raises(QuotaExceeded):
+        await pusher.image("new", b"n" * 4000)
+    await limit(kit.metadata, Limits(hard_manifests=1))
+    with pytest.raises(QuotaExceeded, match="artifacts"):
+        await pusher.manifest(index(), "new")
+    assert (await standing(kit.metadata)).counts == before.counts
 
 
 async def test_nothing_goes_where_deleting_is_switched_off(kit: Kit) -> None:

@@ -188,10 +188,10 @@ async def test_room_is_made_before_a_push_is_refused(kit: Kit) -> None:
     """What can go is asked first; when that helps, the push goes on as if nothing had been."""
     asked: list[int] = []
 
-    async def make_room(project: int, excess: int) -> bool:
-        asked.append(excess)
+    async def make_room(refused: QuotaExceeded) -> bool:
+        asked.append(refused.excess)
         await limit(kit.metadata, Limits(hard_bytes=10_000))
-        return project > 0
+        return refused.project > 0
 
     await limit(kit.metadata, Limits(hard_bytes=300))
     pusher = Pusher(kit.registry(make_room=make_room))

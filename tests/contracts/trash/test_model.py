@@ -29,13 +29,13 @@ from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.lifecycle.quotas import ProjectQuota, RoomInTrash
 from entrepot.lifecycle.trash.restoring import Restoring
-from entrepot.metadata import contents, repositories
+from entrepot.metadata import contents, repositories, trash_usage
 from entrepot.metadata.database import Database
 from entrepot.metadata.ddl import create_all
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata as metadata_tables
 from entrepot.metadata.trash import TrashEntry
-from entrepot.metadata.usage import Limits
+from entrepot.metadata.usage import Limits, Standing
 from entrepot.metadata.work_tables import work_metadata as work_tables
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Denied, ManifestUnknown, NameUnknown, QuotaExceeded
@@ -122,7 +122,9 @@ class TrashMachine(RuleBasedStateMachine):
             done = self.loop.run(_tried(work))
         except QuotaExceeded:
             self._trash_made_room()
-            assert self.model.entries == [], "refused for want of room, and the trash was not emptied"
+            free = self.hard - self.loop.run(self._used()) + self.loop.run(self._used_by_trash()).bytes
+            whole = sum(len(part) for part in (CONFIG, *IMAGES[digest], image(CONFIG, *IMAGES[digest])))
+            assert free < whole, "refused for want of room, and emptying the trash would have made it"
             if self.loop.run(repositories.find_exact(self.kit.metadata, name)) is not None:
                 self.model.repositories.setdefault(name, Repository(name))  # its blobs were pushed
             return
@@ -204,8 +206,10 @@ class TrashMachine(RuleBasedStateMachine):
 
     @rule()
     def empty(self) -> None:
-        """Empty the trash."""
+        """Empty the trash; the project uses less by what was said to be in it."""
+        before, held = self.loop.run(self._used()), self.loop.run(self._used_by_trash())
         self.loop.run(self.bin.expire(everything=True))
+        assert before - self.loop.run(self._used()) == held.bytes
         self.model.expire(float("inf"))
 
     @rule()
@@ -278,6 +282,15 @@ class TrashMachine(RuleBasedStateMachine):
         alike = [one for one in self.model.entries if one.shown == mine.shown]
         theirs = [one for one in self.loop.run(self.bin.entries()) if _shown(one) == mine.shown]
         return mine, theirs[alike.index(mine)]
+
+    async def _used(self) -> int:
+        """Give the bytes that the project uses."""
+        return (await standing(self.kit.metadata)).bytes
+
+    async def _used_by_trash(self) -> Standing:
+        """Give what the trash says that it holds."""
+        project = await self.bin.project()
+        return Standing(await trash_usage.find(self.kit.metadata, project.id), Limits())
 
     def _trash_made_room(self) -> None:
         """Follow what a push took out of the trash: the oldest."""
