@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from entrepot.lifecycle.retention import removing
+from entrepot.lifecycle.retention.policies import PolicyText
 from entrepot.metadata import manifests, pulls, trash
 from entrepot.metadata.pulls import Pulled
 from entrepot.metadata.query import Query
@@ -17,7 +18,7 @@ from entrepot.metadata.tables import events
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.progress import Stopped, Unwatched
-from tests.contracts.registry.pushing import NAME
+from tests.contracts.registry.pushing import ALICE, NAME
 from tests.contracts.retention.conftest import Keeper, rule
 from tests.support.manifests import digest_of, entry, image, index
 
@@ -169,6 +170,7 @@ async def test_what_has_no_tag_is_kept_by_a_rule_or_goes(keeper: Keeper) -> None
     verdicts = await keeper.verdicts(policy, run)
     assert verdicts[digest_of(new)].rule == 2
     assert await bin_.entry(trash.MANIFEST)
+    await keeper.age_manifests(1)
     await keeper.run(await keeper.policy(rule("always")))
     assert not await bin_.has(new)
 
@@ -199,6 +201,7 @@ async def test_what_was_pushed_or_tagged_since_stays(keeper: Keeper, monkeypatch
     pusher = bin_.pusher()
     again, moved, gone = [await pusher.image(tag, tag.encode()) for tag in ("again", "moved", "gone")]
     named, listed = [await pusher.image(None, text) for text in (b"named", b"listed")]
+    await keeper.age_manifests(1)
     policy = await keeper.policy(rule("latestPushedK", 0))
     first = removing.Removing.remove
 
@@ -214,6 +217,58 @@ async def test_what_was_pushed_or_tagged_since_stays(keeper: Keeper, monkeypatch
     found = [await bin_.has(one) for one in ("again", "moved", "gone", "new-name", "multi", listed, moved)]
     assert found == [True, True, False, True, True, True, True]
     assert await bin_.names("moved") == Digest.of(gone)
+
+
+async def test_what_was_pushed_into_a_new_repository_of_the_same_name_stays(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdicts are about the repository that was deleted since; the run ends well, with nothing to do."""
+    bin_ = keeper.bin
+    body = await bin_.pusher().image("v1", b"one")
+    policy = await keeper.policy(rule("latestPushedK", 0))
+    first = removing.Removing.remove
+
+    async def remove(self: removing.Removing, batch: Sequence[Any]) -> int:
+        await bin_.registry.repositories.delete(NAME, actor=ALICE)
+        await bin_.pusher().image("v1", b"one")
+        return await first(self, batch)
+
+    monkeypatch.setattr(removing.Removing, "remove", remove)
+    await keeper.run(policy)
+    assert [await bin_.has("v1"), await bin_.has(body)] == [True, True]
+    assert keeper.results[-1]["removed"] == 0
+    assert await bin_.kinds() == [trash.REPOSITORY]
+
+
+async def test_what_has_no_tag_yet_is_left_alone_for_the_grace(keeper: Keeper) -> None:
+    """Its index, its tag or what it signs may be on the way, also where the trash would keep nothing for them."""
+    bin_ = keeper.bin = keeper.bin.with_settings(trash_seconds=0.0)
+    pusher = bin_.pusher()
+    child = await pusher.image(None, b"child")
+    policy = await keeper.policy(rule("latestPushedK", 0, untagged=True))
+    run = await keeper.run(policy)
+    verdict = (await keeper.verdicts(policy, run))[digest_of(child)]
+    assert (verdict.kept, verdict.reason) == (True, "has no tag yet, and was pushed within the grace")
+    await pusher.manifest(index(entry(child)), "multi")
+    assert await bin_.has("multi")
+
+
+async def test_verdicts_by_rules_that_were_changed_since_are_decided_anew(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was interrupted does not go on with what somebody has taken back meanwhile."""
+    bin_ = keeper.bin
+    await bin_.pusher().image("v1", b"one")
+    policy = await keeper.policy(rule("latestPushedK", 0))
+    run = await keeper.ask(policy)
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(removing.Removing, "remove", _stop)
+        await keeper.run(policy, run=run)
+    assert (await keeper.tasks(policy, run))[0].evaluated_at is not None
+    text = PolicyText(rules=[rule("always")])
+    await keeper.policies.change(await bin_.project(), policy, text, by=ALICE)
+    await keeper.run(policy, run=run)
+    assert await bin_.has("v1")
 
 
 async def test_nothing_is_removed_where_deleting_is_off(keeper: Keeper) -> None:
@@ -232,6 +287,10 @@ async def test_nothing_is_removed_where_deleting_is_off(keeper: Keeper) -> None:
     await keeper.run(policy)
     assert keeper.results[-1] == {"off": keeper.gate}
     assert await bin_.has("v1")
+
+
+async def _stop(_removing: removing.Removing, _batch: Sequence[Any]) -> int:
+    raise Stopped
 
 
 class _StopAfter(Unwatched):

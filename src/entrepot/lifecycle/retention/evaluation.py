@@ -52,7 +52,12 @@ class Evaluation:
     """What the rules of a policy say about one repository at one moment."""
 
     def __init__(
-        self, rules: Sequence[tuple[int, Rule]], now: int, immutable: Callable[[str], int | None] | None = None
+        self,
+        rules: Sequence[tuple[int, Rule]],
+        now: int,
+        immutable: Callable[[str], int | None] | None = None,
+        *,
+        grace: int = 0,
     ) -> None:
         """Begin.
 
@@ -60,11 +65,13 @@ class Evaluation:
             rules: Those that are about the repository, with their numbers.
             now: The moment; what was pushed later is kept.
             immutable: Gives the number of a rule by which a tag can neither be moved nor deleted.
+            grace: How long what has no tag is kept, in microseconds: its tag, its index or its subject may follow.
         """
         self._patterns = Patterns(selector.pattern for _, rule in rules for selector in rule.tags)
         self._rules = [_Judge(number, rule, now, self._patterns) for number, rule in rules]
         self._now = now
         self._immutable = immutable
+        self._untagged_since = now - grace
         self._kept: set[int] = set()
         self._let_go: set[int] = set()
 
@@ -99,6 +106,8 @@ class Evaluation:
         for judge in self._rules:
             if judge.keeps(candidate, fitting):
                 return Verdict(candidate, KEPT, judge.number, judge.reason)
+        if candidate.tag is None and candidate.pushed_at > self._untagged_since:
+            return Verdict(candidate, KEPT, None, "has no tag yet, and was pushed within the grace")
         return Verdict(candidate, GOES, None, "no rule keeps it")
 
     def _fitting(self, candidate: Candidate) -> int | None:

@@ -2,7 +2,7 @@
 
 Between the verdict and the removal somebody may have pushed, tagged or protected something. So each manifest is looked
 at again under its lock: a tag that was pushed since stays, and a manifest stays that has one, that an index lists, or
-that belongs to something that is there.
+that belongs to something that is there. Of a repository that was deleted since, nothing is removed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from entrepot.lifecycle.retention.candidates import named_by
-from entrepot.metadata import manifests, retention_candidates, retention_tasks
+from entrepot.metadata import manifests, repositories, retention_candidates, retention_tasks
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.retention_tasks import StoredVerdict
@@ -76,6 +76,9 @@ class Removing:
         return await self.metadata.write(partial(self._remove, batch), name="retention")
 
     async def _remove(self, batch: Sequence[_Going], tx: Transaction) -> int:
+        held = await repositories.hold(tx, self.repository.name)
+        if held is None or held.id != self.repository.id:  # deleted since; one of that name is another one
+            return 0
         rule_of = await self.settings.tag_rules.of(tx, self.repository)
         removed = sum([await self._one(tx, entry, rule_of) for entry in batch])
         if removed and self.task is not None:

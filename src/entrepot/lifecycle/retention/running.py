@@ -1,7 +1,7 @@
 """Runs a policy: over each repository of its project that a rule is about, one by one.
 
 In a repository all verdicts are written down first, then what no rule keeps is removed. A run that was interrupted goes
-on with the repository that it was in: verdicts that were written stand.
+on with the repository that it was in: verdicts that were written stand, unless the rules were changed since.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from entrepot.lifecycle.retention.policies import KIND, subject_of
 from entrepot.lifecycle.retention.removing import Removing
 from entrepot.lifecycle.retention.rules import Rule
 from entrepot.metadata import (
+    clock,
     events,
     projects,
     retention_candidates,
@@ -31,6 +32,7 @@ from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.job_runs import State
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.repositories import RepositoryRecord
+from entrepot.metadata.retention_policies import PolicyRecord
 from entrepot.metadata.retention_tasks import PIECE, StoredVerdict, TaskRecord
 from entrepot.oci.errors import Unsupported
 from entrepot.registry.model import Actor
@@ -81,10 +83,9 @@ class Retention:
         if off or policy is None or project is None:
             await progress.say(f"nothing is removed: {off}")
             return {"off": off}
-        rules = rules_.read(policy.rules)
-        if any(rule.kind.by_pulls and not rule.disabled for rule in rules):
+        if any(rule.kind.by_pulls and not rule.disabled for rule in rules_.read(policy.rules)):
             await self.settle(progress)
-        run = _Run(self, request, progress, project, rules)
+        run = _Run(self, request, progress, project, policy)
         return await run.whole()
 
     async def _off(self, request: Request) -> str | None:
@@ -106,14 +107,14 @@ class _Run:
         request: Request,
         progress: Progress,
         project: ProjectRecord,
-        rules: Sequence[Rule],
+        policy: PolicyRecord,
     ) -> None:
         self._metadata = retention.metadata
         self._settings = retention.settings
         self._request = request
         self._progress = progress
         self._project = project
-        self._rules = rules
+        self._policy = policy
         self._deletion = new_deletion()
         self._seen = 0
 
@@ -121,7 +122,9 @@ class _Run:
         """Go through the repositories."""
         async for repository in self._repositories():
             name = within_project(repository.name)
-            rules = [(number, rule) for number, rule in enumerate(self._rules, 1) if rule.is_about(name)]
+            rules = [
+                (number, rule) for number, rule in enumerate(rules_.read(self._policy.rules), 1) if rule.is_about(name)
+            ]
             if rules and repository.adopted:
                 await self._repository(repository, rules)
         return await self._conclude()
@@ -141,7 +144,7 @@ class _Run:
         task = await self._metadata.write(begin, name="retention")
         if task.ended_at is not None:
             return
-        if task.evaluated_at is None:
+        if task.evaluated_at is None or task.evaluated_at < self._policy.updated_at:
             await self._evaluate(task, repository, rules)
         removed = 0 if self._request.dry_run else await self._remove(task, repository)
         await self._metadata.write(partial(retention_tasks.end, task=task.id, state=State.SUCCEEDED), name="retention")
@@ -153,7 +156,8 @@ class _Run:
         """Write down what becomes of each tag."""
         await self._metadata.write(partial(retention_tasks.forget_verdicts, task=task.id), name="retention")
         immutable = await self._settings.tag_rules.of(self._metadata, repository)
-        evaluation = Evaluation(rules, task.started_at, immutable)
+        grace = int(self._settings.grace_seconds * clock.MICROSECONDS)
+        evaluation = Evaluation(rules, task.started_at, immutable, grace=grace)
         candidates = Candidates(self._metadata, repository.id)
         if evaluation.needs_ranks:
             async for page in candidates.pages():
