@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,9 @@ from entrepot.lifecycle.collection.model import CollectionOff, Tally
 from entrepot.lifecycle.collection.untagged import Untagged
 from entrepot.lifecycle.retention.policies import KIND, subject_of
 from entrepot.lifecycle.watermark import ENOUGH, LOW, NOT_ENOUGH, Step, Watermark
-from entrepot.metadata import job_runs, retention_policies, schedules
+from entrepot.metadata import job_queues, job_runs, retention_policies, schedules
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.job_runs import Cause, Wanted
+from entrepot.metadata.job_runs import Cause, State, Wanted
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Progress, Stopped, Unwatched
 
@@ -84,12 +85,17 @@ class CleanUpSteps:
             Step(f"retention policy {number} is run", partial(self._policy, number)) for number in await self._numbers()
         ]
         if self.untagged is not None:
-            steps.append(Step("manifests without a tag are let go", self.untagged.run))
+            steps.append(Step("manifests without a tag are let go", partial(_let_go, self.untagged)))
         return steps
 
     async def _numbers(self) -> list[int]:
-        """Return the policies that run by a schedule: one that is only tried out is none of them."""
+        """Return the policies that run by a schedule: one that is only tried out is none of them.
+
+        While their queue is held back there are none.
+        """
         numbers: list[int] = []
+        if KIND in await job_queues.paused(self.metadata):
+            return numbers
         last = 0
         while found := await retention_policies.after(self.metadata, last, limit=_POLICIES):
             last = found[-1].id
@@ -104,12 +110,27 @@ class CleanUpSteps:
 
         async def ask(tx: Transaction) -> int:
             active = await job_runs.find_active(tx, wanted.kind, wanted.subject)
-            return await job_runs.ask(tx, wanted) if active is None else active.id
+            if active is not None and not active.parameters.get("dry_run"):
+                return active.id
+            return await job_runs.ask(tx, wanted)
 
         run = await self.metadata.write(ask, name="ask for retention")
-        while (found := await job_runs.find(self.metadata, run)) is not None and found.ended_at is None:
+        while await self._goes_on(run):
             await progress.step(0)
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _goes_on(self, run: int) -> bool:
+        """Tell whether a run will end by itself: one that waits in a queue that is held back may wait for ever."""
+        found = await job_runs.find(self.metadata, run)
+        if found is None or found.ended_at is not None:
+            return False
+        return found.state is not State.PENDING or KIND not in await job_queues.paused(self.metadata)
+
+
+async def _let_go(untagged: Untagged, progress: Progress) -> None:
+    """Let go of what has no tag, where anything may be collected now."""
+    with contextlib.suppress(CollectionOff):
+        await untagged.run(progress)
 
 
 async def collect_now(collector: Collector, progress: Progress) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import select
 
 from entrepot.jobs.watermark import CleanUpSteps, DiskWatch
+from entrepot.lifecycle.collection.untagged import Untagged
 from entrepot.lifecycle.retention.policies import PolicyText
 from entrepot.lifecycle.watermark import Bounds, Space, Step, Watermark
+from entrepot.metadata import job_queues, job_runs
+from entrepot.metadata.job_runs import Wanted
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import events
 from entrepot.telemetry.instruments import Metrics
-from entrepot.telemetry.progress import Progress
-from tests.contracts.registry.pushing import ALICE
+from entrepot.telemetry.progress import Progress, Unwatched
+from tests.contracts.collection.conftest import collecting_in
+from tests.contracts.registry.conftest import Kit
+from tests.contracts.registry.pushing import ALICE, Pusher
 from tests.contracts.retention.conftest import Keeper, rule
 
 _ALERTS = Query(
@@ -128,6 +133,48 @@ async def test_where_nothing_helps_somebody_is_told_once(keeper: Keeper) -> None
     await job.run(asyncio.Event())
     await job.run(asyncio.Event())
     assert [result for _, result in await disk.alerts()] == ["success", "failure", "success"]
+
+
+async def test_a_queue_that_is_held_back_holds_nothing_else_up(keeper: Keeper) -> None:
+    """While retention is paused no policy is run, also where that comes between asking and running."""
+    await keeper.bin.pusher().image("v1", b"one")
+    number = await keeper.policy(rule("latestPushedK", 0))
+    text = PolicyText(rules=[rule("latestPushedK", 0)], cron="@daily")
+    await keeper.policies.change(await keeper.bin.project(), number, text, by=ALICE)
+    steps = CleanUpSteps(metadata=keeper.bin.database, untagged=None)
+    (step,) = await steps()
+    await keeper.bin.database.write(lambda tx: job_queues.pause(tx, "retention", "alice"))
+    assert await steps() == []
+    async with asyncio.timeout(5):
+        await step.run(Unwatched())
+
+
+async def test_a_dry_run_stands_for_no_policy(keeper: Keeper) -> None:
+    """Somebody who only looks at what would go keeps nothing from going."""
+    await keeper.bin.pusher().image("v1", b"one")
+    number = await keeper.policy(rule("latestPushedK", 0))
+    text = PolicyText(rules=[rule("latestPushedK", 0)], cron="@daily")
+    await keeper.policies.change(await keeper.bin.project(), number, text, by=ALICE)
+    dry = Wanted(kind="retention", subject=f"policy:{number}", parameters={"dry_run": True})
+    looked = await keeper.bin.database.write(lambda tx: job_runs.ask(tx, dry))
+    (step,) = await CleanUpSteps(metadata=keeper.bin.database, untagged=None)()
+    await keeper.bin.database.write(lambda tx: job_queues.pause(tx, "retention", "alice"))
+    await step.run(Unwatched())
+    last = await job_runs.find_last(keeper.bin.database, "retention", f"policy:{number}")
+    assert last is not None
+    assert last.id != looked
+
+
+async def test_what_may_not_be_collected_now_ends_no_clean_up(kit: Kit) -> None:
+    """While nothing may be collected, manifests without a tag stay, and the next look comes all the same."""
+
+    async def closed() -> str:
+        return "the folder is still being adopted"
+
+    await Pusher(kit.registry()).image(None, b"one")
+    work = replace(collecting_in(kit), gate=closed, grace_seconds=-1)
+    (step,) = await CleanUpSteps(metadata=kit.metadata, untagged=Untagged(work))()
+    await step.run(Unwatched())
 
 
 async def test_only_policies_with_a_schedule_are_run(keeper: Keeper) -> None:
