@@ -152,7 +152,8 @@ class TrashMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.repositories)
     @rule(tag=tags)
     def retain(self, tag: str) -> None:
-        """Let a policy keep one tag of each repository; what nothing keeps goes into the trash."""
+        """Let a policy keep one tag of each repository, when the grace of what has no tag is over."""
+        self.clock.advance(GRACE + 1)
         before = len(self.model.entries)
         self.loop.run(self._retain(tag))
         self.model.retain(tag, self.now)
