@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -168,6 +168,34 @@ def test_stopping_right_after_the_start_is_quick(pause: float) -> None:
         begun = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - begun < 12
+
+
+def is_forking(server: Server) -> bool:
+    """Say whether the first web worker is there, within a fraction of a millisecond."""
+    assert server.process is not None
+    with suppress(FileNotFoundError):  # one has just ended
+        return any(children_of(child) for child in children_of(server.process.pid))
+    return False
+
+
+def children_of(pid: int) -> list[int]:
+    """Give the ids of a process's children, which its only thread made."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_stopping_as_the_workers_are_forked_is_quick() -> None:
+    """A worker that is told to stop before it can do anything hears it, and is not waited for until it is killed."""
+    server = Server({"auth": {"none": {}}, "http": {"draintimeout": "15s"}}, start=False)
+    try:
+        server.start(wait=False)
+        begun = time.monotonic()
+        while not is_forking(server):
+            assert time.monotonic() - begun < 30
+        begun = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begun < 12
+    finally:
+        server.close()
 
 
 def test_a_second_instance_on_the_same_port_says_so(server: Server) -> None:

@@ -38,7 +38,7 @@ class SignalPipe:
 
 
 def hold_stop() -> None:
-    """Let the kernel keep signals to stop until `release_stop`.
+    """Let the kernel keep signals to stop until `release_stop`; a process forked meanwhile keeps its own.
 
     A web worker runs its event loop twice, for the start and for requests, and the loop forgets a signal that arrives
     between the two: the worker would not hear that it should stop.

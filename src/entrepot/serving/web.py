@@ -54,6 +54,8 @@ def run_web(
     # The application was imported while the supervisor read the configuration: workers that are forked have it at once,
     # and share its memory. Nothing else has happened in this process, and it runs no threads that hold a lock.
     multiprocessing.set_start_method("fork")
+    # A forked worker has the handlers of this process, which would swallow a signal to stop: it is born holding it.
+    os.register_at_fork(before=hold_stop, after_in_parent=release_stop)
     server = TlsFromMemory(
         "entrepot",
         address=address.host,
@@ -99,7 +101,6 @@ def _configure_log(surroundings: Surroundings) -> None:
 def load_worker(parent: int, surroundings: Surroundings, sockets: int) -> WebWorker:
     """Make the application of one worker; called by Granian in the worker's process."""
     die_with_parent(parent)
-    hold_stop()
     return WebWorker(surroundings, sockets)
 
 
