@@ -83,6 +83,13 @@ async def test_answers_of_every_kind(
     assert ("strict-transport-security" in answer) == (scheme == "https" and not path.startswith("/v2"))
 
 
+async def test_other_services_of_the_host_stay_reachable(signed_in: App) -> None:
+    """At a port of its own the registry keeps no browser from plain http: that would hold for every port there is."""
+    for host, told in (("registry.test:5000", False), ("registry.test", True)):
+        answer = await signed_in.client(scheme="https", host=host).get("/")
+        assert ("strict-transport-security" in answer) == told, host
+
+
 @pytest.fixture
 async def signed_in(open_registry: Opener) -> App:
     """Give a registry with accounts."""

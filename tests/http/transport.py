@@ -224,7 +224,8 @@ class AsgiClient:
 
     def _hold_to_policy(self, answer: Answer, target: str) -> None:
         path = target.removeprefix(f"{self._scheme}://{self._host}").partition("?")[0]
-        broken = breaches(answer, path, https=self._scheme == "https")
+        whole_host = ":" not in self._host
+        broken = breaches(answer, path, https=self._scheme == "https", whole_host=whole_host)
         assert not answer.status or not broken, (path, answer.status, broken)
 
     def _scope(self, method: str, target: str, headers: list[tuple[str, str]]) -> Message:

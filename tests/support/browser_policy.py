@@ -47,13 +47,20 @@ class Told(Protocol):
         ...
 
 
-def breaches(answer: Told, path: str, *, https: bool) -> list[str]:
-    """Say in what an answer does not keep the policy; `path` is the one that was asked for, without a query."""
+def breaches(answer: Told, path: str, *, https: bool, whole_host: bool = True) -> list[str]:
+    """Say in what an answer does not keep the policy.
+
+    Args:
+        answer: The answer.
+        path: The one that was asked for, without a query.
+        https: It was asked for by https.
+        whole_host: It was at the usual port.
+    """
     return [
         *_of_all(answer),
         *_of_type(answer, path),
         *_of_cookies(answer, https=https),
-        *(() if re.search(r"(^|/)v2(/|\Z)", path) else _of_site(answer, https=https)),
+        *(() if re.search(r"(^|/)v2(/|\Z)", path) else _of_site(answer, ever_so=https and whole_host)),
     ]
 
 
@@ -107,12 +114,14 @@ def _of_cookies(answer: Told, *, https: bool) -> Iterator[str]:
             yield f"a cookie that another host of the domain can put under: {cookie}"
 
 
-def _of_site(answer: Told, *, https: bool) -> Iterator[str]:
-    """Pages and the management API: kept by nobody, taken into no other site, and over https only ever so."""
+def _of_site(answer: Told, *, ever_so: bool) -> Iterator[str]:
+    """Pages and the management API: kept by nobody, taken into no other site, and https where it has the host to itself."""
     if answer.values("cache-control") != ["no-store"]:
         yield f"somebody on the way may keep it: Cache-Control is {answer.values('cache-control')}"
     if answer.values("cross-origin-resource-policy") != ["same-origin"]:
         yield "other sites may load it"
     ages = [int(found[1]) for value in answer.values("strict-transport-security") if (found := _AGE.match(value))]
-    if https and not any(age >= _YEAR for age in ages):
+    if ever_so and not any(age >= _YEAR for age in ages):
         yield f"Strict-Transport-Security for {ages} seconds"
+    if ages and not ever_so:
+        yield "Strict-Transport-Security would keep browsers from other services of the host"

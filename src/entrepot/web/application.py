@@ -20,7 +20,7 @@ from entrepot.web.middleware.request_id import with_request_id
 from entrepot.web.responses import Send
 from entrepot.web.router import MethodUnknown, RepositoryRoutes, Route, Router
 from entrepot.web.services import Services
-from entrepot.web.session.origin import is_https
+from entrepot.web.session.origin import has_https_port
 from entrepot.web.settings import WebSettings
 from entrepot.web.this_host import client_of
 
@@ -100,7 +100,8 @@ class Application:
     def _headers_for(self, request: Request) -> tuple[Header, ...]:
         if request.raw_path.startswith(self._api_path):
             return self._api_headers
-        return self._https_headers if is_https(request, self._services.proxies) else self._headers
+        # Browsers would turn to https on all ports of the host: at another one, other services would be out of reach.
+        return self._https_headers if has_https_port(request, self._services.proxies) else self._headers
 
     def _surround(self, settings: WebSettings) -> Endpoint:
         endpoint = with_rate_limits(self._dispatch, self._services.rates)

@@ -41,6 +41,13 @@ def is_https(request: Request, proxies: Proxies) -> bool:
     return proxies.origin(request).startswith("https:")
 
 
+def has_https_port(request: Request, proxies: Proxies) -> bool:
+    """Tell whether the client reaches us by https at its usual port: who has that speaks for the whole host."""
+    origin = proxies.origin(request)
+    parts = _parts(origin) if origin.startswith("https:") else None
+    return parts is not None and parts[2] == _PORTS["https"]
+
+
 def is_own_host(request: Request, proxies: Proxies) -> bool:
     """Tell whether the browser runs on this host, by the name that it asked for: nobody else hears what it sends."""
     parts = _parts(proxies.origin(request))
