@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -142,7 +143,8 @@ class Past:
         """Say when a project reaches its limit."""
         standing = await usage.find(self.metadata, project_id)
         past = await self.of_project(project_id, days=days)
-        return foretell([Point(one.day, used_of(one, standing)) for one in past], standing.limits.hard_bytes)
+        points = [Point(one.day, used_of(one, standing)) for one in past]
+        return await asyncio.to_thread(foretell, points, standing.limits.hard_bytes)
 
     async def when_disk_is_full(self, *, days: int = USUAL) -> Forecast:
         """Say when the disk is full."""
@@ -152,7 +154,7 @@ class Past:
             for one in past
             if one.total_bytes is not None and one.free_bytes is not None
         ]
-        return foretell(points, past[-1].total_bytes)
+        return await asyncio.to_thread(foretell, points, past[-1].total_bytes)
 
 
 def used_of(one: UsedOnDay, standing: Standing) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from entrepot.insight.places import Place
@@ -32,8 +32,7 @@ class Sums:
         for place, count in live:
             part = self._use(REPOSITORY, place.id, place.project_id, size, count, alone=len(live) == 1)
             part["own_bytes"] += size if projects[place.project_id] == 1 else 0
-        for project in projects:
-            count = sum(count for place, count in live if place.project_id == project)
+        for project, count in _counts(live).items():
             part = self._use(PROJECT, project, project, size, count, alone=len(projects) == 1)
             part["own_bytes"] += size
         for project in {place.project_id for place, _ in uses} - projects.keys() - {0}:
@@ -62,6 +61,14 @@ class Sums:
             for (kind, subject, project), sums in self.parts.items()
         ]
         await analyses.add_parts(tx, analysis, rows)
+
+
+def _counts(uses: Iterable[tuple[Place, int]]) -> Counter[int]:
+    """Return how often something is used in each project."""
+    counts: Counter[int] = Counter()
+    for place, count in uses:
+        counts[place.project_id] += count
+    return counts
 
 
 def projects_of(uses: Collection[tuple[Place, int]]) -> set[int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from entrepot.insight import history as rules
 from entrepot.insight.analysis import Analyser
-from entrepot.insight.forecast import Outlook
+from entrepot.insight.forecast import Forecast, Outlook, foretell
 from entrepot.insight.history import Past, Recorder
 from entrepot.jobs.noting_usage import NotingUsage
 from entrepot.metadata import clock, usage
@@ -159,6 +161,22 @@ async def test_the_day_the_disk_is_full(calendar: Calendar) -> None:
     assert told.days_left(day_of(clock.now())) == 80
     calendar.disk.free = 0
     assert (await calendar.past.when_disk_is_full()).outlook is Outlook.FULL
+
+
+async def test_forecasts_are_made_beside_the_event_loop(calendar: Calendar, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two years of days make 267,000 pairs: no pull waits while they are looked at."""
+    threads = []
+
+    def observed(*given: Any) -> Forecast:
+        threads.append(threading.get_ident())
+        return foretell(*given)
+
+    monkeypatch.setattr(rules, "foretell", observed)
+    await calendar.world.pusher().image("1", b"layer")
+    await calendar.past.when_disk_is_full()
+    await calendar.past.when_project_is_full((await calendar.world.project()).id)
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
 
 
 async def test_the_metrics_tell_when_the_disk_is_full(calendar: Calendar) -> None:

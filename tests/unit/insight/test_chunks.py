@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import time
 import zlib
 
 import pytest
@@ -125,6 +126,23 @@ def test_a_bomb_is_left_before_it_has_burst(monkeypatch: pytest.MonkeyPatch) -> 
     sizes = [len(plain) for plain in work.expand(bomb)]
     assert (sum(sizes), work.outcome) == (5 * KIB * KIB, Outcome.CUT)
     assert max(sizes) <= KIB * KIB
+
+
+def test_very_many_small_members_take_a_time_in_proportion() -> None:
+    """A megabyte may hold fifty thousand of them: four times as many take four times as long, and not sixteen."""
+    member = gzip.compress(b"")
+    few, many = (seconds_to_open(member * (size // len(member))) for size in (256 * KIB, 1024 * KIB))
+    assert many < 10 * few
+
+
+def seconds_to_open(packed: bytes) -> float:
+    """Measure the best of three times."""
+    found = []
+    for _ in range(3):
+        begun = time.thread_time()
+        assert expanded(packed) == (b"", Outcome.WHOLE)
+        found.append(time.thread_time() - begun)
+    return min(found)
 
 
 def test_what_is_broken_is_told() -> None:

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 #: Bytes that come out at a time, and of one layer.
 _PIECE: Final = 1024 * 1024
+#: Bytes that go in at a time: what is left of them is copied at the end of each member, and a member may have twenty.
+_STEP: Final = 64 * 1024
 MOST: Final = 1024 * _PIECE
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -44,7 +46,7 @@ class Expansion:
         """Yield what a piece expands to; nothing once there was too much, or it turns out that it cannot be."""
         if not self._begun:
             self._begin(piece)
-        found = iter((piece,)) if self._gzip is None else self._unzip(piece)
+        found = iter((piece,)) if self._gzip is None else self._unzip_all(piece)
         while not self.is_over and (plain := next(found, b"")):
             plain = plain[: MOST - self.expanded]
             self.expanded += len(plain)
@@ -58,6 +60,10 @@ class Expansion:
             self.outcome = Outcome.UNKNOWN
         elif piece.startswith(_GZIP):
             self._gzip = zlib.decompressobj(_WINDOW)
+
+    def _unzip_all(self, piece: bytes) -> Iterator[bytes]:
+        for start in range(0, len(piece), _STEP):
+            yield from self._unzip(piece[start : start + _STEP])
 
     def _unzip(self, piece: bytes) -> Iterator[bytes]:
         """Several members may follow each other, as of layers that are made to be read in parts."""

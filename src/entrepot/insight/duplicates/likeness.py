@@ -8,6 +8,7 @@ blob already and are not counted here.
 from __future__ import annotations
 
 import json
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -63,7 +64,7 @@ class Likeness:
 
     metadata: Database
     progress: Progress
-    _known: list[tuple[str, list[int]]] = field(default_factory=list)
+    _known: list[tuple[str, array[int]]] = field(default_factory=list)
     _by_hash: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     _pairs: list[Pair] = field(default_factory=list)
     _reasons: Counter[str] = field(default_factory=Counter)
@@ -100,7 +101,7 @@ class Likeness:
         self._layer_bytes += layer.size
         self._compare(layer, hashes)
         number = len(self._known)
-        self._known.append((layer.digest, hashes))
+        self._known.append((layer.digest, array("Q", hashes)))
         for key in hashes[:_KEYS]:
             if len(self._by_hash[key]) < _OTHERS:
                 self._by_hash[key].append(number)
