@@ -109,7 +109,7 @@ async def test_names_that_are_none_are_refused(admin: Api, filled: dict[str, byt
 
 async def test_members_learn_nothing_of_other_projects(app: App, nobody: Api, filled: dict[str, bytes]) -> None:
     """What their project uses and would use less; whether others have the same bytes is not for them."""
-    await app.account("reader", ("project:demo", "project:read,quota:read"))
+    await app.account("reader", ("project:demo", "project:read,quota:read,repository:list,artifact:list"))
     reader = Api(app.basic("reader"))
     assert (await reader.found("/projects/demo/usage"))["analysed"]["unique_bytes"] is None
     listed = await reader.found("/projects/demo/usage/repositories")
@@ -126,6 +126,16 @@ async def test_members_learn_nothing_of_other_projects(app: App, nobody: Api, fi
         assert refusal(await reader.get(f"/usage{path}")) == (403, "FORBIDDEN")
     assert refusal(await reader.post("/usage/would-free", {})) == (403, "FORBIDDEN")
     assert refusal(await nobody.get("/projects/demo/usage")) == (404, "NOT_FOUND")
+    assert filled
+
+
+async def test_who_sees_numbers_alone_learns_no_names(app: App, filled: dict[str, bytes]) -> None:
+    """A role that may read the quota, and list nothing, is told what is used and not of what."""
+    await app.account("counter", ("project:demo", "project:read,quota:read"))
+    counter = Api(app.basic("counter"))
+    assert (await counter.found("/projects/demo/usage"))["now"]["used_bytes"] > 0
+    for path in ("usage/repositories", "usage/images", "usage/layers", "repositories/app/usage"):
+        assert refusal(await counter.get(f"/projects/demo/{path}")) == (403, "FORBIDDEN"), path
     assert filled
 
 

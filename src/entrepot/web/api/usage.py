@@ -1,7 +1,7 @@
 """`/usage`: where the space went, of all and of each project, and what deleting something would free.
 
-Members of a project see what matters to it: its own bytes. Whether another project has the same bytes is for those to
-know who may list all quotas.
+Members of a project see what matters to it: its own bytes, and by name what they may list. Whether another project has
+the same bytes is for those to know who may list all quotas.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from entrepot.access.model import SYSTEM_TARGET
+from entrepot.access.model import SYSTEM_TARGET, Target
 from entrepot.access.permissions import Permission
 from entrepot.insight.duplicates.likeness import last_estimate
 from entrepot.metadata import usage_lists
@@ -38,11 +38,13 @@ from entrepot.web.api.usage_models import (
 
 ALL: Final = Permission("quota:list")
 ONE: Final = Permission("quota:read")
+_REPOSITORIES: Final = Permission("repository:list")
+_IMAGES: Final = Permission("artifact:list")
 
 Few = Annotated[int, Query(ge=1, le=50, description="How many are shown.")]
 Last = Annotated[str, Query(max_length=128, description="The tag after which to go on.", examples=["v1"])]
 _Project = Annotated[ProjectIn, Depends(project_where(ONE))]
-_Repositories = Annotated[Selection, Depends(selection(usage_lists.REPOSITORY_FIELDS))]
+_Wanted = Annotated[Selection, Depends(selection(usage_lists.REPOSITORY_FIELDS))]
 
 
 def router() -> APIRouter:
@@ -110,7 +112,7 @@ async def list_projects(
 
 
 async def list_repositories(
-    request: Request, response: Response, caller: CallerOf, services: ServicesOf, wanted: _Repositories
+    request: Request, response: Response, caller: CallerOf, services: ServicesOf, wanted: _Wanted
 ) -> list[RepositoryUsage]:
     """List all repositories with what the last analysis found of them, the largest first."""
     await caller.require(ALL, SYSTEM_TARGET)
@@ -159,9 +161,10 @@ async def list_repositories_of_project(
     project: _Project,
     caller: CallerOf,
     services: ServicesOf,
-    wanted: _Repositories,
+    wanted: _Wanted,
 ) -> list[RepositoryUsage]:
     """List the repositories of a project with what the last analysis found of them, the largest first."""
+    await caller.require(_REPOSITORIES, Target(project.name))
     whole = await _sees_all(caller)
     by_others = {"unique_bytes"} & {*(one.field for one in wanted.conditions), *(one.field for one in wanted.order)}
     if by_others:
@@ -175,13 +178,17 @@ async def list_images_of_project(
     project: _Project, caller: CallerOf, services: ServicesOf, limit: Few = 10
 ) -> list[ImageUsage]:
     """List the largest images of a project that the last analysis found, with what they use now."""
+    await caller.require(_IMAGES, Target(project.name))
     whole = await _sees_all(caller)
     found = await services.insight.looking.images(project.id, limit=limit)
     return [ImageUsage.of(used, whole=whole) for used in found]
 
 
-async def list_layers_of_project(project: _Project, services: ServicesOf, limit: Few = 10) -> list[LayerUsage]:
+async def list_layers_of_project(
+    project: _Project, caller: CallerOf, services: ServicesOf, limit: Few = 10
+) -> list[LayerUsage]:
     """List the largest blobs of a project that the last analysis found, and how many in the project need each."""
+    await caller.require(_IMAGES, Target(project.name))
     return [LayerUsage.of(used) for used in await services.insight.looking.layers(project.id, limit=limit)]
 
 
@@ -201,6 +208,7 @@ async def list_tags(
     limit: Few = 10,
 ) -> list[TagUsage]:
     """List tags of a repository in the order of their names, with what their images use now."""
+    await caller.require(_IMAGES, repository.target)
     whole = await _sees_all(caller)
     found = await services.insight.looking.tags(repository.record, last=last, limit=limit)
     return [TagUsage.of(used, whole=whole) for used in found]
