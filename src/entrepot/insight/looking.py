@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from entrepot.access.faults import Invalid
 from entrepot.insight.chosen import Found as Rows
 from entrepot.insight.freeing import Deletion
 from entrepot.insight.images import image_of
@@ -43,7 +44,7 @@ class UsedTag:
 
     name: str
     digest: str
-    sizes: Sizes
+    sizes: Sizes | None  #: None where it has too many parts to be looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class UsedImage:
 
     record: ArtifactRecord
     tags: Sequence[str]
-    sizes: Sizes
+    sizes: Sizes | None  #: as above
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,15 @@ class Looking:
         return [row_id for row_id, _ in found]
 
 
-async def _sizes(reader: Reader, manifest_id: int) -> Sizes:
+async def _sizes(reader: Reader, manifest_id: int) -> Sizes | None:
+    """Return what an image uses; None where that is too much to be told in a list."""
+    try:
+        return await _measured(reader, manifest_id)
+    except Invalid:
+        return None
+
+
+async def _measured(reader: Reader, manifest_id: int) -> Sizes:
     image = await image_of(reader, manifest_id)
     deletion = await Deletion.of(reader, Rows(single={manifest_id: ""}))
     return Sizes(

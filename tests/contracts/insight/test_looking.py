@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from entrepot.insight import images
 from entrepot.insight.analysis import Analyser
 from entrepot.insight.looking import Looking
 from entrepot.metadata.filtering import Condition, Match, Order, Selection
@@ -10,6 +13,7 @@ from entrepot.telemetry.progress import Unwatched
 from tests.contracts.insight.conftest import World
 from tests.contracts.insight.test_analysis import fill
 from tests.contracts.registry.pushing import ALICE
+from tests.support.manifests import entry, index
 
 _ALL = Selection()
 _BY_UNIQUE = Selection(order=(Order("unique_bytes", descending=True),), limit=2)
@@ -71,3 +75,18 @@ async def test_tags_have_the_sizes_of_their_images(world: World) -> None:
     assert sizes.logical_bytes - sizes.stored_bytes == len(b"child{}")
     assert sizes.stored_bytes - sizes.unique_bytes == len(b"{}")
     assert sizes.own_bytes == sizes.unique_bytes
+
+
+async def test_an_image_of_too_many_parts_hides_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is listed without its sizes: whoever pushes one does not take the list from everybody."""
+    pusher = world.pusher()
+    parts = [await pusher.image(None, b"%d" % number) for number in range(3)]
+    await pusher.manifest(index(*map(entry, parts)), "huge")
+    await pusher.image("small", b"one layer")
+    await Analyser(metadata=world.kit.metadata).run(Unwatched())
+    monkeypatch.setattr(images, "MOST", 3)
+    looking = Looking(world.kit.metadata)
+    found = {one.tags[0]: one.sizes for one in await looking.images(None, limit=5)}
+    tags = {one.name: one.sizes for one in await looking.tags(await world.repository(), last="", limit=5)}
+    assert found == tags
+    assert (tags["huge"], tags["small"] is not None) == (None, True)

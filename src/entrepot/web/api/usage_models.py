@@ -147,8 +147,10 @@ class ImageSizes(BaseModel):
     unique_bytes: int | None
 
     @classmethod
-    def of(cls, sizes: Sizes, *, whole: bool) -> ImageSizes:
+    def of(cls, sizes: Sizes | None, *, whole: bool) -> ImageSizes | None:
         """Return what is shown; `whole` to who may know of all projects."""
+        if sizes is None:
+            return None
         return cls(
             logical_bytes=sizes.logical_bytes,
             stored_bytes=sizes.stored_bytes,
@@ -158,13 +160,13 @@ class ImageSizes(BaseModel):
 
 
 class ImageUsage(BaseModel):
-    """An image and what it uses, with what it lists and what refers to it."""
+    """An image and what it uses, with what it lists and what refers to it; null where that is too much to look at."""
 
     repository: str = Field(examples=["team/app"])
     digest: str = Field(examples=[_DIGEST])
     tags: list[str] = Field(examples=[["v1", "latest"]])
     pushed_at: datetime = Field(examples=[_ANALYSED])
-    sizes: ImageSizes
+    sizes: ImageSizes | None
 
     @classmethod
     def of(cls, used: UsedImage, *, whole: bool) -> ImageUsage:
@@ -180,11 +182,11 @@ class ImageUsage(BaseModel):
 
 
 class TagUsage(BaseModel):
-    """A tag and what its image uses."""
+    """A tag and what its image uses; null where that is too much to look at."""
 
     name: str = Field(examples=["v1"])
     digest: str = Field(examples=[_DIGEST])
-    sizes: ImageSizes
+    sizes: ImageSizes | None
 
     @classmethod
     def of(cls, used: UsedTag, *, whole: bool) -> TagUsage:
