@@ -115,7 +115,7 @@ def _of_cookies(answer: Told, *, https: bool) -> Iterator[str]:
 
 
 def _of_site(answer: Told, *, ever_so: bool) -> Iterator[str]:
-    """Pages and the management API: kept by nobody, taken into no other site, and https where it has the host to itself."""
+    """Pages and the management API: kept by nobody, in no other site, and https where the host is ours alone."""
     if answer.values("cache-control") != ["no-store"]:
         yield f"somebody on the way may keep it: Cache-Control is {answer.values('cache-control')}"
     if answer.values("cross-origin-resource-policy") != ["same-origin"]:
