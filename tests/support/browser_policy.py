@@ -60,7 +60,7 @@ def breaches(answer: Told, path: str, *, https: bool, whole_host: bool = True) -
         *_of_all(answer),
         *_of_type(answer, path),
         *_of_cookies(answer, https=https),
-        *(() if re.search(r"(^|/)v2(/|\Z)", path) else _of_site(answer, https=https, whole_host=whole_host)),
+        *(() if re.search(r"(^|/)v2(/|\Z)", path) else _of_site(answer, ever_so=https and whole_host)),
     ]
 
 
@@ -114,14 +114,12 @@ def _of_cookies(answer: Told, *, https: bool) -> Iterator[str]:
             yield f"a cookie that another host of the domain can put under: {cookie}"
 
 
-def _of_site(answer: Told, *, https: bool, whole_host: bool) -> Iterator[str]:
+def _of_site(answer: Told, *, ever_so: bool) -> Iterator[str]:
     """Pages and the management API: kept by nobody, in no other site, and https where the host is ours alone."""
     if answer.values("cache-control") != ["no-store"]:
         yield f"somebody on the way may keep it: Cache-Control is {answer.values('cache-control')}"
     if answer.values("cross-origin-resource-policy") != ["same-origin"]:
         yield "other sites may load it"
     ages = [int(found[1]) for value in answer.values("strict-transport-security") if (found := _AGE.match(value))]
-    if https and whole_host and not any(age >= _YEAR for age in ages):
+    if ever_so and not any(age >= _YEAR for age in ages):
         yield f"Strict-Transport-Security for {ages} seconds"
-    if ages and not whole_host:
-        yield "Strict-Transport-Security would keep browsers from other services of the host"
