@@ -17,7 +17,7 @@ from entrepot.adoption.links import RepositoryLinks
 from entrepot.adoption.presence import Presence, Seen
 from entrepot.adoption.report import Problem
 from entrepot.adoption.tree import Tree
-from entrepot.metadata import blobs, collecting, manifests, settings
+from entrepot.metadata import blobs, collecting, manifests, outbox, settings
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
 
@@ -88,9 +88,22 @@ class ForeignWrites:
         if unknown:
             await asyncio.sleep(_PUSH_SECONDS)
         unknown = await self._unknown(unknown)
+        going = await self._going() if unknown else set()
+        unknown = [digest for digest in unknown if str(digest) not in going]
         if len(unknown) > _MOST_LOOKED_FOR:
             return len(unknown)
         return len(await asyncio.to_thread(self._linked, set(unknown))) if unknown else 0
+
+    async def _going(self) -> set[str]:
+        """Return what we removed ourselves, and whose links are still to go: a crash may have come in between."""
+        found: set[str] = set()
+        after, upto = 0, await outbox.last_id(self.metadata)
+        while entries := await outbox.between(self.metadata, after=after, upto=upto):
+            after = entries[-1].id
+            for entry in entries:
+                parts = entry.payload.get("blobs", [])
+                found |= {str(entry.payload.get("digest")), *(parts if isinstance(parts, list) else ())}
+        return found
 
     def _linked(self, digests: set[Digest]) -> set[Digest]:
         """Return those of `digests` that the links of some repository name."""

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
+from entrepot.adoption import foreign
 from entrepot.adoption.leftovers import Leftovers
 from entrepot.adoption.tree import Tree
 from entrepot.jobs.upload_purging import UploadPurging
+from entrepot.metadata.query import RawQuery
+from entrepot.oci.digest import Digest
 from entrepot.registry import layout
 from entrepot.telemetry.progress import Unwatched
 from tests.contracts.adoption.conftest import Folder
+from tests.contracts.registry.pushing import ALICE, NAME
 
 HOUR = 3600.0
 
@@ -61,3 +65,23 @@ async def test_a_dry_run_removes_nothing(folder: Folder, caplog: pytest.LogCaptu
     assert old.exists()
     (named,) = [record.uploads for record in caplog.records if hasattr(record, "uploads")]
     assert named == [str(old)]
+
+
+async def test_what_a_killed_collector_left_is_no_trace_of_another_registry(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of a blob are gone, and its file and its link are still to go: that is known from the outbox."""
+    monkeypatch.setattr(foreign, "_PUSH_SECONDS", 0)
+    looking = foreign.ForeignWrites(folder.stores.metadata, Tree(folder.root))
+    await looking.remember()
+    await folder.pusher.blob(b"layer")
+    await folder.project()
+    await folder.registry.blobs.delete(NAME, Digest.of(b"layer"), actor=ALICE)
+    await _execute(folder, "DELETE FROM blobs")
+    assert await looking.find_unknown() == 0
+    await _execute(folder, "DELETE FROM outbox")
+    assert await looking.find_unknown() == 1
+
+
+async def _execute(folder: Folder, statement: str) -> None:
+    await folder.stores.metadata.write(lambda tx: tx.execute(RawQuery(statement, "test.execute")), name="test")
