@@ -10,7 +10,8 @@ cd "$(dirname "$0")/.."
 memory=/dev/shm
 gib=$((1 << 20)) # in KiB, as the two figures below
 
-# roomy: is half of the machine's free memory more than the tests take (4 GiB), and may programs run from there?
+# roomy: is half of the machine's free memory more than the tests take (4 GiB), and may programs run from there, and
+# the layers of images have devices?
 roomy() {
     [ -w "$memory" ] || return 1
     free=$(df -Pk "$memory" | awk 'NR == 2 { print $4 }')

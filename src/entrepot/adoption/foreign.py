@@ -96,14 +96,7 @@ class ForeignWrites:
 
     async def _going(self) -> set[str]:
         """Return what we removed ourselves, and whose links are still to go: a crash may have come in between."""
-        found: set[str] = set()
-        after, upto = 0, await outbox.last_id(self.metadata)
-        while entries := await outbox.between(self.metadata, after=after, upto=upto):
-            after = entries[-1].id
-            for entry in entries:
-                parts = entry.payload.get("blobs", [])
-                found |= {str(entry.payload.get("digest")), *(parts if isinstance(parts, list) else ())}
-        return found
+        return {name async for entry in outbox.waiting(self.metadata) for name in entry.names}
 
     def _linked(self, digests: set[Digest]) -> set[Digest]:
         """Return those of `digests` that the links of some repository name."""

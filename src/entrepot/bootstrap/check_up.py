@@ -102,10 +102,10 @@ class _Layout:
         """Leave out what was only still to be written."""
         if not found:
             return []
-        await _wait_for_files(self._work.metadata)
+        last = await _wait_for_files(self._work.metadata)
         kept = [difference for difference in found if difference.what == "repository"]
         for name in sorted({difference.repository for difference in found if difference.what != "repository"}):
-            again = (await self._comparison.check_one(RepositoryName.parse(name))).differences
+            again = (await self._comparison.check_one(RepositoryName.parse(name), after=last)).differences
             kept += [difference for difference in again if difference in found]
         return kept
 
@@ -128,15 +128,13 @@ _WORDS = {
 }
 
 
-async def _wait_for_files(metadata: Database) -> None:
-    """Wait until what was to be written by now has been, if anybody writes it."""
-    waiting = await outbox.oldest(metadata, 1)
-    if not waiting:
-        return
+async def _wait_for_files(metadata: Database) -> int:
+    """Wait until what was to be written by now has been, if anybody writes it; return the number of its last entry."""
     last = await outbox.last_id(metadata)
     deadline = time.monotonic() + _LAG_SECONDS
     while time.monotonic() < deadline:
         waiting = await outbox.oldest(metadata, 1)
         if not waiting or waiting[0].id > last:
-            return
+            break
         await asyncio.sleep(_POLL_SECONDS)
+    return last

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, func, select
@@ -34,6 +34,12 @@ class OutboxEntry:
     payload: dict[str, object]
     created_at: int
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the tags and digests that it is about."""
+        parts = [value for key, value in self.payload.items() if key != "repository"]
+        return frozenset(str(one) for part in parts for one in (part if isinstance(part, list) else [part]))
+
 
 #: Entries handed on at once.
 BATCH = 200
@@ -59,10 +65,9 @@ _BETWEEN = Query(
     .limit(bindparam("limit")),
     "outbox.between",
 )
-_LATEST = Query(select(func.max(outbox.c.id)), "outbox.latest")
+_LAST = Query(select(func.max(outbox.c.id)), "outbox.last")
 _FORGET = Query(delete(outbox).where(in_list(outbox.c.topic, "topics")), "outbox.forget")
 _DONE = Query(delete(outbox).where(in_list(outbox.c.id, "ids")), "outbox.done")
-_LAST = Query(select(func.max(outbox.c.id)), "outbox.last")
 _BACKLOG = Query(select(func.count(), func.min(outbox.c.created_at)).select_from(outbox), "outbox.backlog")
 
 
@@ -79,9 +84,9 @@ async def add_all(tx: Transaction, topic: str, payloads: Sequence[Mapping[str, o
         await tx.many(_ADD, rows)
 
 
-async def latest(reader: Reader) -> int:
+async def last_id(reader: Reader) -> int:
     """Return the number of the newest entry that waits; 0 when none does."""
-    row = await reader.one(_LATEST)
+    row = await reader.one(_LAST)
     return 0 if row is None or row[0] is None else int(row[0])
 
 
@@ -91,16 +96,19 @@ async def between(reader: Reader, *, after: int, upto: int, limit: int = BATCH) 
     return [OutboxEntry(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
 
 
+async def waiting(reader: Reader, *, after: int = 0) -> AsyncIterator[OutboxEntry]:
+    """Give the entries that wait now and have a higher number, oldest first."""
+    upto = await last_id(reader)
+    while found := await between(reader, after=after, upto=upto):
+        for entry in found:
+            yield entry
+        after = found[-1].id
+
+
 async def oldest(reader: Reader, limit: int) -> list[OutboxEntry]:
     """Return up to `limit` entries, oldest first."""
     rows = await reader.all(_NEXT, limit=limit)
     return [OutboxEntry(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
-
-
-async def last_id(reader: Reader) -> int:
-    """Return the number of the newest entry that waits; 0 when none does."""
-    row = await reader.one(_LAST)
-    return 0 if row is None else int(row[0] or 0)
 
 
 async def done(tx: Transaction, ids: Sequence[int]) -> None:

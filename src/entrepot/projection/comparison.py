@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
 
 from entrepot.adoption.links import RepositoryLinks
 from entrepot.adoption.report import Problem
@@ -28,10 +27,6 @@ class DifferenceKind(StrEnum):
     MISSING = "missing"  #: in the metadata, not in the tree
     EXTRA = "extra"  #: in the tree, not in the metadata
     OTHER = "other"  #: a tag that names another manifest in the tree
-
-
-#: Entries of the outbox that are looked through for what is still to be written.
-_WAITING: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +83,14 @@ class Comparison:
         await asyncio.to_thread(self._remove, name, extra)
         await self._mend(name, wanted, differences)
 
-    async def check_one(self, name: RepositoryName) -> Result:
-        """Compare one repository, leaving out what is still to be written: nobody writes meanwhile."""
+    async def check_one(self, name: RepositoryName, *, after: int) -> Result:
+        """Compare one repository, leaving out what entries of the outbox after that number are still to bring."""
         result = Result()
-        async with self.files.turn():
+        async with self.files.turn():  # nobody writes files meanwhile
             await self._repository(name, result, writing=False)
-            waiting = await outbox.oldest(self.metadata, _WAITING)
-        named = [entry for entry in waiting if entry.payload.get("repository") == name]
-        result.differences = [one for one in result.differences if not any(_names(entry, one) for entry in named)]
+            entries = [one async for one in outbox.waiting(self.metadata, after=after)]
+        ours = [entry for entry in entries if entry.payload.get("repository") == name]
+        result.differences = [one for one in result.differences if not any(_brings(entry, one) for entry in ours)]
         return result
 
     async def _run(self, *, writing: bool) -> Result:
@@ -189,11 +184,6 @@ def _compare(what: str, name: str, wanted: Collection[str], found: Collection[st
     ]
 
 
-def _names(entry: OutboxEntry, difference: Difference) -> bool:
+def _brings(entry: OutboxEntry, difference: Difference) -> bool:
     """Say whether an entry, once it is projected, brings in line what differs."""
-    if entry.topic == outbox.REPOSITORY_CHANGED:
-        return True
-    values = entry.payload.values()
-    return any(
-        difference.subject == value or (isinstance(value, list) and difference.subject in value) for value in values
-    )
+    return entry.topic == outbox.REPOSITORY_CHANGED or difference.subject in entry.names
