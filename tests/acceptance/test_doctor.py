@@ -101,7 +101,7 @@ def test_the_scrub_finds_rot_by_itself() -> None:
         path = f"/v2/{IMAGE}/blobs/{client.push_blob(IMAGE, layer)}"
         rot(server.data / blob_data(Digest.of(layer)))
         eventually(lambda: client.request("HEAD", path).status == 404, 60, "rot found by the scrub")
-        assert "blob damaged" in server.logs()
+        eventually(lambda: "blob damaged" in server.logs(), 10, "the log of it")
         metrics = Client(url=server.debug_url)
         wanted = 'entrepot_damage_found_total{by="scrub",kind="blob damaged"} 1'
         eventually(lambda: wanted.encode() in metrics.request("GET", "/metrics").body, 30, wanted)
