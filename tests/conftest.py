@@ -14,6 +14,7 @@ from tests.support.side_by_side import ByFile
 from tests.support.tools import find_tool
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist nothing is shared
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     """Share the tests among processes by groups."""
     return ByFile(config, log)
