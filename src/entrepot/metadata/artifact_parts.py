@@ -46,7 +46,7 @@ class ArtifactRecord:
     size: int  #: of the manifest alone
     subject: str | None
     annotations: dict[str, str]
-    created_at: int
+    created_at: int  #: its latest push
     pull_count: int
     pulled_at: int | None
 

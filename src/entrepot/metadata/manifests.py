@@ -59,6 +59,14 @@ _LOCKED = Query(
     .with_for_update(),
     "manifests.locked",
 )
+#: One statement both looks for the manifest and notes its push, so that a push costs no more than a look.
+_PUSH_AGAIN = Query(
+    update(manifests)
+    .where(_M.repository_id == bindparam("in_repository"), _M.digest == bindparam("known"))
+    .values(created_at=bindparam("now"), review_after=None)
+    .returning(*_COLUMNS),
+    "manifests.push_again",
+)
 _LOCKED_WITH_SUBJECT = Query(
     select(*_COLUMNS, _M.subject).where(_M.id == bindparam("manifest_id")).with_for_update(),
     "manifests.locked_with_subject",
@@ -249,6 +257,14 @@ async def by_digest(reader: Reader, repository: str, digest: str) -> ManifestRow
 async def locked(tx: Transaction, repository_id: int, digest: str) -> ManifestRow | None:
     """Return a manifest of a repository, locked until the transaction ends."""
     return _record(await tx.one(_LOCKED, repository_id=repository_id, digest=digest))
+
+
+async def push_again(tx: Transaction, repository_id: int, digest: str) -> ManifestRow | None:
+    """Note that a manifest which a repository has was pushed now, and return it, locked until the transaction ends.
+
+    It stands for itself again: no collection takes it for what it once belonged to.
+    """
+    return _record(await tx.one(_PUSH_AGAIN, in_repository=repository_id, known=digest, now=clock.now()))
 
 
 async def locked_with_subject(tx: Transaction, manifest_id: int) -> tuple[ManifestRow, str | None] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, bindparam, exists, func, select
@@ -12,6 +13,16 @@ from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import manifest_children, manifest_pulls, manifests, repositories, tags
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A manifest that is to be removed, as it is at that moment."""
+
+    repository_id: int
+    subject: str | None
+    pushed_at: int
+
 
 _M, _T, _P, _R = manifests.c, tags.c, manifest_pulls.c, repositories.c
 _SUBJECT = manifests.alias("subject")
@@ -76,6 +87,10 @@ _REPOSITORIES: Final = Query(
     .limit(bindparam("limit")),
     "retention_candidates.repositories",
 )
+_LOCKED: Final = Query(
+    select(_M.repository_id, _M.subject, _M.created_at).where(_M.id == bindparam("manifest")).with_for_update(),
+    "retention_candidates.locked",
+)
 _TAGS_OF = select(_T.name, _T.updated_at).where(_T.manifest_id == bindparam("manifest"))
 _PUSHED: Final = Query(_TAGS_OF, "retention_candidates.pushed")
 _TAGS_NOW: Final = Query(_TAGS_OF.with_for_update(), "retention_candidates.tags_now")
@@ -129,6 +144,12 @@ async def named(reader: Reader, repository_id: int, digests: Sequence[str]) -> d
 async def pushed(reader: Reader, manifest_id: int) -> dict[str, int]:
     """Return the tags of a manifest and when each was pushed."""
     return {row[0]: row[1] for row in await reader.all(_PUSHED, manifest=manifest_id)}
+
+
+async def locked(tx: Transaction, manifest_id: int) -> Standing | None:
+    """Return how a manifest stands now, locked until the transaction ends."""
+    row = await tx.one(_LOCKED, manifest=manifest_id)
+    return None if row is None else Standing(*row)
 
 
 async def tags_now(tx: Transaction, manifest_id: int) -> dict[str, int]:

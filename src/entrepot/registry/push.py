@@ -106,15 +106,12 @@ class Push:
         self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found
     ) -> tuple[int, _Added]:
         """Return the row id of the manifest, which is written unless the repository has it, and what that adds."""
-        known = await manifests.locked(tx, repository.id, str(self.manifest.digest))
+        known = await manifests.push_again(tx, repository.id, str(self.manifest.digest))
         if known is not None:
             self._check_type(known)
             if await manifests.mend_content(tx, known.digest, self.manifest.raw):
                 await heal(tx, None, known.digest, by="push")
-            added = await self._complete(tx, known.id, found)
-            if known.review_after is not None:  # it was part of something that went; now it was pushed for itself
-                await manifests.keep(tx, [known.id])
-            return known.id, added
+            return known.id, await self._complete(tx, known.id, found)
         return await self._insert(tx, repository, found)
 
     async def _complete(self, tx: Transaction, manifest_id: int, found: _Found) -> _Added:

@@ -66,6 +66,21 @@ async def test_one_that_is_pushed_again_lasts_anew(keeper: Keeper, expiry: Image
     assert (await expiry.run(Unwatched()))["removed"] == 0
 
 
+async def test_an_image_without_a_tag_lasts_from_its_latest_push(keeper: Keeper, expiry: ImageExpiry) -> None:
+    """Pushed again by its digest it lasts anew, and is looked at again when that time is over."""
+    bin_ = keeper.bin
+    body = await bin_.pusher().image(None, b"one", config=labelled("1h"))
+    await expiry.run(Unwatched())
+    await keeper.age_manifests(1)
+    await bin_.pusher().manifest(body)
+    await bin_.database.write(look_now)
+    assert (await expiry.run(Unwatched()))["removed"] == 0
+    assert await bin_.has(body)
+    await keeper.age_manifests(1)
+    await bin_.database.write(look_now)
+    assert (await expiry.run(Unwatched()))["removed"] == 1
+
+
 async def test_immutable_tags_and_registries_that_delete_nothing(keeper: Keeper, expiry: ImageExpiry) -> None:
     """A rule keeps the tag; where nothing may be deleted the run says so."""
     bin_ = keeper.bin

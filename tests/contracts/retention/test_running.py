@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import select
 
 from entrepot.lifecycle.retention import removing
 from entrepot.lifecycle.retention.policies import PolicyText
-from entrepot.metadata import manifests, pulls, trash
+from entrepot.metadata import artifact_parts, clock, manifests, pulls, trash
 from entrepot.metadata.pulls import Pulled
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import events
@@ -19,7 +20,7 @@ from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.progress import Stopped, Unwatched
 from tests.contracts.registry.pushing import ALICE, NAME
-from tests.contracts.retention.conftest import Keeper, rule
+from tests.contracts.retention.conftest import DAY, Keeper, rule
 from tests.support.manifests import digest_of, entry, image, index
 
 OTHER = RepositoryName.parse("team/deep/other")
@@ -173,6 +174,63 @@ async def test_what_has_no_tag_is_kept_by_a_rule_or_goes(keeper: Keeper) -> None
     await keeper.age_manifests(1)
     await keeper.run(await keeper.policy(rule("always")))
     assert not await bin_.has(new)
+
+
+async def test_a_manifest_that_is_pushed_again_is_as_young_as_on_its_first_day(keeper: Keeper) -> None:
+    """By its digest, without a tag: no age of what has none removes it then; Harbor's time of the push is this one."""
+    bin_ = keeper.bin
+    again, old = [await bin_.pusher().image(None, text) for text in (b"again", b"old")]
+    await keeper.age_manifests(90)
+    await bin_.pusher().manifest(again)
+    policy = await keeper.policy(rule("nDaysSinceLastPush", 7, untagged=True))
+    run = await keeper.run(policy)
+    assert [await bin_.has(one) for one in (again, old)] == [True, False]
+    (told,) = await artifact_parts.records(bin_.database, [(await _row(keeper, again)).id])
+    pushed_at = told.created_at
+    assert pushed_at == (await keeper.verdicts(policy, run))[digest_of(again)].pushed_at
+    assert clock.now() - pushed_at < DAY
+
+
+async def test_a_manifest_that_was_pushed_again_after_the_verdict_stays(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a tag too: whoever pushed it a second ago relies on it."""
+    bin_ = keeper.bin
+    body = await bin_.pusher().image(None, b"one")
+    await keeper.age_manifests(90)
+    policy = await keeper.policy(rule("latestPushedK", 0))
+    first = removing.Removing.remove
+
+    async def remove(self: removing.Removing, batch: Sequence[Any]) -> int:
+        await bin_.pusher().manifest(body)
+        return await first(self, batch)
+
+    monkeypatch.setattr(removing.Removing, "remove", remove)
+    run = await keeper.run(policy)
+    assert not (await keeper.verdicts(policy, run))[digest_of(body)].kept
+    assert await bin_.has(body)
+
+
+async def test_the_push_of_a_known_manifest_costs_no_statement_more(keeper: Keeper) -> None:
+    """Its time is noted by the statement that looks for it, also where a collection was to look at it."""
+    pusher = keeper.bin.pusher()
+    body = await pusher.image("v1", b"one")
+    queue = partial(manifests.queue, ids=[(await _row(keeper, body)).id], review_after=1)
+    costs = []
+    for queued in (False, True):
+        if queued:
+            await keeper.bin.database.write(queue)
+        before = keeper.bin.database.statistics.statements
+        await pusher.manifest(body, "v1")
+        costs.append(keeper.bin.database.statistics.statements - before)
+    assert costs == [10, 10]
+    assert (await _row(keeper, body)).review_after is None
+
+
+async def _row(keeper: Keeper, body: bytes) -> manifests.ManifestRow:
+    row = await manifests.by_digest(keeper.bin.database, NAME, digest_of(body))
+    assert row is not None
+    return row
 
 
 async def test_immutable_tags_stay(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,8 @@ class ImageExpiry:
             return len(gone)
         removed = 0 if repository is None else await self._let_go(repository, gone)
         # What could not go, and what is tagged anew, is looked at after a whole span.
-        again = min([at + span for at in tags.values() if at + span > now], default=now + span)
+        pushes = tags.values() or [one.pushed_at]
+        again = min([at + span for at in pushes if at + span > now], default=now + span)
         await self.metadata.write(partial(manifest_expiry.postpone, times=[(one.manifest_id, again)]), name="expiry")
         return removed
 

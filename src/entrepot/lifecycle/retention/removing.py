@@ -1,8 +1,8 @@
 """Takes away what no rule keeps: into the trash, as every other delete, some at a time.
 
 Between the verdict and the removal somebody may have pushed, tagged or protected something. So each manifest is looked
-at again under its lock: a tag that was pushed since stays, and a manifest stays that has one, that an index lists, or
-that belongs to something that is there. Of a repository that was deleted since, nothing is removed.
+at again under its lock: a tag that was pushed since stays, and so does a manifest that was, that has a tag, that an
+index lists, or that belongs to something that is there. Of a repository that was deleted since, nothing is removed.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class _Going:
 
     digest: str
     manifest_id: int
+    pushed_at: int  #: the manifest, or one of the tags
     tags: dict[str, int] = field(default_factory=dict)  #: when each was pushed
 
 
@@ -54,7 +55,9 @@ class Removing:
         """Return what goes, in pieces that one transaction removes each."""
         going: dict[int, _Going] = {}
         for verdict in verdicts:
-            entry = going.setdefault(verdict.manifest_id, _Going(verdict.digest, verdict.manifest_id))
+            entry = going.setdefault(
+                verdict.manifest_id, _Going(verdict.digest, verdict.manifest_id, verdict.pushed_at)
+            )
             if verdict.tag is not None:
                 entry.tags[verdict.tag] = verdict.pushed_at
         batch: list[_Going] = []
@@ -86,8 +89,10 @@ class Removing:
         return removed
 
     async def _one(self, tx: Transaction, entry: _Going, rule_of: RuleOf | None) -> int:
-        found = await manifests.locked_with_subject(tx, entry.manifest_id)
-        if found is None or found[0].repository_id != self.repository.id:
+        standing = await retention_candidates.locked(tx, entry.manifest_id)
+        if standing is None or standing.repository_id != self.repository.id:
+            return 0
+        if not entry.tags and standing.pushed_at != entry.pushed_at:
             return 0
         now = await retention_candidates.tags_now(tx, entry.manifest_id)
         names = [
@@ -95,7 +100,7 @@ class Removing:
             for name, pushed_at in entry.tags.items()
             if now.get(name) == pushed_at and (rule_of is None or rule_of(name) is None)
         ]
-        if bool(names) != bool(entry.tags) or await self._belongs(tx, names, found[1]):
+        if bool(names) != bool(entry.tags) or await self._belongs(tx, names, standing.subject):
             return 0
         if len(names) < len(now) or await manifests.parents(tx, entry.manifest_id):
             return await self._untag(tx, names)

@@ -104,7 +104,8 @@ manifest_contents: Final = Table(
     "manifest_contents", metadata, key("digest"), Column("content", BYTES, nullable=False), sqlite_strict=True
 )
 
-#: A manifest in a repository. The media type belongs to the pair, as pushed. `review_after` is set when an index that
+#: A manifest in a repository. The media type belongs to the pair, as pushed. `created_at` is when it was last pushed:
+#: pushed again, it is as young as on its first day. `review_after` is set when an index that
 #: listed it, or its subject, has gone: a collection may take it after that time.
 manifests: Final = numbered(
     "manifests",
