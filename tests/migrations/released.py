@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.query import RawQuery
+from tests.migrations import released_3
 from tests.support.manifests import digest_of, entry, image, index
 
 CONFIG = b"{}"
@@ -38,7 +39,13 @@ async def version_2(database: Database) -> None:
     await _run(database, _VERSION_2)
 
 
-VERSIONS: Mapping[int, Fill] = {1: version_1, 2: version_2}
+async def version_3(database: Database) -> None:
+    """The same with jobs, trash, retention, quotas, usage and what was found about it."""
+    await version_2(database)
+    await _run(database, released_3.statements(database.dialect))
+
+
+VERSIONS: Mapping[int, Fill] = {1: version_1, 2: version_2, 3: version_3}
 
 
 async def _run(database: Database, statements: list[str]) -> None:

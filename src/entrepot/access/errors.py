@@ -14,9 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from entrepot.oci.errors import Unauthorized
 from entrepot.oci.scope import Scope
+
+if TYPE_CHECKING:
+    from entrepot.access.model import Principal
 
 
 class ChallengeError(StrEnum):
@@ -42,7 +46,12 @@ class CredentialsRefused(AccessRefused):
 
 
 class OneTimeCodeNeeded(CredentialsRefused):
-    """This account needs a one-time code beside the password; programs sign in with an API key."""
+    """This account needs a one-time code or a security key beside the password; programs sign in with an API key."""
+
+    def __init__(self, principal: Principal) -> None:
+        """Keep whose password it was."""
+        self.principal = principal
+        super().__init__()
 
 
 class SecondFactorNeeded(CredentialsRefused):

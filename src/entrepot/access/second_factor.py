@@ -1,26 +1,25 @@
 """A second proof beside the password: people turn it on, and from then on the password alone signs nobody in.
 
-That holds for browsers, for the API and for `docker login` alike. Programs cannot type codes; they use API keys.
+That holds for browsers, for the API and for `docker login` alike. Programs cannot type codes; they use API keys. Here
+are the one-time codes of an app; `security_keys` has the other kind.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
-from entrepot.access.authenticator import PasswordVerifier
-from entrepot.access.credentials import Basic
-from entrepot.access.errors import CredentialsRefused, OneTimeCodeNeeded, SecondFactorNeeded
+from entrepot.access.errors import CredentialsRefused
+from entrepot.access.factor_records import NOTHING, FactorRecords, Opened, note_change, require_account
 from entrepot.access.faults import Conflict, Invalid, NotFound
 from entrepot.access.memory import Memory
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.throttle import Throttle
-from entrepot.access.totp import DIGITS, Seed, hash_recovery_code, new_recovery_codes, without
-from entrepot.metadata import events, principals, sealed, second_factors
+from entrepot.access.totp import DIGITS, Seed, without
+from entrepot.metadata import principals, second_factors, security_keys
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.second_factors import SecondFactorRecord
@@ -28,8 +27,7 @@ from entrepot.vault.vault import Vault
 
 _LIMIT = 10_000
 _REMEMBER = 60.0
-#: Tells whether a second factor is required of somebody.
-RequiredOf = Callable[[Principal], Awaitable[bool]]
+_NONE = "there is no second factor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +42,14 @@ class Enrolment:
 class Status:
     """What a person has set up."""
 
-    enabled: bool
+    one_time_codes: bool  #: of an app
+    security_keys: int
     recovery_codes: int  #: that are left
+
+    @property
+    def enabled(self) -> bool:
+        """Tell whether there is a second factor at all."""
+        return self.one_time_codes or self.security_keys > 0
 
 
 class SecondFactors:
@@ -70,7 +74,7 @@ class SecondFactors:
             now: The time, in seconds since the epoch.
         """
         self._metadata = metadata
-        self._vault = vault
+        self._records = FactorRecords(metadata, vault)
         self._throttle = throttle
         self._others = turn
         self._now = now
@@ -85,8 +89,7 @@ class SecondFactors:
         key = (principal.id, principal.epoch)
         known = self._known.find(key)
         if known is None:
-            seed = await self._seed(principal.id)
-            known = seed is not None and seed.confirmed
+            known = (await self.status(principal.id)).enabled
             self._known.put(key, known)
         return known
 
@@ -99,7 +102,7 @@ class SecondFactors:
             CredentialsRefused: It is not.
             TooManyRequests: There were too many wrong ones.
         """
-        counted = f"{principal.name}:code"  # no account's name has a colon
+        counted = proofs_of(principal)
         await self._throttle.check(counted, client)
         async with self._turn, self._others():
             await self._throttle.check(counted, client)  # of many that came at once, some have failed since
@@ -114,75 +117,103 @@ class SecondFactors:
             return await self._accept_code(principal.id, code)
         return await self._accept_recovery(principal.id, code)
 
-    async def status(self, principal_id: int) -> Status:
+    async def status(self, account: int) -> Status:
         """Return what a person has set up."""
-        record = await second_factors.find(self._metadata, principal_id)
-        seed = await self._seed(principal_id)
-        left = await self._recovery(principal_id, record) if seed is not None and seed.confirmed else []
-        return Status(enabled=seed is not None and seed.confirmed, recovery_codes=len(left))
+        kept = await self._records.open(account)
+        keys = await security_keys.count(self._metadata, account)
+        enabled = kept.codes_are_on or keys > 0
+        left = await self._records.recovery(account, kept.record) if enabled else []
+        return Status(one_time_codes=kept.codes_are_on, security_keys=keys, recovery_codes=len(left))
 
     async def enrol(self, principal: Principal, issuer: str) -> Enrolment:
-        """Begin to turn it on: nothing changes before `confirm`.
+        """Begin to turn one-time codes on: nothing changes before `confirm`.
 
         Raises:
-            Conflict: It is on already.
+            Conflict: They are on already.
             NotFound: The caller is no person with an account.
         """
-        account = _person(principal)
-        await self._require(account, on=False)
+        account = require_account(principal)
+        kept = await self._require(account, on=False)
         seed = Seed.new()
-        await self._put(account, await self._sealed_seed(account, seed), None)
+        record = replace(kept.record, totp=await self._records.seal_seed(account, seed))
+        if not await self._metadata.write(lambda tx: second_factors.put(tx, account, record), name="second factor"):
+            raise NotFound("only people with an account here have a second factor")
         return Enrolment(secret=seed.secret, uri=seed.uri(principal.name, issuer))
 
     async def confirm(self, principal: Principal, code: str, by: Source) -> list[str]:
-        """Turn it on, once the app has shown a right code; ends everything that the password alone has opened.
+        """Turn one-time codes on, once the app has shown a right one; ends what the password alone has opened.
 
         Returns:
             The recovery codes, to be shown once.
 
         Raises:
-            Conflict: It is on already, or was not begun.
+            Conflict: They are on already, or were not begun.
             Invalid: The code is wrong.
         """
-        account = _person(principal)
-        await self._require(account, on=False)
-        seed = await self._seed(account)
+        account = require_account(principal)
+        seed = (await self._require(account, on=False)).seed
         if seed is None:
             raise Conflict("begin with setting up the app; there is nothing to confirm yet")
         step = seed.step_of(code.strip(), self._now())
         if step is None:
             raise Invalid("the code is wrong; do the clocks of the phone and of the registry agree?")
-        totp = await self._sealed_seed(account, replace(seed, confirmed=True, last=step))
-        codes = new_recovery_codes()
-        recovery = await self._sealed_codes(account, [hash_recovery_code(each) for each in codes])
-        await self._change(principal, SecondFactorRecord(totp, recovery), by, "on")
+        totp = await self._records.seal_seed(account, replace(seed, confirmed=True, last=step))
+        codes, recovery = await self._records.new_recovery(account)
+
+        async def turn_on(tx: Transaction) -> None:
+            await second_factors.put(tx, account, SecondFactorRecord(totp, recovery))
+            await principals.end_sign_ins(tx, account)
+            await note_change(tx, principal.name, by, "on")
+
+        await self._metadata.write(turn_on, name="second factor")
         return codes
 
     async def disable(self, principal: Principal, code: str, by: Source) -> None:
-        """Turn it off, with one more code.
+        """Turn one-time codes off, with one more code; security keys stay.
 
         Raises:
-            Conflict: It is not on.
+            Conflict: They are not on.
             CredentialsRefused: The code is wrong.
             TooManyRequests: There were too many wrong ones.
         """
-        await self._require(_person(principal), on=True)
-        await self.prove(principal, code, by.address)
-        await self._change(principal, SecondFactorRecord(None, None), by, "off")
-
-    async def new_codes(self, principal: Principal, code: str, by: Source) -> list[str]:
-        """Replace the recovery codes, with one more code; raises what `disable` does."""
-        account = _person(principal)
+        account = require_account(principal)
         await self._require(account, on=True)
         await self.prove(principal, code, by.address)
-        codes = new_recovery_codes()
-        recovery = await self._sealed_codes(account, [hash_recovery_code(each) for each in codes])
-        record = await second_factors.find(self._metadata, account)
-        await self._write(principal.name, account, replace(record, recovery=recovery), by, "new recovery codes")
+
+        async def turn_off(tx: Transaction) -> None:
+            if await security_keys.count(tx, account):
+                record = replace(await second_factors.find(tx, account), totp=None)
+                await second_factors.put(tx, account, record)
+                await note_change(tx, principal.name, by, "one-time codes off")
+            else:
+                await turn_all_off(tx, principal, by)
+
+        await self._metadata.write(turn_off, name="second factor")
+
+    async def new_codes(self, principal: Principal, code: str, by: Source) -> list[str]:
+        """Replace the recovery codes, with one more code.
+
+        Raises:
+            Conflict: There is no second factor.
+            CredentialsRefused: The code is wrong.
+            TooManyRequests: There were too many wrong ones.
+        """
+        account = require_account(principal)
+        if not (await self.status(account)).enabled:
+            raise Conflict(_NONE)
+        await self.prove(principal, code, by.address)
+        codes, recovery = await self._records.new_recovery(account)
+
+        async def change(tx: Transaction) -> None:
+            record = await second_factors.find(tx, account)
+            await second_factors.put(tx, account, replace(record, recovery=recovery))
+            await note_change(tx, principal.name, by, "new recovery codes")
+
+        await self._metadata.write(change, name="second factor")
         return codes
 
     async def reset(self, name: str, by: Source) -> None:
-        """Turn it off for somebody who has lost app and codes.
+        """Turn everything off for somebody who has lost app, keys and codes.
 
         Raises:
             NotFound: There is no such person.
@@ -191,134 +222,44 @@ class SecondFactors:
         if found is None:
             raise NotFound(f"there is no user {name}")
         principal = Principal(kind=PrincipalKind.USER, name=found.name, id=found.id, epoch=found.epoch)
-        await self._change(principal, SecondFactorRecord(None, None), by, "off")
+        await self._metadata.write(lambda tx: turn_all_off(tx, principal, by), name="second factor")
 
     async def _accept_code(self, account: int, code: str) -> bool:
-        record = await second_factors.find(self._metadata, account)
-        seed = await self._seed(account)
-        step = None if seed is None or not seed.confirmed else seed.step_of(code, self._now())
-        if seed is None or step is None or record.totp is None:
+        kept = await self._records.open(account)
+        step = kept.seed.step_of(code, self._now()) if kept.seed is not None and kept.codes_are_on else None
+        if kept.seed is None or step is None or kept.record.totp is None:
             return False
-        old, new = record.totp, await self._sealed_seed(account, replace(seed, last=step))
+        old, new = kept.record.totp, await self._records.seal_seed(account, replace(kept.seed, last=step))
         return await self._metadata.write(
             lambda tx: second_factors.replace_totp(tx, account, old=old, new=new), name="use one-time code"
         )
 
     async def _accept_recovery(self, account: int, code: str) -> bool:
         record = await second_factors.find(self._metadata, account)
-        left = without(await self._recovery(account, record), code)
+        left = without(await self._records.recovery(account, record), code)
         if left is None or record.recovery is None:
             return False
-        old, new = record.recovery, await self._sealed_codes(account, left)
+        old, new = record.recovery, await self._records.seal_recovery(account, left)
         return await self._metadata.write(
             lambda tx: second_factors.replace_recovery(tx, account, old=old, new=new), name="use recovery code"
         )
 
-    async def _change(self, principal: Principal, record: SecondFactorRecord, by: Source, what: str) -> None:
-        """Turn it on or off, and end what was opened before."""
-        account = _person(principal)
-
-        async def change(tx: Transaction) -> None:
-            await second_factors.put(tx, account, record)
-            await principals.end_sign_ins(tx, account)
-            await _note(tx, principal.name, by, what)
-
-        await self._metadata.write(change, name="second factor")
-
-    async def _write(self, name: str, account: int, record: SecondFactorRecord, by: Source, what: str) -> None:
-        async def change(tx: Transaction) -> None:
-            await second_factors.put(tx, account, record)
-            await _note(tx, name, by, what)
-
-        await self._metadata.write(change, name="second factor")
-
-    async def _put(self, account: int, totp: str | None, recovery: str | None) -> None:
-        record = SecondFactorRecord(totp, recovery)
-        if not await self._metadata.write(lambda tx: second_factors.put(tx, account, record), name="second factor"):
-            raise NotFound("only people with an account here have a second factor")
-
-    async def _require(self, account: int, *, on: bool) -> None:
-        seed = await self._seed(account)
-        if on is not (seed is not None and seed.confirmed):
-            raise Conflict("there is no second factor" if on else "there is a second factor already; turn it off first")
-
-    async def _seed(self, account: int) -> Seed | None:
-        record = await second_factors.find(self._metadata, account)
-        if record.totp is None:
-            return None
-        return Seed.from_text(await self._vault.open(record.totp, sealed.about(sealed.TOTP, account)))
-
-    async def _recovery(self, account: int, record: SecondFactorRecord) -> list[str]:
-        if record.recovery is None:
-            return []
-        text = await self._vault.open(record.recovery, sealed.about(sealed.RECOVERY, account))
-        return [str(each) for each in json.loads(text)]
-
-    async def _sealed_seed(self, account: int, seed: Seed) -> str:
-        return await self._vault.seal(seed.to_text(), sealed.about(sealed.TOTP, account))
-
-    async def _sealed_codes(self, account: int, hashes: list[str]) -> str:
-        return await self._vault.seal(json.dumps(hashes), sealed.about(sealed.RECOVERY, account))
+    async def _require(self, account: int, *, on: bool) -> Opened:
+        kept = await self._records.open(account)
+        if on is not kept.codes_are_on:
+            raise Conflict(_NONE if on else "one-time codes are on already; turn them off first")
+        return kept
 
 
-class SecondFactorPasswords:
-    """A `PasswordVerifier` that asks whoever has turned it on for a code, too."""
-
-    def __init__(
-        self, verifier: PasswordVerifier, factors: SecondFactors, required_of: RequiredOf | None = None
-    ) -> None:
-        """Keep what to ask; `required_of` tells of whom a second factor is required."""
-        self._verifier = verifier
-        self._factors = factors
-        self._required_of = required_of
-
-    async def verify(self, basic: Basic, client: str) -> Principal:
-        """See `PasswordVerifier`; of whom a second factor is required and who has none is `unproven`.
-
-        Raises:
-            OneTimeCodeNeeded: The password is right, and there is no code.
-        """
-        principal = await self._verifier.verify(basic, client)
-        # A key was made for programs, by somebody who had signed in; a token says itself what it is good for.
-        if principal.key is not None or principal.scopes is not None or principal.kind is not PrincipalKind.USER:
-            return principal
-        if not await self._factors.is_on(principal):
-            required = self._required_of is not None and await self._required_of(principal)
-            return replace(principal, unproven=True) if required else principal
-        if not basic.one_time:
-            raise OneTimeCodeNeeded
-        await self._factors.prove(principal, basic.one_time, client)
-        return principal
+def proofs_of(principal: Principal) -> str:
+    """Return under which name wrong second proofs of an account are counted: no account's name has a colon."""
+    return f"{principal.name}:code"
 
 
-class ProvenPasswords:
-    """A `PasswordVerifier` for what outlives the sign-in, such as sessions and tokens: nobody `unproven` gets one."""
-
-    def __init__(self, verifier: PasswordVerifier) -> None:
-        self._verifier = verifier
-
-    async def verify(self, basic: Basic, client: str) -> Principal:
-        """See `PasswordVerifier`.
-
-        Raises:
-            SecondFactorNeeded: The password is right, and the second factor that is required is not set up.
-        """
-        principal = await self._verifier.verify(basic, client)
-        if principal.unproven:
-            raise SecondFactorNeeded
-        return principal
-
-
-async def _note(tx: Transaction, name: str, by: Source, what: str) -> None:
-    await events.add(tx, events.UPDATE, by=by, subject=f"user:{name}", detail={"second factor": what})
-
-
-def _person(principal: Principal) -> int:
-    """Return the account of a person.
-
-    Raises:
-        NotFound: The caller is no person with an account.
-    """
-    if principal.id is None or principal.kind is not PrincipalKind.USER:
-        raise NotFound("only people with an account here have a second factor")
-    return principal.id
+async def turn_all_off(tx: Transaction, principal: Principal, by: Source) -> None:
+    """Remove whatever somebody has as a second factor, and end what was opened with it."""
+    account = require_account(principal)
+    await security_keys.remove_of(tx, account)
+    await second_factors.put(tx, account, NOTHING)
+    await principals.end_sign_ins(tx, account)
+    await note_change(tx, principal.name, by, "off")

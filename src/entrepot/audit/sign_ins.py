@@ -11,9 +11,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from entrepot.access.assertions import Assertions, Question
 from entrepot.access.authenticator import KeyVerifier, PasswordVerifier
 from entrepot.access.credentials import Basic
 from entrepot.access.issuing import OutsideTokens
+from entrepot.access.key_answers import Assertion, RelyingParty
 from entrepot.access.model import Principal
 from entrepot.access.refresh import RefreshTokens
 from entrepot.audit.noted import Noted, NotedEvents
@@ -26,6 +28,7 @@ from entrepot.oci.errors import RegistryError
 WINDOW = 600.0
 _MOST_OPEN = 50_000
 _REFRESH = "refresh token"
+_SECURITY_KEY = "security key"
 #: Whatever somebody sends as a name, no more of it is kept.
 _LONGEST_NAME = 255
 
@@ -129,6 +132,28 @@ class RecordedKeys:
     async def by_key(self, key: str, client: str) -> Principal:
         """See `KeyVerifier`."""
         return await self._log.of("", client, "key", self._verifier.by_key(key, client))
+
+
+class RecordedAssertions:
+    """Signing in with a security key, likewise; what a browser sends that nobody was asked is nobody's."""
+
+    def __init__(self, assertions: Assertions, log: SignInLog) -> None:
+        self._assertions = assertions
+        self._log = log
+
+    async def ask(self, principal: Principal, party: RelyingParty) -> Question | None:
+        """See `Assertions`."""
+        return await self._assertions.ask(principal, party)
+
+    async def prove(self, ticket: str, answer: Assertion, party: RelyingParty, client: str) -> Principal:
+        """Return who has signed in; raises what `claim` and `prove` of `Assertions` do."""
+        try:
+            claim = await self._assertions.claim(ticket, answer)
+        except RegistryError as refused:
+            self._log.failed(Source(name="", address=client, credential=_SECURITY_KEY), refused.message)
+            raise
+        proving = self._assertions.prove(claim, answer, party, client)
+        return await self._log.of(claim.principal.name, client, _SECURITY_KEY, proving, credential=_SECURITY_KEY)
 
 
 class RecordedExchange:

@@ -58,6 +58,7 @@ async def operator(config: Config, name: str) -> AsyncIterator[Application]:
             metrics=RequestMetrics(metrics),
             access_log=AccessLog(enabled=False),
             second_factors=access.second_factors,
+            security_keys=access.security_keys,
         )
         build = functools.partial(management, parts, access, services)
         yield Application(services, {}, LazyApi(build, prefix=settings.prefix))
@@ -80,6 +81,7 @@ def _operators(config: Config, parts: Embedded, name: str) -> Access:
         people=every.people,
         local_passwords=every.local_passwords,
         second_factors=every.second_factors,
+        security_keys=every.security_keys,
         directory=every.directory,
     )
 

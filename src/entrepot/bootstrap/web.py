@@ -74,6 +74,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             readiness=runtime.problems,
             sessions=gate if access.people else None,
             second_factors=access.second_factors,
+            security_keys=access.security_keys,
             rates=RateLimits(rates, settings.prefix),
             count_pull=pulls.note,
             pull_log=pull_log,

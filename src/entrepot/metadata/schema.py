@@ -17,7 +17,7 @@ from entrepot.metadata.errors import SchemaTooNew, SchemaTooOld
 from entrepot.metadata.query import Query
 
 #: The schema this program is written for: the number of the last migration.
-VERSION: Final = 3
+VERSION: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from sqlalchemy import Index, MetaData
 from entrepot.metadata.columns import NAMES, key, keyed, number, words
 
 #: Raise it with every change below: a database of another number is emptied and built again.
-WORK_VERSION: Final = 7
+WORK_VERSION: Final = 8
 
 work_metadata: Final = MetaData(naming_convention=NAMES)
 
@@ -103,5 +103,20 @@ password_verdicts: Final = keyed(
     number("right"),
     words("state"),
     number("expires_at"),
+    Index(None, "expires_at"),
+)
+
+#: What security keys have been asked to sign, by its hash: good once, for one account as it was then (`epoch`), where
+#: it was asked (`place`), and for one purpose.
+challenges: Final = keyed(
+    "challenges",
+    work_metadata,
+    key("hash"),
+    words("purpose"),
+    number("principal_id"),
+    number("epoch"),
+    words("place"),
+    number("expires_at"),
+    Index(None, "principal_id", "expires_at"),
     Index(None, "expires_at"),
 )

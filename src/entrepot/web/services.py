@@ -9,6 +9,7 @@ from entrepot.access.authenticator import Authenticator
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import Challenge
 from entrepot.access.second_factor import SecondFactors
+from entrepot.access.security_keys import SecurityKeys
 from entrepot.audit.pulls import PullLog
 from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.service import Registry
@@ -53,4 +54,5 @@ class Services:
     pull_log: PullLog | None = None  #: set where pulls are events
     sessions: SessionGate | None = None  #: set where people sign in with a browser
     second_factors: SecondFactors | None = None  #: as `sessions`
+    security_keys: SecurityKeys | None = None  #: as `sessions`
     rates: RateLimits | None = None  #: how often somebody may ask

@@ -14,7 +14,8 @@ from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused, OneTimeCodeNeeded
 from entrepot.access.faults import Conflict, Invalid, NotFound
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.second_factor import SecondFactorPasswords, SecondFactors
+from entrepot.access.proven_passwords import SecondFactorPasswords
+from entrepot.access.second_factor import SecondFactors
 from entrepot.access.sign_in_counts import Key, MemoryCounts, Standing
 from entrepot.access.throttle import FREE, Throttle
 from entrepot.access.totp import STEP, Seed

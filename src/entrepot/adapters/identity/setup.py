@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrepot.access.admin import VARIABLE, ensure_admin
+from entrepot.access.assertions import Assertions
 from entrepot.access.authenticator import (
     Authenticator,
     CredentialAuthenticator,
@@ -40,9 +41,11 @@ from entrepot.access.model import SYSTEM_TARGET, Audience, Principal
 from entrepot.access.passwords import GuardedPasswords
 from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
+from entrepot.access.proven_passwords import ProvenPasswords, SecondFactorPasswords
 from entrepot.access.refresh import RefreshTokens
 from entrepot.access.roles import ensure_roles
-from entrepot.access.second_factor import ProvenPasswords, SecondFactorPasswords, SecondFactors
+from entrepot.access.second_factor import SecondFactors
+from entrepot.access.security_keys import SecurityKeys
 from entrepot.access.sign_in import Chain
 from entrepot.access.spans import SetSpan
 from entrepot.access.throttle import Throttle
@@ -57,7 +60,14 @@ from entrepot.adapters.identity.accounts import LocalAccounts, PasswordRenewal, 
 from entrepot.adapters.identity.foreign_tokens import ForeignTokens
 from entrepot.adapters.identity.ldap.source import directory_source
 from entrepot.adapters.identity.trusted_keys import load_trusted_keys
-from entrepot.audit.sign_ins import RecordedExchange, RecordedKeys, RecordedPasswords, RecordedRefresh, SignInLog
+from entrepot.audit.sign_ins import (
+    RecordedAssertions,
+    RecordedExchange,
+    RecordedKeys,
+    RecordedPasswords,
+    RecordedRefresh,
+    SignInLog,
+)
 from entrepot.config.schema.auth import Htpasswd, Silly, TokenAuth
 from entrepot.config.schema.config import Config
 from entrepot.metadata.database import Database
@@ -86,6 +96,8 @@ class Access:
         None  #: compares passwords of accounts here and nothing else; as `people`
     )
     second_factors: SecondFactors | None = None  #: as `people`
+    security_keys: SecurityKeys | None = None  #: as `people`
+    assertions: RecordedAssertions | None = None  #: as `people`
     directory: DirectorySource | None = None  #: as `people`
     background: Sequence[Callable[[], Awaitable[None]]] = ()  #: what runs beside the requests, until it is cancelled
 
@@ -212,6 +224,8 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
         people=proven,
         local_passwords=local,
         second_factors=factors,
+        security_keys=SecurityKeys(database, stores.work, vault, ways),
+        assertions=RecordedAssertions(Assertions(database, stores.work, throttle), sign_ins),
         directory=source,
         background=(uses.run, sign_ins.run, *([life.run] if life else [])),
     )

@@ -49,6 +49,7 @@ from entrepot.metadata.tables.people import (
     refresh_tokens,
     robots,
     roles,
+    security_keys,
     users,
 )
 from entrepot.metadata.tables.retention import manifest_expiry, retention_policies, retention_tasks, retention_verdicts
@@ -102,6 +103,7 @@ __all__ = [
     "roles",
     "schedules",
     "schema",
+    "security_keys",
     "settings",
     "sync_runs",
     "tag_history",

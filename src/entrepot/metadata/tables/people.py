@@ -92,6 +92,26 @@ api_keys: Final = numbered(
     UniqueConstraint("principal_id", "name"),
 )
 
+#: Security keys and passkeys (WebAuthn), each the owner's second factor. `credential` is the key's own name for itself,
+#: `public_key` what it signs with (COSE), both in base64url; `host` is the one that it signs for.
+security_keys: Final = numbered(
+    "security_keys",
+    metadata,
+    owned("principal_id", "principals.id"),
+    words("name"),
+    words("credential"),
+    words("public_key"),
+    words("host"),
+    number("sign_count"),
+    words("aaguid"),
+    words("transports"),
+    number("backed_up", default=0),
+    number("created_at"),
+    number("last_used_at", null=True),
+    UniqueConstraint("credential"),
+    UniqueConstraint("principal_id", "name"),
+)
+
 #: Links that an administrator hands out, good once: `purpose` is what for.
 one_time_links: Final = keyed(
     "one_time_links",
