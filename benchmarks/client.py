@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import re
 import subprocess
@@ -83,27 +82,6 @@ class Load:
     bytes_per_second: float
     p99_ms: float
     errors: int
-
-
-def hey_head(server: Server, path: str, *, connections: int, seconds: int) -> Load:
-    """Load one path with HEAD requests; by hey, since wrk waits for the bodies that they do not have."""
-    command = ["hey", "-m", "HEAD", "-c", str(connections), "-z", f"{seconds}s"]
-    for name, value in server.headers.items():
-        command += ["-H", f"{name}: {value}"]
-    text = subprocess.run([*command, f"{server.url}{path}"], capture_output=True, text=True, check=True).stdout
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
-    slow = re.search(r"99% in ([\d.]+) secs", text)
-    statuses = {int(status): int(count) for status, count in re.findall(r"\[(\d+)\]\s+(\d+) responses", text)}
-    if not (rate and slow):
-        raise RuntimeError(f"hey said: {text}")
-    return Load(
-        requests=sum(statuses.values()),
-        seconds=seconds,
-        rate=float(rate[1]),
-        bytes_per_second=0,
-        p99_ms=float(slow[1]) * 1000,
-        errors=sum(count for status, count in statuses.items() if status != http.client.OK),
-    )
 
 
 def wrk(server: Server, path: str, *, connections: int, seconds: int, script: Path | None = None) -> Load:

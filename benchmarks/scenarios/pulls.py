@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from benchmarks import client, peers
+from benchmarks import asking, client, peers
 from benchmarks.client import Load
 from benchmarks.processes import Server
 from benchmarks.rounds import Outcome, Sample, interleave, per_ten_thousand
@@ -20,6 +16,7 @@ REPOSITORY = "bench/image"
 _SCOPE = f"repository:{REPOSITORY}:pull,push"
 _SECONDS = 4
 _LARGE = 100_000_000
+_CUTS = 320
 _RANGES = Path(__file__).parent.parent / "ranges.lua"
 
 
@@ -53,7 +50,7 @@ def small_blob(folder: Path) -> list[Outcome]:
         content = os.urandom(1000)
         digests = {server.name: client.push_blob(server, REPOSITORY, content) for server in (ours, peer)}
         found = []
-        for method, tool in (("HEAD", client.hey_head), ("GET", client.wrk)):
+        for method, tool in (("HEAD", asking.heads), ("GET", client.wrk)):
 
             def measure(server: Server, tool: Callable[..., Load] = tool) -> Sample:
                 before = server.cpu_seconds()
@@ -89,7 +86,7 @@ def large_blob(folder: Path) -> list[Outcome]:
 
         def measure(server: Server) -> Sample:
             before = server.cpu_seconds()
-            load = client.wrk(server, paths[server.name], connections=4, seconds=_SECONDS)
+            load = asking.bodies(server, paths[server.name], connections=4, seconds=_SECONDS)
             return _sample(server, before, load, load.bytes_per_second / 1e6)
 
         outcome = Outcome(scenario="GET blob of 100 MB, 4 connections", unit="MB/s", target=">= 1.3 x, >= 1.0 x nginx")
@@ -117,30 +114,9 @@ def cut_ranges(folder: Path) -> list[Outcome]:
 
         def measure(server: Server) -> Sample:
             before = server.cpu_seconds()
-            begun = time.monotonic()
-            threads = [threading.Thread(target=_cut, args=(server, paths[server.name], n)) for n in range(8)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            requests = 8 * _CUTS
-            cpu = per_ten_thousand(server, before, requests)
-            return Sample(value=requests / (time.monotonic() - begun), cpu=cpu)
+            starts = [number * 200_000 for number in range(_CUTS)]
+            load = asking.cut_ranges(server, paths[server.name], starts, connections=8, at_most=1_000_000)
+            return _sample(server, before, load, load.rate)
 
         outcome = Outcome(scenario="open-ended ranges, 8 at once, cut after 1 MB", unit="requests/s", target=">= 3 x")
         return [interleave(outcome, servers, measure)]
-
-
-_CUTS = 40
-
-
-def _cut(server: Server, path: str, number: int) -> None:
-    host = urlsplit(server.url).netloc
-    for turn in range(_CUTS):
-        connection = http.client.HTTPConnection(host, timeout=30)
-        start = (number * _CUTS + turn) * 200_000
-        connection.request("GET", path, headers={**server.headers, "Range": f"bytes={start}-"})
-        answer = connection.getresponse()
-        if answer.status != http.client.PARTIAL_CONTENT or len(answer.read(1_000_000)) != 1_000_000:
-            raise RuntimeError(f"{server.name} answered {answer.status}")
-        connection.close()

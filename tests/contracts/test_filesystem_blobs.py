@@ -29,7 +29,7 @@ from entrepot.oci.errors import (
 )
 from entrepot.registry.ports import UploadProgress
 from tests.contracts.blob_uploads import append, each, pieces_of, push, read, walk
-from tests.support.disks import CountingFs, FailingFs, HookedFs, SlowFs, open_files
+from tests.support.disks import CachingFs, CountingFs, FailingFs, HookedFs, SlowFs, open_files
 
 Open = Callable[..., FilesystemBlobStore]
 
@@ -301,8 +301,8 @@ async def test_a_pushed_copy_heals_a_damaged_one(open_store: Open) -> None:
 
 
 async def test_large_uploads_are_written_out_early(open_store: Open) -> None:
-    """The kernel is asked to begin writing every 16 MiB, so that the sync at the end is short."""
-    disk = CountingFs()
+    """What cannot pass the page cache is asked to be written every 16 MiB, so that the sync at the end is short."""
+    disk = CachingFs()
     store = open_store(disk)
     await store.start_upload("early")
     await append(store, "early", bytes(50 << 20))

@@ -173,12 +173,12 @@ class RecordingFs(Fs):
             self.log.opened[descriptor] = self.log.files[path]
             return descriptor
 
-    def write(self, file: int, parts: Sequence[bytes], offset: int) -> None:
+    def write(self, file: int, parts: Sequence[bytes | memoryview], offset: int) -> None:
         """Write bytes, each part an effect of its own."""
         with self.log.lock:
             super().write(file, parts, offset)
             for part in parts:
-                self._add(Write(_file(self.log.opened[file]), offset, part))
+                self._add(Write(_file(self.log.opened[file]), offset, bytes(part)))
                 offset += len(part)
 
     def sync(self, file: int) -> None:

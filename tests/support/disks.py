@@ -58,6 +58,14 @@ class CountingFs(HookedFs):
         return data
 
 
+class CachingFs(CountingFs):
+    """A disk that counts, and writes nothing past the page cache."""
+
+    def start_direct(self, file: int) -> bool:
+        """Say that it cannot."""
+        return False
+
+
 class SlowFs(HookedFs):
     """A disk on which one kind of call waits until it is let go."""
 
@@ -96,8 +104,8 @@ class FailingFs(HookedFs):
         self._armed = False
 
     def _maybe_fail(self, name: str, arguments: tuple[Any, ...]) -> None:
-        # A hint that nobody waits for cannot fail; and sync_folder is the three calls it makes.
-        if not self._armed or name in {"start_sync", "sync_folder"}:
+        # Hints that nobody waits for cannot fail; and sync_folder is the three calls it makes.
+        if not self._armed or name in {"start_sync", "start_direct", "end_direct", "sync_folder"}:
             return
         self.count += 1
         if self.count != self._fail_at:

@@ -74,7 +74,7 @@ class Fs:
             return False
         return True
 
-    def write(self, file: int, parts: Sequence[bytes], offset: int) -> None:
+    def write(self, file: int, parts: Sequence[bytes | memoryview], offset: int) -> None:
         """Write all parts, at most some hundred, one after the other from an offset on."""
         while parts:
             written = os.pwritev(file, parts, offset)
@@ -82,6 +82,18 @@ class Fs:
             # Rarely less than all: the disk is nearly full, or a signal came.
             rest = b"" if written == sum(map(len, parts)) else b"".join(parts)[written:]
             parts = [rest] if rest else []
+
+    def start_direct(self, file: int) -> bool:
+        """Let writes pass the page cache, from and to whole blocks; False where the file system cannot do that."""
+        try:
+            fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_DIRECT)
+        except OSError:
+            return False
+        return True
+
+    def end_direct(self, file: int) -> None:
+        """Let writes go through the page cache again."""
+        fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) & ~os.O_DIRECT)
 
     def read(self, file: int, length: int, offset: int) -> bytes:
         """Read up to `length` bytes; fewer only at the end of the file or at a signal."""

@@ -26,7 +26,7 @@ class LiveHash:
         self.hasher = new_hasher(algorithm)
         self.offset = 0
 
-    def update(self, parts: Sequence[bytes]) -> None:
+    def update(self, parts: Sequence[bytes | memoryview]) -> None:
         """Take in the next bytes."""
         for part in parts:
             self.hasher.update(part)

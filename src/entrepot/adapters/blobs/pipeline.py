@@ -6,6 +6,7 @@ from asyncio import Future
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
+from entrepot.adapters.blobs.direct import cut_at_block
 from entrepot.adapters.blobs.hashing import LiveHash
 from entrepot.adapters.blobs.threads import Threads, settled
 from entrepot.adapters.blobs.upload_file import UploadFile
@@ -29,30 +30,33 @@ class Pipeline:
 
     async def run(self, chunks: AsyncIterator[bytes], batch_size: Callable[[], int]) -> None:
         """Store all chunks; those that came before an abort too, so that the client can go on from there."""
-        batch: list[bytes] = []
+        batch: list[bytes | memoryview] = []
         waiting = 0
+        end = self._file.size
         try:
             async for chunk in chunks:
                 if chunk:
                     batch.append(chunk)
                 waiting += len(chunk)
+                end += len(chunk)
                 if waiting >= batch_size() or len(batch) >= _MOST_PARTS:
                     await self._settle()
+                    rest = cut_at_block(batch, end)
                     self._start(batch)
-                    batch, waiting = [], 0
+                    batch, waiting = rest, sum(map(len, rest))
         except BaseException:
             with suppress(RegistryError):  # what ended the upload says more
                 await self._finish(batch)
             raise
         await self._finish(batch)
 
-    async def _finish(self, batch: list[bytes]) -> None:
+    async def _finish(self, batch: list[bytes | memoryview]) -> None:
         await self._settle()
         if not self._failed:
             self._start(batch)
             await self._settle()
 
-    def _start(self, batch: list[bytes]) -> None:
+    def _start(self, batch: list[bytes | memoryview]) -> None:
         if not batch:
             return
         # A few parts are hashed and written as they are, which saves copying them; many would be many calls.
@@ -70,7 +74,7 @@ class Pipeline:
             self._failed = self._failed or running.exception() is not None
         running.result()
 
-    def _store(self, parts: list[bytes]) -> None:
+    def _store(self, parts: list[bytes | memoryview]) -> None:
         # One after the other: a second thread for either, often on another processor, costs more than it saves.
         if self._live is not None:
             self._live.update(parts)

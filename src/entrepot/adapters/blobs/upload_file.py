@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from entrepot.adapters.blobs.direct import DirectWrites
 from entrepot.adapters.blobs.errors import is_full, translated
 from entrepot.adapters.blobs.fs import Fs
 from entrepot.oci.errors import BlobUploadUnknown, UploadRangeInvalid
@@ -41,6 +42,7 @@ class UploadFile:
         self.of_older_boot = False
         self._fs = fs
         self._file: int | None = None
+        self._direct: DirectWrites | None = None
         self._handed_over = 0
 
     @translated(BlobUploadUnknown)
@@ -52,6 +54,7 @@ class UploadFile:
             UploadRangeInvalid: Another request is at work on it.
         """
         self._file = self._fs.open(self.path, os.O_RDWR)
+        self._direct = DirectWrites(self._fs, self._file)
         locked = self._fs.lock(self._file)
         status = self._fs.stat_file(self._file)
         self.size = self._handed_over = status.st_size
@@ -68,20 +71,18 @@ class UploadFile:
             self._close(file)
 
     @translated(BlobUploadUnknown)
-    def write(self, parts: Sequence[bytes]) -> None:
+    def write(self, parts: Sequence[bytes | memoryview]) -> None:
         """Add bytes at the end; drop the upload when the device is full, which frees its space.
 
         Raises:
             BlobUploadUnknown: The upload was cancelled meanwhile.
         """
         try:
-            self._fs.write(self._open_file, parts, self.size)
+            self._add(parts, sum(map(len, parts)))
         except OSError as error:
             if is_full(error):
                 self.drop()
             raise
-        self.size += sum(map(len, parts))
-        self._write_behind()
         if self._fs.stat_file(self._open_file).st_nlink == 0:
             raise BlobUploadUnknown
 
@@ -124,6 +125,15 @@ class UploadFile:
     @translated(BlobUploadUnknown)
     def _close(self, file: int) -> None:
         self._fs.close(file)
+
+    def _add(self, parts: Sequence[bytes | memoryview], length: int) -> None:
+        assert self._direct is not None, "open() comes first"
+        if self._direct.write(parts, self.size, length):
+            self.size = self._handed_over = self.size + length
+            return
+        self._fs.write(self._open_file, parts, self.size)
+        self.size += length
+        self._write_behind()
 
     def _write_behind(self) -> None:
         if self.size - self._handed_over >= _WRITE_BEHIND:
