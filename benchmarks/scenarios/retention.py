@@ -11,7 +11,8 @@ from benchmarks import peers, seed
 from benchmarks.rounds import ROUNDS, Outcome, Sample
 from entrepot.lifecycle.retention import rules
 from entrepot.lifecycle.retention.rules import RuleText
-from entrepot.lifecycle.retention.running import Request, Retention
+from entrepot.lifecycle.retention.running import Retention
+from entrepot.lifecycle.retention.visiting import Request
 from entrepot.lifecycle.selectors import Selector
 from entrepot.metadata import job_runs
 from entrepot.metadata.job_runs import Wanted

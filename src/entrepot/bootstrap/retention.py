@@ -18,7 +18,8 @@ from entrepot.jobs.watermark import INTERVAL, CleanUpSteps, DiskWatch, collect_n
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.untagged import Untagged
 from entrepot.lifecycle.retention.expiry import ImageExpiry
-from entrepot.lifecycle.retention.running import Retention, Settle
+from entrepot.lifecycle.retention.running import Retention
+from entrepot.lifecycle.retention.visiting import Settle
 from entrepot.lifecycle.watermark import Bounds, Space, Watermark
 from entrepot.metadata import job_runs
 from entrepot.metadata.ballast import Ballast

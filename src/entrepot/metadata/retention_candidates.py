@@ -80,6 +80,10 @@ _NAMED: Final = Query(
     select(_M.digest, _M.id).where(_M.repository_id == bindparam("repository"), in_list(_M.digest, "digests")),
     "retention_candidates.named",
 )
+_SUBJECTS: Final = Query(
+    select(_SUBJECT_ID).select_from(manifests).where(in_list(_M.id, "ids"), _M.subject.is_not(None)),
+    "retention_candidates.subjects",
+)
 _REPOSITORIES: Final = Query(
     select(_R.id, _R.project_id, _R.name, _R.adopted, _R.sort_key)
     .where(_R.project_id == bindparam("project"), _R.sort_key > bindparam("last"), listed(_R.sort_key))
@@ -93,7 +97,10 @@ _LOCKED: Final = Query(
 )
 _TAGS_OF = select(_T.name, _T.updated_at).where(_T.manifest_id == bindparam("manifest"))
 _PUSHED: Final = Query(_TAGS_OF, "retention_candidates.pushed")
-_TAGS_NOW: Final = Query(_TAGS_OF.with_for_update(), "retention_candidates.tags_now")
+_TAGS_NOW: Final = Query(_TAGS_OF.limit(bindparam("limit")).with_for_update(), "retention_candidates.tags_now")
+_TAGS_NAMED: Final = Query(
+    _TAGS_OF.where(in_list(_T.name, "names")).with_for_update(), "retention_candidates.tags_named"
+)
 
 
 async def repositories_after(
@@ -134,6 +141,12 @@ async def pulled_below(reader: Reader, ids: Sequence[int]) -> dict[int, int]:
     return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
+async def subjects_of(reader: Reader, ids: Sequence[int]) -> set[int]:
+    """Return the row ids of what manifests refer to, of that which is there."""
+    rows = await reader.all(_SUBJECTS, ids=list(ids)) if ids else []
+    return {row[0] for row in rows if row[0] is not None}
+
+
 async def named(reader: Reader, repository_id: int, digests: Sequence[str]) -> dict[str, int]:
     """Return the row ids of those manifests of a repository that are there, by their digests."""
     if not digests:
@@ -152,6 +165,11 @@ async def locked(tx: Transaction, manifest_id: int) -> Standing | None:
     return None if row is None else Standing(*row)
 
 
-async def tags_now(tx: Transaction, manifest_id: int) -> dict[str, int]:
-    """Return the tags of a manifest and when each was pushed, locked until the transaction ends."""
-    return {row[0]: row[1] for row in await tx.all(_TAGS_NOW, manifest=manifest_id)}
+async def tags_now(tx: Transaction, manifest_id: int, *, limit: int) -> dict[str, int]:
+    """Return up to `limit` tags of a manifest and when each was pushed, locked until the transaction ends."""
+    return {row[0]: row[1] for row in await tx.all(_TAGS_NOW, manifest=manifest_id, limit=limit)}
+
+
+async def tags_named(tx: Transaction, manifest_id: int, names: Sequence[str]) -> dict[str, int]:
+    """Return those of `names` that are tags of a manifest and when each was pushed, locked likewise."""
+    return {row[0]: row[1] for row in await tx.all(_TAGS_NAMED, manifest=manifest_id, names=list(names))}

@@ -1,25 +1,18 @@
-"""What runs of retention policies did in each repository, and the verdict on each tag."""
+"""What runs of retention policies did in each repository; the verdicts on each tag are in `retention_verdicts`."""
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
 from entrepot.metadata.job_runs import State
 from entrepot.metadata.query import Query
-from entrepot.metadata.tables import retention_tasks, retention_verdicts
-
-#: Verdicts of one piece.
-PIECE: Final = 1_000
-_LEVEL: Final = 1
+from entrepot.metadata.tables import retention_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +33,6 @@ class TaskRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredVerdict:
-    """What was decided about one tag, or about one manifest that has none."""
-
-    tag: str | None
-    digest: str
-    manifest_id: int
-    pushed_at: int
-    kept: bool
-    rule: int | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Totals:
     """What all tasks of a run did together."""
 
@@ -62,7 +42,7 @@ class Totals:
     removed: int
 
 
-_T, _V = retention_tasks.c, retention_verdicts.c
+_T = retention_tasks.c
 _COLUMNS = (
     _T.id,
     _T.run_id,
@@ -131,16 +111,6 @@ _TOTALS: Final = Query(
     ),
     "retention_tasks.totals",
 )
-_FORGET: Final = Query(delete(retention_verdicts).where(_V.task_id == bindparam("task")), "retention_tasks.forget")
-_ADD_PIECE: Final = Query(
-    lambda d: d.insert(retention_verdicts).values(
-        task_id=bindparam("task"), piece=bindparam("number"), content=bindparam("content")
-    ),
-    "retention_tasks.add_piece",
-)
-_PIECE: Final = Query(
-    select(_V.content).where(_V.task_id == bindparam("task"), _V.piece == bindparam("number")), "retention_tasks.piece"
-)
 
 
 def _record(row: Row) -> TaskRecord:
@@ -187,32 +157,3 @@ async def totals(reader: Reader, run: int) -> Totals:
     row = await reader.one(_TOTALS, run=run)
     assert row is not None
     return Totals(*(int(value or 0) for value in row))
-
-
-async def forget_verdicts(tx: Transaction, task: int) -> None:
-    """Remove the verdicts of a task, to write them anew."""
-    await tx.execute(_FORGET, task=task)
-
-
-async def add_piece(tx: Transaction, task: int, number: int, content: bytes) -> None:
-    """Write down the verdicts of one piece, packed."""
-    await tx.execute(_ADD_PIECE, task=task, number=number, content=content)
-
-
-async def piece(reader: Reader, task: int, number: int) -> list[StoredVerdict]:
-    """Return the verdicts of one piece; none after the last."""
-    row = await reader.one(_PIECE, task=task, number=number)
-    return [] if row is None else unpacked(row[0])
-
-
-def packed(verdicts: Iterable[StoredVerdict]) -> bytes:
-    """Write verdicts small: much of one is as in the one before."""
-    rows: list[Sequence[Any]] = [
-        (one.tag, one.digest, one.manifest_id, one.pushed_at, int(one.kept), one.rule, one.reason) for one in verdicts
-    ]
-    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), _LEVEL)
-
-
-def unpacked(content: bytes) -> list[StoredVerdict]:
-    """Read what `packed` wrote."""
-    return [StoredVerdict(*(*row[:4], bool(row[4]), *row[5:])) for row in json.loads(zlib.decompress(content))]

@@ -13,14 +13,16 @@ from entrepot.access.faults import Invalid
 from entrepot.lifecycle.retention.executions import Executions
 from entrepot.lifecycle.retention.policies import Policies, PolicyText
 from entrepot.lifecycle.retention.rules import RuleText
-from entrepot.lifecycle.retention.running import Request, Retention
+from entrepot.lifecycle.retention.running import Retention
+from entrepot.lifecycle.retention.visiting import Request
 from entrepot.lifecycle.selectors import Selector
 from entrepot.metadata import clock, job_runs, repositories
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.filtering import Selection
 from entrepot.metadata.job_runs import Wanted
 from entrepot.metadata.query import Query
-from entrepot.metadata.retention_tasks import StoredVerdict, TaskRecord
+from entrepot.metadata.retention_tasks import TaskRecord
+from entrepot.metadata.retention_verdicts import StoredVerdict
 from entrepot.metadata.tables import manifest_expiry, manifests, tags
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.progress import Progress, Unwatched
@@ -79,6 +81,10 @@ class Keeper:
 
     async def _settle(self, _progress: Progress) -> None:
         self.settled += 1
+
+    async def change(self, policy: int, *rules: RuleText) -> None:
+        """Let a policy say something else."""
+        await self.policies.change(await self.bin.project(), policy, PolicyText(rules=rules), by=ALICE)
 
     async def policy(self, *rules: RuleText) -> int:
         """Give the project a policy, in place of the one it has."""

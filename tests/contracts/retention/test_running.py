@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from entrepot.lifecycle.retention import removing
+from entrepot.lifecycle.retention import gathering, removing
 from entrepot.lifecycle.retention.policies import PolicyText
 from entrepot.metadata import artifact_parts, clock, manifests, pulls, trash
 from entrepot.metadata.pulls import Pulled
@@ -366,7 +366,7 @@ class _StopAfter(Unwatched):
 
 async def test_a_run_that_was_stopped_anywhere_goes_on(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended at every step there is and taken up again, it ends with the same counts, and everything is gone once."""
-    monkeypatch.setattr(removing, "_AT_ONCE", 2)
+    monkeypatch.setattr(gathering, "AT_ONCE", 2)
     bin_ = keeper.bin
     for number in range(7):
         await bin_.pusher().image(f"t{number}", b"%d" % number)

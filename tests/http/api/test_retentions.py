@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from entrepot.lifecycle.immutability.locks import ImmutableTags
-from entrepot.lifecycle.retention.running import Request, Retention
+from entrepot.lifecycle.retention.running import Retention
+from entrepot.lifecycle.retention.visiting import Request
 from entrepot.metadata import job_runs
 from entrepot.registry.model import Actor
 from entrepot.telemetry.progress import Progress, Unwatched

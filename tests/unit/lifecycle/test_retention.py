@@ -52,9 +52,9 @@ def kept(candidates: list[Candidate], *rules: RuleText, immutable: str = "") -> 
     """Return the tags that rules keep; of what has none, its digest's last digit."""
     immutably = (lambda name: 7 if name == immutable else None) if immutable else None
     evaluation = Evaluation(list(enumerate(checked(rules), 1)), NOW, immutably)
-    if evaluation.needs_ranks:
-        for candidate in candidates:
-            evaluation.rank(candidate)
+    for candidate in candidates:
+        evaluation.survey(candidate)
+    evaluation.hold(evaluation.wanted())
     verdicts = [evaluation.judge(one) for one in candidates if one.belongs_to is None]
     verdicts += [evaluation.belonging(one) for one in candidates if one.belongs_to is not None]
     return {one.candidate.tag or one.candidate.digest[-1] for one in verdicts if one.kept}
@@ -139,12 +139,47 @@ def test_what_belongs_to_something_goes_its_way() -> None:
         tag("v2", 2, pushed=2),
         tag("also-v2", 2, pushed=3),
         tag("v3", 3, pushed=4, is_listed=True),
-        tag("sha256-1.sig", 11, belongs_to=1),
-        tag("sha256-2.sig", 12, belongs_to=2),
-        tag("sha256-3.sig", 13, belongs_to=3),
+        tag("sha256-1.sig", 11, belongs_to=1, names_digest=True),
+        tag("sha256-2.sig", 12, belongs_to=2, names_digest=True),
+        tag("sha256-3.sig", 13, belongs_to=3, names_digest=True),
     ]
     assert kept(tags, rule("latestPushedK", 1)) == {"v1", "sha256-1.sig", "sha256-3.sig"}
     assert kept(tags, rule("latestPushedK", 2)) == {"v1", "v2", "sha256-1.sig", "sha256-2.sig", "sha256-3.sig"}
+
+
+@pytest.mark.parametrize(
+    ("named", "survivors"),
+    [
+        (rule("always", None, selector("notes")), {"v1", "also-v1", "notes", "sha256-1.sig"}),
+        (rule("nDaysSinceLastPush", 3, selector("*")), {"v1", "also-v1", "notes", "sha256-1.sig"}),
+        (rule("latestPushedK", 1, selector("n*")), {"v1", "also-v1", "notes", "sha256-1.sig"}),
+        (rule("always", None, selector("sha256-2*")), {"v2", "sha256-2.sig"}),
+        (rule("latestPushedK", 1, selector("*")), {"v2", "sha256-2.sig", "notes", "v1", "also-v1", "sha256-1.sig"}),
+        (rule("latestPushedK", 9, selector("sha256-*")), set[str]()),
+    ],
+)
+def test_what_a_rule_keeps_stays_with_all_it_needs(named: RuleText, survivors: set[str]) -> None:
+    """Though it belongs to something that would go: that stays too. A tag that says a digest is counted by no rule."""
+    tags = [
+        tag("v1", 1, pushed=9),
+        tag("also-v1", 1, pushed=9),
+        tag("v2", 2, pushed=8),
+        tag("notes", 11, pushed=1, belongs_to=1),
+        tag("sha256-1.sig", 12, pushed=9, belongs_to=1, names_digest=True),
+        tag("sha256-2.sig", 13, pushed=8, belongs_to=2, names_digest=True),
+    ]
+    assert kept(tags, named) == survivors
+
+
+def test_a_chain_is_kept_from_its_end() -> None:
+    """An image, what describes it, what signs that: the rule that keeps the last one keeps all."""
+    tags = [
+        tag("a-signature", 13, pushed=9, belongs_to=12),
+        tag("description", 12, pushed=9, belongs_to=11),
+        tag("image", 11, pushed=9),
+        tag("other", 14, pushed=9),
+    ]
+    assert kept(tags, rule("always", None, selector("a-*"))) == {"a-signature", "description", "image"}
 
 
 def test_what_is_immutable_or_new_stays() -> None:

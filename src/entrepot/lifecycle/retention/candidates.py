@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -25,17 +25,29 @@ class Candidates:
     metadata: Reader
     repository_id: int
 
-    async def pages(self) -> AsyncIterator[list[Candidate]]:
-        """Give all of them, tags first."""
+    async def tagged(self) -> AsyncIterator[list[Candidate]]:
+        """Give the tags."""
         last = ""
         while found := await rows.tags_after(self.metadata, self.repository_id, last, limit=_AT_ONCE):
             last = found[-1][0]
             yield await self._tagged(found)
+
+    async def pages(self) -> AsyncIterator[list[Candidate]]:
+        """Give all of them, tags first: what has none belongs to nothing."""
+        async for page in self.tagged():
+            yield page
         after: int | None = 0
         while after is not None:
             found, after = await rows.untagged_after(self.metadata, self.repository_id, after, limit=_AT_ONCE)
             if found:
                 yield await self._untagged(found)
+
+    async def subjects_of(self, ids: Collection[int]) -> set[int]:
+        """Return the row ids of what manifests refer to, of that which is there."""
+        ordered, found = sorted(ids), set[int]()
+        for start in range(0, len(ordered), _AT_ONCE):
+            found |= await rows.subjects_of(self.metadata, ordered[start : start + _AT_ONCE])
+        return found
 
     async def _tagged(self, found: Sequence[Row]) -> list[Candidate]:
         pulled = await self._pulled_below([(row[2], row[4]) for row in found])
@@ -81,7 +93,7 @@ class Candidates:
 def _beside(candidate: Candidate, there: Mapping[str, int]) -> Candidate:
     """Return a candidate that belongs to what its tag names, if that is there."""
     leader = there.get(named_by(candidate.tag or "") or "")
-    return candidate if leader is None else replace(candidate, belongs_to=leader)
+    return candidate if leader is None else replace(candidate, belongs_to=leader, names_digest=True)
 
 
 def named_by(tag: str) -> str | None:

@@ -1,16 +1,18 @@
 """Decides which tags of one repository are kept: without looking anything up, the same for the same tags and moment.
 
-Each tag stands for itself, as does each manifest without one. A rule that keeps a number of them is shown all of them
-first (`rank`), in any order, and remembers no more than that number. Then each is judged.
+Each tag stands for itself, as does each manifest without one. All of them are shown first (`survey`), in any order:
+a rule that keeps a number of them remembers no more than that number. Then each is judged.
 
 What belongs to something goes its way: a signature with what it signs, by its subject or by a tag that names the digest
-(`sha256-….sig`). So these are judged last (`belonging`), and take no place among a number that is kept.
+(`sha256-….sig`). So these are judged last (`belonging`), and take no place among a number that is kept: a rule keeps as
+many of them beside, but for those whose tag names a digest, which nobody counts. One that a rule keeps stays though
+what it belongs to would go, and then that stays too (`hold`), for it would be nothing without.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,8 +21,8 @@ from entrepot.lifecycle.retention.rules import COUNT, Rule
 from entrepot.lifecycle.selectors import EXCLUDES
 
 _DAY: Final = 24 * 3600 * 1_000_000
-#: Of several that came at the same time, the greater by tag and digest is the later one.
-_Key = tuple[int, str, str]
+#: Of several that came at the same time, the greater by tag and digest is the later one; last, what it belongs to.
+_Key = tuple[int, str, str, int]
 KEPT: Final = True
 GOES: Final = False
 
@@ -36,6 +38,7 @@ class Candidate:
     pulled_at: int  #: by tag or by digest, also anything that it lists; 0: never
     is_listed: bool = False  #: an index of the repository lists it
     belongs_to: int | None = None  #: row id of the manifest whose way it goes
+    names_digest: bool = False  #: that is what its tag says, which a program made up
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +77,34 @@ class Evaluation:
         self._untagged_since = now - grace
         self._kept: set[int] = set()
         self._let_go: set[int] = set()
+        self._leaders: dict[int, int] = {}  # of manifests that belong to one
+        self._wanted: set[int] = set()
+        self._held: set[int] = set()
 
-    @property
-    def needs_ranks(self) -> bool:
-        """Tell whether all candidates are to be shown to `rank` first."""
-        return any(rule.ranking is not None for rule in self._rules)
+    def survey(self, candidate: Candidate) -> None:
+        """Take note of a candidate: for the rules that keep a number of them, and of what it belongs to."""
+        fitting = self._fitting(candidate)
+        for rule in self._rules:
+            rule.rank(candidate, fitting)
+        if candidate.belongs_to is not None:
+            self._leaders[candidate.manifest_id] = candidate.belongs_to
+            if self._immutably(candidate) or self._ruled(candidate, fitting, ranked=False):
+                self._wanted.add(candidate.belongs_to)
 
-    def rank(self, candidate: Candidate) -> None:
-        """Take note of a candidate for the rules that keep a number of them."""
-        if candidate.belongs_to is None:
-            fitting = self._fitting(candidate)
-            for rule in self._rules:
-                rule.rank(candidate, fitting)
+    def wanted(self) -> set[int]:
+        """Return the row ids of manifests to which something belongs that stays whatever they do: after all surveys."""
+        return self._wanted.union(*(rule.wanted() for rule in self._rules))
+
+    def hold(self, manifests: Collection[int]) -> set[int]:
+        """Let manifests stay, and what they belong to by a tag; return those of which this was not known."""
+        new: set[int] = set()
+        for row_id in manifests:
+            one: int | None = row_id
+            while one is not None and one not in self._held:
+                self._held.add(one)
+                new.add(one)
+                one = self._leaders.get(one)
+        return new
 
     def judge(self, candidate: Candidate) -> Verdict:
         """Decide about a candidate that belongs to nothing."""
@@ -93,22 +112,38 @@ class Evaluation:
 
     def belonging(self, candidate: Candidate) -> Verdict:
         """Decide about one that belongs to something, once all others are judged."""
-        goes = candidate.belongs_to in self._let_go and candidate.belongs_to not in self._kept
-        verdict = self._immutably(candidate) or Verdict(
-            candidate, not goes, None, f"what it belongs to {'goes' if goes else 'is there'}"
+        return self._noted(
+            self._immutably(candidate)
+            or self._ruled(candidate, self._fitting(candidate))
+            or self._holding(candidate)
+            or self._following(candidate)
         )
-        return self._noted(verdict)
 
     def _decided(self, candidate: Candidate) -> Verdict:
-        if candidate.pushed_at > self._now:
-            return Verdict(candidate, KEPT, None, "pushed since the run began")
-        fitting = self._fitting(candidate)
-        for judge in self._rules:
-            if judge.keeps(candidate, fitting):
-                return Verdict(candidate, KEPT, judge.number, judge.reason)
+        kept = self._ruled(candidate, self._fitting(candidate)) or self._holding(candidate)
+        if kept is not None:
+            return kept
         if candidate.tag is None and candidate.pushed_at > self._untagged_since:
             return Verdict(candidate, KEPT, None, "has no tag yet, and was pushed within the grace")
         return Verdict(candidate, GOES, None, "no rule keeps it")
+
+    def _ruled(self, candidate: Candidate, fitting: int | None, *, ranked: bool = True) -> Verdict | None:
+        """Keep what a rule keeps, by its time and its names alone unless numbers are known; and what came since."""
+        if candidate.pushed_at > self._now:
+            return Verdict(candidate, KEPT, None, "pushed since the run began")
+        for judge in self._rules:
+            if (ranked or judge.number_kept is None) and judge.keeps(candidate, fitting):
+                return Verdict(candidate, KEPT, judge.number, judge.reason)
+        return None
+
+    def _holding(self, candidate: Candidate) -> Verdict | None:
+        if candidate.manifest_id in self._held:
+            return Verdict(candidate, KEPT, None, "something belongs to it that stays")
+        return None
+
+    def _following(self, candidate: Candidate) -> Verdict:
+        goes = candidate.belongs_to in self._let_go and candidate.belongs_to not in self._kept
+        return Verdict(candidate, not goes, None, f"what it belongs to {'goes' if goes else 'is there'}")
 
     def _fitting(self, candidate: Candidate) -> int | None:
         """Return which patterns fit the tag; None where there is no tag."""
@@ -131,7 +166,9 @@ class _Judge:
     def __init__(self, number: int, rule: Rule, now: int, patterns: Patterns) -> None:
         self.number = number
         self.reason = rule.text
-        self.ranking = _Ranking(rule.value) if rule.kind.unit == COUNT else None
+        self.number_kept = rule.value if rule.kind.unit == COUNT else None
+        self._ranking = _Ranking(self.number_kept or 0)
+        self._beside = _Ranking(self.number_kept or 0)  # what belongs to something takes no place of the others
         self._asked, self._wanted = _bits(rule, patterns)
         self._untagged = rule.takes_untagged()
         self._time = _TIMES[rule.template]
@@ -141,15 +178,19 @@ class _Judge:
 
     def rank(self, candidate: Candidate, fitting: int | None) -> None:
         """Take note of a candidate, if the rule keeps a number of those that it is about."""
-        if self.ranking is not None and self._is_about(fitting):
-            self.ranking.add(self._key(candidate))
+        if self.number_kept is not None and not candidate.names_digest and self._is_about(fitting):
+            self._among(candidate).add(self._key(candidate))
+
+    def wanted(self) -> set[int]:
+        """Return the row ids of what those belong to that the rule keeps by their number."""
+        return {leader for *_, leader in self._beside.latest}
 
     def keeps(self, candidate: Candidate, fitting: int | None) -> bool:
         """Tell whether the rule keeps a candidate, by the patterns that fit its tag."""
         if not self._is_about(fitting):
             return False
-        if self.ranking is not None:
-            return self.ranking.has(self._key(candidate))
+        if self.number_kept is not None:
+            return not candidate.names_digest and self._among(candidate).has(self._key(candidate))
         if self._always or (self._ever_pulled and candidate.pulled_at > 0):
             return True
         return self._time(candidate) >= self._since
@@ -157,8 +198,11 @@ class _Judge:
     def _is_about(self, fitting: int | None) -> bool:
         return self._untagged if fitting is None else fitting & self._asked == self._wanted
 
+    def _among(self, candidate: Candidate) -> _Ranking:
+        return self._ranking if candidate.belongs_to is None else self._beside
+
     def _key(self, candidate: Candidate) -> _Key:
-        return self._time(candidate), candidate.tag or "", candidate.digest
+        return self._time(candidate), candidate.tag or "", candidate.digest, candidate.belongs_to or 0
 
 
 class _Ranking:
@@ -166,16 +210,16 @@ class _Ranking:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._latest: list[_Key] = []
+        self.latest: list[_Key] = []
 
     def add(self, key: _Key) -> None:
-        if len(self._latest) < self._size:
-            heapq.heappush(self._latest, key)
-        elif self._latest and key > self._latest[0]:
-            heapq.heapreplace(self._latest, key)
+        if len(self.latest) < self._size:
+            heapq.heappush(self.latest, key)
+        elif self.latest and key > self.latest[0]:
+            heapq.heapreplace(self.latest, key)
 
     def has(self, key: _Key) -> bool:
-        return bool(self._latest) and key >= self._latest[0]
+        return bool(self.latest) and key >= self.latest[0]
 
 
 def _bits(rule: Rule, patterns: Patterns) -> tuple[int, int]:

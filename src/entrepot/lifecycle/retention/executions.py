@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import count
+from typing import Final
 
 from entrepot.access.faults import NotFound
+from entrepot.lifecycle.retention.forgetting import RUNS, VERDICTS
 from entrepot.lifecycle.retention.policies import KIND, subject_of
-from entrepot.metadata import job_runs, retention_tasks
+from entrepot.metadata import job_runs, retention_tasks, retention_verdicts
 from entrepot.metadata.database import Database
 from entrepot.metadata.filtering import Condition, Listed, Match, Selection
 from entrepot.metadata.job_runs import Run
-from entrepot.metadata.retention_tasks import PIECE, StoredVerdict, TaskRecord
+from entrepot.metadata.retention_tasks import TaskRecord
+from entrepot.metadata.retention_verdicts import PIECE, StoredVerdict
+
+#: What is said in place of verdicts that are not kept any more.
+FORGOTTEN: Final = (
+    "what was decided about each tag is not kept any more: only that of a policy's "
+    f"latest {RUNS} runs, {VERDICTS:,} verdicts at most"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +76,22 @@ class Executions:
     async def verdicts(self, task: TaskRecord) -> AsyncIterator[list[StoredVerdict]]:
         """Give all verdicts of a task, a piece at a time."""
         for number in count():
-            if not (piece := await retention_tasks.piece(self.metadata, task.id, number)):
+            if not (piece := await retention_verdicts.piece(self.metadata, task.id, number)):
                 return
             yield piece
 
     async def some_verdicts(self, task: TaskRecord, *, offset: int, limit: int) -> list[StoredVerdict]:
-        """Return some verdicts of a task, in their order."""
+        """Return some verdicts of a task, in their order.
+
+        Raises:
+            NotFound: They were forgotten.
+        """
         found: list[StoredVerdict] = []
         first = offset // PIECE
         for number in range(first, (offset + limit - 1) // PIECE + 1):
-            found += await retention_tasks.piece(self.metadata, task.id, number)
+            found += await retention_verdicts.piece(self.metadata, task.id, number)
+        if not found and offset < task.total:
+            raise NotFound(FORGOTTEN)
         start = offset - first * PIECE
         return found[start : start + limit]
 

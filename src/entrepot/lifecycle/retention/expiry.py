@@ -18,7 +18,7 @@ from entrepot.metadata import clock, manifest_expiry, repositories, retention_ca
 from entrepot.metadata.database import Database
 from entrepot.metadata.manifest_expiry import Expiring, NewManifest
 from entrepot.metadata.repositories import RepositoryRecord
-from entrepot.metadata.retention_tasks import StoredVerdict
+from entrepot.metadata.retention_verdicts import StoredVerdict
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import RegistryError, Unsupported
 from entrepot.oci.strict_json import JsonInvalid, loads
@@ -118,16 +118,14 @@ class ImageExpiry:
         return removed
 
     async def _let_go(self, repository: RepositoryRecord, gone: Sequence[StoredVerdict]) -> int:
-        removing = Removing(
+        return await Removing(
             metadata=self.metadata,
             settings=self.settings,
             repository=repository,
             actor=INTERNAL,
-            task=None,
             detail={"expired": LABEL},
             deletion=new_deletion(),
-        )
-        return sum([await removing.remove(batch) for batch in removing.batches(gone)])
+        ).remove_all(gone)
 
 
 def _lasted(one: Expiring, tags: Mapping[str, int], until: int) -> list[StoredVerdict]:

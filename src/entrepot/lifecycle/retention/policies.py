@@ -14,7 +14,7 @@ from entrepot.lifecycle.retention import rules as rules_
 from entrepot.lifecycle.retention.rules import Rule, RuleText
 from entrepot.metadata import events, project_metadata, schedules
 from entrepot.metadata import retention_policies as rows
-from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.retention_policies import PolicyRecord
@@ -26,6 +26,11 @@ KIND: Final = "retention"
 SETTING: Final = "retention_id"
 SCHEDULE: Final = "Schedule"
 _TRIGGERS: Final = (SCHEDULE, "")
+
+
+class PolicyChanged(Exception):
+    """A policy says something else than it did, or is gone."""
+
 
 #: Gives the next time at which a cron line says to run; raises `Invalid` for a line that says nothing.
 NextTime = Callable[[str], int]
@@ -149,6 +154,17 @@ class Policies:
             cron="" if schedule is None else schedule.cron,
             next_at=None if schedule is None else schedule.next_at,
         )
+
+
+async def require_unchanged(reader: Reader, policy: PolicyRecord) -> None:
+    """Go on only by the rules that a policy has.
+
+    Raises:
+        PolicyChanged: It has others now, or is gone.
+    """
+    now = await rows.find(reader, policy.id)
+    if now is None or now.rules != policy.rules:
+        raise PolicyChanged
 
 
 async def _set_schedule(tx: Transaction, policy_id: int, cron: str, next_at: int | None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from entrepot.lifecycle.retention.executions import Executions, line_of
+from entrepot.lifecycle.retention.executions import FORGOTTEN, Executions, line_of
 from entrepot.lifecycle.retention.policies import KIND, subject_of
 from entrepot.metadata import job_runs, retention_tasks
 from entrepot.metadata.filtering import Selection
@@ -142,8 +142,12 @@ async def get_log(
 
 async def _lines(executions: Executions, task: TaskRecord) -> AsyncIterator[str]:
     yield f"{task.repository}: {task.total} looked at, {task.retained} kept\n"
+    seen = 0
     async for piece in executions.verdicts(task):
+        seen += len(piece)
         yield "".join(f"{line_of(verdict)}\n" for verdict in piece)
+    if not seen and task.total:
+        yield f"{FORGOTTEN}\n"
 
 
 async def list_verdicts(

@@ -14,7 +14,8 @@ from entrepot.lifecycle.retention.policies import SCHEDULE, Policy, PolicyText
 from entrepot.lifecycle.retention.rules import DAYS, Rule, RuleText, Template
 from entrepot.lifecycle.selectors import DOUBLESTAR, EXCLUDES, MATCHES, REPOSITORY_EXCLUDES, REPOSITORY_MATCHES
 from entrepot.metadata.job_runs import Run, State
-from entrepot.metadata.retention_tasks import StoredVerdict, TaskRecord
+from entrepot.metadata.retention_tasks import TaskRecord
+from entrepot.metadata.retention_verdicts import StoredVerdict
 from entrepot.web.api.selector_models import REPOSITORY, Scopes, Selectors, shown
 from entrepot.web.api.values import moment, moment_or_none
 
