@@ -41,12 +41,20 @@ def test_a_project_is_made_public_and_private_again(server: Server) -> None:
     anonymous = Client(url=server.url)
     assert all_answer(anonymous, MANIFEST, 401)
     assert entrepot(server, "project", "set", "team", "--public").stdout == "team is public: everybody may pull.\n"
+    assert entrepot(server, "project", "set", "team").returncode == 2
     eventually(lambda: all_answer(anonymous, MANIFEST, 200), 10, what="a public project")
     assert anonymous.request("POST", "/v2/team/app/blobs/uploads/").status == 401
     listed = json.loads(entrepot(server, "project", "list", "--json").stdout)
     assert [(project["name"], project["visibility"]) for project in listed] == [("team", "public")]
     assert entrepot(server, "project", "set", "team", "--private").returncode == 0
     eventually(lambda: all_answer(anonymous, MANIFEST, 401), 10, what="a private project")
+
+
+def test_a_project_that_set_makes_is_told(server: Server) -> None:
+    """A name that was mistyped makes a project; whoever did it can see that."""
+    done = entrepot(server, "project", "set", "taem", "--internal")
+    assert done.stdout == "taem is created, and internal: whoever is signed in may pull.\n"
+    assert entrepot(server, "project", "set", "taem", "--internal", "--public").returncode == 2
 
 
 def test_a_repository_is_no_project(server: Server) -> None:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from entrepot.metadata.errors import DatabaseError
 from entrepot.metadata.opening import METADATA_NAME, Stores, open_embedded
 from entrepot.oci.errors import RegistryError
+from entrepot.outbound.errors import OutboundError
 from entrepot.registry.layout import OWN, REPOSITORIES
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a command's work; what an operator can mend ends it with one clear line and exit code 1."""
     try:
         return asyncio.run(work())
-    except (DatabaseError, RegistryError, OSError) as error:
+    except (DatabaseError, OutboundError, RegistryError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from entrepot.cli.management import logins
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.ends import end_in
 from entrepot.cli.management.remote import with_login, with_password
+from entrepot.outbound.errors import OutboundError
 
 _DAYS = 90
 
@@ -32,36 +33,41 @@ def login_command(
     password = sys.stdin.readline().rstrip("\n") if stdin else typer.prompt("Password", hide_input=True)
 
     async def work() -> logins.Login:
+        logins.load()  # before there is a key that could not be kept
         address = logins.normal(server)
         made = await _key(with_password(address, name, password), days)
-        return logins.Login(address, name, made["secret"], made["id"])
+        login = logins.Login(address, name, made["secret"], made["id"])
+        logins.remember(login)
+        return login
 
     login = run(work)
-    logins.remember(login)
     typer.echo(f"Signed in to {login.server} as {name}, for {days} days.")
 
 
 def logout_command(
     server: Annotated[str | None, typer.Argument(metavar="URL", help="The latest without it.")] = None,
 ) -> None:
-    """Sign out: removes the API key at the server and here."""
+    """Sign out: removes the API key at the server and here; here also when the server cannot be reached."""
 
     async def work() -> logins.Login:
         login = logins.find(server)
         try:
             await with_login(login).delete(f"/users/current/keys/{login.key_id}")
-        except ApiRefused as refused:
+        except (ApiRefused, OutboundError) as refused:
             typer.echo(f"warning: the key could not be removed at {login.server}: {refused}", err=True)
+        logins.forget(login.server)
         return login
 
     login = run(work)
-    logins.forget(login.server)
     typer.echo(f"Signed out of {login.server}.")
 
 
 async def _key(api: Api, days: int) -> Any:
     # To the microsecond: jobs that sign in at the same time each need a key of their own name.
     at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    return await api.post(
+    made = await api.post(
         "/users/current/keys", {"name": f"entrepot login on {socket.gethostname()}, {at}", "expires_at": end_in(days)}
     )
+    if not (isinstance(made, dict) and {"secret", "id"} <= made.keys()):
+        raise ApiRefused("the server made no key, so it is no Entrepot; is the address right?")
+    return made

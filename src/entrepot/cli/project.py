@@ -70,10 +70,10 @@ def create_command(
 ) -> None:
     """Make a project, private unless said otherwise."""
     check_name(name)
-    wanted = _visibility(public, internal=internal)
+    wanted = _visibility(public, internal=internal) or Visibility.PRIVATE
     body = {"project_name": name, "metadata": _settings(wanted)}
     ask(server, config, data, lambda api: api.post("/projects", body))
-    typer.echo(f"{name} is {_MEANING[wanted]}.")
+    typer.echo(f"{name} is created, and {_MEANING[wanted]}.")
 
 
 @app.command("set")
@@ -89,16 +89,20 @@ def set_command(
     """Say who may read a project; one that does not exist yet is created. Works within 6 seconds."""
     check_name(name)
     wanted = _visibility(public, internal=internal)
+    if wanted is None:
+        typer.echo("error: say who may read it: --public, --internal or --private", err=True)
+        raise typer.Exit(2)
 
-    async def work(api: Api) -> None:
+    async def work(api: Api) -> bool:
         known = await api.get("/projects", q=f'name="{name}"', page_size=1)
         if known:
             await api.put(f"/projects/{part(name)}", {"metadata": _settings(wanted)})
         else:
             await api.post("/projects", {"project_name": name, "metadata": _settings(wanted)})
+        return bool(known)
 
-    ask(server, config, data, work)
-    typer.echo(f"{name} is {_MEANING[wanted]}.")
+    known = ask(server, config, data, work)
+    typer.echo(f"{name} is {'' if known else 'created, and '}{_MEANING[wanted]}.")
 
 
 @app.command("show")
@@ -142,9 +146,14 @@ def check_name(name: str) -> None:
         raise typer.Exit(1)
 
 
-def _visibility(public: bool | None, *, internal: bool) -> Visibility:  # noqa: FBT001 - the option as typer gives it
+def _visibility(public: bool | None, *, internal: bool) -> Visibility | None:  # noqa: FBT001 - as typer gives it
+    if internal and public is not None:
+        typer.echo("error: --internal goes without --public and --private", err=True)
+        raise typer.Exit(2)
     if internal:
         return Visibility.INTERNAL
+    if public is None:
+        return None
     return Visibility.PUBLIC if public else Visibility.PRIVATE
 
 

@@ -10,7 +10,11 @@ from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_exceptions import ClientConnectorCertificateError, ClientConnectorError
+from aiohttp.client_exceptions import (
+    ClientConnectorCertificateError,
+    ClientConnectorError,
+    ClientConnectorSSLError,
+)
 from yarl import URL
 
 from entrepot.outbound.errors import AnswerInvalid, Unreachable
@@ -76,7 +80,11 @@ async def exchange(route: Route, wanted: Exchange, trust: ssl.SSLContext) -> Res
     except ClientConnectorCertificateError as error:
         raise Unreachable(
             f"{route.url.origin}: its certificate is not signed by an authority known here, or is for another name; "
-            "an own authority goes into outbound.cabundle"
+            "an own authority goes into outbound.cabundle, and for a command into the file that SSL_CERT_FILE names"
+        ) from error
+    except ClientConnectorSSLError as error:
+        raise Unreachable(
+            f"{route.url.origin} does not speak TLS as it should; if it speaks plain HTTP, its address begins with http://"
         ) from error
     except ClientConnectorError as error:
         raise Unreachable(

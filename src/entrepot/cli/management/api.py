@@ -28,8 +28,15 @@ class Reply:
     body: bytes = field(repr=False, default=b"")
 
     def json(self) -> Any:
-        """Return the body as JSON; None when there is none."""
-        return json.loads(self.body) if self.body else None
+        """Return the body as JSON; None when there is none.
+
+        Raises:
+            ApiRefused: It is something else: whoever answered is no Entrepot.
+        """
+        try:
+            return json.loads(self.body) if self.body else None
+        except ValueError:
+            raise ApiRefused(_not_ours(self.status)) from None
 
 
 #: Sends a request: method, path with query, body.
@@ -112,5 +119,9 @@ def _query(query: Query) -> str:
 def _reason(reply: Reply) -> str:
     try:
         return "; ".join(error["message"] for error in reply.json()["errors"])
-    except (ValueError, KeyError, TypeError):
-        return f"the server answered {reply.status}, not as an Entrepot does; is the address right?"
+    except (ApiRefused, KeyError, TypeError):
+        return _not_ours(reply.status)
+
+
+def _not_ours(status: int) -> str:
+    return f"the server answered {status}, not as an Entrepot does; is the address right?"

@@ -33,19 +33,33 @@ class Login:
 def normal(server: str) -> str:
     """Return a server's URL as logins are kept by: with its scheme, https where none is given, without a path's end."""
     text = server if "://" in server else f"https://{server}"
-    if urlsplit(text).hostname is None:
+    if not _has_host(text):
         raise NotSignedIn(f"{server!r} is no server's address; write it as https://registry.example.org")
     return text.rstrip("/")
 
 
+def _has_host(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
+
+
 def load() -> list[Login]:
-    """Return the logins, the latest last."""
+    """Return the logins, the latest last.
+
+    Raises:
+        NotSignedIn: Their file cannot be used; the message says what to do.
+    """
     path = _path()
     if not path.exists():
         return []
     if path.stat().st_mode & 0o077:
         raise NotSignedIn(f"{path} can be read by others; remove it and sign in again")
-    return [Login(**entry) for entry in json.loads(path.read_text())]
+    try:
+        return [Login(**entry) for entry in json.loads(path.read_text())]
+    except (ValueError, TypeError):
+        raise NotSignedIn(f"{path} is damaged; remove it and sign in again") from None
 
 
 def find(server: str | None) -> Login:

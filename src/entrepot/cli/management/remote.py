@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from entrepot.cli.management.api import Api, Reply
-from entrepot.cli.management.logins import Login
+from entrepot.cli.management.logins import Login, NotSignedIn
 from entrepot.outbound.client import Client
 from entrepot.outbound.settings import OutboundSettings
 
@@ -28,7 +28,10 @@ def with_password(server: str, user: str, password: str) -> Api:
 
 def _api(server: str, credentials: Mapping[str, str]) -> Api:
     # The user named this host: it may be in a private network, and speak plain HTTP if its URL says so.
-    client = Client(OutboundSettings.of([urlsplit(server).hostname or ""]))
+    try:
+        client = Client(OutboundSettings.of([urlsplit(server).hostname or ""]))
+    except ValueError as error:
+        raise NotSignedIn(f"{server!r} is no server's address: {error}") from None
 
     async def send(method: str, path: str, body: bytes | None) -> Reply:
         headers = {**credentials, "accept": "application/json", "content-type": "application/json"}
