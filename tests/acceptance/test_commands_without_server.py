@@ -24,7 +24,7 @@ class _Website(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"<!doctype html>")
 
-    do_POST = do_DELETE = do_GET
+    do_POST = do_DELETE = do_GET  # noqa: N815 - the names of the base class
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the library's name
         """Say nothing."""
@@ -84,7 +84,9 @@ def test_a_website_is_no_registry(entrepot: Run, website: str) -> None:
     assert "is the address right?" in one_line(done)
 
 
-def test_a_login_is_forgotten_without_its_server(entrepot: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_is_forgotten_without_its_server(
+    entrepot: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`logout` of a server that is gone says that the key is still there, and forgets the login all the same."""
     monkeypatch.delenv("ENTREPOT_KEY")
     kept = tmp_path / "entrepot" / "logins.json"

@@ -26,6 +26,7 @@ class ProblemKind(StrEnum):
     DANGLING_LAYER = "dangling-layer"  #: a blob that nothing needs is gone: registry:2's collection leaves its links
     WRONG_SIZE = "wrong-size"  #: a blob is longer or shorter than its manifest says
     UNREADABLE = "unreadable"  #: the file system refused to read
+    UNWRITABLE = "unwritable"  #: the file system refused to write; only where the files are written
 
 
 _HIDING = frozenset(

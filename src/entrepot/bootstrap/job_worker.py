@@ -41,7 +41,7 @@ from entrepot.jobs.scrubbing import SCRUB, DamageWatch, Scrubbing
 from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
 from entrepot.jobs.worker import JobWorker
 from entrepot.lifecycle.collection.collector import Collector
-from entrepot.metadata.outbox import Handler
+from entrepot.metadata.outbox_rounds import Handler
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
 from entrepot.serving.worker_runtime import WorkerRuntime

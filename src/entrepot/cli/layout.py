@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from entrepot.adoption.report import ProblemKind
 from entrepot.adoption.rights import require_rights
 from entrepot.adoption.tree import Tree
 from entrepot.cli.folder import AsJson, Folder, opened, printable, require_metadata, run
@@ -32,11 +33,12 @@ def check_command(folder: Folder, *, as_json: AsJson = False) -> None:
 
 @app.command("write")
 def write_command(folder: Folder, *, as_json: AsJson = False) -> None:
-    """Write what registry:2 would miss. What only the files have stays there and is reported."""
+    """Write what registry:2 would miss. What only the files have, and what cannot be written, is reported."""
     result = run(lambda: _compare(folder, writing=True))
     _show(result, as_json=as_json)
     extra = any(difference.kind is DifferenceKind.EXTRA for difference in result.differences)
-    raise typer.Exit(1 if extra else 0)
+    refused = any(problem.kind is ProblemKind.UNWRITABLE for problem in result.problems)
+    raise typer.Exit(1 if extra or refused else 0)
 
 
 async def _compare(folder: Path, *, writing: bool) -> Result:

@@ -1,8 +1,7 @@
 """Hands on what transactions left in the outbox, in order, at least once.
 
-An entry is removed after its handler returned. A process that dies in between leaves it to be handled again, so
-handlers must do no harm by doing something twice. An entry that fails holds up those after it: their order is what
-makes the outcome right.
+An entry that fails holds up those of its repository after it: their order is what makes the outcome right. The other
+repositories go on (`metadata.outbox_rounds`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 
 from entrepot.metadata import clock, outbox
 from entrepot.metadata.database import Database
-from entrepot.metadata.outbox import Handler
+from entrepot.metadata.outbox_rounds import Handler, Round
 from entrepot.telemetry.instruments import Metrics
 
 _log = logging.getLogger(__name__)
@@ -23,6 +22,9 @@ _log = logging.getLogger(__name__)
 _IDLE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
 _MEASURE_SECONDS = 5.0
+#: Until what was set aside is tried again; longer where going through what waits takes long.
+_ASIDE_SECONDS = 10.0
+_ROUNDS_SHARE = 10
 
 
 class OutboxConsumer:
@@ -30,9 +32,13 @@ class OutboxConsumer:
 
     def __init__(self, metadata: Database, handlers: Sequence[Handler], metrics: Metrics) -> None:
         self._metadata = metadata
+        self._round = Round(metadata, handlers)
         self._handlers = handlers
+        self._began = self._ended = time.monotonic()
+        self._told: frozenset[str] = frozenset()
         self._pending = metrics.gauge("entrepot_outbox_pending", "Outbox entries that wait to be handled.")
         self._lag = metrics.gauge("entrepot_outbox_lag_seconds", "Age of the oldest outbox entry.")
+        self._aside = metrics.gauge("entrepot_outbox_set_aside", "Repositories whose outbox entries cannot be handled.")
         self._measured = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -54,8 +60,32 @@ class OutboxConsumer:
             pass
 
     async def handle_batch(self) -> int:
-        """Handle the oldest entries; returns how many."""
-        return await outbox.hand_on(self._metadata, self._handlers)
+        """Handle the oldest entries that can be; returns how many it looked at."""
+        looked = await self._round.batch()
+        self._tell()
+        if not looked:
+            self._next_round()
+        return looked
+
+    def _tell(self) -> None:
+        for name in sorted(self._round.aside.keys() - self._told):
+            error = str(self._round.aside[name])
+            _log.error("the files of a repository cannot be written", extra={"repository": name, "error": error})
+        self._told |= self._round.aside.keys()
+        self._aside.set(len(self._told))
+
+    def _next_round(self) -> None:
+        """At the end of a round, try again what was set aside, once some time has passed."""
+        now = time.monotonic()
+        self._told = frozenset(self._round.aside)
+        self._aside.set(len(self._told))
+        if not self._told:
+            self._began = self._ended = now
+        elif self._ended <= self._began:
+            self._ended = now
+        elif now - self._ended >= max(_ASIDE_SECONDS, _ROUNDS_SHARE * (self._ended - self._began)):
+            self._round = Round(self._metadata, self._handlers)
+            self._began = self._ended = now
 
     async def _measure(self) -> None:
         if time.monotonic() - self._measured < _MEASURE_SECONDS:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, func, select
 
 from entrepot.metadata import clock
-from entrepot.metadata.database import Database, Reader, Transaction
+from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import outbox
 
@@ -35,6 +35,12 @@ class OutboxEntry:
     created_at: int
 
     @property
+    def repository(self) -> str | None:
+        """Return the repository that it is about."""
+        name = self.payload.get("repository")
+        return None if name is None else str(name)
+
+    @property
     def names(self) -> frozenset[str]:
         """Return the tags and digests that it is about."""
         parts = [value for key, value in self.payload.items() if key != "repository"]
@@ -43,8 +49,6 @@ class OutboxEntry:
 
 #: Entries handed on at once.
 BATCH = 200
-#: Does what the entries say, in order; all of them are done when it returns.
-Handler = Callable[[Sequence[OutboxEntry]], Awaitable[None]]
 
 _ADD = Query(
     lambda d: d.insert(outbox).values(
@@ -125,22 +129,3 @@ async def backlog(reader: Reader) -> tuple[int, int | None]:
     """Return the number of waiting entries and the time of the oldest."""
     row = await reader.one(_BACKLOG)
     return (0, None) if row is None else (row[0], row[1])
-
-
-async def hand_on(database: Database, handlers: Sequence[Handler], limit: int = BATCH) -> int:
-    """Give the oldest entries to every handler, then remove them; return how many those were.
-
-    A process that dies in between leaves them to be handed on again, so handlers must do no harm by doing it twice.
-    """
-    entries = await oldest(database, limit)
-    if not entries:
-        return 0
-    for handler in handlers:
-        await handler(entries)
-    ids = [entry.id for entry in entries]
-
-    async def remove(tx: Transaction) -> None:
-        await done(tx, ids)
-
-    await database.write(remove, name="outbox")
-    return len(entries)

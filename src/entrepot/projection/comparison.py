@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from entrepot.adoption.links import RepositoryLinks
-from entrepot.adoption.report import Problem
+from entrepot.adoption.report import Problem, ProblemKind
 from entrepot.adoption.tree import Tree
 from entrepot.metadata import contents, manifests, outbox, repositories
 from entrepot.metadata.contents import RepositoryContents
 from entrepot.metadata.database import Database
 from entrepot.metadata.outbox import OutboxEntry
+from entrepot.metadata.outbox_rounds import EVERYBODYS
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.files import TreeFiles
@@ -64,7 +65,7 @@ class Comparison:
     async def write(self) -> Result:
         """Write what the tree lacks or has differently; what only the tree has stays and is reported.
 
-        The result names what differed before.
+        The result names what differed before, and the repositories whose files cannot be written.
         """
         return await self._run(writing=True)
 
@@ -106,11 +107,11 @@ class Comparison:
         wanted = await contents.read(self.metadata, name)
         links = RepositoryLinks(self.tree, name)
         differences = await asyncio.to_thread(self._differences, wanted, links)
-        if writing:
-            await self._mend(name, wanted, differences)
         result.repositories += 1
         result.differences += differences
         result.problems += links.problems
+        if writing:
+            result.problems += await self._try_to_mend(name, wanted, differences)
 
     async def _names(self) -> AsyncIterator[RepositoryName]:
         last = ""
@@ -135,6 +136,17 @@ class Comparison:
             *_compare("blob", name, wanted.blobs.keys(), layers.keys() - dangling),
             *_compare("tag", name, wanted.tags.keys(), tags.keys() - dangling_tags),
         ]
+
+    async def _try_to_mend(
+        self, name: RepositoryName, wanted: RepositoryContents, differences: list[Difference]
+    ) -> list[Problem]:
+        try:
+            await self._mend(name, wanted, differences)
+        except OSError as error:
+            if error.errno in EVERYBODYS:
+                raise
+            return [Problem(ProblemKind.UNWRITABLE, name, str(error.filename or ""), error.strerror or "")]
+        return []
 
     async def _mend(self, name: RepositoryName, wanted: RepositoryContents, differences: list[Difference]) -> None:
         """Manifests come first, so that no tag names one that is not there."""

@@ -16,6 +16,7 @@ from entrepot.adoption.tree import Tree
 from entrepot.metadata import holdings, manifests, outbox
 from entrepot.metadata.database import Database
 from entrepot.metadata.outbox import OutboxEntry
+from entrepot.metadata.outbox_rounds import Round, attempt
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.comparison import Comparison
@@ -59,11 +60,8 @@ class Projector:
         return Tree(self.files.root)
 
     async def run(self) -> int:
-        """Project everything that is waiting; return the number of entries."""
-        done = 0
-        while handled := await outbox.hand_on(self.metadata, [self.project]):
-            done += handled
-        return done
+        """Project everything that is waiting, what cannot be written left waiting; return the number of entries."""
+        return await Round(self.metadata, [self.project]).whole()
 
     async def project(self, entries: Iterable[OutboxEntry]) -> None:
         """Write these entries to the tree.
@@ -161,9 +159,13 @@ class Forerunner:
     _done: int = field(default=0, init=False)
 
     async def catch_up(self, upto: int) -> None:
-        """Project the entries up to a number, those that were projected here before left out."""
+        """Project the entries up to a number, those that were projected here before left out.
+
+        What cannot be written is passed over: links that lead nowhere are what registry:2's own collection leaves.
+        """
+        aside: dict[str, OSError] = {}
         while entries := await outbox.between(self.projector.metadata, after=self._done, upto=upto):
-            await self.projector.project(entries)
+            await attempt([self.projector.project], entries, aside)
             self._done = entries[-1].id
 
 

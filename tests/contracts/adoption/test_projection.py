@@ -10,12 +10,13 @@ import tracemalloc
 
 import pytest
 
+from entrepot.adoption.report import ProblemKind
 from entrepot.metadata import outbox
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.comparison import DifferenceKind
 from entrepot.projection.files import TreeFiles
-from entrepot.projection.projector import Projector
+from entrepot.projection.projector import Forerunner, Projector
 from entrepot.registry import layout
 from tests.contracts.adoption.conftest import Folder
 from tests.contracts.registry.pushing import ALICE, NAME, Pusher
@@ -160,6 +161,27 @@ async def test_links_that_lead_nowhere_are_no_difference(folder: Folder) -> None
     (found,) = (await folder.comparison().write()).differences
     assert (found.kind, found.subject) == (DifferenceKind.OTHER, "v1")
     assert (folder.root / layout.tag_current_link(NAME, Tag.parse("v1"))).read_text() == str(Digest.of(body))
+
+
+async def test_a_repository_that_cannot_be_written_does_not_keep_the_others_from_it(folder: Folder) -> None:
+    """A file where its folder must be: the others are written; it is named, and written once that is mended."""
+    poison, later = RepositoryName.parse("poison/x"), RepositoryName.parse("later/y")
+    in_the_way = folder.root / layout.REPOSITORIES / "poison"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.touch()
+    for name in (poison, later):
+        await Pusher(folder.registry, name).image("v1", b"layer")
+    last = await outbox.last_id(folder.stores.metadata)
+    await Forerunner(Projector(folder.stores.metadata, TreeFiles(folder.root))).catch_up(last)
+    await folder.project()
+    assert (folder.root / layout.tag_current_link(later, Tag.parse("v1"))).exists()
+    assert (await outbox.backlog(folder.stores.metadata))[0] == 3
+    (problem,) = (await folder.comparison().write()).problems
+    assert (problem.kind, problem.repository) == (ProblemKind.UNWRITABLE, poison)
+    in_the_way.unlink()
+    await folder.project()
+    assert (await folder.comparison().check()).differences == []
+    assert (await outbox.backlog(folder.stores.metadata))[0] == 0
 
 
 async def test_two_who_write_take_turns(folder: Folder) -> None:

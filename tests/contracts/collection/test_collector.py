@@ -15,6 +15,7 @@ from entrepot.lifecycle.collection.model import CollectionLimits, CollectionOff,
 from entrepot.metadata import blobs as blob_rows
 from entrepot.metadata import events, holdings, outbox, repositories, review
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.outbox_rounds import Round
 from entrepot.metadata.query import Query, RawQuery
 from entrepot.metadata.tables import blobs
 from entrepot.metadata.usage import Counts, Limits
@@ -343,7 +344,7 @@ async def test_a_manifest_that_is_pushed_while_its_old_bytes_go_gets_its_file_ag
 
     async def push_then_delete(store: MemoryBlobStore, key: str) -> None:
         await house.pusher.manifest(body, "v1")
-        await outbox.hand_on(house.kit.metadata, [])
+        await Round(house.kit.metadata, []).batch()
         await real(store, key)
 
     monkeypatch.setattr(MemoryBlobStore, "delete", push_then_delete)

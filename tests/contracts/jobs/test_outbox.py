@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Sequence
 
 import pytest
@@ -105,3 +106,61 @@ async def test_entries_are_taken_as_they_come_until_stopped(tables: Database) ->
     gauges = {family.name: family.series for family in metrics.families()}
     assert () in gauges["entrepot_outbox_pending"]
     assert () in gauges["entrepot_outbox_lag_seconds"]
+
+
+async def push(database: Database, *repositories: str) -> None:
+    """Leave an entry for each repository."""
+
+    async def work(tx: Transaction) -> None:
+        for name in repositories:
+            await outbox.add(tx, "topic", repository=name)
+
+    await database.write(work)
+
+
+class Picky:
+    """A handler that some repositories fail."""
+
+    def __init__(self, *refused: str, number: int = errno.ENOTDIR) -> None:
+        self.refused = set(refused)
+        self.number = number
+        self.done: list[str] = []
+
+    async def __call__(self, entries: Sequence[OutboxEntry]) -> None:
+        """Take a batch, up to the first that fails."""
+        for entry in entries:
+            if entry.repository in self.refused:
+                raise OSError(self.number, "it is not to be", entry.repository)
+            self.done.append(str(entry.repository))
+
+
+async def test_a_repository_that_cannot_be_written_holds_up_no_other(
+    tables: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More than a batch of its entries lie in front; they stay in their order, are told of once, and tried again."""
+    monkeypatch.setattr(module, "_ASIDE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_ROUNDS_SHARE", 0)
+    await push(tables, *["poison/x"] * (outbox.BATCH + 5), "later/y", "poison/x", "later/z")
+    picky, metrics = Picky("poison/x"), Metrics()
+    consumer = OutboxConsumer(tables, [picky], metrics)
+    for _ in range(9):
+        await consumer.handle_batch()
+    assert set(picky.done) == {"later/y", "later/z"}
+    assert (await outbox.backlog(tables))[0] == outbox.BATCH + 6
+    assert [record.__dict__["repository"] for record in caplog.records] == ["poison/x"]
+    gauges = {family.name: family.series for family in metrics.families()}
+    assert gauges["entrepot_outbox_set_aside"][()] == [1]
+    picky.refused.clear()
+    for _ in range(9):
+        await consumer.handle_batch()
+    assert picky.done.count("poison/x") == outbox.BATCH + 6
+    assert (await outbox.backlog(tables))[0] == 0
+
+
+async def test_a_full_disk_holds_up_all(tables: Database) -> None:
+    """What no repository is to blame for is no reason to go on with the others."""
+    await push(tables, "one/x", "two/y")
+    consumer = OutboxConsumer(tables, [Picky("one/x", number=errno.ENOSPC)], Metrics())
+    with pytest.raises(OSError, match="not to be"):
+        await consumer.handle_batch()
+    assert (await outbox.backlog(tables))[0] == 2

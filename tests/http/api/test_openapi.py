@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
 import pytest
+from fastapi import FastAPI
+from starlette.requests import Request
 
-from entrepot.web.api.openapi import Document
+from entrepot.web.api.openapi import Document, Told
 from tests.support.api import BASE
 from tests.support.app import App, AppOptions, open_app
 
@@ -30,6 +33,17 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Document:
 
     with asyncio.Runner() as runner:
         return runner.run(read())
+
+
+async def test_making_the_document_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes seconds, and anybody may ask for it: it is made once, in a thread, however many ask at once."""
+    made, threads = FastAPI(), list[int]()
+    monkeypatch.setattr(made, "openapi", lambda: threads.append(threading.get_ident()) or {"openapi": "3.1.0"})
+    told = Told(made)
+    answers = await asyncio.gather(*(told.answer(Request({"type": "http"})) for _ in range(3)))
+    assert {bytes(answer.body) for answer in answers} == {b'{"openapi":"3.1.0"}'}
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
 
 
 def operations(document: Document) -> Iterator[tuple[str, str, Document]]:

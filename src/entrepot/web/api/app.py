@@ -55,7 +55,7 @@ from entrepot.web.api import (
 )
 from entrepot.web.api.edge import ApiEdge
 from entrepot.web.api.locations import BASE
-from entrepot.web.api.openapi import documented
+from entrepot.web.api.openapi import Told, documented
 from entrepot.web.api.route_table import RouteTable
 from entrepot.web.api.services import ApiServices
 
@@ -119,7 +119,7 @@ def build_api(services: ApiServices) -> FastAPI:
     app = FastAPI(
         title=_TITLE,
         version=__version__,
-        openapi_url=f"{BASE}/openapi.json",
+        openapi_url=None,  # ours, below, does not hold up the others
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -134,6 +134,7 @@ def build_api(services: ApiServices) -> FastAPI:
         app.include_router(page(), prefix="/c")
     errors.install(app)
     app.add_middleware(ApiEdge)
+    app.add_route(f"{BASE}/openapi.json", Told(app).answer, include_in_schema=False)
     app.openapi = documented(  # type: ignore[method-assign] # the way that FastAPI documents
         app, routes, title=_TITLE, description=_DESCRIPTION, prefix=services.web.settings.prefix.rstrip("/")
     )

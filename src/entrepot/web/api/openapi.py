@@ -6,6 +6,8 @@ hold for every route: which refusals there are, which headers come with them, an
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +15,8 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
 
 from entrepot.web.api.caller import caller_changing_password, caller_of, caller_setting_up
 from entrepot.web.api.examples import example_of
@@ -59,6 +63,25 @@ def documented(
         return app.openapi_schema
 
     return openapi
+
+
+class Told:
+    """Answers with the document: made in a thread, as that takes seconds, and kept as it is sent."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._body: bytes | None = None
+        self._making = asyncio.Lock()
+
+    async def answer(self, _request: Request) -> Response:
+        """Answer a request."""
+        async with self._making:
+            if self._body is None:
+                self._body = await asyncio.to_thread(self._made)
+        return Response(self._body, media_type=_JSON)
+
+    def _made(self) -> bytes:
+        return json.dumps(self._app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _completed(document: Document, routes: Iterable[APIRoute], prefix: str) -> Document:
