@@ -107,7 +107,11 @@ def test_gc_beside_a_server_leaves_the_grace_and_the_trash_alone() -> None:
         assert "wait for their grace of 1h" in plain.stdout
         assert why(server, client.digest_of(LAYERS[2]))["reason"] == "trash"
         assert why(server, digest)["reason"] == "trash"
-        assert "Compared" in entrepot(server, "gc", "--now", "--config", "config.yml").stdout
+        tried = entrepot(server, "gc", "--now", "--dry-run", "--config", "config.yml")
+        assert "1 entries of the trash would go for good" in tried.stderr
+        told = entrepot(server, "gc", "--now", "--config", "config.yml").stdout
+        assert "1 entries left the trash for good, 1 manifests with them" in told
+        assert "Compared" in told
         assert why(server, client.digest_of(LAYERS[2]))["reason"] == "grace"
         assert stored(server) >= before
         shown = entrepot(server, "blob", "why", client.digest_of(LAYERS[1]), "--config", "config.yml").stdout

@@ -14,14 +14,12 @@ from entrepot.access.model import (
     Target,
 )
 from entrepot.access.permissions import Permission, known
+from entrepot.accounts.names import NOBODY
 from entrepot.metadata import clock, principals
 from entrepot.metadata.database import Reader
 from entrepot.metadata.principals import PrincipalRecord
 from entrepot.oci.errors import NameInvalid, TagInvalid
 from entrepot.oci.reference import RepositoryName, Tag
-
-#: Names whoever has not signed in.
-NOBODY = "anonymous"
 
 
 class Explaining:

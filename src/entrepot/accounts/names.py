@@ -11,6 +11,8 @@ from entrepot.access.faults import Invalid
 _LONGEST: Final = 255
 #: `:` ends the name in Basic credentials, `$` begins the name of a robot; the rest is Harbor's list.
 _FORBIDDEN: Final = frozenset(',"~#%$:<>`|;')
+#: Names nobody: rights are explained for it, and the audit log says it of whoever has not signed in.
+NOBODY: Final = "anonymous"
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,190}")
 
 
@@ -18,7 +20,7 @@ def checked_name(name: str, what: str = "user name") -> str:
     """Return a name in its composed form (NFC), so that what looks alike is one name.
 
     Raises:
-        Invalid: It is empty or too long, or has characters that a name cannot have.
+        Invalid: It is empty or too long, has characters that a name cannot have, or is kept for nobody.
     """
     composed = unicodedata.normalize("NFC", name)
     if not 0 < len(composed) <= _LONGEST or composed != composed.strip():
@@ -26,6 +28,8 @@ def checked_name(name: str, what: str = "user name") -> str:
     wrong = sorted({character for character in composed if not _allowed(character)})
     if wrong:
         raise Invalid(f"a {what} cannot have {' '.join(map(ascii, wrong[:5]))}")
+    if composed.casefold() == NOBODY:
+        raise Invalid(f"a {what} cannot be {NOBODY}: that means whoever has not signed in")
     return composed
 
 

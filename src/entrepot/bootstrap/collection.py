@@ -12,7 +12,7 @@ from entrepot.bootstrap.embedded import Embedded, embedded
 from entrepot.config import Config
 from entrepot.lifecycle.collection.leaving import following
 from entrepot.lifecycle.collection.model import Collecting, CollectionLimits
-from entrepot.lifecycle.collection.whole import Request, Result, WholeCollection
+from entrepot.lifecycle.collection.whole import EmptyTrash, FromTrash, Request, Result, WholeCollection
 from entrepot.lifecycle.trash.expiring import Expiry
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Forerunner, Projector
@@ -62,7 +62,20 @@ def expiry_of(parts: Embedded) -> Expiry:
 def whole_collection_of(parts: Embedded) -> WholeCollection:
     """Give what collects all that can be collected now."""
     quarantine = parts.registry.verifying.quarantine
-    return WholeCollection(collection_of(parts), quarantine, expiry_of(parts).expire)
+    return WholeCollection(collection_of(parts), quarantine, emptying_of(parts))
+
+
+def emptying_of(parts: Embedded) -> EmptyTrash:
+    """Give what empties the trash for a collection."""
+    expiry = expiry_of(parts)
+
+    async def empty_trash(progress: Progress, *, everything: bool, dry_run: bool = False) -> FromTrash:
+        if dry_run:
+            return FromTrash(await expiry.due(everything=everything))
+        done = await expiry.expire(progress, everything=everything)
+        return FromTrash(done.entries, done.manifests)
+
+    return empty_trash
 
 
 async def collect(config: Config, request: Request, progress: Progress, result: Result) -> None:

@@ -18,7 +18,7 @@ from entrepot.audit.forwarding import Forwarder, Receiver
 from entrepot.audit.retention import Retention
 from entrepot.audit.sealing import Sealer
 from entrepot.backup.pruning import Keep
-from entrepot.bootstrap.collection import collection_of, expiry_of, whole_collection_of
+from entrepot.bootstrap.collection import collection_of, emptying_of, whole_collection_of
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.bootstrap.retention import disk_jobs, expiry_kind, retention_kind
 from entrepot.config import Config
@@ -185,7 +185,7 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
 
 
 def _steady_collection(parts: Embedded, metrics: Metrics) -> SteadyCollection:
-    return SteadyCollection(Collector(collection_of(parts)), expiry_of(parts).expire, CollectionMetrics(metrics))
+    return SteadyCollection(Collector(collection_of(parts)), emptying_of(parts), CollectionMetrics(metrics))
 
 
 def provider_jobs(parts: Embedded) -> list[Job]:

@@ -102,8 +102,7 @@ def export_command(
     """Write all events that fit to standard output, newest first."""
     if not is_folder(server, config, data):
         query = _query(user, project, kind, subject, since, until, failed=failed)
-        given = ask(server, config, data, lambda api: api.text("/auditlog-exts/export", format=form, q=query))
-        typer.echo(given, nl=False)
+        ask(server, config, data, lambda api: api.download("/auditlog-exts/export", _write, format=form, q=query))
         return
     wanted = _filter(user, project, kind, subject, since, until, failed=failed)
 
@@ -112,6 +111,10 @@ def export_command(
             typer.echo(piece, nl=False)
 
     with_registry(config, data, work)
+
+
+def _write(piece: bytes) -> None:
+    typer.echo(piece, nl=False)
 
 
 def _filter(

@@ -17,7 +17,7 @@ from entrepot.cli.place import ConfigFile, Data, located
 from entrepot.cli.progress import Bar
 from entrepot.config import Config
 from entrepot.config.durations import format_duration
-from entrepot.lifecycle.collection.whole import Request, Result
+from entrepot.lifecycle.collection.whole import FromTrash, Request, Result
 from entrepot.metadata.clock import MICROSECONDS
 from entrepot.telemetry.progress import Progress, Unwatched
 
@@ -39,7 +39,9 @@ def gc_command(
     now: Annotated[
         bool,
         typer.Option(
-            "--now", help="Empty the trash first, and compare the store with the metadata. The grace stays as it is."
+            "--now",
+            help="Empty everybody's trash first, for good, and compare the store with the metadata. "
+            "The grace stays as it is.",
         ),
     ] = False,
     dry_run: DryRun = False,
@@ -121,10 +123,19 @@ def _show(place: Config, request: Request, result: Result) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
 
+def _from_trash(trash: FromTrash, *, dry_run: bool, grace: str) -> str:
+    if dry_run:
+        return f"{trash.entries:,} entries of the trash would go for good; entrepot trash list shows what there is."
+    manifests = f", {trash.manifests:,} manifests with them" if trash.manifests else ""
+    return f"{trash.entries:,} entries left the trash for good{manifests}; their blobs follow in {grace}."
+
+
 def _lines(place: Config, request: Request, result: Result) -> list[str]:
     done, grace = result.collected, format_duration(place.lifecycle.grace)
     verb = "Would free" if request.dry_run else "Freed"
     found = [f"{verb} {decimal(done.freed_bytes)}: {done.blobs:,} blobs and {done.files:,} other files."]
+    if result.trash.entries:
+        found.insert(0, _from_trash(result.trash, dry_run=request.dry_run, grace=grace))
     if done.manifests:
         found.append(f"{done.manifests:,} manifests went with what they belonged to; their blobs follow in {grace}.")
     if done.failed:

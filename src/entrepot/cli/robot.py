@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -55,7 +56,7 @@ def list_command(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the robots of a project, or those of the whole registry."""
+    """List the robots of a project, or those that belong to none."""
 
     async def work(api: Api) -> list[Any]:
         return await api.every("/robots", q=await _level(api, project))
@@ -65,6 +66,7 @@ def list_command(
         "name": "name",
         "disabled": "disable",
         "may": _permissions,
+        "until (UTC)": _end,
         "made by": "creator",
     }
     show(ask(server, config, data, work), columns, as_json=as_json)
@@ -157,8 +159,19 @@ def _permissions(entry: Any) -> str:
     parts = []
     for permission in entry["permissions"]:
         actions = ", ".join(f"{access['resource']}:{access['action']}" for access in permission["access"])
-        parts.append(f"{actions} in {permission['namespace']}")
+        parts.append(f"{actions} in {_where(permission)}")
     return "; ".join(parts)
+
+
+def _where(permission: Any) -> str:
+    tags = f", tags {permission['tags']}" if permission.get("tags") else ""
+    return f"{permission.get('repositories') or permission['namespace']}{tags}"
+
+
+def _end(entry: Any) -> str:
+    if entry["expires_at"] == _FOR_EVER:
+        return "never"
+    return datetime.fromtimestamp(entry["expires_at"], UTC).strftime("%Y-%m-%d %H:%M")
 
 
 async def _level(api: Api, project: str | None) -> str | None:
@@ -175,4 +188,5 @@ async def robot_id(api: Api, name: str, project: str | None = None) -> int:
     for robot in await api.every("/robots", q=await _level(api, within)):
         if robot["name"] == name:
             return int(robot["id"])
-    raise ApiRefused(f"there is no robot {name}; entrepot robot list shows all")
+    shown = f"entrepot robot list{f' --project {within}' if within else ''}"
+    raise ApiRefused(f"there is no robot {name}; {shown} shows those that there are, by their whole names")

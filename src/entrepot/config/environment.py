@@ -18,6 +18,8 @@ from entrepot.config.section import Choice, Entries, Items, Leaf, Section, Shape
 
 PREFIX = "REGISTRY_"
 PATH_VARIABLE = "REGISTRY_CONFIGURATION_PATH"
+#: Named like ours, and read by programs that run beside a registry.
+_OF_OTHERS = {"REGISTRY_AUTH_FILE": "Podman, Skopeo and Buildah keep their sign-ins in the file that it names"}
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -41,7 +43,9 @@ def apply_environment(tree: Tree, environ: Mapping[str, str]) -> Overrides:
     """Change the tree of a configuration as the variables say."""
     overrides = Overrides()
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name != PATH_VARIABLE:
+        if name in _OF_OTHERS:
+            overrides.warnings.append(f"Ignoring environment variable {name}: {_OF_OTHERS[name]}")
+        elif name.startswith(PREFIX) and name != PATH_VARIABLE:
             _apply(tree, name, environ[name], overrides)
     return overrides
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, delete, exists, or_, select
+from sqlalchemy import Select, bindparam, delete, exists, func, or_, select
 
 from entrepot.config.durations import parse_duration
 from entrepot.metadata.database import Reader, Row, Transaction
@@ -165,6 +165,9 @@ _DUE = Query(
     .limit(bindparam("limit")),
     "trash.due",
 )
+_COUNT_DUE = Query(
+    select(func.count()).select_from(trash).where(trash.c.expires_at <= bindparam("until")), "trash.count_due"
+)
 _OLDEST_OF = Query(
     _select(trash.c.project_id == bindparam("project"), trash.c.id > 0).order_by(trash.c.id).limit(bindparam("limit")),
     "trash.oldest_of",
@@ -273,6 +276,12 @@ async def referring_to(reader: Reader, place_id: int, digest: str, deletion: str
 async def due(reader: Reader, *, until: int, limit: int) -> list[TrashEntry]:
     """Return up to `limit` entries whose time is over at a moment, the earliest first."""
     return [entry_of(row) for row in await reader.all(_DUE, until=until, limit=limit)]
+
+
+async def count_due(reader: Reader, *, until: int) -> int:
+    """Count what is past its time then. Reads an index of all of it."""
+    row = await reader.one(_COUNT_DUE, until=until)
+    return 0 if row is None else int(row[0])
 
 
 async def oldest_of(reader: Reader, project_id: int, *, limit: int) -> list[TrashEntry]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -95,6 +95,21 @@ class Client:
                 return await self._follow(target, wanted)
         except TimeoutError:
             raise TimedOut(f"{target.origin} gave no whole answer within {timeout:g} s") from None
+
+    async def download(
+        self, url: str, into: Callable[[bytes], None], *, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Send a GET, and hand the body of a 200 on as it comes; it may be of any length.
+
+        Raises:
+            TargetRefused: As `request`.
+            Unreachable: As `request`, and when nothing comes for a minute.
+            AnswerInvalid: A refusal that is too long, or one that leads on too often.
+        """
+        from entrepot.outbound.transport import Exchange  # noqa: PLC0415 - see above
+
+        wanted = Exchange(method="GET", headers=_lowered(headers), body=None, limit=LIMIT, into=into)
+        return await self._follow(Url.parse(url), wanted)
 
     async def _follow(self, target: Url, wanted: Exchange) -> Response:
         for _ in range(MAX_REDIRECTS + 1):

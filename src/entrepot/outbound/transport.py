@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
@@ -23,6 +24,8 @@ from entrepot.outbound.response import Response
 
 #: Everything has one deadline, the caller's.
 _NO_TIMEOUT = ClientTimeout(total=None, sock_connect=None, sock_read=None)
+#: But what may be of any length ends only when nothing comes any more.
+_WHILE_IT_COMES = ClientTimeout(total=None, sock_connect=30, sock_read=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,7 @@ class Exchange:
     headers: Mapping[str, str]
     body: bytes | None
     limit: int
+    into: Callable[[bytes], None] | None = None  #: takes the body of a 200, of any length, as it comes
 
 
 class _Pinned(AbstractResolver):
@@ -64,7 +68,7 @@ async def exchange(route: Route, wanted: Exchange, trust: ssl.SSLContext) -> Res
                 connector=connector,
                 cookie_jar=DummyCookieJar(),
                 auto_decompress=False,
-                timeout=_NO_TIMEOUT,
+                timeout=_NO_TIMEOUT if wanted.into is None else _WHILE_IT_COMES,
                 trust_env=False,
             ) as session,
             session.request(
@@ -76,7 +80,7 @@ async def exchange(route: Route, wanted: Exchange, trust: ssl.SSLContext) -> Res
                 proxy=route.proxy or None,
             ) as answer,
         ):
-            return await _read(route, answer, wanted.limit)
+            return await _read(route, answer, wanted)
     except ClientConnectorCertificateError as error:
         raise Unreachable(
             f"{route.url.origin}: its certificate is not signed by an authority known here, or is for another name; "
@@ -94,14 +98,17 @@ async def exchange(route: Route, wanted: Exchange, trust: ssl.SSLContext) -> Res
         raise Unreachable(f"{route.url.origin} broke off: {type(error).__name__}") from error
 
 
-async def _read(route: Route, answer: ClientResponse, limit: int) -> Response:
+async def _read(route: Route, answer: ClientResponse, wanted: Exchange) -> Response:
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
         raise AnswerInvalid(f"{route.url.origin} sent a packed answer, which was not asked for")
     body = bytearray()
     async for piece in answer.content.iter_any():
+        if wanted.into is not None and answer.status == HTTPStatus.OK:
+            wanted.into(piece)
+            continue
         body += piece
-        if len(body) > limit:
-            raise AnswerInvalid(f"{route.url.origin} sent more than {limit} bytes")
+        if len(body) > wanted.limit:
+            raise AnswerInvalid(f"{route.url.origin} sent more than {wanted.limit} bytes")
     headers = {name.lower(): value for name, value in reversed(list(answer.headers.items()))}
     return Response(status=answer.status, headers=headers, body=bytes(body), url=str(route.url))
 

@@ -7,9 +7,11 @@ import functools
 import logging
 import multiprocessing
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
+import threading
+import time
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from entrepot.serving.handover import prefer_newest
 from entrepot.serving.listeners import once_listening
@@ -33,6 +35,8 @@ _FAILURE_PAUSE_SECONDS: Final = 3.0
 #: The loop stops when the application is open, and runs again for the server: a timer set before fires in that run.
 _SECOND_RUN_SECONDS: Final = 0.005
 
+_POLL_SECONDS: Final = 0.005
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +51,10 @@ def run_web(
 
     class TlsFromMemory(Server):  # type: ignore[misc,valid-type] # Server is chosen at run time and untyped
         """Granian, given its certificate as it is in memory; it would follow the link to the file behind it."""
+
+        def _stop_workers(self) -> None:
+            self.workers_kill_timeout = stop_workers(self.wrks, LONGEST_DRAIN_SECONDS)
+            super()._stop_workers()
 
         def build_ssl_context(self, *_: object) -> None:
             self.ssl_ctx = _ssl_arguments(tls)
@@ -82,6 +90,32 @@ def run_web(
         target_loader=functools.partial(load_worker, os.getpid(), surroundings, 0 if address.unix else workers),
         wrap_loader=False,
     )
+
+
+class Stoppable(Protocol):
+    """A worker as Granian knows it."""
+
+    def terminate(self) -> None:
+        """Tell it to stop."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Tell whether it still runs, as far as is known."""
+        ...
+
+
+def stop_workers(workers: Sequence[Stoppable], seconds: float) -> float:
+    """Tell workers to stop, and wait until they have; return how long Granian may still wait before it kills.
+
+    A thread of Granian's waits for each worker's end, too. Whoever of the two comes second takes the worker for alive
+    until the first has noted its end: Granian gives it a millisecond, and then says that it kills what is long gone.
+    """
+    deadline, patience = time.monotonic() + seconds, threading.Event()
+    for worker in workers:
+        worker.terminate()
+    while any(worker.is_alive() for worker in workers) and time.monotonic() < deadline:
+        patience.wait(_POLL_SECONDS)
+    return max(_POLL_SECONDS, deadline - time.monotonic())
 
 
 def _ssl_arguments(tls: ServerTls | None) -> tuple[Any, ...]:

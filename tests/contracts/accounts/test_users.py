@@ -49,10 +49,12 @@ async def test_names_are_unique_and_look_alikes_refused(house: House) -> None:
         "a\tb",
         'a"b',
         "a\x00b",
+        "anonymous",
+        "Anonymous",
     ],
 )
 async def test_names_that_cannot_be(house: House, name: str) -> None:
-    """No blank ends, nothing invisible, nothing that ends the name in Basic or begins a robot's."""
+    """No blank ends, nothing invisible, nothing that ends the name in Basic, begins a robot's, or means nobody."""
     with pytest.raises(Invalid, match="user name"):
         await house.users.create(name, None, by=BY)
     assert len(await house.events()) == 0

@@ -10,7 +10,7 @@ from entrepot.lifecycle.collection import why
 from entrepot.lifecycle.collection.model import Tally
 from entrepot.lifecycle.collection.preview import Preview
 from entrepot.lifecycle.collection.untagged import Untagged
-from entrepot.lifecycle.collection.whole import Request, Result, WholeCollection
+from entrepot.lifecycle.collection.whole import FromTrash, Request, Result, WholeCollection
 from entrepot.lifecycle.collection.why import Reason, Why
 from entrepot.metadata import clock, manifests
 from entrepot.metadata.query import Query
@@ -95,9 +95,11 @@ async def test_a_whole_collection_empties_the_trash_first_and_says_what_waits(ho
     await house.pusher.blob(b"loose")
     emptied: list[bool] = []
 
-    async def empty_trash(progress: Progress, *, everything: bool) -> None:
+    async def empty_trash(progress: Progress, *, everything: bool, dry_run: bool = False) -> FromTrash:
         await progress.say("emptying")
-        emptied.append(everything)
+        if not dry_run:
+            emptied.append(everything)
+        return FromTrash(2 if everything else 0)
 
     quarantine = Quarantine(house.kit.metadata, house.kit.store, lambda: False)
     collection = WholeCollection(house.work, quarantine, empty_trash)
@@ -109,6 +111,7 @@ async def test_a_whole_collection_empties_the_trash_first_and_says_what_waits(ho
     house.clock.advance(GRACE + 1)
     result = await collection.run(Request(dry_run=True, empty_trash=True, compare=True), Unwatched())
     assert (emptied, result.collected.blobs, result.orphans) == ([False], 1, None)
+    assert result.trash.entries == 2
     result = Result()
     await collection.run(Request(empty_trash=True, compare=True), Unwatched(), result)
     assert (emptied, result.collected.blobs) == ([False, True], 1)

@@ -84,6 +84,25 @@ async def test_every_redirect_is_checked() -> None:
         assert inner.heard == []
 
 
+async def test_a_download_may_be_longer_than_any_limit() -> None:
+    """What is handed on as it comes is held nowhere; a refusal is kept, and not handed on."""
+
+    async def long(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 300_000)
+
+    async def refused(_: web.Request) -> web.Response:
+        return web.Response(status=403, text="no")
+
+    pieces: list[bytes] = []
+    async with listening({"/long": long, "/refused": refused}) as server:
+        with pytest.raises(AnswerInvalid):
+            await own().request("GET", f"http://127.0.0.1:{server.port}/long")
+        answer = await own().download(f"http://127.0.0.1:{server.port}/long", pieces.append)
+        assert (answer.status, answer.body, sum(map(len, pieces)), len(pieces) > 1) == (200, b"", 300_000, True)
+        answer = await own().download(f"http://127.0.0.1:{server.port}/refused", pieces.append)
+        assert (answer.status, answer.body, sum(map(len, pieces))) == (403, b"no", 300_000)
+
+
 async def test_redirects_end(tmp_path: Path) -> None:
     """Three redirects are followed, a fourth is not, and none leads from TLS to plain text."""
     async with listening({"/": text}) as server:

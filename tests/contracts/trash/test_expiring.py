@@ -46,6 +46,7 @@ async def test_everything_goes_after_its_time_and_not_before(bin_: Bin) -> None:
     await bin_.registry.repositories.delete(OTHER, actor=ALICE)
     await bin_.age(WEEK - DAY)
     assert (await bin_.expire()).entries == 0
+    assert (await bin_.expiry.due(), await bin_.expiry.due(everything=True)) == (0, 3)
     assert len(await bin_.entries()) == 3
     await bin_.age(DAY)
     done = await bin_.expire()

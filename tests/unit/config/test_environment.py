@@ -147,6 +147,13 @@ def test_the_variable_that_names_the_file_is_no_mystery(load_text: Load) -> None
     assert load_text(environ={"REGISTRY_CONFIGURATION_PATH": "/elsewhere"}).warnings == load_text().warnings
 
 
+def test_the_variable_of_podman_and_skopeo_is_left_to_them(load_text: Load) -> None:
+    """`REGISTRY_AUTH_FILE` would be an auth type that there is none of; it is told that it is not ours."""
+    loaded = load_text(environ={"REGISTRY_AUTH_FILE": "/run/user/0/containers/auth.json"})
+    assert (loaded.problems, loaded.applied) == ([], [])
+    assert any("Podman" in warning for warning in loaded.warnings)
+
+
 def test_map_keys_match_in_any_case_and_new_ones_are_lowered(load_text: Load) -> None:
     """A header that the file has is replaced, not doubled; a new field is lower-case."""
     text = FILESYSTEM + "log: {fields: {Service: old}}\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -41,14 +42,19 @@ class Reply:
 
 #: Sends a request: method, path with query, body.
 Send = Callable[[str, str, bytes | None], Awaitable[Reply]]
+Into = Callable[[bytes], None]
+#: Asks for something of any length, by its path with query, and hands it on as it comes.
+Download = Callable[[str, Into], Awaitable[Reply]]
 Query = Mapping[str, str | int | bool | None]
 
 
 class Api:
     """Sends requests and turns refusals into errors."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, download: Download | None = None) -> None:
         self._send = send
+        self._download = download
+        self.changed = False  #: whether anything was asked for but to look
 
     async def get(self, path: str, **query: str | int | bool | None) -> Any:
         """Return what a path shows.
@@ -62,9 +68,12 @@ class Api:
         """Return what a path shows, with its headers."""
         return await self._ask("GET", path, query=query)
 
-    async def text(self, path: str, **query: str | int | bool | None) -> str:
-        """Return what a path shows, where that is no JSON."""
-        return (await self.read(path, **query)).body.decode()
+    async def download(self, path: str, into: Into, **query: str | int | bool | None) -> None:
+        """Hand on what a path shows, of any length."""
+        assert self._download is not None, "on a data folder, it is read from the database"
+        reply = await self._download(f"{BASE}{path}{_query(query)}", into)
+        if reply.status != HTTPStatus.OK:
+            raise ApiRefused(_reason(reply))
 
     async def every(self, path: str, **query: str | int | bool | None) -> list[Any]:
         """Return all entries of a list, page by page."""
@@ -98,6 +107,7 @@ class Api:
         return (await self._ask("DELETE", path, query=query)).json()
 
     async def _ask(self, method: str, path: str, body: object = None, query: Query | None = None) -> Reply:
+        self.changed |= method != "GET"
         encoded = None if body is None else json.dumps(body).encode()
         reply = await self._send(method, f"{BASE}{path}{_query(query or {})}", encoded)
         if reply.status >= _REFUSED:

@@ -25,7 +25,7 @@ Server = Annotated[
         "--server",
         metavar="URL",
         envvar=logins.VARIABLE,
-        help="The server to ask, where `entrepot login` signed in; without it, the data folder is used.",
+        help="The server to ask, where `entrepot login` signed in; without it the latest of these, or else ./data.",
     ),
 ]
 
@@ -35,8 +35,8 @@ __all__ = ["ConfigFile", "Data", "Server", "ask", "is_folder"]
 def ask(server: str | None, config: Path | None, data: Path | None, work: Callable[[Api], Awaitable[T]]) -> T:
     """Do something with the registry that the options name.
 
-    `--data` or `--config` mean the folder. Without these, and without `--server`, it is the folder ./data where there
-    is one, and else the server signed in to last.
+    `--data` or `--config` mean the folder. Without these, and without `--server`, it is the server signed in to last,
+    and where nobody signed in the folder ./data. What was meant is told then if something was changed.
 
     Raises:
         typer.Exit: It could not be done; the reason is on standard error.
@@ -44,7 +44,11 @@ def ask(server: str | None, config: Path | None, data: Path | None, work: Callab
 
     async def inside() -> T:
         async with _opened(server, config, data) as api:
-            return await work(api)
+            try:
+                return await work(api)
+            finally:
+                if api.changed and server is None and config is None and data is None:
+                    typer.echo(f"(in {_meant()})", err=True)
 
     return run(inside)
 
@@ -68,4 +72,8 @@ async def _opened(server: str | None, config: Path | None, data: Path | None) ->
 
 
 def _prefers_folder() -> bool:
-    return Path("data/entrepot").is_dir() or not logins.load()
+    return not logins.load()
+
+
+def _meant() -> str:
+    return str(Path("data").absolute()) if _prefers_folder() else logins.find(None).server

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from entrepot.cli.management.api import Api, Reply
+from entrepot.cli.management.api import Api, Into, Reply
 from entrepot.cli.management.logins import Login, NotSignedIn
 from entrepot.outbound.client import Client
 from entrepot.outbound.settings import OutboundSettings
@@ -40,4 +40,8 @@ def _api(server: str, credentials: Mapping[str, str]) -> Api:
         )
         return Reply(answer.status, answer.headers, answer.body)
 
-    return Api(send)
+    async def download(path: str, into: Into) -> Reply:
+        answer = await client.download(f"{server}{path}", into, headers=credentials)
+        return Reply(answer.status, answer.headers, answer.body)
+
+    return Api(send, download)

@@ -15,16 +15,25 @@ from entrepot.registry.quarantine import Quarantine
 from entrepot.telemetry.progress import Progress
 
 
+@dataclass(slots=True)
+class FromTrash:
+    """What leaves the trash for good."""
+
+    entries: int = 0
+    manifests: int = 0  #: known once they have left
+
+
 class EmptyTrash(Protocol):
     """Removes for good what the trash holds."""
 
-    async def __call__(self, progress: Progress, *, everything: bool) -> object:
-        """Remove what is past its time, or everything."""
+    async def __call__(self, progress: Progress, *, everything: bool, dry_run: bool = False) -> FromTrash:
+        """Remove what is past its time, or everything; or only count what that would be."""
         ...
 
 
-async def no_trash(progress: Progress, *, everything: bool) -> None:
+async def no_trash(progress: Progress, *, everything: bool, dry_run: bool = False) -> FromTrash:  # noqa: ARG001 - the port
     """Do nothing where there is no trash."""
+    return FromTrash()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +50,7 @@ class Request:
 class Result:
     """What a collection did."""
 
+    trash: FromTrash = field(default_factory=FromTrash)
     collected: Tally = field(default_factory=Tally)
     orphans: OrphanTally | None = None
     untagged: int = 0  #: manifests that will go after the grace
@@ -72,6 +82,7 @@ class WholeCollection:
         await self.work.require_open()
         if request.delete_untagged:
             result.untagged = await Untagged(self.work).run(progress, dry_run=request.dry_run)
+        result.trash = await self.empty_trash(progress, everything=request.empty_trash, dry_run=request.dry_run)
         if request.dry_run:
             await Preview(self.work, progress, result.collected).run()
         else:
@@ -80,7 +91,6 @@ class WholeCollection:
         return result
 
     async def _collect(self, request: Request, progress: Progress, result: Result) -> None:
-        await self.empty_trash(progress, everything=request.empty_trash)
         if request.compare:
             await progress.say("comparing the store with the metadata")
             result.orphans = OrphanTally()

@@ -60,7 +60,7 @@ class Expiry:
             Stopped: Somebody asked for it to end; what was removed stays removed.
         """
         run = _Run(self, progress)
-        if self.settings.delete_enabled and not self.settings.read_only():
+        if self._may_remove:
             until = _FOR_EVER if everything else clock.now()
             while found := await trash.due(self.metadata, until=until, limit=_AT_ONCE):
                 await run.remove(found)
@@ -68,6 +68,16 @@ class Expiry:
                 await run.remove(found)
             await run.drop_lapsed()
         return run.done
+
+    async def due(self, *, everything: bool = False) -> int:
+        """Count what `expire` would remove now."""
+        if not self._may_remove:
+            return 0
+        return await trash.count_due(self.metadata, until=_FOR_EVER if everything else clock.now())
+
+    @property
+    def _may_remove(self) -> bool:
+        return self.settings.delete_enabled and not self.settings.read_only()
 
     async def remove(self, entries: Sequence[TrashEntry], progress: Progress, *, by: Actor = INTERNAL) -> Expired:
         """Remove for good what these entries name, whatever their time.
