@@ -49,7 +49,7 @@ class BlobVerdicts:
                 generation += 1
                 healed += 1
             if read.file.size != row.size:
-                await verification.resize(tx, row.id, generation, read.file.size)
+                await verification.resize(tx, row.id, generation, was=row.size, size=read.file.size)
         return healed
 
 

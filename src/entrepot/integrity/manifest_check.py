@@ -112,7 +112,7 @@ class ManifestCheck:
             await self._tell("size wrong", row, f"its row says {row.size} bytes", self._mended())
             if self.work.repair:
                 await self.work.metadata.write(
-                    lambda tx: references.resize(tx, row.id, len(manifest.raw)), name="correct size"
+                    lambda tx: references.resize(tx, row, len(manifest.raw)), name="correct size"
                 )
         if shadows.is_shadow(row.repository) or _is_complete(manifest, of_blobs, of_children):
             return  # what is in the trash lists what went with it

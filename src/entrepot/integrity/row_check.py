@@ -8,13 +8,16 @@ from functools import partial
 
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Outcome, Problem
-from entrepot.metadata import blobs, bookkeeping, clock, holdings, manifests, review, verification
+from entrepot.metadata import blobs, bookkeeping, clock, holdings, manifests, review, settling, verification
 from entrepot.metadata.bookkeeping import Stray, Unlinked, WrongCount
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.settling import WrongSum
 
 CHECK = "rows"
 #: Row ids that one statement looks at.
 _WINDOW = 500
+#: Projects that one statement names.
+_PROJECTS = 100
 _REASON = "found by doctor"
 
 #: Looks at a window of row ids.
@@ -34,6 +37,7 @@ class RowCheck:
             await self._each(look, last_blob)
         await self._each(self._tags, last_tag)
         await self._contents()
+        await self._sums()
 
     async def _each(self, look: _Look, last: int) -> None:
         for first in _windows(last):
@@ -89,6 +93,18 @@ class RowCheck:
                     )
                 await self._tell("manifest unused", digest, "its bytes are kept and belong to no repository")
 
+    async def _sums(self) -> None:
+        """Look what projects are charged; after everything that it is made of."""
+        last = 0
+        while projects := await settling.projects_after(self.work.metadata, last, _PROJECTS):
+            last = projects[-1]
+            for project_id in projects:
+                wrong = await settling.wrong_sum(self.work.metadata, project_id)
+                if wrong is not None and self.work.repair:
+                    wrong = await self.work.metadata.write(partial(_settle, project_id), name="correct sums")
+                if wrong is not None:
+                    await self._tell("sums wrong", wrong.project, f"what it uses, to be corrected by {wrong.by}")
+
     async def _tell(self, what: str, subject: str, detail: str) -> None:
         outcome = Outcome.REPAIRED if self.work.repair else Outcome.FOUND
         await self.work.found(Problem(check=CHECK, what=what, subject=subject, detail=detail, outcome=outcome))
@@ -108,6 +124,10 @@ async def _correct(first: int, last: int, tx: Transaction) -> list[WrongCount]:
     found = await bookkeeping.wrong_counts(tx, first, last)
     await bookkeeping.correct(tx, found)
     return found
+
+
+async def _settle(project_id: int, tx: Transaction) -> WrongSum | None:
+    return await settling.settle(tx, project_id)
 
 
 async def _queue(grace_seconds: float, found: list[Stray], tx: Transaction) -> None:

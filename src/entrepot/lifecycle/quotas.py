@@ -15,7 +15,7 @@ from entrepot.metadata.filtering import Listed, Selection
 from entrepot.metadata.quota_lists import QuotaRecord
 from entrepot.metadata.usage import FULL, SHARED, Limits, Standing
 from entrepot.oci.errors import QuotaExceeded
-from entrepot.registry.quota import require_room
+from entrepot.registry.quota import require_repository, require_room
 from entrepot.telemetry.progress import Unwatched
 
 _MOST: Final = 2**62
@@ -91,6 +91,16 @@ class ProjectQuota:
         project = await projects.find_by_id(tx, project_id)
         if project is not None:
             require_room(project_id, project.name, await usage.find(tx, project_id))
+
+    async def require_repository(self, tx: Transaction, project_id: int, /) -> None:
+        """Go on only if a project has no more repositories than it may.
+
+        Raises:
+            QuotaExceeded: It has.
+        """
+        project = await projects.find_by_id(tx, project_id)
+        if project is not None:
+            await require_repository(tx, project_id, project.name)
 
 
 class RoomInTrash:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select, update
 
+from entrepot.metadata import repositories as repository_rows
+from entrepot.metadata import usage
 from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import blobs, manifest_blobs, manifest_children, manifests, repositories
+from entrepot.metadata.usage import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,9 @@ _PRESENT = Query(
 )
 _BLOB_IDS = Query(select(blobs.c.digest, blobs.c.id).where(in_list(blobs.c.digest, "digests")), "references.blob_ids")
 _RESIZE = Query(
-    update(manifests).where(manifests.c.id == bindparam("manifest_id")).values(size=bindparam("actual")),
+    update(manifests)
+    .where(manifests.c.id == bindparam("manifest_id"), manifests.c.size == bindparam("was"))
+    .values(size=bindparam("actual")),
     "references.resize",
 )
 
@@ -115,6 +120,9 @@ async def blob_ids(reader: Reader, digests: Sequence[str]) -> dict[str, int]:
     return {row[0]: row[1] for row in await reader.all(_BLOB_IDS, digests=list(digests))} if digests else {}
 
 
-async def resize(tx: Transaction, manifest_id: int, size: int) -> None:
-    """Correct the size of a manifest."""
-    await tx.execute(_RESIZE, manifest_id=manifest_id, actual=size)
+async def resize(tx: Transaction, manifest: NamedManifest, size: int) -> None:
+    """Correct the size of a manifest, unless somebody did."""
+    if await tx.execute(_RESIZE, manifest_id=manifest.id, was=manifest.size, actual=size):
+        repository = await repository_rows.find_by_id(tx, manifest.repository_id)
+        assert repository is not None
+        await usage.change(tx, repository.project_id, Counts(manifest_bytes=size - manifest.size))

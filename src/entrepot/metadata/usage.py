@@ -2,7 +2,7 @@
 
 `project_blobs` says how many manifests of a project refer to each blob, things in the trash included; `project_usage`
 holds the sums, and the limits beside them, so that one statement changes the one and answers with the other.
-`recount` adds everything up from nothing.
+`settling` adds everything up from nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import (
     blobs,
-    manifests,
     project_blobs,
     project_reservations,
     project_usage,
@@ -156,6 +155,12 @@ _RESERVE = Query(
     ),
     "usage.reserve",
 )
+_PROLONG = Query(
+    update(project_reservations)
+    .where(_R.project_id == bindparam("project"), _R.blob_id == bindparam("blob"), _R.expires_at < bindparam("until"))
+    .values(expires_at=bindparam("until")),
+    "usage.prolong",
+)
 _IS_REFERRED_TO = Query(
     select(project_blobs.c.blob_id).where(
         project_blobs.c.project_id == bindparam("project"), project_blobs.c.blob_id == bindparam("blob")
@@ -188,9 +193,6 @@ _LAPSE = Query(
 _FORGET = Query(
     delete(project_reservations).where(in_list(_R.blob_id, "ids")).returning(_R.project_id, _R.size), "usage.forget"
 )
-_RESERVED = Query(
-    select(func.coalesce(func.sum(_R.size), 0)).where(_R.project_id == bindparam("project")), "usage.reserved"
-)
 _REPOSITORIES = Query(
     select(func.count()).select_from(
         select(repositories.c.id)
@@ -199,21 +201,6 @@ _REPOSITORIES = Query(
         .subquery()
     ),
     "usage.repositories",
-)
-_BLOBS_IN_ALL = Query(
-    select(
-        func.coalesce(func.sum(blobs.c.size), 0),
-        func.coalesce(func.sum(blobs.c.size * project_blobs.c.references), 0),
-    )
-    .select_from(project_blobs.join(blobs, blobs.c.id == project_blobs.c.blob_id))
-    .where(project_blobs.c.project_id == bindparam("project")),
-    "usage.blobs_in_all",
-)
-_MANIFESTS_IN_ALL = Query(
-    select(func.coalesce(func.sum(manifests.c.size), 0), func.count())
-    .select_from(repositories.join(manifests, manifests.c.repository_id == repositories.c.id))
-    .where(repositories.c.project_id == bindparam("project")),
-    "usage.manifests_in_all",
 )
 _SET_LIMITS = Query(
     lambda d: (
@@ -308,6 +295,7 @@ async def reserve(tx: Transaction, project_id: int, blob_id: int, size: int, *, 
     if await tx.one(_IS_REFERRED_TO, project=project_id, blob=blob_id) is not None:
         return None
     if not await tx.execute(_RESERVE, project=project_id, blob=blob_id, size=size, until=until):
+        await tx.execute(_PROLONG, project=project_id, blob=blob_id, until=until)
         return None
     return await change(tx, project_id, Counts(reserved_bytes=size))
 
@@ -350,20 +338,3 @@ async def repositories_up_to(reader: Reader, project_id: int, most: int) -> int:
     """Count the repositories of a project, those in the trash left out, up to `most`."""
     row = await reader.one(_REPOSITORIES, project=project_id, most=most)
     return 0 if row is None else int(row[0])
-
-
-async def recount(reader: Reader, project_id: int) -> Counts:
-    """Add up from nothing what a project uses."""
-    blob_sums = await reader.one(_BLOBS_IN_ALL, project=project_id)
-    manifest_sums = await reader.one(_MANIFESTS_IN_ALL, project=project_id)
-    reserved = await reader.one(_RESERVED, project=project_id)
-    assert blob_sums is not None
-    assert manifest_sums is not None
-    assert reserved is not None
-    return Counts(
-        blob_bytes=int(blob_sums[0]),
-        full_bytes=int(blob_sums[1]),
-        manifest_bytes=int(manifest_sums[0]),
-        manifests=int(manifest_sums[1]),
-        reserved_bytes=int(reserved[0]),
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, select, union, update
 
+from entrepot.metadata import settling
 from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import blobs, manifest_blobs, manifest_contents, manifests, repositories
@@ -32,7 +33,9 @@ _MARK = Query(
 )
 _RESIZE = Query(
     update(blobs)
-    .where(blobs.c.id == bindparam("blob_id"), blobs.c.generation == bindparam("seen"))
+    .where(
+        blobs.c.id == bindparam("blob_id"), blobs.c.generation == bindparam("seen"), blobs.c.size == bindparam("was")
+    )
     .values(size=bindparam("actual"), generation=blobs.c.generation + 1),
     "verification.resize",
 )
@@ -76,9 +79,12 @@ async def mark(tx: Transaction, verified: Sequence[Verified]) -> None:
         await tx.many(_MARK, rows)
 
 
-async def resize(tx: Transaction, blob_id: int, generation: int, size: int) -> bool:
+async def resize(tx: Transaction, blob_id: int, generation: int, *, was: int, size: int) -> bool:
     """Correct the size of a blob whose bytes are right; False when the row changed since it was seen."""
-    return await tx.execute(_RESIZE, blob_id=blob_id, seen=generation, actual=size) == 1
+    if not await tx.execute(_RESIZE, blob_id=blob_id, seen=generation, was=was, actual=size):
+        return False
+    await settling.resized(tx, blob_id, size - was)
+    return True
 
 
 async def manifest_digests(reader: Reader, *, after: str, limit: int) -> list[str]:

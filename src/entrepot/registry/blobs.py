@@ -15,6 +15,7 @@ from entrepot.registry.adoption import WantedBlob
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor, BlobRecord
 from entrepot.registry.projects import require_project
+from entrepot.registry.quota import Limited, ensure_repository, limited
 from entrepot.registry.settings import RegistrySettings
 
 #: Repositories looked at when a blob is to be mounted from wherever the caller may read it.
@@ -45,7 +46,7 @@ class Blobs:
         """
         row = await self._find(name, digest)
         if self._wants_renewal(row):
-            await self._renew(row, digest)
+            await self._renew(name, row)
         return _record(digest, row)
 
     async def mount(
@@ -55,6 +56,7 @@ class Blobs:
 
         Raises:
             NameUnknown: The project does not exist and the actor may not create it.
+            QuotaExceeded: The project may have no more repositories.
             Unsupported: The registry is read-only.
         """
         self.settings.require_writable()
@@ -97,21 +99,25 @@ class Blobs:
         grace = self.settings.grace_seconds
         return row.review_after is not None and row.review_after < clock.after(grace / 2)
 
-    async def _renew(self, row: rows.BlobRow, digest: Digest) -> None:
-        until = clock.after(self.settings.grace_seconds)
+    async def _renew(self, name: RepositoryName, row: rows.BlobRow) -> None:
+        project = await limited(self.metadata, name)
+        if not await self.metadata.write(partial(self._keep, row, project), name="renew grace"):
+            raise BlobUnknown(detail={"digest": row.digest})
 
-        async def keep(tx: Transaction) -> int:
-            return await rows.keep(tx, [row.id], review_after=until)
-
-        if await self.metadata.write(keep, name="renew grace") == 0:
-            raise BlobUnknown(detail={"digest": str(digest)})
+    async def _keep(self, row: rows.BlobRow, project: Limited | None, tx: Transaction) -> bool:
+        grace = self.settings.grace_seconds
+        if not await rows.keep(tx, [row.id], review_after=clock.after(grace)):
+            return False
+        if project is not None:  # whoever has it kept by asking for it is charged as long
+            await project.renew(tx, row.id, row.size, seconds=grace)
+        return True
 
     async def _mount(self, name: RepositoryName, row: rows.BlobRow, actor: Actor, tx: Transaction) -> bool:
         await require_project(tx, name, actor)
         until = clock.after(self.settings.grace_seconds)
         if await rows.keep(tx, [row.id], review_after=None if row.review_after is None else until) == 0:
             return False
-        target = await repositories.ensure(tx, name)
+        target = await ensure_repository(tx, name)
         if await holdings.link(tx, target.id, row.id):
             await outbox.add(tx, outbox.BLOB_LINKED, repository=target.name, digest=row.digest)
             await events.add(tx, events.MOUNT, by=actor, repository=target.name, digest=row.digest)

@@ -8,9 +8,11 @@ pushes of a project wait for each other there. The seam for what later features 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from entrepot.metadata import blobs, events, holdings, manifests, outbox, repositories, usage
+from entrepot.metadata import blobs, events, holdings, manifests, outbox, references, repositories, usage
 from entrepot.metadata import tags as tag_rows
 from entrepot.metadata.database import Transaction
 from entrepot.oci.descriptor import Descriptor
@@ -119,10 +121,14 @@ class Push:
 
         Layers that may not be distributed come late, and so do blobs that a taken-over folder had lost.
         """
-        late = {row.id for row in found.blobs.values()}.difference(await manifests.blob_ids(tx, manifest_id))
+        before = set(await manifests.blob_ids(tx, manifest_id))
+        late = {row.id for row in found.blobs.values()} - before
         if late:
+            named = [str(blob.digest) for _, blob in blob_references(self.manifest)]
+            known = await references.blob_ids(tx, named)  # those too that the store has lost since
             await manifests.drop_references(tx, manifest_id)
-            await self._refer(tx, manifest_id, found)
+            kept = {digest: row_id for digest, row_id in known.items() if row_id in before}
+            await self._refer(tx, manifest_id, found, kept)
         return _Added(tuple(sorted(late)))
 
     async def _insert(
@@ -149,16 +155,16 @@ class Push:
         await manifests.connect_parents(tx, repository.id, digest, manifest_id)
         return manifest_id, _Added(tuple(sorted({row.id for row in found.blobs.values()})), len(manifest.raw), 1)
 
-    async def _refer(self, tx: Transaction, manifest_id: int, found: _Found) -> None:
-        blob_rows = [
-            (found.blobs[str(blob.digest)].id, role)
-            for role, blob in blob_references(self.manifest)
-            if str(blob.digest) in found.blobs
-        ]
+    async def _refer(
+        self, tx: Transaction, manifest_id: int, found: _Found, kept: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        ids = {**kept, **{digest: row.id for digest, row in found.blobs.items()}}
+        named = [(str(blob.digest), role) for role, blob in blob_references(self.manifest)]
+        blob_rows = [(ids[digest], role) for digest, role in named if digest in ids]
         children = [
             (str(entry.digest), found.manifests.get(str(entry.digest)))
             for entry in self.manifest.manifests
-            if str(entry.digest) not in found.blobs
+            if str(entry.digest) not in ids
         ]
         await manifests.refer(tx, manifest_id, blobs=blob_rows, children=children)
 

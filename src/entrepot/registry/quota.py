@@ -132,9 +132,13 @@ class Limited:
         Raises:
             QuotaExceeded: The project has no room for it.
         """
-        standing = await usage.reserve(tx, self.id, blob_id, size, until=clock.after(seconds))
+        standing = await self.renew(tx, blob_id, size, seconds=seconds)
         if standing is not None:
             require_room(self.id, self.name, standing)
+
+    async def renew(self, tx: Transaction, blob_id: int, size: int, *, seconds: float) -> Standing | None:
+        """Count a blob for so many seconds from now on; how the project stands then, None where it counted already."""
+        return await usage.reserve(tx, self.id, blob_id, size, until=clock.after(seconds))
 
 
 def warning(project: str, standing: Standing) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
 
-from entrepot.metadata import blobs, clock, holdings, outbox, review, sessions
+from entrepot.metadata import blobs, clock, holdings, outbox, review, sessions, settling
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import (
@@ -328,6 +328,8 @@ class Uploads:
             return False
         if known is not None and known.state in blobs.LOST:
             await heal(tx, blob_id, str(digest), by=_PUSH)
+        if known is not None:
+            await settling.resized(tx, blob_id, copy.size - known.size)
         repository = await ensure_repository(tx, name)
         if await holdings.link(tx, repository.id, blob_id):
             await outbox.add(tx, outbox.BLOB_LINKED, repository=repository.name, digest=str(digest))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.insight.chosen import Chosen, Part
-from entrepot.metadata import projects, usage
+from entrepot.metadata import projects, settling, usage
 from entrepot.metadata.ddl import create_all
 from entrepot.metadata.tables import metadata as metadata_tables
 from entrepot.metadata.work_tables import work_metadata as work_tables
@@ -169,7 +169,7 @@ async def used(world: World) -> dict[str, int]:
         project = await projects.find(world.kit.metadata, name)
         if project is not None:
             standing = await usage.find(world.kit.metadata, project.id)
-            assert standing.counts == await usage.recount(world.kit.metadata, project.id)
+            assert standing.counts == await settling.recount(world.kit.metadata, project.id)
             found[name] = standing.bytes
     return found
 

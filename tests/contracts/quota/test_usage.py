@@ -6,18 +6,25 @@ import asyncio
 import json
 
 import pytest
+from sqlalchemy import update
 
-from entrepot.metadata import projects, repositories, usage
-from entrepot.metadata.database import Database
+from entrepot.lifecycle.quotas import ProjectQuota
+from entrepot.lifecycle.trash.restoring import Restoring
+from entrepot.metadata import blobs, bookkeeping, clock, projects, repositories, settling, trash, usage, verification
+from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.query import Query
+from entrepot.metadata.tables import blobs as blob_table
+from entrepot.metadata.tables import project_reservations
 from entrepot.metadata.usage import FULL, SHARED, Counts, Limits, Standing
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestBlobUnknown, QuotaExceeded
 from entrepot.oci.reference import RepositoryName, Tag
 from tests.contracts.registry.conftest import Kit
 from tests.contracts.registry.pushing import ALICE, NAME, OWNER, Pusher, pieces
-from tests.support.manifests import entry, image, index
+from tests.support.manifests import descriptor, entry, image, index
 
 OTHER = RepositoryName.parse("team/other")
+FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 
 
 async def standing(metadata: Database, name: str = "team") -> Standing:
@@ -25,7 +32,7 @@ async def standing(metadata: Database, name: str = "team") -> Standing:
     project = await projects.find(metadata, name)
     assert project is not None
     found = await usage.find(metadata, project.id)
-    assert found.counts == await usage.recount(metadata, project.id)
+    assert found.counts == await settling.recount(metadata, project.id)
     return found
 
 
@@ -240,3 +247,85 @@ async def test_json_of_a_refusal(pusher: Pusher, kit: Kit) -> None:
     with pytest.raises(QuotaExceeded) as refused:
         await pusher.registry.uploads.complete(NAME, session.id, digest, chunks, principal=OWNER, actor=ALICE)
     assert json.loads(json.dumps(refused.value.detail))["charge"] == SHARED
+
+
+async def test_a_late_layer_takes_no_reference_to_a_lost_one(kit: Kit, pusher: Pusher) -> None:
+    """The manifest still needs what the store lost: it stays charged, and whole once somebody pushes it again."""
+    one, two = b"foreign one", b"foreign two!"
+    body = image(b"{}", layers=[descriptor(layer, FOREIGN) for layer in (one, two)])
+    for content in (b"{}", one):
+        await pusher.blob(content)
+    await pusher.manifest(body, "1")
+    row = await blobs.find(kit.metadata, str(Digest.of(one)))
+    assert row is not None
+    await kit.metadata.write(lambda tx: blobs.lose(tx, [row.id]))
+    await pusher.blob(two)
+    await pusher.manifest(body, "1")
+    assert (await standing(kit.metadata)).counts.blob_bytes == len(b"{}") + len(one) + len(two)
+    assert await bookkeeping.wrong_counts(kit.metadata, 1, 99) == []
+
+
+async def test_a_size_that_was_wrong_when_it_was_charged(kit: Kit, pusher: Pusher) -> None:
+    """Whoever corrects the size of a blob corrects the sums of all who use it, by either charge model."""
+    await pusher.image("1", b"layer")
+    await Pusher(pusher.registry, OTHER).image("2", b"layer", b"another")
+    row = await blobs.stored_as(kit.metadata, str(Digest.of(b"layer")))
+    assert row is not None
+    assert await kit.metadata.write(lambda tx: verification.resize(tx, row.id, row.generation, was=row.size, size=500))
+    assert (await standing(kit.metadata)).counts.full_bytes == 2 * (500 + len(b"{}")) + len(b"another")
+
+
+async def test_a_layer_of_another_size_than_was_stated(kit: Kit, pusher: Pusher) -> None:
+    """A taken-over folder had lost a layer whose manifest lies about it: the bytes count when they come."""
+    await pusher.image("1", b"layer")
+    row = await blobs.find(kit.metadata, str(Digest.of(b"layer")))
+    assert row is not None
+    await kit.metadata.write(lambda tx: blobs.lose(tx, [row.id]))
+    project = await projects.find(kit.metadata, "team")
+    assert project is not None
+
+    async def lie(tx: Transaction) -> None:
+        await tx.execute(Query(update(blob_table).values(size=99).where(blob_table.c.id == row.id), "test.lie"))
+        await settling.settle(tx, project.id)
+
+    await kit.metadata.write(lie)
+    await pusher.blob(b"layer")
+    assert (await standing(kit.metadata)).counts.blob_bytes == len(b"{}layer")
+
+
+@pytest.mark.parametrize("lapsed", [False, True])
+async def test_a_blob_that_is_kept_by_asking_for_it_stays_charged(kit: Kit, pusher: Pusher, *, lapsed: bool) -> None:
+    """HEAD renews its grace and what is reserved for it alike, also when that ended a moment ago."""
+    await limit(kit.metadata, Limits(hard_bytes=6000))
+    await pusher.blob(b"x" * 4000)
+    now = clock.now()
+
+    async def pass_time(tx: Transaction) -> None:
+        await tx.execute(Query(update(blob_table).values(review_after=now + 1_000_000), "test.review"))
+        await tx.execute(Query(update(project_reservations).values(expires_at=now - 1), "test.expire"))
+
+    await kit.metadata.write(pass_time)
+    if lapsed:
+        await pusher.image("0")
+    await pusher.registry.blobs.stat(NAME, Digest.of(b"x" * 4000))
+    await pusher.image("1")
+    assert (await standing(kit.metadata)).counts.reserved_bytes == 4000
+
+
+async def test_neither_mounts_nor_restorations_go_beyond_the_repositories(kit: Kit) -> None:
+    """Whatever makes a repository, a project has no more of them than it may."""
+    registry = kit.registry(trash_seconds=3600)
+    await Pusher(registry).image("1", b"a")
+    await limit(kit.metadata, Limits(hard_repositories=1))
+    with pytest.raises(QuotaExceeded, match="limit of 1 repositories"):
+        await registry.blobs.mount(OTHER, Digest.of(b"a"), NAME, actor=ALICE)
+    await registry.repositories.delete(NAME, actor=ALICE)
+    await Pusher(registry, OTHER).image("1", b"b")
+    entry_of_it = await trash.find(kit.metadata, 1)
+    assert entry_of_it is not None
+    restoring = Restoring.over(kit.metadata, registry.lookup, registry.settings, ProjectQuota())
+    with pytest.raises(QuotaExceeded, match="limit of 1 repositories"):
+        await restoring.restore(entry_of_it, replace=False, by=ALICE)
+    await registry.repositories.delete(OTHER, actor=ALICE)
+    await restoring.restore(entry_of_it, replace=False, by=ALICE)
+    await standing(kit.metadata)

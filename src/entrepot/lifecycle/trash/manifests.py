@@ -89,7 +89,7 @@ class ManifestRestoring:
 
     async def _bring(self, wanted: Wanted, digests: Sequence[str], tx: Transaction) -> int:
         """Bring some of them; return how many were brought."""
-        repository = await target(tx, wanted.repository)
+        repository = await target(tx, wanted.repository, self.quota)
         place = None if wanted.place_id is None else await repositories.find_by_id(tx, wanted.place_id)
         count = 0
         for digest in digests if place is not None else ():
@@ -102,7 +102,7 @@ class ManifestRestoring:
     async def _end(self, wanted: Wanted, digests: Sequence[str], by: Actor, tx: Transaction) -> tuple[int, Retagged]:
         """Bring the last of them, then the tags."""
         count = await self._bring(wanted, digests, tx)
-        repository = await target(tx, wanted.repository)
+        repository = await target(tx, wanted.repository, self.quota)
         row = await manifests.locked(tx, repository.id, wanted.digest)
         if row is None:
             raise NotFound(f"manifest {wanted.digest} of {wanted.repository} is gone for good")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from entrepot.access.faults import PreconditionFailed
+from entrepot.lifecycle.trash.quota import Quota
 from entrepot.metadata import emptying, projects, repositories, trash
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.repositories import RepositoryRecord
@@ -17,10 +18,11 @@ async def drop_if_empty(tx: Transaction, place_id: int) -> None:
         await emptying.remove(tx, place_id)
 
 
-async def target(tx: Transaction, name: str) -> RepositoryRecord:
+async def target(tx: Transaction, name: str, quota: Quota) -> RepositoryRecord:
     """Return the repository that something comes back to, made where it is missing.
 
     Raises:
+        Denied: The project may have no more repositories.
         PreconditionFailed: Its project is not there.
     """
     found = await repositories.find_exact(tx, name)
@@ -31,6 +33,7 @@ async def target(tx: Transaction, name: str) -> RepositoryRecord:
     if owner is None:
         raise PreconditionFailed(f"the project {project} is not there: restore it first, or make it anew")
     await repositories.create(tx, name, owner.id)
+    await quota.require_repository(tx, owner.id)
     created = await repositories.find_exact(tx, name)
     assert created is not None
     return created

@@ -18,11 +18,22 @@ class Quota(Protocol):
         """
         ...
 
+    async def require_repository(self, tx: Transaction, project_id: int, /) -> None:
+        """Go on only if a project does not have more repositories now than it may.
+
+        Raises:
+            Denied: It does.
+        """
+        ...
+
 
 class _NoQuota:
     """Every project has room."""
 
     async def require_room(self, _tx: Transaction, _project_id: int, /) -> None:
+        """See `Quota`."""
+
+    async def require_repository(self, _tx: Transaction, _project_id: int, /) -> None:
         """See `Quota`."""
 
 

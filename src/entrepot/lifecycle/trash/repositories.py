@@ -79,6 +79,7 @@ class RepositoryRestoring:
             return False
         await repositories.rename(tx, lying.id, entry.repository)
         await rows.remove(tx, [entry.id])
+        await self.quota.require_repository(tx, lying.project_id)
         await self.quota.require_room(tx, lying.project_id)
         await outbox.add(tx, outbox.REPOSITORY_CHANGED, repository=entry.repository)
         await _tell(tx, entry.repository, by)
@@ -108,7 +109,7 @@ class _Merging:
 
     async def some_manifests(self, tx: Transaction) -> _Moved | None:
         """Move the next manifests with their tags, oldest first; None when there are none."""
-        lying, there = await _lying(tx, self.entry), await target(tx, self.name)
+        lying, there = await _lying(tx, self.entry), await target(tx, self.name, self.quota)
         found = await emptying.oldest(tx, lying.id, limit=_MANIFESTS)
         tagged = [await self._manifest(tx, manifest, lying, there) for manifest in found]
         await self.quota.require_room(tx, there.project_id)
@@ -136,12 +137,12 @@ class _Merging:
 
     async def some_history(self, tx: Transaction) -> _Moved | None:
         """Move what is known of where its tags pointed."""
-        lying, there = await _lying(tx, self.entry), await target(tx, self.name)
+        lying, there = await _lying(tx, self.entry), await target(tx, self.name, self.quota)
         return (0, [], []) if await tags.move_history(tx, lying.id, there.id, limit=_ROWS) else None
 
     async def some_blobs(self, tx: Transaction) -> _Moved | None:
         """Hand over blobs that no manifest refers to."""
-        lying, there = await _lying(tx, self.entry), await target(tx, self.name)
+        lying, there = await _lying(tx, self.entry), await target(tx, self.name, self.quota)
         found = await emptying.links(tx, lying.id, limit=_ROWS)
         await holdings.link_all(tx, there.id, await emptying.held(tx, lying.id, found))
         await emptying.unlink(tx, lying.id, found)
