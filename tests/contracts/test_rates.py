@@ -134,3 +134,26 @@ async def test_without_the_database_a_worker_counts_for_itself(
 def test_what_an_address_is_counted_as(client: str, counted_as: str | None) -> None:
     """One of IPv4 by itself, also in its other spelling; of IPv6 what one customer has; this host never."""
     assert address_of(client) == counted_as
+
+
+async def test_bytes_are_counted_afterwards_and_by_all_workers_together(work: Database, clock: Clock) -> None:
+    """Looking costs nothing; what is counted may go beyond the limit, and then nothing is left, for the others too."""
+    first, second = (rates(work, clock, {"principalbytes": "1000000000000/day"}) for _ in range(2))
+    for worker in (first, second):
+        for _ in range(2):
+            standing = await worker.look(Kind.PRINCIPAL_BYTES, "user:alice")
+            assert standing is not None
+            assert (standing.remaining, standing.exceeded, standing.unit) == (10**12, False, "content-bytes")
+    first.charge(Kind.PRINCIPAL_BYTES, "user:alice", 3 * 10**12)
+    await first.share()
+    await second.share()
+    await second.share()
+    for worker in (first, second):
+        standing = await worker.look(Kind.PRINCIPAL_BYTES, "user:alice")
+        assert standing is not None
+        assert (standing.remaining, standing.exceeded) == (0, True)
+        assert standing.reset == 86_400 - clock.now % 86_400
+    clock.now += standing.reset
+    fresh = await second.look(Kind.PRINCIPAL_BYTES, "user:alice")
+    assert fresh is not None
+    assert not fresh.exceeded

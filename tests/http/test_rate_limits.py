@@ -36,7 +36,7 @@ async def statuses(client: AsgiClient, *targets: str) -> list[int]:
 
 def standing(answer: Answer, kind: str) -> tuple[int, int, int, int]:
     """Return limit, span, what is left and the seconds until the span ends, as the headers say."""
-    policy = re.search(rf'"{kind}";q=(\d+);w=(\d+)', answer["RateLimit-Policy"])
+    policy = re.search(rf'"{kind}";q=(\d+)(?:;qu="content-bytes")?;w=(\d+)', answer["RateLimit-Policy"])
     now = re.search(rf'"{kind}";r=(\d+);t=(\d+)', answer["RateLimit"])
     assert policy is not None
     assert now is not None

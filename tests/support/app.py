@@ -20,6 +20,7 @@ from entrepot.access.key_uses import KeyUses
 from entrepot.access.keys import load_or_create
 from entrepot.access.model import Audience, Principal, PrincipalKind
 from entrepot.access.passwords import StoredPassword
+from entrepot.access.places import Places
 from entrepot.access.policy import Policy
 from entrepot.access.rates import Rates
 from entrepot.access.roles import ensure_roles
@@ -62,6 +63,7 @@ from entrepot.web.reset_page import ResetPage
 from entrepot.web.services import Services
 from entrepot.web.session.gate import SessionGate
 from entrepot.web.settings import WebSettings
+from entrepot.web.upload_limits import UploadLimits
 from tests.http.transport import AsgiClient
 from tests.support.rights import give_all
 
@@ -75,7 +77,8 @@ class AppOptions:
     registry: dict[str, Any] = field(default_factory=dict)  #: fields of RegistrySettings
     web: dict[str, Any] = field(default_factory=dict)  #: fields of WebSettings
     services: dict[str, Any] = field(default_factory=dict)  #: fields of Services
-    rates: dict[str, str] = field(default_factory=dict)  #: limits by the names of `access.limits`
+    rates: dict[str, str] = field(default_factory=dict)  #: limits by the names of `access.limits`, sizes in bytes
+    at_once: dict[str, int] = field(default_factory=dict)  #: as `rates`, of what goes on at once
 
 
 @dataclass(kw_only=True)
@@ -219,6 +222,7 @@ async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOption
         sessions=gate if options.signed_in else None,
         second_factors=SecondFactors(stores.metadata, vault, Throttle()) if options.signed_in else None,
         rates=RateLimits(Rates(options.rates, stores.work), settings.prefix) if options.rates else None,
+        upload_limits=UploadLimits(Places(options.at_once, stores.work)),
     )
     services = replace(services, **options.services)
     passwords = PlainPasswords(stores)

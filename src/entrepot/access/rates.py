@@ -1,4 +1,4 @@
-"""How many requests in how much time: by address, by principal, by project, and for signing in.
+"""How many requests and bytes in how much time: by address, by principal, by project, and for signing in.
 
 The rates are the operator's; without one nothing is counted. The library that does it is loaded with the first request
 that is counted.
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from entrepot.access.throttle import LOCAL, PROXIED, network_of
 from entrepot.metadata.database import Database
@@ -40,18 +40,26 @@ class Kind(StrEnum):
     SIGN_INS = "signins"
     TOKENS = "tokens"
     REPOSITORIES = "repositories"
+    ADDRESS_BYTES = "addressbytes"
+    PRINCIPAL_BYTES = "principalbytes"
+    PROJECT_BYTES = "projectbytes"
+
+
+#: What counts bytes and not requests.
+OF_BYTES: Final = frozenset({Kind.ADDRESS_BYTES, Kind.PRINCIPAL_BYTES, Kind.PROJECT_BYTES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How a client stands to one limit."""
 
-    kind: Kind
+    kind: StrEnum
     limit: int
-    seconds: int  #: length of the span that the limit is for
+    seconds: int = 0  #: length of the span that the limit is for; 0 for what goes on at once
     remaining: int
-    reset: int  #: seconds until the span ends
+    reset: int = 0  #: seconds until the span ends
     exceeded: bool
+    unit: str = ""  #: what is counted where that is not requests, in the words of the RateLimit headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ class _Machine:
 
 
 class Rates:
-    """Counts requests against the limits; one per worker."""
+    """Counts requests and bytes against the limits; one per worker."""
 
     def __init__(self, wanted: Mapping[str, str], work: Database, *, now: Callable[[], float] = time.time) -> None:
         """Keep what is wanted.
@@ -89,16 +97,33 @@ class Rates:
         if kind not in self._wanted:
             return None
         machine = await self._loaded()
+        allowed = machine.limiter.hit(machine.items[kind], kind, who)
+        return self._standing(machine, kind, who, exceeded=not allowed)
+
+    async def look(self, kind: Kind, who: str) -> Standing | None:
+        """Tell whether anything is left, and count nothing; None where nothing of this kind is limited."""
+        if kind not in self._wanted:
+            return None
+        machine = await self._loaded()
+        machine.limiter.hit(machine.items[kind], kind, who, cost=0)  # from now on others' counts are asked for
+        return self._standing(machine, kind, who, exceeded=not machine.limiter.test(machine.items[kind], kind, who))
+
+    def charge(self, kind: Kind, who: str, amount: int) -> None:
+        """Count so much at once, also beyond the limit; somebody must have looked before."""
+        assert self._machine is not None  # `look` has loaded it
+        self._machine.limiter.hit(self._machine.items[kind], kind, who, cost=amount)
+
+    def _standing(self, machine: _Machine, kind: Kind, who: str, *, exceeded: bool) -> Standing:
         item = machine.items[kind]
-        allowed = machine.limiter.hit(item, kind, who)
-        reset, remaining = machine.limiter.get_window_stats(item, kind, who)
+        span = item.get_expiry()
         return Standing(
             kind=kind,
             limit=item.amount,
-            seconds=item.get_expiry(),
-            remaining=remaining,
-            reset=max(1, math.ceil(reset - self._now())),
-            exceeded=not allowed,
+            seconds=span,
+            remaining=machine.limiter.get_window_stats(item, kind, who).remaining,
+            reset=max(1, math.ceil(span - self._now() % span)),  # spans begin at the same moments for all workers
+            exceeded=exceeded,
+            unit="content-bytes" if kind in OF_BYTES else "",
         )
 
     async def run(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from entrepot.access.admin import forget_first_password
+from entrepot.access.places import Places
 from entrepot.access.rates import Rates
 from entrepot.access.sessions import Sessions
 from entrepot.access.spans import SetSpan, always
@@ -36,6 +37,7 @@ from entrepot.web.router import Route
 from entrepot.web.services import Services
 from entrepot.web.session.gate import SessionGate
 from entrepot.web.token.endpoint import token_routes
+from entrepot.web.upload_limits import UploadLimits
 
 if TYPE_CHECKING:
     from entrepot.accounts.providers.sign_in import ProviderSignIn
@@ -57,7 +59,9 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         proxies = Proxies(settings)
         idle = _idle(parts)
         gate = SessionGate(_sessions(parts, idle), proxies, plain_http=config.access.sessions.plainhttp)
-        rates = Rates(config.access.limits.model_dump(), parts.stores.work)
+        rates = Rates(config.access.limits.rates, parts.stores.work)
+        places = Places(config.access.limits.at_once, parts.stores.work)
+        rate_limits = RateLimits(rates, settings.prefix)
         pulls = PullCounter(parts.stores.metadata, paused=parts.read_only)
         pull_log = PullLog(parts.stores.metadata, paused=parts.read_only) if config.audit.pulls else None
         services = Services(
@@ -75,12 +79,14 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             sessions=gate if access.people else None,
             second_factors=access.second_factors,
             security_keys=access.security_keys,
-            rates=RateLimits(rates, settings.prefix),
+            rates=rate_limits,
+            upload_limits=UploadLimits(places),
             count_pull=pulls.note,
             pull_log=pull_log,
         )
         async with contextlib.AsyncExitStack() as stack:
             more = [*([idle.run] if idle and access.people else []), *([pull_log.run] if pull_log else [])]
+            more += [*([places.run] if places.any else []), *([rate_limits.run] if rate_limits.counts_bytes else [])]
             for work in (*more, pulls.run, rates.run, parts.registry.verifying.run, *access.background):
                 await stack.enter_async_context(in_background(work()))
             api = LazyApi(functools.partial(management, parts, access, services), prefix=settings.prefix)

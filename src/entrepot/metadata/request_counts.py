@@ -32,6 +32,13 @@ _READ = Query(
     select(_C.name, _C.ends_at, _C.count).where(in_list(_C.name, "names"), _C.ends_at > bindparam("now")),
     "request_counts.read",
 )
+_READ_RANGE = Query(
+    select(_C.name, _C.count).where(
+        _C.name >= bindparam("first"), _C.name < bindparam("beyond"), _C.ends_at > bindparam("now")
+    ),
+    "request_counts.read_range",
+)
+_REMOVE = Query(delete(request_counts).where(in_list(_C.name, "names")), "request_counts.remove")
 _REMOVE_ENDED = Query(delete(request_counts).where(_C.ends_at <= bindparam("now")), "request_counts.remove_ended")
 
 #: What is counted, and when the span ends (seconds since the epoch).
@@ -48,3 +55,13 @@ async def add(tx: Transaction, counts: Mapping[Key, int], *, now: int) -> None:
 async def read(reader: Reader, names: Collection[str], *, now: int) -> dict[Key, int]:
     """Return the counts of spans that have not ended."""
     return {(row[0], row[1]): row[2] for row in await reader.all(_READ, names=names, now=now)}
+
+
+async def remove(tx: Transaction, names: Collection[str]) -> None:
+    """Forget counts."""
+    await tx.execute(_REMOVE, names=list(names))
+
+
+async def read_range(reader: Reader, first: str, beyond: str, *, now: int) -> dict[str, int]:
+    """Return the counts that have not ended of all names from `first` on, and before `beyond`."""
+    return dict(await reader.all(_READ_RANGE, first=first, beyond=beyond, now=now))

@@ -73,9 +73,15 @@ class Uploads:
     settings: RegistrySettings
 
     async def start(
-        self, name: RepositoryName, *, principal: str, actor: Actor, algorithm: str = "sha256"
+        self,
+        name: RepositoryName,
+        *,
+        principal: str,
+        actor: Actor,
+        algorithm: str = "sha256",
+        session_id: str | None = None,
     ) -> UploadSession:
-        """Open a session; `principal` is the only one who may use it.
+        """Open a session; `principal` is the only one who may use it. `session_id` is a new one of ours.
 
         Raises:
             NameUnknown: The project does not exist and the actor may not create it.
@@ -87,7 +93,7 @@ class Uploads:
         await require_project(self.metadata, name, actor)
         await with_room(self.settings.make_room, partial(self._require_space, name))
         await self._require_room(principal)
-        session_id = secrets.token_urlsafe(24)
+        session_id = session_id or new_session_id()
         await self.store.start_upload(session_id)
         add = partial(sessions.add, session_id=session_id, repository=name, principal=principal, algorithm=algorithm)
         try:
@@ -356,6 +362,11 @@ class Uploads:
     async def _forget(self, session_id: str) -> None:
         await self.store.cancel_upload(session_id)
         await self.work.write(lambda tx: sessions.remove(tx, [session_id]), name="end upload")
+
+
+def new_session_id() -> str:
+    """Make the id of a session: nobody guesses it."""
+    return secrets.token_urlsafe(24)
 
 
 def _known(row: sessions.SessionRow) -> UploadProgress:

@@ -15,7 +15,7 @@ from entrepot.web.middleware.access_log import with_access_log
 from entrepot.web.middleware.errors import with_errors
 from entrepot.web.middleware.limits import with_limits
 from entrepot.web.middleware.metrics import with_metrics
-from entrepot.web.middleware.rate_limits import with_rate_limits
+from entrepot.web.middleware.rate_limits import with_bytes_counted, with_rate_limits
 from entrepot.web.middleware.request_id import with_request_id
 from entrepot.web.responses import Send
 from entrepot.web.router import MethodUnknown, RepositoryRoutes, Route, Router
@@ -107,6 +107,7 @@ class Application:
         endpoint = with_rate_limits(self._dispatch, self._services.rates)
         endpoint = with_limits(endpoint, settings.limits)
         endpoint = with_errors(endpoint, self._services)
+        endpoint = with_bytes_counted(endpoint, self._services.rates)
         endpoint = with_metrics(endpoint, self._services.metrics)
         endpoint = with_access_log(endpoint, self._services.access_log)
         return with_request_id(endpoint, self._services.proxies)

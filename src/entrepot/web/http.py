@@ -6,6 +6,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from entrepot.access.rates import Kind
 from entrepot.oci.errors import SizeInvalid
 from entrepot.web.body import BodyLimits, Receive, RequestBody
 
@@ -34,6 +35,8 @@ class Request:
         "id",
         "method",
         "name",
+        "paid",
+        "payers",
         "raw_path",
         "route",
         "scope",
@@ -58,6 +61,8 @@ class Request:
         self.allow = b""  #: the methods that the route has, as the Allow header lists them
         self.name = ""  #: repository name as written in the path
         self.target = ""  #: tag, digest or upload id as written in the path
+        self.payers: tuple[tuple[Kind, str], ...] = ()  #: the limits that this request's bytes count against
+        self.paid = 0  #: how many of its bytes have been counted there
         self.extra_headers: tuple[Header, ...] = ()  #: headers for whatever answer this request gets
         self.started = False  #: whether the answer's head has been sent
         self.status = 0  #: status of the answer, once sent

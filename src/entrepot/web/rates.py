@@ -1,7 +1,8 @@
-"""Counts requests against the limits, and tells clients how they stand.
+"""Counts requests and bytes against the limits, and tells clients how they stand.
 
 What a request counts for is known bit by bit: its address and path at once, its principal and project when it has been
-admitted. `RateLimit` and `RateLimit-Policy` are those of draft-ietf-httpapi-ratelimit-headers.
+admitted. Its bytes are counted every second while it moves them, and when it is over; whoever has used up the limit has
+the next request refused. `RateLimit` and `RateLimit-Policy` are those of draft-ietf-httpapi-ratelimit-headers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 
 from entrepot.access.memory import Memory
 from entrepot.access.model import ANONYMOUS, Principal
-from entrepot.access.rates import Kind, Rates, Standing, address_of
+from entrepot.access.rates import OF_BYTES, Kind, Rates, Standing, address_of
 from entrepot.oci.errors import NameInvalid, TooManyRequests
 from entrepot.oci.reference import RepositoryName
 from entrepot.web.http import Request
@@ -24,7 +25,12 @@ _NEVER: Final = ("/healthz", "/readyz")
 #: So long a push to a new repository may take before it counts once more, and so many at once are remembered.
 _BEGUN_SECONDS: Final = 3600.0
 _MOST_BEGUN: Final = 10_000
+#: Seconds between two countings of the bytes of one request.
+_CHARGE_EACH: Final = 1.0
 _PATHS: Final = {"/c/login": Kind.SIGN_INS, "/token": Kind.TOKENS, "/service/token": Kind.TOKENS}
+_OF_ADMITTED: Final = (Kind.PRINCIPAL, Kind.PROJECT, Kind.PRINCIPAL_BYTES, Kind.PROJECT_BYTES)
+#: Completing an upload, and deleting.
+_ENDING: Final = frozenset({"PUT", "DELETE"})
 _NAMES: Final = {
     Kind.ADDRESS: "address",
     Kind.PRINCIPAL: "account",
@@ -32,6 +38,9 @@ _NAMES: Final = {
     Kind.SIGN_INS: "address that signs in",
     Kind.TOKENS: "address that asks for tokens",
     Kind.REPOSITORIES: "account that begins new repositories",
+    Kind.ADDRESS_BYTES: "address",
+    Kind.PRINCIPAL_BYTES: "account",
+    Kind.PROJECT_BYTES: "project",
 }
 
 
@@ -41,11 +50,13 @@ class RateLimits:
     def __init__(self, rates: Rates, prefix: str = "") -> None:
         """Count by `rates`; `prefix` is what stands before all of our paths (`http.prefix`)."""
         self._rates = rates
-        self._every_address = rates.limits(Kind.ADDRESS)
+        self._every_address = rates.limits(Kind.ADDRESS) or rates.limits(Kind.ADDRESS_BYTES)
         self.counts_new = rates.limits(Kind.REPOSITORIES)
         self._begun: Memory[tuple[str, str], bool] = Memory(limit=_MOST_BEGUN, seconds=_BEGUN_SECONDS)
         self._beginning = asyncio.Lock()
-        self.counts_admitted = rates.limits(Kind.PRINCIPAL) or rates.limits(Kind.PROJECT)
+        self.counts_admitted = any(map(rates.limits, _OF_ADMITTED))
+        self._moving: set[Request] = set()
+        self.counts_bytes = any(map(rates.limits, OF_BYTES))
         head = prefix.rstrip("/")
         self._never = frozenset(f"{head}{path}".encode() for path in _NEVER)
         self._paths = {f"{head}{path}".encode(): kind for path, kind in _PATHS.items() if rates.limits(kind)}
@@ -65,6 +76,7 @@ class RateLimits:
         if who is None:
             return
         await self._count(request, Kind.ADDRESS, who)
+        await self._pays(request, Kind.ADDRESS_BYTES, who)
         special = self._paths.get(_as_routed(request.raw_path))
         if special is not None:
             await self._count(request, special, who)
@@ -77,8 +89,10 @@ class RateLimits:
         """
         if not principal.is_anonymous:
             await self._count(request, Kind.PRINCIPAL, principal.label)
+            await self._pays(request, Kind.PRINCIPAL_BYTES, principal.label)
         if project is not None:
             await self._count(request, Kind.PROJECT, project)
+            await self._pays(request, Kind.PROJECT_BYTES, project)
 
     async def begins(self, request: Request, principal: Principal, name: RepositoryName) -> None:
         """Count a push to a repository that is not there yet: once, however many requests it takes to make it.
@@ -99,13 +113,52 @@ class RateLimits:
         standing = await self._rates.count(kind, who)
         if standing is None:
             return
-        _tell(request, standing)
+        tell(request, standing)
         if standing.exceeded:
             raise TooManyRequests(
                 standing.reset,
                 f"more than {standing.limit} requests in {standing.seconds} s of one {_NAMES[kind]}; "
                 f"try again in {standing.reset} s",
             )
+
+    async def _pays(self, request: Request, kind: Kind, who: str) -> None:
+        """Note against what the request's bytes count, unless those before have used it up."""
+        standing = await self._rates.look(kind, who)
+        if standing is None:
+            return
+        request.payers = (*request.payers, (kind, who))
+        self._moving.add(request)
+        tell(request, standing)
+        if standing.exceeded and not _only_ends(request):
+            raise TooManyRequests(
+                standing.reset,
+                f"{standing.limit:,} bytes or more in {standing.seconds} s of one {_NAMES[kind]}; "
+                f"try again in {standing.reset} s",
+            )
+
+    def over(self, request: Request) -> None:
+        """Count the bytes of a request that is over, as far as they were not."""
+        self._moving.discard(request)
+        self._charge(request)
+
+    async def run(self) -> None:
+        """Count the bytes of requests that go on, every second, until cancelled."""
+        while True:
+            await asyncio.sleep(_CHARGE_EACH)
+            for request in self._moving:
+                self._charge(request)
+
+    def _charge(self, request: Request) -> None:
+        size = request.bytes_in + request.bytes_out
+        if size > request.paid:
+            for kind, who in request.payers:
+                self._rates.charge(kind, who, size - request.paid)
+        request.paid = size
+
+
+def _only_ends(request: Request) -> bool:
+    """Tell whether a request moves no bytes and ends what moved them: to refuse it would throw those away."""
+    return request.method in _ENDING and request.body.empty
 
 
 def _as_routed(raw_path: bytes) -> bytes:
@@ -138,10 +191,12 @@ class Counted:
             await self._rates.admitted(self._request, ANONYMOUS, name)
 
 
-def _tell(request: Request, standing: Standing) -> None:
+def tell(request: Request, standing: Standing) -> None:
     """Add one limit to the headers of the answer, beside those that are there."""
-    _append(request, POLICY, f'"{standing.kind}";q={standing.limit};w={standing.seconds}')
-    _append(request, STANDING, f'"{standing.kind}";r={standing.remaining};t={standing.reset}')
+    unit = f';qu="{standing.unit}"' if standing.unit else ""
+    window, reset = (f";w={standing.seconds}", f";t={standing.reset}") if standing.seconds else ("", "")
+    _append(request, POLICY, f'"{standing.kind}";q={standing.limit}{unit}{window}')
+    _append(request, STANDING, f'"{standing.kind}";r={standing.remaining}{reset}')
 
 
 def _append(request: Request, name: bytes, value: str) -> None:

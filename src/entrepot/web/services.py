@@ -20,6 +20,7 @@ from entrepot.web.proxies import Proxies
 from entrepot.web.rates import RateLimits
 from entrepot.web.session.gate import SessionGate
 from entrepot.web.settings import WebSettings
+from entrepot.web.upload_limits import UploadLimits
 
 #: Says what keeps the registry from serving, by the kind of check and fit for everybody; nothing when it is ready.
 Readiness = Callable[[], Awaitable[Mapping[str, str]]]
@@ -56,3 +57,4 @@ class Services:
     second_factors: SecondFactors | None = None  #: as `sessions`
     security_keys: SecurityKeys | None = None  #: as `sessions`
     rates: RateLimits | None = None  #: how often somebody may ask
+    upload_limits: UploadLimits = field(default_factory=UploadLimits)

@@ -11,6 +11,7 @@ from entrepot.oci.errors import BlobUploadUnknown, DigestInvalid, SizeInvalid
 from entrepot.oci.ranges import parse_content_range
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.model import UploadSession
+from entrepot.registry.uploads import new_session_id
 from entrepot.web.body import RequestBody
 from entrepot.web.distribution import locations
 from entrepot.web.distribution.authorise import actor, authorise, authorise_upload, count_new
@@ -31,14 +32,18 @@ async def start_upload(request: Request, services: Services) -> Response:
         if await try_mount(request, services, name, principal, wanted):
             return _created(request, services, name, wanted)
     digest = request.query("digest")
-    if digest is not None and mount is None:
-        return await _take_whole(request, services, name, principal, Digest.parse(digest))
-    session = await services.registry.uploads.start(
-        name,
-        principal=principal.label,
-        actor=await actor(request, principal, name, services),
-        algorithm=_algorithm(request),
-    )
+    session_id = new_session_id()
+    async with services.upload_limits.place(request, principal, name, session_id) as going:
+        if digest is not None and mount is None:
+            return await _take_whole(request, services, name, principal, Digest.parse(digest))
+        session = await services.registry.uploads.start(
+            name,
+            principal=principal.label,
+            actor=await actor(request, principal, name, services),
+            algorithm=_algorithm(request),
+            session_id=session_id,
+        )
+        going.on = True
     return Response(202, _session_headers(request, services, session))
 
 
@@ -53,7 +58,10 @@ async def append_upload(request: Request, services: Services) -> Response:
     """Answer end-5: add the body, streamed or as one chunk of a known range."""
     name, principal = await authorise_upload(request, services)
     body, start = _chunk(request)
-    session = await services.registry.uploads.append(name, request.target, body, principal=principal.label, start=start)
+    uploads = services.registry.uploads
+    async with services.upload_limits.place(request, principal, name, request.target) as going:
+        session = await uploads.append(name, request.target, body, principal=principal.label, start=start)
+        going.on = True
     return Response(202, _session_headers(request, services, session))
 
 
@@ -62,22 +70,24 @@ async def complete_upload(request: Request, services: Services) -> Response:
     name, principal = await authorise_upload(request, services)
     digest = _wanted_digest(request)
     body, start = _chunk(request)
-    blob = await services.registry.uploads.complete(
-        name,
-        request.target,
-        digest,
-        None if body.empty else body,
-        principal=principal.label,
-        actor=await actor(request, principal, name, services),
-        start=start,
-    )
+    async with services.upload_limits.place(request, principal, name, request.target, takes=not body.empty):
+        blob = await services.registry.uploads.complete(
+            name,
+            request.target,
+            digest,
+            None if body.empty else body,
+            principal=principal.label,
+            actor=await actor(request, principal, name, services),
+            start=start,
+        )
     return _created(request, services, name, blob.digest)
 
 
 async def cancel_upload(request: Request, services: Services) -> Response:
     """Answer end-14: end the session and free its space."""
     name, principal = await authorise_upload(request, services)
-    await services.registry.uploads.cancel(name, request.target, principal=principal.label)
+    async with services.upload_limits.place(request, principal, name, request.target, takes=False):
+        await services.registry.uploads.cancel(name, request.target, principal=principal.label)
     return Response(204)
 
 

@@ -2,7 +2,8 @@
 
 From the outside in:
 
-`request_id` → `access_log` → `metrics` → `errors` → `limits` → `rate_limits` → the application's dispatch.
+`request_id` → `access_log` → `metrics` → `rate_limits` (bytes) → `errors` → `limits` → `rate_limits` (requests) → the
+application's dispatch.
 """
 
 from __future__ import annotations
