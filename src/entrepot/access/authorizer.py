@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Protocol
 
 from entrepot.access.decide import decide, explain
 from entrepot.access.delegation import lacking
@@ -31,15 +32,25 @@ MUST_CHANGE = "the password was set by somebody else and must be changed before 
 MUST_ENROL = "administrators need a second factor here; set one up before anything else is done with the password"
 
 
+class Requirement(Protocol):
+    """Tells who lacks what is required beside the password; see `RequiredFactor.lacks`."""
+
+    async def __call__(self, policy: Policy, principal: Principal, *, fresh: bool) -> bool:
+        """Tell whether somebody does."""
+        ...
+
+
 class Authorizer:
     """Says what a principal may do."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, lacks: Requirement | None = None) -> None:
+        """Keep what to ask; `lacks` is set where something is required beside the password."""
         self._policy = policy
+        self._lacks = lacks
 
     def now(self) -> Authorizer:
         """Return one that reads each right once, and as it is committed now: for many decisions in one request."""
-        return Authorizer(self._policy.now())
+        return Authorizer(self._policy.now(), self._lacks)
 
     async def read_ahead(self, principal: Principal, names: Collection[str]) -> None:
         """Read what decisions on several projects need at once, instead of one after the other."""
@@ -181,7 +192,15 @@ class Authorizer:
                 return Decision(allowed=False, reason=f"the credential of {principal.name} was revoked")
             case Standing.MUST_CHANGE:
                 return Decision(allowed=False, reason=f"{principal.name}: {MUST_CHANGE}")
-        return Decision(allowed=False, reason=f"{principal.name}: {MUST_ENROL}") if principal.unproven else None
+        if await self.is_unproven(principal, fresh=fresh):
+            return Decision(allowed=False, reason=f"{principal.name}: {MUST_ENROL}")
+        return None
+
+    async def is_unproven(self, principal: Principal, *, fresh: bool = True) -> bool:
+        """Tell whether somebody lacks the second factor that is required, also if it was not when they signed in."""
+        if principal.unproven:
+            return True
+        return self._lacks is not None and await self._lacks(self._policy, principal, fresh=fresh)
 
     async def _refusal(self, principal: Principal, scopes: Sequence[Scope]) -> AccessRefused:
         match await self._policy.standing(principal):
@@ -189,7 +208,7 @@ class Authorizer:
                 return TokenRefused(scopes=scopes)
             case Standing.MUST_CHANGE:
                 return ScopeInsufficient(MUST_CHANGE, scopes=scopes)
-        if principal.unproven:
+        if await self.is_unproven(principal):
             return ScopeInsufficient(MUST_ENROL, scopes=scopes)
         if principal.is_anonymous and principal.scopes is None:
             return AccessRefused(scopes=scopes)

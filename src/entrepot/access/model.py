@@ -62,6 +62,7 @@ class Principal:
     scopes: tuple[Scope, ...] | None = None
     key: int | None = None  #: row in `api_keys`, when it was a key that signed in
     limits: tuple[Grant, ...] | None = None  #: all that the key may be used for; None: whatever the account may
+    vouched: bool = False  #: a sign-in provider says who this is, and asks people for what it wants of them
     unproven: bool = False  #: lacks the second factor that is required: good for nothing but setting one up
     fleeting: bool = False  #: signed in with what lives for minutes: it is given nothing that lives longer
 

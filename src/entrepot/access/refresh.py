@@ -10,7 +10,8 @@ import hashlib
 import secrets
 from dataclasses import replace
 
-from entrepot.access.errors import CredentialsRefused
+from entrepot.access.authorizer import Authorizer
+from entrepot.access.errors import CredentialsRefused, SecondFactorNeeded
 from entrepot.access.key_limits import limits_as_grants
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.metadata import api_keys, clock, principals, refresh_tokens
@@ -25,8 +26,10 @@ _PREFIX = "ert"
 class RefreshTokens:
     """Issues and redeems refresh tokens of local accounts."""
 
-    def __init__(self, database: Database, *, lifetime: float = LIFETIME) -> None:
+    def __init__(self, database: Database, authorizer: Authorizer | None = None, *, lifetime: float = LIFETIME) -> None:
+        """Keep what to ask; `authorizer` tells who lacks a second factor, where one may be required."""
         self._database = database
+        self._authorizer = authorizer
         self._lifetime = lifetime
 
     async def issue(self, principal: Principal, service: str) -> str | None:
@@ -62,12 +65,17 @@ class RefreshTokens:
         Raises:
             CredentialsRefused: Unknown, expired, made for another service, or its account or key was disabled, changed
                 or removed.
+            SecondFactorNeeded: A second factor is required of the account since, and it has none.
         """
         record = await refresh_tokens.find(self._database, _hash(token))
         if record is None or record.service != service:
             raise CredentialsRefused("the refresh token is not valid; sign in again")
         principal = await self._current(self._database, record.principal_id, _epoch(token))
-        return principal if record.key_id is None else await self._limited(principal, record.key_id)
+        if record.key_id is not None:
+            return await self._limited(principal, record.key_id)
+        if self._authorizer is not None and await self._authorizer.is_unproven(principal):
+            raise SecondFactorNeeded
+        return principal
 
     async def _limited(self, principal: Principal, key_id: int) -> Principal:
         key = await api_keys.find_by_id(self._database, key_id)

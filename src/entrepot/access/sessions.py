@@ -31,6 +31,8 @@ ABSOLUTE = 12 * 3600.0
 _TOUCH = 60.0
 #: Of an account's sessions, those beyond this many end, the longest unused first.
 _KEEP = 100
+#: What the names of sign-in providers begin with; all else is a password of ours or of a directory.
+_PROVIDER = "oidc:"
 _LONGEST_COOKIE = 64
 _LONGEST_AGENT = 255
 #: Characters of the hash that name a session to its owner.
@@ -135,7 +137,7 @@ class Sessions:
             return None
         await self._touch(record)
         return Session(
-            principal=principal,
+            principal=replace(principal, vouched=record.provider.startswith(_PROVIDER)),
             csrf=record.csrf,
             id=record.hash[:_HANDLE],
             provider=record.provider,

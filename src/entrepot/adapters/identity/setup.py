@@ -37,12 +37,12 @@ from entrepot.access.jwt import sign
 from entrepot.access.key_sign_in import KeySignIn
 from entrepot.access.key_uses import KeyUses
 from entrepot.access.keys import load_or_create
-from entrepot.access.model import SYSTEM_TARGET, Audience, Principal
+from entrepot.access.model import Audience
 from entrepot.access.passwords import GuardedPasswords
-from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
 from entrepot.access.proven_passwords import ProvenPasswords, SecondFactorPasswords
 from entrepot.access.refresh import RefreshTokens
+from entrepot.access.required_factor import RequiredFactor
 from entrepot.access.roles import ensure_roles
 from entrepot.access.second_factor import SecondFactors
 from entrepot.access.security_keys import SecurityKeys
@@ -77,9 +77,6 @@ from entrepot.outbound.settings import OutboundSettings
 from entrepot.system.configuration import Configuration
 from entrepot.system.from_config import fixed_values
 from entrepot.vault.vault import Vault
-
-#: Whoever may do this administers the registry, by whatever role.
-_ADMINISTER = Permission("configuration:update")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,23 +174,23 @@ def _keys_folder(config: Config) -> Path:
 def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy, verdicts: Verdicts) -> Access:
     wanted, database = config.access.token, stores.metadata
     keys = load_or_create(_keys_folder(config), wanted.algorithm)
-    authorizer = Authorizer(policy)
+    throttle = Throttle.shared(stores.work)
+    factors = SecondFactors(database, vault, throttle, turn=verdicts.turn)
+    required = RequiredFactor(factors).lacks if config.access.secondfactor.administrators else None
+    authorizer = Authorizer(policy, required)
     uses = KeyUses(database)
     keys_of_accounts = KeySignIn(database, policy, uses)
     sign_ins = SignInLog(database)
     federation = Federation(database, Client(OutboundSettings.from_config(config.outbound)))
     checker = OwnTokenChecker(keys, issuer=wanted.issuer, service=wanted.service)
     tokens = RememberedTokens(checker, policy)
-    throttle = Throttle.shared(stores.work)
     configuration = Configuration(database, vault, fixed_values(config))
     source = directory_source(config.access.ldap, configuration)
     directory = DirectoryPasswords(database, source, throttle)
     renew = PasswordRenewal(database)
     local = GuardedPasswords(LocalAccounts(database), throttle, verdicts=verdicts, renew=renew)
     ways = Chain((keys_of_accounts, WholeTokenSignIn(checker, tokens), federation, directory), local)
-    factors = SecondFactors(database, vault, throttle, turn=verdicts.turn)
-    required_of = functools.partial(_administers, authorizer) if config.access.secondfactor.administrators else None
-    by_password = SecondFactorPasswords(ways, factors, required_of)
+    by_password = SecondFactorPasswords(ways, factors, authorizer.is_unproven)
     passwords = RecordedPasswords(by_password, sign_ins)
     proven = RecordedPasswords(ProvenPasswords(by_password), sign_ins)
     life = _life_of_tokens(config, configuration)
@@ -207,7 +204,7 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
     )
     by_key = RecordedKeys(keys_of_accounts, sign_ins)
     authenticator = CredentialAuthenticator(passwords=passwords, tokens=tokens, keys=by_key)
-    refresh = RefreshTokens(database, lifetime=wanted.refreshexpiration)
+    refresh = RefreshTokens(database, authorizer, lifetime=wanted.refreshexpiration)
     return Access(
         authenticator=authenticator,
         authorizer=authorizer,
@@ -229,11 +226,6 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
         directory=source,
         background=(uses.run, sign_ins.run, *([life.run] if life else [])),
     )
-
-
-async def _administers(authorizer: Authorizer, principal: Principal) -> bool:
-    """Tell whether somebody may change what holds for the whole registry."""
-    return (await authorizer.allows(principal, _ADMINISTER, SYSTEM_TARGET)).allowed
 
 
 def _life_of_tokens(config: Config, configuration: Configuration) -> SetSpan | None:

@@ -108,7 +108,7 @@ async def caller_of(request: Request, services: ServicesOf) -> Caller:
         And what `caller_setting_up` raises.
     """
     caller = await caller_setting_up(request, services)
-    if caller.principal.unproven:
+    if await caller.authorizer.is_unproven(caller.principal):
         raise Forbidden(f"{MUST_ENROL}: POST /api/v2.0/users/current/second_factor")
     return caller
 
