@@ -23,6 +23,7 @@ from entrepot.telemetry.progress import Unwatched
 from tests.contracts.registry.pushing import Pusher
 from tests.migrations.released import BLOBS, IMAGES, LAYERS, MANIFESTS, TAGS, VERSIONS
 from tests.support.manifests import digest_of
+from tests.support.programs import kept_programs
 
 APP = RepositoryName.parse("team/app")
 #: Tables that a later version built anew, and what tells of the version itself.
@@ -71,6 +72,12 @@ def version(request: pytest.FixtureRequest) -> int:
 def test_every_earlier_version_has_its_data() -> None:
     """Whoever makes a new version keeps what the one before it held."""
     assert sorted(VERSIONS) == list(range(1, schema.VERSION))
+
+
+def test_the_program_before_is_kept() -> None:
+    """Whoever makes a new version keeps the one before, which the test of rolling upgrades runs beside it."""
+    hint = "python -m tools.keep_program with the last commit of the schema before"
+    assert schema.VERSION - 1 in [program.schema for program in kept_programs()], hint
 
 
 async def test_nothing_is_lost(database: Database, version: int, monkeypatch: pytest.MonkeyPatch) -> None:

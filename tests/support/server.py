@@ -82,6 +82,7 @@ class Server:
         self.process: subprocess.Popen[str] | None = None
         self._mark = 0  # where the output of the present start begins
         self._begun = 0.0
+        self.package: Path | None = None  #: where the package of another version lies; this version runs when None
         self.started_in = 0.0  #: seconds from the start to being ready
         self.url = ""  #: http://127.0.0.1:PORT, https:// or unix:PATH
         self.debug_url = ""  #: of the debug listener; empty without one
@@ -289,6 +290,8 @@ class Server:
         foreign = ("REGISTRY_", "ENTREPOT_", "PYTHONDONTWRITEBYTECODE")  # the last would make each start compile anew
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         wanted = {"ENTREPOT_ADMIN_PASSWORD": ADMIN_PASSWORD, **self._env}
+        if self.package is not None:
+            wanted["PYTHONPATH"] = str(self.package)
         return {**kept, **{name: value for name, value in wanted.items() if value is not None}}
 
     def _config_file(self) -> Path | None:

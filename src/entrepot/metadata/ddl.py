@@ -1,7 +1,8 @@
 """Builds tables straight from their description, for `work.db` and for tests."""
 
-from sqlalchemy import MetaData
-from sqlalchemy.schema import CreateIndex, CreateTable, DropTable, ExecutableDDLElement
+from sqlalchemy import MetaData, Table
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql.expression import ClauseElement
 
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.dialect import Dialect
@@ -11,19 +12,17 @@ from entrepot.metadata.query import RawQuery
 
 def create_statements(metadata: MetaData, dialect: Dialect) -> list[str]:
     """Return the statements that build all tables and their indexes, in an order that works."""
-    elements: list[ExecutableDDLElement] = []
-    for table in metadata.sorted_tables:
-        elements.append(CreateTable(table))
-        elements.extend(CreateIndex(index) for index in sorted(table.indexes, key=lambda index: str(index.name)))
-    return [_text(element, dialect) for element in elements]
+    return [statement for table in metadata.sorted_tables for statement in table_statements(table, dialect)]
 
 
-def drop_statements(metadata: MetaData, dialect: Dialect) -> list[str]:
-    """Return the statements that remove the tables that are there."""
-    return [_text(DropTable(table, if_exists=True), dialect) for table in reversed(metadata.sorted_tables)]
+def table_statements(table: Table, dialect: Dialect) -> list[str]:
+    """Return the statements that build a table and its indexes."""
+    indexes = sorted(table.indexes, key=lambda index: str(index.name))
+    return [written(CreateTable(table), dialect), *(written(CreateIndex(index), dialect) for index in indexes)]
 
 
-def _text(element: ExecutableDDLElement, dialect: Dialect) -> str:
+def written(element: ClauseElement, dialect: Dialect) -> str:
+    """Write a statement as text."""
     return str(element.compile(dialect=dialect.compiler)).strip()
 
 

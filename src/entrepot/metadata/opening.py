@@ -13,21 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from entrepot.metadata import clock, schema, settings
+from entrepot.metadata import clock, schema, settings, work_shape
 from entrepot.metadata.ballast import Ballast
-from entrepot.metadata.database import Database, Reader, Transaction
-from entrepot.metadata.ddl import create_statements, drop_statements, run_all
-from entrepot.metadata.dialect import SQLITE
+from entrepot.metadata.database import Database, Reader
 from entrepot.metadata.durable import sync
 from entrepot.metadata.errors import DatabaseUnavailable
 from entrepot.metadata.filesystems import require_local
 from entrepot.metadata.host_lease import Host, HostLease, LeaseTimes
-from entrepot.metadata.query import RawQuery
 from entrepot.metadata.schema import Schema
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.sqlite_connection import Durability
 from entrepot.metadata.sqlite_copy import copy_database
-from entrepot.metadata.work_tables import WORK_VERSION, work_metadata
 
 METADATA_NAME: Final = "metadata.db"
 WORK_NAME: Final = "work.db"
@@ -36,8 +32,6 @@ START_LOCK_NAME: Final = "start.lock"
 START_LOCK_SECONDS: Final = 0.02
 #: The setting that says when the machine was last found to have stopped without warning.
 UNCLEAN_STOP: Final = "integrity.unclean_stop"
-
-_WORK_VERSION: Final = RawQuery("PRAGMA user_version", "get the version of the work tables")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +77,7 @@ async def open_embedded(folder: Path, *, host: Host | None = None, times: LeaseT
             await _note_unclean_stop(metadata, lease)
             work = _open_work(folder, lease, ballast)
             stack.push_async_callback(work.close)
-            await _prepare_work(work)
+            await work_shape.complete(work)
         return Stores(metadata=metadata, work=work, _closing=stack.pop_all())
     raise AssertionError  # the stack swallows nothing
 
@@ -166,19 +160,3 @@ async def _note_unclean_stop(metadata: Database, lease: HostLease) -> None:
 async def unclean_stop(reader: Reader) -> int:
     """Return when the machine was last found to have stopped without warning, in microseconds; 0 for never."""
     return int(await settings.find(reader, UNCLEAN_STOP) or 0)
-
-
-async def _prepare_work(work: Database) -> None:
-    found = await work.one(_WORK_VERSION)
-    if found == (WORK_VERSION,):
-        return
-    statements = [
-        *drop_statements(work_metadata, SQLITE),
-        *create_statements(work_metadata, SQLITE),
-        f"PRAGMA user_version = {WORK_VERSION}",
-    ]
-
-    async def build(transaction: Transaction) -> None:
-        await run_all(transaction, statements)
-
-    await work.write(build, name="build work tables")

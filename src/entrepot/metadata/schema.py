@@ -122,6 +122,10 @@ def not_upgraded() -> SchemaTooOld:
     return SchemaTooOld("the metadata database is not upgraded yet: run entrepot db upgrade without --finish first")
 
 
+#: The post halves up to the version before have run: of older programs, those of that version alone may go on.
+_LEAVE_ONE: Final = """UPDATE schema SET
+  min_reader = CASE WHEN min_reader < version - 1 THEN version - 1 ELSE min_reader END,
+  min_writer = CASE WHEN min_writer < version - 1 THEN version - 1 ELSE min_writer END"""
 #: Only programs of the schema's own version may use it from now on.
 _LOCK_OUT: Final = "UPDATE schema SET min_reader = version, min_writer = version"
 
@@ -132,7 +136,7 @@ async def _migrate(database: Database, found: Schema | None, to: int) -> None:
     dialect = dialect_named(database.dialect)
     after, finished = (0, False) if found is None else (found.version, found.finished)
     statements = await asyncio.to_thread(partial(script.statements, dialect, after, to, finished=finished))
-    await _run_on(database, found, statements, f"migrate to schema {to}")
+    await _run_on(database, found, [*statements, _LEAVE_ONE], f"migrate to schema {to}")
 
 
 async def _run_on(database: Database, seen: Schema | None, statements: list[str], name: str) -> None:

@@ -1,7 +1,8 @@
 """The tables of work in progress: upload sessions, leases, browser sessions and sign-ins.
 
-They may be lost without harm to what was acknowledged, so they are written with less syncing and are built anew,
-empty, when their shape changes.
+They may be lost without harm to what was acknowledged, so they are written with less syncing. Programs of several
+versions may use them at a time: whoever changes something below adds a table or an index, or a column that is nullable
+or has a default, which `work_shape` adds where it is missing. Anything else is a new table, under a new name.
 """
 
 from typing import Final
@@ -10,8 +11,10 @@ from sqlalchemy import Index, MetaData
 
 from entrepot.metadata.columns import NAMES, key, keyed, number, words
 
-#: Raise it with every change below: a database of another number is emptied and built again.
-WORK_VERSION: Final = 8
+#: What a new file is marked with. It stays: released programs empty a file whose mark is not their own.
+WORK_VERSION: Final = 7
+#: A file with an older mark has tables of another meaning, and is built anew.
+OLDEST_WORK_VERSION: Final = 6
 
 work_metadata: Final = MetaData(naming_convention=NAMES)
 
