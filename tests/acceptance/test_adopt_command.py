@@ -148,6 +148,25 @@ def test_nothing_is_pruned_where_deleting_is_switched_off(folder: Path, tmp_path
     assert json.loads(entrepot("adopt", "--delta", "--prune", "--json", folder).stdout)["kept"] == []
 
 
+def test_nothing_is_pruned_while_the_registry_is_read_only(folder: Path, tmp_path: Path) -> None:
+    """By the configuration or by the switch: `--prune` is refused and what is missing stays; then it goes."""
+    entrepot("adopt", folder)
+    shutil.rmtree(folder / "docker/registry/v2/repositories/team0/app0/_manifests/tags/v3")
+    config = tmp_path / "config.yml"
+    config.write_text("version: 0.1\nstorage: {filesystem: {}, maintenance: {readonly: {enabled: true}}}\n")
+    prune = ("adopt", "--delta", "--prune", "--json")
+    refused = [entrepot(*prune, "--config", config, folder)]
+    assert entrepot("readonly", "on", "--data", folder).returncode == 0
+    refused.append(entrepot(*prune, folder))
+    for one in refused:
+        assert (one.returncode, one.stdout, one.stderr.count("\n")) == (1, "", 1)
+        assert one.stderr.startswith("error: The registry is read-only, so nothing is pruned")
+    assert len(json.loads(entrepot("adopt", "--delta", "--json", folder).stdout)["kept"]) == 1
+    entrepot("readonly", "off", "--data", folder)
+    assert json.loads(entrepot(*prune, folder).stdout)["kept"] == []
+    assert "v3" not in entrepot("layout", "check", folder).stdout
+
+
 @pytest.mark.parametrize("words", [("adopt",), ("layout", "check"), ("layout", "write")])
 def test_a_wrong_folder_is_named(words: tuple[str, ...], folder: Path, tmp_path: Path) -> None:
     """The message says what is missing, which folder is perhaps meant, and nothing is made in the wrong one."""

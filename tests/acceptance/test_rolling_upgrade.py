@@ -182,7 +182,7 @@ async def test_replicas_are_replaced_while_clients_pull(
 
 
 @pytest.mark.parametrize(
-    ("program", "form"), _forms(Form(steps=THERE, images=1_000), Form(rounds=10, steps=TEN, images=8_000))
+    ("program", "form"), _forms(Form(steps=THERE, images=1_000), Form(rounds=2, steps=TEN, images=8_000))
 )
 async def test_replicas_are_replaced_while_they_adopt(
     program: Program, form: Form, packages: Callable[[Program], Path], tmp_path: Path

@@ -88,10 +88,11 @@ class Delta:
         Raises:
             OutboxWaiting: The files lag behind the metadata, and nobody writes them.
             TooBusy: A repository is pushed to all the time.
+            ReadOnly: It is to prune, and the registry is read-only: from the start, or since a moment ago.
             Unsupported: It is to prune, and deleting is switched off; nothing was done.
         """
         if self.pruning:
-            self.settings.require_deletes()
+            await prune.require_allowed(self.intake.metadata, self.settings)
         progress = Progress()
         async for found in walk_names(self.intake.tree):
             note(progress, self.report, [entry for entry in found if isinstance(entry, Problem)])
@@ -207,6 +208,7 @@ def _immutable(name: RepositoryName, link: TagLink, rule: int) -> Kept:
 async def _delete(
     moment: _Moment, gone: list[Kept], settings: RegistrySettings, tx: Transaction, _repository: RepositoryRecord
 ) -> list[Kept]:
+    await prune.require_allowed(tx, settings)
     rest = await prune.delete(tx, gone, settings)
     moment.latest = await events.last_id(tx)
     return rest

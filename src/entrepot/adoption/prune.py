@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from entrepot.adoption.rows import ACTOR
-from entrepot.metadata.database import Transaction
+from entrepot.metadata.database import Reader, Transaction
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import Denied, ManifestUnknown
+from entrepot.oci.errors import Denied, ManifestUnknown, RegistryError
 from entrepot.oci.reference import Reference, RepositoryName
+from entrepot.registry import read_only
 from entrepot.registry.model import Actor
 from entrepot.registry.removal import Removal
 from entrepot.registry.settings import RegistrySettings
@@ -28,6 +29,22 @@ class Kept:
     def what(self) -> str:
         """Give the kind, for people."""
         return "manifest" if isinstance(self.reference, Digest) else "tag"
+
+
+class ReadOnly(RegistryError):
+    """The registry is read-only, so nothing is pruned; end that ('entrepot readonly off', or configuration) first."""
+
+
+async def require_allowed(reader: Reader, settings: RegistrySettings) -> None:
+    """Refuse to prune where nothing may be deleted.
+
+    Raises:
+        ReadOnly: The registry takes no changes now, by its configuration or by the switch.
+        Unsupported: Deleting is switched off.
+    """
+    if settings.read_only() or await read_only.is_on(reader):
+        raise ReadOnly
+    settings.require_deletes()
 
 
 async def delete(tx: Transaction, gone: Sequence[Kept], settings: RegistrySettings) -> list[Kept]:

@@ -23,7 +23,7 @@ from entrepot.adoption.delta import Delta
 from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.note import leave_note
-from entrepot.adoption.prune import Kept
+from entrepot.adoption.prune import Kept, require_allowed
 from entrepot.adoption.report import Problem, ReportFile
 from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import AdoptionState
@@ -86,6 +86,7 @@ def adopt_command(
 def _settings(config: Config) -> RegistrySettings:
     """Give what holds for tags that move and things that go, as for requests to the registry."""
     return RegistrySettings(
+        read_only=lambda: config.storage.maintenance.readonly.enabled,
         delete_enabled=config.storage.delete.enabled,
         grace_seconds=config.lifecycle.grace,
         trash_seconds=config.lifecycle.trash,
@@ -95,12 +96,12 @@ def _settings(config: Config) -> RegistrySettings:
 
 async def _adopt(folder: Path, console: Console, delta: RegistrySettings | None, *, prune: bool) -> _Outcome:
     """Adopt a folder; with `delta` and adopted already, follow what registry:2 did."""
-    if prune and delta is not None:
-        delta.require_deletes()
     require_rights(folder)
     require_tree(folder)
     leave_note(folder)
     async with opened(folder) as stores:
+        if prune and delta is not None:
+            await require_allowed(stores.metadata, delta)
         intake, report = Intake(stores.metadata, Tree(folder)), ReportFile(folder)
         was_adopted = await state.prepare(stores.metadata, intake.tree) is AdoptionState.COMPLETE
         if was_adopted and delta is None:

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from entrepot.lifecycle.retention.expiry import ImageExpiry, parsed
-from entrepot.metadata import trash
+from entrepot.metadata import clock, trash
+from entrepot.metadata.query import RawQuery
 from entrepot.registry.content_cache import ContentCache
 from entrepot.registry.quarantine import Quarantine
 from entrepot.registry.small_blobs import SmallBlobs
@@ -15,6 +16,8 @@ from entrepot.telemetry.progress import Unwatched
 from tests.contracts.registry.pushing import NAME
 from tests.contracts.retention.conftest import Keeper, look_now
 from tests.support.manifests import image
+
+DUE_AT = RawQuery("SELECT due_at FROM manifest_expiry")
 
 
 def labelled(span: str) -> bytes:
@@ -93,6 +96,29 @@ async def test_immutable_tags_and_registries_that_delete_nothing(keeper: Keeper,
     assert await bin_.has("v1")
     keeper.gate = "the folder is still being adopted"
     assert (await expiry.run(Unwatched()))["off"] == keeper.gate
+
+
+async def test_what_cannot_go_is_looked_at_ever_more_seldom(keeper: Keeper, expiry: ImageExpiry) -> None:
+    """After as long as it has waited, once a day at most; and it goes when its rule does."""
+    bin_ = keeper.bin
+    await bin_.pusher(NAME).image("v1", b"one", config=labelled("1s"))
+    await bin_.protect("v*")
+    await expiry.run(Unwatched())
+    waits = []
+    for hours in (1, 2, 4, 96):
+        await keeper.age("v1", hours / 24)
+        await bin_.database.write(look_now)
+        before = clock.now()
+        assert (await expiry.run(Unwatched()))["removed"] == 0
+        (due,) = await bin_.database.one(DUE_AT)
+        waits.append((due - before) / (3600 * clock.MICROSECONDS))
+        transactions = bin_.database.statistics.transactions
+        await expiry.run(Unwatched())
+        assert bin_.database.statistics.transactions == transactions, "it was looked at again at once"
+    assert waits == pytest.approx([1, 3, 7, 24], abs=0.1)
+    await bin_.database.write(lambda tx: tx.execute(RawQuery("DELETE FROM immutable_rules")))
+    await bin_.database.write(look_now)
+    assert (await expiry.run(Unwatched()))["removed"] == 1
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ LABEL: Final = "quay.expires-after"
 _SPAN: Final = re.compile(r"([0-9]{1,6})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _AT_ONCE: Final = 200
+_SHORTEST_WAIT: Final = 60 * clock.MICROSECONDS
+_LONGEST_WAIT: Final = 86_400 * clock.MICROSECONDS
 
 #: Gives the bytes of a small blob, if they can be read.
 Content = Callable[[BlobRecord], Awaitable[bytes | None]]
@@ -111,9 +113,7 @@ class ImageExpiry:
                 await progress.say(f"would go: {one.digest} {verdict.tag or ''}")
             return len(gone)
         removed = 0 if repository is None else await self._let_go(repository, gone)
-        # What could not go, and what is tagged anew, is looked at after a whole span.
-        pushes = tags.values() or [one.pushed_at]
-        again = min([at + span for at in pushes if at + span > now], default=now + span)
+        again = _next_look([at + span for at in tags.values() or [one.pushed_at]], now)
         await self.metadata.write(partial(manifest_expiry.postpone, times=[(one.manifest_id, again)]), name="expiry")
         return removed
 
@@ -126,6 +126,16 @@ class ImageExpiry:
             detail={"expired": LABEL},
             deletion=new_deletion(),
         ).remove_all(gone)
+
+
+def _next_look(ends: Sequence[int], now: int) -> int:
+    """Say when to look again: when the next one ends, or at what could not go in as much time as it has been waiting.
+
+    So what cannot go (a rule keeps it, an index lists it, it is in the trash) is looked at ever more seldom, down to
+    once a day: when it may go at last, it goes within a day.
+    """
+    waiting = min(max(now - max(ends), _SHORTEST_WAIT), _LONGEST_WAIT)
+    return min([end for end in ends if end > now], default=now + waiting)
 
 
 def _lasted(one: Expiring, tags: Mapping[str, int], until: int) -> list[StoredVerdict]:
