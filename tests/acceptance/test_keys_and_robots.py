@@ -101,7 +101,7 @@ def test_a_robot_pushes_its_one_repository_and_no_other(podman: Client) -> None:
         assert REFUSAL.search(podman.push_refused(elsewhere))
 
     async def remove(accounts: Accounts) -> None:
-        await accounts.robots.remove(robot.robot.id, by=accounts.by)
+        await accounts.robots.remove(robot.robot.id, acting=None, by=accounts.by)
 
     with_accounts(podman.place.server.data / "entrepot", remove)
     assert REFUSAL.search(podman.push_refused("demo/app:2"))

@@ -150,7 +150,7 @@ async def test_what_was_exchanged_ends_with_the_trust(how: str, registry: Federa
     assert await push(registry.client, "demo/app", bearer(answer)) == 201
     robots, number, admin = registry.accounts.robots, registry.robot.robot.id, registry.accounts.admin
     if how == "removed":
-        await robots.remove(number, by=registry.accounts.by)
+        await robots.remove(number, acting=None, by=registry.accounts.by)
     else:
         change = RobotChange(disabled=True) if how == "disabled" else RobotChange(trust=())
         await robots.update(number, change, acting=admin, by=registry.accounts.by)

@@ -165,7 +165,7 @@ async def test_a_robot_that_is_out(how: str, secret: str | None, registry: Regis
         case "ended":
             await registry.accounts.database.write(lambda tx: principals.set_expiry(tx, number, 1))
         case "removed":
-            await robots.remove(number, by=by)
+            await robots.remove(number, acting=None, by=by)
         case _:
             await robots.refresh_secret(number, acting=acting, by=by)
     assert await push(registry.client, "demo/app", bearer(asked["token"])) == 401

@@ -100,7 +100,6 @@ class Authorizer:
             giver,
             await self._policy.rights_of(giver, fresh=True),
             gift,
-            visibility=await self._policy.visibility(gift.project, fresh=True),
             until=await self._policy.end_of(giver),
         )
 

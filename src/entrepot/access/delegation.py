@@ -1,6 +1,7 @@
 """Nobody gives what they do not have: which part of a gift its giver lacks.
 
-The giver must have each permission on the whole of what the gift covers, for at least as long. Whether one pattern lies
+The giver must have each permission on the whole of what the gift covers, for at least as long. That a project is open
+to readers is nothing they have: it may be closed, and what was given would go on. Whether one pattern lies
 within another is not decided in general: an equal pattern does, and a plain name does where it fits.
 """
 
@@ -10,9 +11,9 @@ import re
 from collections.abc import Iterable
 
 from entrepot.access.decide import Rights
-from entrepot.access.model import EVERY_REPOSITORY, Grant, Principal, Visibility
+from entrepot.access.model import EVERY_REPOSITORY, Grant, Principal
 from entrepot.access.patterns import Pattern
-from entrepot.access.permissions import READING, Permission, within_project
+from entrepot.access.permissions import Permission, within_project
 
 _WILDCARD = re.compile(r"[*?\[{]")
 
@@ -22,7 +23,6 @@ def lacking(
     rights: Rights,
     gift: Grant,
     *,
-    visibility: Visibility = Visibility.PRIVATE,
     until: int | None = None,
 ) -> frozenset[Permission]:
     """Return the permissions of `gift` that the giver does not have to give.
@@ -31,15 +31,12 @@ def lacking(
         giver: Who gives; a token, which is good for one thing, gives nothing.
         rights: What reaches the giver.
         gift: What would be given, with the end of the one who receives it.
-        visibility: Who may read the gift's project without a grant.
         until: When the giver's account ends (microseconds since the epoch); None: never.
     """
     wanted = gift.permissions if _is_boundless(gift) else gift.permissions & within_project()
     if giver.scopes is not None or not _ends_by(until, gift):
         return wanted
     missing = wanted - _given(rights.all(), gift)
-    if visibility is not Visibility.PRIVATE and gift.project is not None:
-        missing -= READING
     if giver.limits is not None:
         missing |= wanted - _given(giver.limits, gift)
     return missing

@@ -1,17 +1,21 @@
-"""Nobody gives what they do not have: asked before rights, keys or secrets are handed out."""
+"""Nobody gives what they do not have, nor takes it: asked before rights, keys or secrets are handed out or taken."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.faults import Forbidden
 from entrepot.access.model import Grant, Principal
+from entrepot.metadata import clock
 
 _SHOWN = 5
 
 
-async def require_to_have(authorizer: Authorizer, giver: Principal | None, gifts: Iterable[Grant]) -> None:
+async def require_to_have(
+    authorizer: Authorizer, giver: Principal | None, gifts: Iterable[Grant], *, doing: str = "give"
+) -> None:
     """Go on only if the giver has everything that is given, on the whole of what each gift covers, for as long.
 
     The operator at the machine (None) is asked nothing.
@@ -27,9 +31,19 @@ async def require_to_have(authorizer: Authorizer, giver: Principal | None, gifts
         if missing:
             more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
             raise Forbidden(
-                f"you cannot give what you do not have: {', '.join(missing[:_SHOWN])}{more} on {_place(gift)}"
+                f"you cannot {doing} what you do not have: {', '.join(missing[:_SHOWN])}{more} on {_place(gift)}"
                 + ("" if gift.expires_at else ", without an end")
             )
+
+
+async def require_to_take(authorizer: Authorizer, taker: Principal | None, taken: Iterable[Grant]) -> None:
+    """Go on only if the taker may do at this moment whatever is taken, however long that would have lasted.
+
+    Raises:
+        Forbidden: What is taken may more; the message names it.
+    """
+    now = clock.now()
+    await require_to_have(authorizer, taker, [replace(grant, expires_at=now) for grant in taken], doing="take")
 
 
 def _place(gift: Grant) -> str:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.faults import Conflict, NotFound, PreconditionFailed
 from entrepot.access.model import Principal
+from entrepot.access.policy import grant_of
 from entrepot.access.roles import SYSTEM_ADMIN
 from entrepot.accounts.gifts import CheckedGift, Gift, checked_gift
-from entrepot.accounts.giving import require_to_have
+from entrepot.accounts.giving import require_to_have, require_to_take
 from entrepot.metadata import events, members, principals, users
 from entrepot.metadata import grants as rows
 from entrepot.metadata.database import Database, Reader, Transaction
@@ -27,7 +28,8 @@ MOST_GRANTS = 5_000
 class Grants:
     """The use cases about grants; whether the caller may, the caller's side has asked before.
 
-    Nobody gives what they do not have. `acting` is who does it; None is the operator at the machine.
+    Nobody gives what they do not have, nor takes it from others. `acting` is who does it; None is the operator
+    at the machine.
     """
 
     def __init__(self, metadata: Database, authorizer: Authorizer) -> None:
@@ -91,8 +93,9 @@ class Grants:
         Raises:
             Invalid: The change cannot be.
             NotFound: There is no such grant or role.
-            Forbidden: Who acts has not all of it.
+            Forbidden: Who acts has not all of it, or not all that the grant gave before.
         """
+        await self._require_to_take(grant, acting)
         wanted = replace(gift, principal_id=grant.principal_id, audience=None, project=grant.project)
         checked = await checked_gift(self._metadata, wanted)
         if acting is not None:
@@ -111,13 +114,15 @@ class Grants:
 
         return await self._metadata.write(work, name="change grant")
 
-    async def take(self, grant_id: int, *, by: Source) -> None:
+    async def take(self, grant_id: int, *, acting: Principal | None, by: Source) -> None:
         """Take a grant back.
 
         Raises:
             NotFound: There is none of this id.
+            Forbidden: It gives somebody else what who acts has not.
             PreconditionFailed: It makes the last administrator one.
         """
+        await self._require_to_take(await self.get(grant_id), acting)
 
         async def work(tx: Transaction) -> None:
             grant = await required_grant(tx, grant_id)
@@ -127,6 +132,12 @@ class Grants:
             await events.add(tx, events.REVOKE, by=by, project=grant.project, subject=subject_of(grant), detail=detail)
 
         await self._metadata.write(work, name="take grant")
+
+    async def _require_to_take(self, grant: GrantRecord, acting: Principal | None) -> None:
+        """Go on if who acts has what a grant gives, or the grant is to them."""
+        if acting is None or (acting.id is not None and acting.id == grant.principal_id):
+            return
+        await require_to_take(self._authorizer, acting, [grant_of(grant)])
 
 
 async def required_grant(reader: Reader, grant_id: int) -> GrantRecord:

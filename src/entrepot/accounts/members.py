@@ -23,8 +23,8 @@ _PEOPLE = (principals.USER, principals.GROUP)
 class Members:
     """The use cases about members; whether the caller may, the caller's side has asked before.
 
-    A member is a grant, and has its id. Nobody gives a role that may more than they may themselves; `acting` is who
-    does it, None the operator at the machine.
+    A member is a grant, and has its id. Nobody gives a role that may more than they may themselves, or takes one
+    from somebody else; `acting` is who does it, None the operator at the machine.
     """
 
     def __init__(self, metadata: Database, grants: Grants) -> None:
@@ -89,7 +89,7 @@ class Members:
         Raises:
             Invalid: The role or the extent cannot be.
             NotFound: The project has no such member, or there is no such role.
-            Forbidden: Who acts has not all of it.
+            Forbidden: Who acts has not all of it, or not all that the member had.
         """
         _check_role(role_id)
         member = await self.get(project, member_id)
@@ -97,14 +97,15 @@ class Members:
         gift = Gift(principal_id=member.principal_id, role_id=role_id, extent=extent or kept)
         return await self._grants.change(member, gift, acting=acting, by=by)
 
-    async def remove(self, project: ProjectRecord, member_id: int, *, by: Source) -> None:
+    async def remove(self, project: ProjectRecord, member_id: int, *, acting: Principal | None, by: Source) -> None:
         """Take a member's role on a project back.
 
         Raises:
             NotFound: The project has no such member.
+            Forbidden: Somebody else's role may more than who acts.
         """
         await self.get(project, member_id)
-        await self._grants.take(member_id, by=by)
+        await self._grants.take(member_id, acting=acting, by=by)
 
 
 def _check_role(role_id: int) -> None:

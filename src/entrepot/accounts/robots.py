@@ -1,6 +1,7 @@
 """Robots: accounts of machines, made, changed and removed by people and by other robots.
 
-Who makes a robot, gives it rights, or learns its secret, must have its rights: for as long, and as far.
+Who makes a robot, gives it rights, or learns its secret, must have its rights: for as long, and as far. Who takes
+something from it, closes or removes it must have them now.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from entrepot.access.faults import Invalid, NotFound
 from entrepot.access.model import Principal
 from entrepot.access.robots_trust import Trust
 from entrepot.accounts.giving import require_to_have
-from entrepot.accounts.outranking import require_to_outrank
+from entrepot.accounts.outranking import require_to_outrank, require_to_take_from
 from entrepot.accounts.robot_model import (
     NewRobot,
     Robot,
@@ -137,7 +138,7 @@ class Robots:
             PreconditionFailed: It was changed since `expected`.
             NotFound: There is no such robot.
             Invalid: Something about it cannot be.
-            Forbidden: Who asks would give what it does not have.
+            Forbidden: Who asks would give or take what it does not have.
         """
         record = await self._record(robot_id)
         check_text(change.description)
@@ -174,12 +175,14 @@ class Robots:
         await self._database.write(lambda tx: replace_secret(tx, robot_id, made, grace, by), name="robot's secret")
         return RobotWithSecret(robot=robot, secret=made.text)
 
-    async def remove(self, robot_id: int, *, by: Source) -> None:
+    async def remove(self, robot_id: int, *, acting: Principal | None, by: Source) -> None:
         """Remove a robot with its secrets, keys and rights.
 
         Raises:
             NotFound: There is no such robot.
+            Forbidden: The robot may more than who acts.
         """
+        await require_to_take_from(self._database, self._authorizer, acting, robot_id)
         await self._database.write(lambda tx: remove_robot(tx, robot_id, by), name="remove robot")
 
     async def _record(self, robot_id: int) -> RobotRecord:
@@ -198,10 +201,14 @@ class Robots:
         return Secret(text=given, encoded=await asyncio.to_thread(self._hash, given))
 
     async def _require_for_change(self, robot: Robot, change: RobotChange, acting: Principal | None) -> None:
-        """Go on if a change gives nothing, or nothing that who asks does not have."""
+        """Go on if a change gives and takes nothing that who asks does not have."""
         permissions = robot.permissions if change.permissions is None else change.permissions
         duration = robot.duration if change.duration is None else change.duration
         end = robots.end_of(robot.created_at, duration)
+        closed = robot.disabled if change.disabled is None else change.disabled
+        trust = robot.trust if change.trust is None else change.trust
+        if (permissions, end, closed, trust) != (robot.permissions, robot.expires_at, robot.disabled, robot.trust):
+            await require_to_take_from(self._database, self._authorizer, acting, robot.id)
         opens = _is_new(change.trust, robot.trust) or (robot.disabled and change.disabled is False)
         if opens or (permissions, end) != (robot.permissions, robot.expires_at):
             await self._require_to_have(acting, permissions, end)

@@ -7,7 +7,7 @@ from entrepot.access.compatibility import ensure_compatibility
 from entrepot.access.faults import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from entrepot.access.model import SYSTEM_TARGET, Audience
 from entrepot.access.permissions import Permission
-from entrepot.access.roles import DEVELOPER, SYSTEM_ADMIN
+from entrepot.access.roles import DEVELOPER, GUEST, SYSTEM_ADMIN
 from entrepot.accounts import grants
 from entrepot.accounts.gifts import Extent, Gift
 from entrepot.metadata.filtering import Condition, Match, Selection
@@ -25,10 +25,10 @@ async def test_permissions_are_given_one_by_one(house: House) -> None:
     assert await house.last_event() == ("grant", "user:auditor", f'{{"gives": "audit-log:*", "grant": {grant.id}}}')
     assert (await house.authorizer.allows(auditor, READ_LOG, SYSTEM_TARGET)).allowed
     assert not (await house.authorizer.allows(auditor, Permission("user:list"), SYSTEM_TARGET)).allowed
-    await house.grants.take(grant.id, by=BY)
+    await house.grants.take(grant.id, acting=house.admin, by=BY)
     assert not (await house.authorizer.allows(auditor, READ_LOG, SYSTEM_TARGET)).allowed
     with pytest.raises(NotFound):
-        await house.grants.take(grant.id, by=BY)
+        await house.grants.take(grant.id, acting=house.admin, by=BY)
 
 
 async def test_the_compatibility_grant_is_one_like_others(house: House) -> None:
@@ -37,7 +37,7 @@ async def test_the_compatibility_grant_is_one_like_others(house: House) -> None:
     wanted = Condition(field="origin", match=Match.EQUAL, values=(COMPATIBILITY,))
     (grant,) = (await house.grants.page(Selection(conditions=(wanted,)))).items
     assert (grant.audience, grant.role) == ("authenticated", "registry2")
-    await house.grants.take(grant.id, by=BY)
+    await house.grants.take(grant.id, acting=house.admin, by=BY)
     assert (await house.last_event())[:2] == ("revoke", "audience:authenticated")
     assert [left.origin for left in (await house.grants.page(Selection())).items] == ["first-start"]
 
@@ -82,6 +82,21 @@ async def test_nobody_gives_on_the_registry_what_they_do_not_have(house: House) 
     assert (await house.grants.give(allowed, acting=clerk, by=BY)).permissions == {"user:list"}
 
 
+async def test_nobody_takes_a_grant_of_more_than_they_have(house: House) -> None:
+    """From nobody else; what one has oneself can be given up."""
+    clerk = await house.user("clerk", ("*", "role:update,user:list"))
+    alice = id_of(await house.user("alice"))
+    pushing = Gift(principal_id=alice, role_id=DEVELOPER)
+    strong = await house.grants.give(pushing, acting=house.admin, by=BY)
+    listing = Gift(principal_id=alice, permissions=frozenset(("user:list",)))
+    with pytest.raises(Forbidden, match="cannot take"):
+        await house.grants.take(strong.id, acting=clerk, by=BY)
+    given = await house.grants.give(listing, acting=house.admin, by=BY)
+    own = await house.grants.give(Gift(principal_id=id_of(clerk), role_id=GUEST), acting=house.admin, by=BY)
+    for grant in (given, own):
+        await house.grants.take(grant.id, acting=clerk, by=BY)
+
+
 async def test_grants_have_a_limit(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody gets so many that each of their decisions takes long."""
     monkeypatch.setattr(grants, "MOST_GRANTS", 2)
@@ -97,10 +112,10 @@ async def test_the_last_administrators_grant_stays(house: House) -> None:
     """It is not taken back by its number either, until there is another administrator with a password."""
     (grant,) = await house.grants.of(id_of(house.admin))
     with pytest.raises(PreconditionFailed, match="last administrator"):
-        await house.grants.take(grant.id, by=BY)
+        await house.grants.take(grant.id, acting=house.admin, by=BY)
     other = await house.users.create("other", PASSWORD, by=BY)
     await house.users.set_sysadmin(other.id, sysadmin=True, acting=house.admin, by=BY)
-    await house.grants.take(grant.id, by=BY)
+    await house.grants.take(grant.id, acting=house.admin, by=BY)
     assert not (await house.users.get(id_of(house.admin))).sysadmin
 
 

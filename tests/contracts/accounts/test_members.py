@@ -37,7 +37,7 @@ async def test_a_member_has_a_role(house: House) -> None:
     changed = await house.members.change(house.team, member.id, DEVELOPER, acting=house.admin, by=BY)
     assert (changed.id, changed.role) == (member.id, "developer")
     assert await may(house, alice, PUSH, "team/app")
-    await house.members.remove(house.team, member.id, by=BY)
+    await house.members.remove(house.team, member.id, acting=house.admin, by=BY)
     assert not await may(house, alice, PULL, "team/app")
     assert (await house.last_event())[:2] == ("revoke", "user:alice")
 
@@ -163,6 +163,23 @@ async def test_nobody_gives_more_than_they_have(house: House) -> None:
     assert given.role == "host"
 
 
+async def test_nobody_takes_from_who_may_more(house: House) -> None:
+    """A helper who may manage members neither removes nor demotes who may more; their own role they may leave."""
+    helper = await house.user("helper", ("project:team", "member:*,project:read,repository:pull"))
+    chief, alice = await house.user("chief"), await house.user("alice")
+    reader = await house.roles.create("reader", ["repository:pull"], acting=house.admin, by=BY)
+    strong = await house.members.add(house.team, id_of(chief), PROJECT_ADMIN, acting=house.admin, by=BY)
+    weak = await house.members.add(house.team, id_of(alice), reader.id, acting=house.admin, by=BY)
+    own = await house.members.add(house.team, id_of(helper), GUEST, acting=house.admin, by=BY)
+    with pytest.raises(Forbidden, match="cannot take what you do not have"):
+        await house.members.remove(house.team, strong.id, acting=helper, by=BY)
+    with pytest.raises(Forbidden, match="cannot take"):
+        await house.members.change(house.team, strong.id, reader.id, acting=helper, by=BY)
+    for member in (weak, own):
+        await house.members.remove(house.team, member.id, acting=helper, by=BY)
+    await house.members.remove(house.team, strong.id, acting=None, by=BY)
+
+
 async def test_cve_2019_16919_a_projects_administrator_gives_nothing_elsewhere(house: House) -> None:
     """A project administrator adds members at home and nowhere else."""
     other = await house.database.write(lambda tx: projects.ensure(tx, "other"))
@@ -181,7 +198,7 @@ async def test_a_member_of_another_project_is_not_there(house: House) -> None:
     for attempt in (
         lambda: house.members.get(other, member.id),
         lambda: house.members.change(other, member.id, DEVELOPER, acting=house.admin, by=BY),
-        lambda: house.members.remove(other, member.id, by=BY),
+        lambda: house.members.remove(other, member.id, acting=house.admin, by=BY),
     ):
         with pytest.raises(NotFound, match="no such member"):
             await attempt()

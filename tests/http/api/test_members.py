@@ -149,3 +149,13 @@ async def test_members_are_changed_by_who_may(admin: Api, people: dict[str, Api]
         assert refusal(await people["stranger"].send(method, path, document)) == (404, "NOT_FOUND")
     assert refusal(await admin.get(f"/projects/other/members/{guest['id']}")) == (404, "NOT_FOUND")
     assert refusal(await admin.delete(f"/projects/other/members/{guest['id']}")) == (404, "NOT_FOUND")
+
+
+async def test_who_may_less_takes_no_role_away(app: App, admin: Api, people: dict[str, Api]) -> None:
+    """The right to remove members alone removes nobody who may more, and makes nobody less."""
+    (chief,) = await admin.found(f"{MEMBERS}?entityname=maker")
+    await app.account("helper", ("project:demo", "project:read,member:read,member:update,member:delete"))
+    helper, place = Api(app.basic("helper")), f"{MEMBERS}/{chief['id']}"
+    assert refusal(await helper.delete(place)) == (403, "FORBIDDEN")
+    assert refusal(await helper.put(place, {"role_id": 3})) == (403, "FORBIDDEN")
+    assert (await people["maker"].delete(place)).status == 200

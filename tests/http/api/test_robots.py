@@ -166,7 +166,7 @@ async def test_a_project_administrator_has_robots_of_that_project_alone(
 async def test_a_robot_that_was_given_more_is_not_for_whoever_has_less(
     admin: Api, as_user: AsUser, app: App, project: int
 ) -> None:
-    """Its secret, its trust and its opening are for those who have all its rights, also those given to it later."""
+    """Its secret, trust, closing and opening are for those who have all its rights, also those given to it later."""
     await admin.made("/projects", {"project_name": "secret"})
     made = (await admin.post("/robots", robot())).json()
     await app.account(
@@ -179,9 +179,32 @@ async def test_a_robot_that_was_given_more_is_not_for_whoever_has_less(
     assert (await admin.post("/grants", given)).status == 201, given
     assert refusal(await chief.send("PATCH", path, {})) == (403, "FORBIDDEN")
     assert refusal(await chief.put(path, {"trust": [TRUST]})) == (403, "FORBIDDEN")
-    assert (await chief.put(path, {"disable": True})).status == 200
-    assert refusal(await chief.put(path, {"disable": False})) == (403, "FORBIDDEN")
+    for disabled in (True, False):
+        assert refusal(await chief.put(path, {"disable": disabled})) == (403, "FORBIDDEN")
+        assert (await admin.put(path, {"disable": disabled})).status == 200
     assert (await admin.send("PATCH", path, {})).status == 200
+
+
+async def test_who_may_less_removes_no_robot(admin: Api, as_user: AsUser, app: App, project: int) -> None:
+    """The right to remove robots alone takes no rights from others, and a robot of no more than one's own goes."""
+    whole = [{"kind": "project", "namespace": "demo", "access": [{"resource": "*", "action": "*"}]}]
+    strong = (await admin.post("/robots", robot("strong", permissions=whole))).json()
+    weak = (await admin.post("/robots", robot("weak"))).json()
+    await app.account("helper", ("project:demo", "project:read,robot:read,robot:delete,push,pull"))
+    helper = as_user("helper")
+    assert refusal(await helper.delete(f"/robots/{strong['id']}")) == (403, "FORBIDDEN")
+    assert (await helper.delete(f"/robots/{weak['id']}")).status == 200
+    assert (await admin.delete(f"/robots/{strong['id']}")).status == 200
+
+
+async def test_reading_an_open_project_is_nothing_to_give(admin: Api, as_user: AsUser, app: App, project: int) -> None:
+    """A robot that would still read when the project is closed again is not for everybody to make."""
+    await app.publish("demo")
+    await app.account("maker-of-robots", ("*", "robot:create"))
+    pull = [{"kind": "project", "namespace": "demo", "access": [{"resource": "repository", "action": "pull"}]}]
+    spy = {"name": "spy", "level": "system", "duration": -1, "permissions": pull}
+    assert refusal(await as_user("maker-of-robots").post("/robots", spy)) == (403, "FORBIDDEN")
+    assert (await admin.post("/robots", spy)).status == 201
 
 
 async def test_lists_ask_which_robots(admin: Api, anonymous: Api, project: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from entrepot.access.decide import Rights
 from entrepot.access.delegation import lacking
-from entrepot.access.model import Grant, Principal, PrincipalKind, Target, Visibility
+from entrepot.access.model import Grant, Principal, PrincipalKind, Target
 from entrepot.access.patterns import Pattern
 from entrepot.access.permissions import EVERYTHING, PULL, PUSH, Permission, expand
 from entrepot.oci.scope import Scope
@@ -107,13 +107,6 @@ def test_an_account_gives_nothing_beyond_its_own_end() -> None:
     assert not lacking(giver(), rights, grant(PULL, end=30), until=30)
     assert lacking(giver(), rights, grant(PULL, end=31), until=30) == {PULL}
     assert lacking(giver(), rights, grant(PULL), until=30) == {PULL}
-
-
-def test_reading_an_open_project_may_be_given() -> None:
-    """Whoever may read without a grant may let a robot read there, and only there."""
-    gift = grant(PULL, PUSH, project="demo")
-    assert lacking(giver(), Rights.of([]), gift, visibility=Visibility.PUBLIC) == {PUSH}
-    assert lacking(giver(), Rights.of([]), grant(PULL), visibility=Visibility.PUBLIC) == {PULL}
 
 
 def test_everything_of_a_project_is_what_projects_have() -> None:

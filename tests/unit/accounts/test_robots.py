@@ -31,6 +31,7 @@ from entrepot.registry.model import Actor
 from entrepot.registry.service import build_registry
 from entrepot.registry.settings import RegistrySettings
 from tests.support.events import recorded
+from tests.support.rights import give
 from tests.unit.accounts.conftest import BY, person
 
 MAKE_ROBOTS = Permission("robot:create")
@@ -285,9 +286,29 @@ async def test_who_learns_a_secret_has_the_rights(robots: Robots, database: Data
     ):
         with pytest.raises(Forbidden):
             await robots.update(number, change, acting=manager, by=BY)
-    less = await robots.update(number, RobotChange(permissions=(READ_DEMO,)), acting=manager, by=BY)
-    assert less.permissions == (READ_DEMO,)
-    assert (await robots.update(number, RobotChange(description="mine", disabled=True), acting=manager, by=BY)).disabled
+    changed = await robots.update(number, RobotChange(description="mine"), acting=manager, by=BY)
+    assert (changed.description, changed.permissions) == ("mine", made.robot.permissions)
+
+
+async def test_who_takes_from_a_robot_may_as_much(robots: Robots, database: Database, admin: Principal) -> None:
+    """Narrowed, closed or removed, also by rights that were given to it beside its own, and for however long."""
+    made = await make(robots, admin, allowed("repository:push"))
+    await database.write(
+        lambda tx: grants.add(tx, origin="given", principal_id=made.robot.id, permissions=["tag:list"])
+    )
+    number = made.robot.id
+    pusher = await person(database, "pusher", ("project:demo", "robot:update,robot:delete,push"))
+    for change in (RobotChange(permissions=()), RobotChange(disabled=True), RobotChange(trust=TRUST)):
+        with pytest.raises(Forbidden, match="cannot take"):
+            await robots.update(number, change, acting=pusher, by=BY)
+    with pytest.raises(Forbidden, match="cannot take"):
+        await robots.remove(number, acting=pusher, by=BY)
+    lister = await make(robots, admin, allowed("tag:list", namespace="*"), name="lister", project=None, duration=1)
+    with pytest.raises(Forbidden, match="repository:push"):
+        await robots.remove(number, acting=principal_of(lister), by=BY)
+    await give(database, "*", "push,tag:list", principal_id=lister.robot.id)
+    await robots.update(number, RobotChange(disabled=True), acting=principal_of(lister), by=BY)
+    await robots.remove(number, acting=principal_of(lister), by=BY)
 
 
 async def test_a_robot_is_changed(robots: Robots, database: Database, admin: Principal) -> None:
@@ -344,12 +365,12 @@ async def test_closing_ends_what_was_open(robots: Robots, database: Database, ad
 async def test_a_robot_is_removed(robots: Robots, database: Database, admin: Principal) -> None:
     """With it go its secret and its grants; the second removal finds nothing."""
     made = await make(robots, admin, READ_DEMO)
-    await robots.remove(made.robot.id, by=BY)
+    await robots.remove(made.robot.id, acting=admin, by=BY)
     assert await api_keys.find_with_account(database, hash_key(made.secret)) is None
     assert await grants.of_principal(database, made.robot.id) == []
     told = (await recorded(database))[-1]
     assert (told.kind, told.subject, told.project) == ("delete", "robot:robot$demo+ci", "demo")
-    for call in (robots.remove(made.robot.id, by=BY), robots.find_named("robot$demo+ci")):
+    for call in (robots.remove(made.robot.id, acting=admin, by=BY), robots.find_named("robot$demo+ci")):
         with pytest.raises(NotFound):
             await call
 

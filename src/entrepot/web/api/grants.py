@@ -174,4 +174,4 @@ async def delete_grant(grant_id: Id, caller: CallerOf, services: ServicesOf) -> 
     grant = await services.accounts.grants.get(grant_id)
     if grant.principal_id is not None:
         await require_to_outrank(services.metadata, caller.authorizer, caller.principal, grant.principal_id)
-    await services.accounts.grants.take(grant_id, by=caller.source)
+    await services.accounts.grants.take(grant_id, acting=caller.principal, by=caller.source)

@@ -203,7 +203,7 @@ async def update_member(
     services: ServicesOf,
     project: Annotated[ProjectIn, Depends(project_where(_UPDATE))],
 ) -> None:
-    """Give a member another role; the part of the project stays unless another is said."""
+    """Give a member who may no more than the caller another role; the part stays unless another is said."""
     await services.accounts.members.change(
         project,
         mid,
@@ -220,8 +220,8 @@ async def delete_member(
     services: ServicesOf,
     project: Annotated[ProjectIn, Depends(project_where(_DELETE))],
 ) -> None:
-    """Take a member's role on the project back."""
-    await services.accounts.members.remove(project, mid, by=caller.source)
+    """Take a member's role on the project back; nobody takes from others what they have not themselves."""
+    await services.accounts.members.remove(project, mid, acting=caller.principal, by=caller.source)
 
 
 async def _entity(body: MemberRequest, services: ApiServices, by: Source) -> int:

@@ -143,9 +143,9 @@ async def refresh_secret(robot_id: Id, body: Secret, caller: CallerOf, services:
 
 
 async def delete_robot(robot_id: Id, caller: CallerOf, services: ServicesOf) -> None:
-    """Remove a robot with its secrets and rights."""
+    """Remove a robot, which may no more than the caller, with its secrets and rights."""
     await _found(caller, services, _DELETE, robot_id)
-    await services.accounts.robots.remove(robot_id, by=caller.source)
+    await services.accounts.robots.remove(robot_id, acting=caller.principal, by=caller.source)
 
 
 async def _place(
