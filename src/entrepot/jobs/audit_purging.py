@@ -40,6 +40,7 @@ PURGE_AUDIT_LOG: Final = JobTraits(
     name="purge-audit-log",
     title="Remove old events from the audit log",
     parameters={_OLDER: 0, _TYPES[0]: "", _TYPES[1]: "", "dry_run": False},
+    right="purge-audit:create",
     check=check,
 )
 

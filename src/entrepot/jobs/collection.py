@@ -41,6 +41,8 @@ GARBAGE_COLLECTION: Final = JobTraits(
     name="garbage-collection",
     title="Collect what nothing needs, and compare the store with the metadata",
     parameters={"dry_run": False, "delete_untagged": False, "empty_trash": False, "compare": True, "workers": 0},
+    right="garbage-collection:create",
+    rights_of={"empty_trash": "trash:empty"},
     check=_check,
     schedule="0 3 * * 0",
 )

@@ -19,6 +19,7 @@ DIRECTORY_SYNC: Final = JobTraits(
     name="directory-sync",
     title="Bring accounts in line with the directory",
     parameters={"dry_run": False},
+    right="user:update",
 )
 
 

@@ -24,6 +24,7 @@ RETENTION: Final = JobTraits(
     name=KIND,
     title="Remove tags that no rule of their project's retention policy keeps",
     parameters={"dry_run": False},
+    right="tag-retention:update",
     subjects="policy:[0-9]{1,18}",
     parallel=2,
     kept=1_000,
@@ -33,6 +34,7 @@ IMAGE_EXPIRY: Final = JobTraits(
     name="image-expiry",
     title="Remove tags that have lasted as long as their images say (quay.expires-after)",
     parameters={"dry_run": False},
+    right="tag-retention:update",
 )
 #: Web workers look once a second whether somebody waits for their pulls; a write may take its time.
 _SETTLE_SECONDS: Final = 2.5

@@ -29,6 +29,7 @@ UPLOAD_PURGING: Final = JobTraits(
     name="upload-purging",
     title="Remove uploads that nobody finished",
     parameters={"dry_run": False},
+    right="garbage-collection:create",
 )
 
 

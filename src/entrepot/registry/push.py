@@ -75,14 +75,14 @@ class Push:
         revived = await self._revive(tx, repository, found)
         put = {"repository": repository.name, "digest": digest, "tags": self.tags, "blobs": revived}
         await outbox.add(tx, outbox.MANIFEST_PUT, **put)
-        tag = self.tags[0] if self.tags else None
         await events.add(
             tx,
             events.PUSH,
             by=self.actor,
             repository=repository.name,
             digest=digest,
-            tag=tag,
+            tag=self.tags[0] if self.tags else None,
+            detail={"tags": self.tags} if len(self.tags) > 1 else None,
         )
         return await self._charge(tx, repository, added)
 

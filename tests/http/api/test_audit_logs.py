@@ -8,8 +8,10 @@ import json
 
 import pytest
 
-from tests.http.pushing import push_image
+from tests.http.pushing import push_blob, push_image, put_manifest
+from tests.support.api import Api
 from tests.support.app import App, Opener
+from tests.support.manifests import digest_of, image
 
 API = "/api/v2.0"
 
@@ -76,6 +78,30 @@ async def test_a_project_shows_its_own_log_only(app: App) -> None:
     for query in ("", "?q=project=other"):
         entries = (await app.basic("bob").get(f"{API}/projects/team/auditlog-exts{query}")).json()
         assert {entry["project"] for entry in entries} == {"team"}
+
+
+async def test_a_project_made_anew_shows_nothing_of_the_one_before(app: App) -> None:
+    """Whoever may read its log learns nothing of a deleted project that had its name, whatever times they ask for."""
+    admin = Api(app.basic("alice"))
+    assert (await admin.delete("/projects/team?force=true")).status == 200
+    await admin.made("/projects", {"project_name": "team"})
+    await app.account("dave", ("project:team", "project:read,log:list"))
+    for query in ("", "?q=op_time=[2020-01-01~2099-01-01]"):
+        for log in ("logs", "auditlog-exts"):
+            entries = await Api(app.basic("dave")).found(f"/projects/team/{log}{query}")
+            assert [(entry["operation"], entry["resource"]) for entry in entries] == [("create", "team")]
+    assert len(await admin.found("/auditlog-exts?q=project=team,operation=push")) == 1
+
+
+async def test_a_push_under_several_tags_names_them_all(app: App) -> None:
+    """One event for the push, with each of its tags."""
+    client = app.basic("alice")
+    await push_blob(client, b"{}", name="team/app")
+    body = image(b"{}")
+    assert (await put_manifest(client, body, f"{digest_of(body)}?tag=a&tag=b&tag=c", name="team/app")).status == 201
+    (entry, _) = await Api(client).found("/auditlog-exts?q=operation=push,project=team")
+    assert entry["resource"] == "team/app:a"
+    assert "tags: ['a', 'b', 'c']" in entry["operation_description"]
 
 
 @pytest.mark.parametrize(

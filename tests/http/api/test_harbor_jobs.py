@@ -204,3 +204,19 @@ async def test_starting_needs_its_permission_through_the_schedule_too(app: App) 
     await app.account("planner", ("*", "garbage-collection:update"))
     answer = await Api(app.basic("planner")).put("/system/gc/schedule", {"schedule": {"type": "Manual"}})
     assert refusal(answer) == (403, "FORBIDDEN")
+
+
+async def test_emptying_the_trash_needs_its_own_permission(app: App) -> None:
+    """Whoever may collect garbage empties no trash with it, at once or by a schedule."""
+    await app.account("collector", ("*", "garbage-collection:create,garbage-collection:update"))
+    await app.account("emptier", ("*", "garbage-collection:create,garbage-collection:update,trash:empty"))
+    collector, emptier = Api(app.basic("collector")), Api(app.basic("emptier"))
+    emptying = {"parameters": {"empty_trash": True}}
+    for method, path, body in (
+        ("POST", "/system/gc", emptying),
+        ("POST", "/system/gc/schedule", {"schedule": DAILY, **emptying}),
+        ("PUT", "/system/gc/schedule", {"schedule": DAILY, **emptying}),
+    ):
+        assert refusal(await collector.send(method, path, body)) == (403, "FORBIDDEN")
+        assert (await emptier.send(method, path, body)).status in (200, 201)
+    assert (await collector.put("/system/gc/schedule", {"schedule": DAILY})).status == 200

@@ -215,3 +215,25 @@ async def test_jobs_are_for_those_who_may(app: App, admin: Api, nobody: Api, ano
         assert (await watcher.get(path)).status == 200
     for method, path, body in changes:
         assert refusal(await watcher.send(method, path, body)) == (403, "FORBIDDEN")
+
+
+@pytest.mark.parametrize(
+    ("right", "body"),
+    [
+        ("garbage-collection:create", {"kind": "garbage-collection"}),
+        ("garbage-collection:create", PURGE),
+        ("purge-audit:create", {"kind": "purge-audit-log"}),
+        ("tag-retention:update", {"kind": "retention", "subject": "policy:1"}),
+        ("trash:empty", {"kind": "garbage-collection", "parameters": {"empty_trash": True}}),
+    ],
+)
+async def test_a_job_is_for_who_may_do_what_it_does(app: App, right: str, body: dict[str, Any]) -> None:
+    """Starting jobs of any kind empties no trash, removes no tags and purges no log; a schedule does neither."""
+    others = "job:create,job:update" + (",garbage-collection:create" if right == "trash:empty" else "")
+    await app.account("runner", ("*", others))
+    await app.account("keeper", ("*", f"{others},{right}"))
+    runner, keeper = Api(app.basic("runner")), Api(app.basic("keeper"))
+    schedule = {"cron": "@daily"} | {name: value for name, value in body.items() if name != "kind"}
+    for method, path, asked in (("POST", "/jobs", body), ("PUT", f"/jobs/schedules/{body['kind']}", schedule)):
+        assert refusal(await runner.send(method, path, asked)) == (403, "FORBIDDEN")
+        assert (await keeper.send(method, path, asked)).status in (200, 201)

@@ -24,6 +24,10 @@ class JobTraits:
     title: str  #: what it does, for people: a sentence without its full stop
     #: The default parameters, which are all that a run may be given; each value is of its default's type.
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    #: What whoever starts or schedules a run must be allowed, beside starting jobs; empty: nothing more.
+    right: str = ""
+    #: And what each of these parameters needs, where it is set.
+    rights_of: Mapping[str, str] = field(default_factory=dict)
     #: Raises ValueError when complete parameters cannot be.
     check: Callable[[Mapping[str, Any]], None] = _anything
     #: What its runs are about, as a regular expression (`project:[0-9]+`); empty: nothing in particular.
@@ -48,6 +52,10 @@ class JobTraits:
     def takes_subject(self, subject: str) -> bool:
         """Tell whether a run may be about something."""
         return re.fullmatch(self.subjects, subject) is not None
+
+    def rights_for(self, given: Mapping[str, Any]) -> list[str]:
+        """Return the permissions that parameters need, beside the kind's own."""
+        return sorted({right for name, right in self.rights_of.items() if given.get(name)})
 
     def read_parameters(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the parameters of a run, complete.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -18,6 +19,7 @@ from entrepot.metadata import audit_log, events
 from entrepot.metadata.audit_log import EventRecord, Filter
 from entrepot.metadata.filtering import Condition, Kind, Match, Selection
 from entrepot.metadata.filtering import Field as ListField
+from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.tables import events as table
 from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.paging import PAGED, chosen, describe, selection
@@ -198,8 +200,8 @@ async def list_project_logs(
     project: Annotated[ProjectIn, Depends(project_where(LIST_OF_PROJECT))],
     wanted: Wanted,
 ) -> list[AuditLog]:
-    """List what was done in a project, newest first."""
-    return [AuditLog.of(event) for event in await _page(request, response, services, wanted, project.name)]
+    """List what was done in a project since it was made, newest first."""
+    return [AuditLog.of(event) for event in await _page(request, response, services, wanted, project)]
 
 
 async def list_project_exts(
@@ -209,12 +211,12 @@ async def list_project_exts(
     project: Annotated[ProjectIn, Depends(project_where(LIST_OF_PROJECT))],
     wanted: Wanted,
 ) -> list[AuditLogExt]:
-    """List what was done in a project and what came of it, newest first."""
-    return [AuditLogExt.of(event) for event in await _page(request, response, services, wanted, project.name)]
+    """List what was done in a project since it was made and what came of it, newest first."""
+    return [AuditLogExt.of(event) for event in await _page(request, response, services, wanted, project)]
 
 
 async def _page(
-    request: Request, response: Response, services: ServicesOf, wanted: Selection, project: str | None = None
+    request: Request, response: Response, services: ServicesOf, wanted: Selection, project: ProjectRecord | None = None
 ) -> list[EventRecord]:
     if wanted.order and (wanted.order[0].field, wanted.order[0].descending) != ("op_time", True):
         raise Invalid("the log is sorted by -op_time only; leave sort out")
@@ -223,11 +225,15 @@ async def _page(
     return (await audit_log.page(services.metadata, fitting, limit=wanted.limit, skip=wanted.offset)).events
 
 
-def _filter(wanted: Selection, project: str | None = None) -> Filter:
+def _filter(wanted: Selection, project: ProjectRecord | None = None) -> Filter:
+    """Return what is asked for; of a project nothing from before it was made, when another may have had its name."""
     found: dict[str, str | int | None] = {}
     for condition in wanted.conditions:
         found |= _times(condition) if condition.field == "op_time" else {_NAMES[condition.field]: _one(condition)}
-    return Filter(**(found | {"project": project} if project is not None else found))  # type: ignore[arg-type]  # texts for texts, numbers for times
+    asked = Filter(**found)  # type: ignore[arg-type]  # texts for texts, numbers for times
+    if project is None:
+        return asked
+    return replace(asked, project=project.name, since=max(asked.since or 0, project.created_at))
 
 
 def _times(condition: Condition) -> dict[str, str | int | None]:

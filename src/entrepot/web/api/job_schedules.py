@@ -12,6 +12,7 @@ from entrepot.metadata import schedules as rows
 from entrepot.metadata.filtering import Selection
 from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.job_models import JobSchedule, JobScheduleRequest
+from entrepot.web.api.job_rights import require_to_run
 from entrepot.web.api.jobs import LIST, READ
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.refusals import refusals
@@ -57,8 +58,9 @@ async def get_schedule(kind: Kind, caller: CallerOf, services: ServicesOf, subje
 
 
 async def set_schedule(kind: Kind, body: JobScheduleRequest, caller: CallerOf, services: ServicesOf) -> JobSchedule:
-    """Set when a kind of job runs by itself, whatever the configuration says about it."""
+    """Set when a kind of job runs by itself, whatever the configuration says; for who may do what it does."""
     await caller.require(_UPDATE)
+    await require_to_run(caller, services, kind, body.parameters)
     return JobSchedule.of(
         await services.jobs.schedules.set(
             kind,
@@ -74,4 +76,5 @@ async def set_schedule(kind: Kind, body: JobScheduleRequest, caller: CallerOf, s
 async def reset_schedule(kind: Kind, caller: CallerOf, services: ServicesOf, subject: About = "") -> None:
     """Remove what a person set, so that the configuration's schedule is in force again, if there is one."""
     await caller.require(_UPDATE)
+    await require_to_run(caller, services, kind)
     await services.jobs.schedules.reset(kind, subject=subject, by=caller.source)

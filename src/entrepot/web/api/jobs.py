@@ -14,6 +14,7 @@ from entrepot.metadata.filtering import Selection
 from entrepot.metadata.job_lines import Line
 from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.job_models import Job, JobKind, JobRequest, JobStep
+from entrepot.web.api.job_rights import require_to_run
 from entrepot.web.api.locations import LOCATED, set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.refusals import refusals
@@ -76,8 +77,9 @@ async def list_kinds(caller: CallerOf, services: ServicesOf) -> list[JobKind]:
 
 
 async def start_job(body: JobRequest, response: Response, caller: CallerOf, services: ServicesOf) -> Job:
-    """Ask for a run; the next worker that is free begins it."""
+    """Ask for a run, for who may do what it does; the next worker that is free begins it."""
     await caller.require(CREATE)
+    await require_to_run(caller, services, body.kind, body.parameters)
     run = await services.jobs.runs.start(body.kind, subject=body.subject, parameters=body.parameters, by=caller.source)
     set_location(response, services, f"/jobs/{run.id}")
     return Job.of(run)

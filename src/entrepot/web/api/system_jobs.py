@@ -13,6 +13,7 @@ from entrepot.metadata import job_runs
 from entrepot.metadata.filtering import Condition, Match, Selection
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
 from entrepot.web.api.harbor_jobs import MANUAL, NONE, History, ScheduleBody, StartBody, known_only
+from entrepot.web.api.job_rights import require_for_parameters
 from entrepot.web.api.jobs import LOGGED, log_answer
 from entrepot.web.api.locations import LOCATED, set_location
 from entrepot.web.api.paging import PAGED, describe, selection
@@ -156,17 +157,20 @@ class _Routes:
         return Response()
 
     async def _start(self, caller: Caller, services: ApiServices, parameters: dict[str, object] | None) -> Response:
-        run = await services.jobs.runs.start(
-            self._part.kind, parameters=self._known(services, parameters), by=caller.source
-        )
+        known = await self._known(caller, services, parameters)
+        run = await services.jobs.runs.start(self._part.kind, parameters=known, by=caller.source)
         response = Response(status_code=201)
         set_location(response, services, f"{self._part.path}/{run.id}")
         return response
 
     async def _set(self, body: ScheduleBody, caller: Caller, services: ApiServices) -> None:
         line = "" if body.schedule.type == NONE else body.schedule.line()
-        parameters = self._known(services, body.parameters)
+        parameters = await self._known(caller, services, body.parameters)
         await services.jobs.schedules.set(self._part.kind, cron=line, parameters=parameters, by=caller.source)
 
-    def _known(self, services: ApiServices, given: dict[str, object] | None) -> dict[str, object]:
-        return known_only(given, services.jobs.kinds.get(self._part.kind).parameters)
+    async def _known(self, caller: Caller, services: ApiServices, given: dict[str, object] | None) -> dict[str, object]:
+        """Return the parameters that the kind knows; the caller may what they ask for, or this is refused."""
+        traits = services.jobs.kinds.get(self._part.kind)
+        known = known_only(given, traits.parameters)
+        await require_for_parameters(caller, traits, known)
+        return known
