@@ -165,6 +165,9 @@ async def test_nobody_takes_over_a_name(registry: Registry) -> None:
     again = await registry.sign_in.choose(wanted.ticket, "admin", VISIT)
     assert isinstance(again, NameWanted)
     assert "there is an account named admin already" in again.problem
+    capital = await registry.sign_in.choose(wanted.ticket, "Admin", VISIT)
+    assert isinstance(capital, NameWanted)
+    assert "differs by more than capitals" in capital.problem
     bad = await registry.sign_in.choose(wanted.ticket, "robot$x", VISIT)
     assert isinstance(bad, NameWanted)
     assert "a user name cannot have" in bad.problem

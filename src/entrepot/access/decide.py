@@ -119,7 +119,7 @@ def _without_grant(principal: Principal, permission: Permission, target: Target,
     if permission in READING and target.project is not None:
         if visibility is Visibility.PUBLIC:
             return Decision(allowed=True, reason=f"project {target.project} is public")
-        if visibility is Visibility.INTERNAL and not principal.is_anonymous:
+        if visibility is Visibility.INTERNAL and principal.is_insider:
             return Decision(allowed=True, reason=f"project {target.project} is internal: whoever is signed in may read")
     if permission in _SIGNED_IN and target.project is None and not principal.is_anonymous:
         return Decision(allowed=True, reason="whoever is signed in may list what they may read")

@@ -72,6 +72,11 @@ class Principal:
         return self.kind is PrincipalKind.ANONYMOUS
 
     @property
+    def is_insider(self) -> bool:
+        """Tell whether internal projects are open: to people who signed in. A machine has what it was given."""
+        return not self.is_anonymous and self.kind is not PrincipalKind.ROBOT
+
+    @property
     def label(self) -> str:
         """Name the principal so that no two kinds share a name: the owner of upload sessions."""
         return f"{self.kind}:{self.name}"
@@ -103,7 +108,7 @@ class Visibility(StrEnum):
     """Who may read a project without having been granted anything."""
 
     PRIVATE = "private"
-    INTERNAL = "internal"  #: whoever is signed in
+    INTERNAL = "internal"  #: whoever is signed in, but for robots
     PUBLIC = "public"  #: everybody
 
 

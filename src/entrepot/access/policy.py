@@ -157,7 +157,7 @@ class Policy:
     async def open_projects(self, principal: Principal) -> Collection[str]:
         """Return the names of the projects that the principal may read without a grant."""
         public = await projects.public_names(self._database)
-        return public if principal.is_anonymous else public + await projects.internal_names(self._database)
+        return public + await projects.internal_names(self._database) if principal.is_insider else public
 
     async def limits_of(self, key: int) -> tuple[Grant, ...] | None:
         """Return all that an API key may be used for: nothing once it is gone; None when it has no limits."""

@@ -39,7 +39,7 @@ async def reach_of(policy: Policy, principal: Principal, permission: Permission)
     return Reach(
         names=_named(rights.all(), permission, now),
         public=reading,
-        internal=reading and not principal.is_anonymous,
+        internal=reading and principal.is_insider,
     )
 
 

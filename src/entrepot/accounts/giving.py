@@ -8,6 +8,7 @@ from dataclasses import replace
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.faults import Forbidden
 from entrepot.access.model import Grant, Principal
+from entrepot.access.permissions import EVERYTHING, expand
 from entrepot.metadata import clock
 
 _SHOWN = 5
@@ -44,6 +45,12 @@ async def require_to_take(authorizer: Authorizer, taker: Principal | None, taken
     """
     now = clock.now()
     await require_to_have(authorizer, taker, [replace(grant, expires_at=now) for grant in taken], doing="take")
+
+
+async def may_everything(authorizer: Authorizer, principal: Principal) -> bool:
+    """Tell whether somebody may do everything at this moment."""
+    everything = Grant(permissions=expand([EVERYTHING]), expires_at=clock.now())
+    return not await authorizer.now().lacks(principal, everything)
 
 
 def _place(gift: Grant) -> str:

@@ -10,7 +10,9 @@ from entrepot.access.faults import Conflict, Forbidden, NotFound, PreconditionFa
 from entrepot.access.model import Grant, Principal
 from entrepot.access.permissions import EVERYTHING, expand
 from entrepot.access.roles import SYSTEM_ADMIN
+from entrepot.accounts.directory.model import PROVIDER, subject_of_name
 from entrepot.accounts.giving import require_to_have
+from entrepot.accounts.lookalikes import require_free
 from entrepot.accounts.names import checked_email, checked_name, checked_text
 from entrepot.accounts.outranking import require_to_outrank
 from entrepot.accounts.passwords import checked_password
@@ -101,7 +103,7 @@ class Users:
             encoded = await asyncio.to_thread(self._hash, checked_password(password, name))
 
         async def work(tx: Transaction) -> UserRecord:
-            await _require_free(tx, name)
+            await require_free(tx, name)
             made = await rows.add(
                 tx, name, secret=encoded, email=email, realname=realname, comment=comment, must_change=must_change
             )
@@ -196,6 +198,8 @@ class Users:
     async def set_disabled(self, user_id: int, *, disabled: bool, acting: Principal | None, by: Source) -> None:
         """Close an account, with all that is open, or open it again.
 
+        Opening one that the directory closed is the word that it is for whoever has its name there now.
+
         Raises:
             NotFound: There is no such account.
             Forbidden: The account may more than who acts.
@@ -205,7 +209,11 @@ class Users:
 
         async def work(tx: Transaction) -> None:
             user = _found(await rows.find_by_id(tx, user_id))
-            if disabled == user.disabled:
+            left = not disabled and user.provider == PROVIDER and user.expires_at is not None
+            if left:
+                await principals.set_expiry(tx, user_id, None)
+                await rows.set_provider(tx, user_id, PROVIDER, subject_of_name(user.name))
+            elif disabled == user.disabled:
                 return
             if disabled:
                 await _require_other_admin(tx, user)
@@ -249,12 +257,6 @@ def _found(user: UserRecord | None) -> UserRecord:
     if user is None:
         raise NotFound("there is no such user")
     return user
-
-
-async def _require_free(tx: Transaction, name: str) -> None:
-    """Go on only if no account has this name in small letters: `Admin` is not to be taken for `admin`."""
-    if name != name.lower() and await rows.find(tx, name.lower()) is not None:
-        raise Conflict(f"there is a user {name.lower()} already; choose a name that differs by more than capitals")
 
 
 async def _require_other_admin(tx: Transaction, user: UserRecord) -> None:

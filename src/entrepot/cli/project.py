@@ -27,7 +27,7 @@ class Visibility(StrEnum):
 
 _MEANING = {
     Visibility.PRIVATE: "private",
-    Visibility.INTERNAL: "internal: whoever is signed in may pull",
+    Visibility.INTERNAL: "internal: people who are signed in may pull",
     Visibility.PUBLIC: "public: everybody may pull",
 }
 
@@ -35,7 +35,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="First part of the rep
 Public = Annotated[
     bool | None, typer.Option("--public/--private", help="Whether everybody may pull from it, or who has the right.")
 ]
-Internal = Annotated[bool, typer.Option("--internal", help="Whoever is signed in may pull from it.")]
+Internal = Annotated[
+    bool, typer.Option("--internal", help="People who are signed in may pull from it; robots need a grant.")
+]
 
 
 @app.command("list")

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, select, union
 
 from entrepot.metadata import principals
 from entrepot.metadata.database import Reader, Row
 from entrepot.metadata.query import Query, in_list
-from entrepot.metadata.tables import grants, groups, memberships, users
+from entrepot.metadata.tables import api_keys, grants, groups, memberships, users
 from entrepot.metadata.tables import principals as accounts
 
 
@@ -75,6 +75,19 @@ _ADMINS = Query(
     ),
     "directory_people.admins",
 )
+#: Accounts that have something which the directory did not give: rights, other groups, keys.
+_ROOTED = Query(
+    union(
+        select(grants.c.principal_id).where(
+            in_list(grants.c.principal_id, "people"), grants.c.origin != bindparam("provider")
+        ),
+        select(memberships.c.principal_id)
+        .join_from(memberships, groups, groups.c.principal_id == memberships.c.group_id)
+        .where(in_list(memberships.c.principal_id, "people"), groups.c.provider != bindparam("provider")),
+        select(api_keys.c.principal_id).where(in_list(api_keys.c.principal_id, "people")),
+    ),
+    "directory_people.rooted",
+)
 
 
 def _record(row: Row) -> KnownPerson:
@@ -120,3 +133,11 @@ async def groups_of(reader: Reader, provider: str, people: Iterable[int]) -> Map
 async def admins(reader: Reader, origin: str, people: Iterable[int]) -> frozenset[int]:
     """Return those accounts that have a grant of an origin."""
     return frozenset(row[0] for row in await reader.all(_ADMINS, origin=origin, people=list(people)))
+
+
+async def rooted(reader: Reader, provider: str, people: Iterable[int]) -> frozenset[int]:
+    """Return those accounts that have rights, groups or keys which the provider did not give."""
+    wanted = list(people)
+    if not wanted:
+        return frozenset()
+    return frozenset(row[0] for row in await reader.all(_ROOTED, provider=provider, people=wanted))

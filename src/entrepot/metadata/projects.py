@@ -22,7 +22,7 @@ class ProjectRecord:
     id: int
     name: str
     public: bool
-    internal: bool  #: whoever is signed in may read it
+    internal: bool  #: people who are signed in may read it
     owner_id: int | None
     created_at: int
     updated_at: int

@@ -15,7 +15,7 @@ from entrepot.metadata import events, sealed, settings
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
 from entrepot.registry import read_only
-from entrepot.system.keys import Key, Kind, Value, keys
+from entrepot.system.keys import Key, Kind, Value, keys, says_who_people_are
 from entrepot.vault.vault import Vault
 
 #: Before the names of settings in the table.
@@ -23,6 +23,11 @@ _PREFIX = "configuration."
 #: Kept where `entrepot readonly` keeps it.
 _READ_ONLY = "read_only"
 _SUBJECT = "configuration"
+#: Secrets, and the settings that say to whom they are sent: the secret is forgotten when one of these changes.
+_SENT_TO = {
+    "ldap_search_password": ("ldap_url", "ldap_search_dn"),
+    "oidc_client_secret": ("oidc_endpoint", "oidc_client_id"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +97,25 @@ class Configuration:
         stored = await settings.find(self._metadata, row)
         return "" if stored is None else await self._vault.open(stored, sealed.about(sealed.SETTING, row))
 
-    async def change(self, values: Mapping[str, object], *, by: Source) -> None:
+    async def change(self, values: Mapping[str, object], *, by: Source, whole: bool = True) -> None:
         """Change settings; those that are not named stay.
+
+        A secret is forgotten when it would be sent to another server, or by another name, than it was given for.
+
+        Args:
+            values: What to change.
+            by: Who changes it.
+            whole: Whether they may do everything; else what says who people are stays as it is.
 
         Raises:
             Invalid: There is no such setting, or it cannot have this value.
-            Forbidden: The configuration file decides it, or this registry has only one value for it.
+            Forbidden: The configuration file decides it, this registry has only one value for it, or it makes
+                administrators and is for them alone to change.
         """
         change = await self._change(values)
+        decisive = sorted(filter(says_who_people_are, change.told))
+        if decisive and not whole:
+            raise Forbidden(f"only who may do everything changes who people are: {', '.join(decisive)}")
 
         async def work(tx: Transaction) -> None:
             for row, text in change.rows.items():
@@ -122,7 +138,14 @@ class Configuration:
                 row, text = _row(name, value)
                 change.rows[row] = text
                 change.told[name] = {"from": current[name], "to": value}
+        await self._forget_secrets(change)
         return change
+
+    async def _forget_secrets(self, change: _Change) -> None:
+        for name, places in _SENT_TO.items():
+            if name not in change.told and name not in self._fixed and any(place in change.told for place in places):
+                await self._add_secret(change, name, "")
+                change.told[name] = "forgotten"
 
     async def _add_secret(self, change: _Change, name: str, secret: str) -> None:
         self._require_editable(name)

@@ -100,6 +100,11 @@ def _fixed(name: str, value: Value) -> Key:
     return Key(name=name, kind=kind, default=value, fixed=True, least=-1, longest=_MAX_LONG_TEXT)
 
 
+def says_who_people_are(name: str) -> bool:
+    """Tell whether a setting decides who signs in as whom, and who is an administrator by a group."""
+    return name.startswith(("ldap_", "oidc_")) or name in ("auth_mode", "primary_auth_mode")
+
+
 def _people() -> Iterable[Key]:
     yield _text("auth_mode", "db_auth", "db_auth", "ldap_auth", "oidc_auth")
     yield _flag("primary_auth_mode")

@@ -1,5 +1,6 @@
 """People of a real Active Directory (Samba as its domain controller) sign in by every form of their names."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -32,8 +33,10 @@ async def test_every_form_of_a_name_is_one_person(domain: Samba, connect: Connec
         name="alice",
         email="alice@example.org",
         realname="Alice of the Domain",
+        own_id=alice.own_id if alice else "",
         groups=alice.groups if alice else (),
     )
+    assert re.fullmatch(r"objectguid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", alice.own_id)
     assert [group.name for group in alice.groups] == ["company", "devs"]
 
 

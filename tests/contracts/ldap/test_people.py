@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from entrepot.access.model import Target
+from entrepot.access.authorizer import Authorizer
+from entrepot.access.model import Principal, Target
 from entrepot.access.policy import Policy
 from entrepot.access.roles import DEVELOPER, ensure_roles
+from entrepot.accounts.directory.applying import close
 from entrepot.accounts.directory.model import DirectoryGroup, Person
 from entrepot.accounts.directory.people import NotAdmitted, People
+from entrepot.accounts.users import Users
 from entrepot.metadata import (
     directory_people,
     events,
@@ -22,10 +25,12 @@ from entrepot.metadata import (
 )
 from entrepot.metadata.database import Database
 from entrepot.metadata.ddl import create_all
+from entrepot.metadata.events import Source
 from entrepot.metadata.tables import metadata
 from entrepot.metadata.users import UserRecord
 from tests.support.directory import ScriptedDirectory
 
+BY = Source(name="test")
 DEVS = DirectoryGroup(subject="cn=devs,dc=example", name="devs")
 OPS = DirectoryGroup(subject="cn=ops,dc=example", name="ops")
 ALICE = Person(
@@ -158,6 +163,87 @@ async def test_the_name_of_somebody_who_left_gives_no_rights(accounts: Database,
         await people.admit(replace(ALICE, refused="left"))
     with pytest.raises(NotAdmitted, match="remove it"):
         await people.admit(replace(ALICE, subject="uid=alice,ou=trainees,dc=example"))
+
+
+async def give_a_role(accounts: Database, user_id: int | None) -> None:
+    """Make somebody a member of a project, which is nothing that the directory gave."""
+    project = await accounts.write(lambda tx: projects.ensure(tx, "secret"))
+    await accounts.write(
+        lambda tx: grants.add(tx, principal_id=user_id, role_id=DEVELOPER, project_id=project.id, origin="member")
+    )
+
+
+async def let_in(accounts: Database, name: str = "alice") -> None:
+    """Open an account as an administrator does."""
+    opening = Users(accounts, Authorizer(Policy(accounts)), str)
+    await opening.set_disabled((await account(accounts, name)).id, disabled=False, acting=None, by=BY)
+
+
+async def leave(accounts: Database, principal: Principal) -> None:
+    """Close an account as a synchronisation does that misses the person."""
+    assert principal.id is not None
+    user_id = principal.id
+    await accounts.write(lambda tx: close(tx, user_id, principal.name, "left", BY))
+
+
+@pytest.mark.parametrize("own_id", ["", "entryuuid:2"])
+async def test_a_dn_that_is_used_again_brings_no_rights(accounts: Database, people: People, own_id: str) -> None:
+    """Who is hired later under the name and DN of who left waits for an administrator's word."""
+    first = await people.admit(replace(ALICE, own_id=own_id and "entryuuid:1"))
+    await give_a_role(accounts, first.id)
+    await leave(accounts, first)
+    another = replace(ALICE, own_id=own_id, realname="Alice Other")
+    with pytest.raises(NotAdmitted, match="entrepot user enable"):
+        await people.admit(another)
+    await let_in(accounts)
+    assert (await people.admit(another)).id == first.id
+    assert (await account(accounts)).subject == (f"id:{own_id}" if own_id else ALICE.subject)
+
+
+@pytest.mark.parametrize("own_id", ["", "entryuuid:2"])
+async def test_an_entry_of_the_same_name_elsewhere_takes_nothing_over(
+    accounts: Database, people: People, own_id: str
+) -> None:
+    """Neither while the account is open and its own entry is gone, nor when it is known by an id."""
+    first = await people.admit(replace(ALICE, own_id=own_id and "entryuuid:1"))
+    await give_a_role(accounts, first.id)
+    with pytest.raises(NotAdmitted, match="is that of"):
+        await people.admit(replace(ALICE, own_id=own_id, subject="uid=alice,ou=contractors,dc=example"))
+    assert (await account(accounts)).realname == "Alice"
+
+
+async def test_an_entry_is_the_same_person_wherever_it_goes(accounts: Database, people: People) -> None:
+    """Its own id keeps the account, with what was granted here, through renaming, moving, leaving and coming back."""
+    known = replace(ALICE, own_id="entryuuid:1")
+    first = await people.admit(known)
+    await give_a_role(accounts, first.id)
+    moved = replace(known, subject="uid=alicia,ou=sales,dc=example", name="alicia")
+    assert (await people.admit(moved)).id == first.id
+    await leave(accounts, first)
+    assert (await people.admit(moved)).id == first.id
+    assert (await account(accounts, "alicia")).subject == "id:entryuuid:1"
+
+
+async def test_an_account_known_by_its_dn_takes_the_id_over(accounts: Database, people: People) -> None:
+    """At the first sign-in of the same DN, with all that it has; after that the DN means nothing."""
+    first = await people.admit(ALICE)
+    await give_a_role(accounts, first.id)
+    known = replace(ALICE, own_id="entryuuid:1")
+    assert (await people.admit(known)).id == first.id
+    assert (await account(accounts)).subject == "id:entryuuid:1"
+    with pytest.raises(NotAdmitted, match="is that of id:entryuuid:1"):
+        await people.admit(replace(ALICE, own_id="entryuuid:2"))
+    with pytest.raises(NotAdmitted, match="does not tell ids any more"):
+        await people.admit(ALICE)
+
+
+async def test_capitals_make_no_second_account(accounts: Database, people: People) -> None:
+    """Somebody who is called Admin in the directory is not to be taken for admin here."""
+    await accounts.write(lambda tx: users.add(tx, "admin", secret="hash"))
+    with pytest.raises(NotAdmitted, match="differs by capitals alone"):
+        await people.admit(replace(ALICE, name="Admin"))
+    await people.admit(ALICE)
+    assert (await people.admit(replace(ALICE, name="ADMIN"))).name == "alice"
 
 
 async def test_a_name_that_cannot_be_an_account(accounts: Database, people: People) -> None:

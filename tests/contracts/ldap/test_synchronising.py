@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from entrepot.access.authorizer import Authorizer
+from entrepot.access.policy import Policy
 from entrepot.accounts.directory.model import DirectoryGroup, Person
 from entrepot.accounts.directory.people import People
 from entrepot.accounts.directory.synchronising import FEW, Report, Rules, Synchronisation
+from entrepot.accounts.users import Users
 from entrepot.metadata import directory_people, memberships, principals, sync_runs, users
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
@@ -26,6 +29,14 @@ def people(count: int) -> list[Person]:
 async def sync(accounts: Database, directory: ScriptedDirectory, **rules: object) -> Report:
     """Run once."""
     return await Synchronisation(accounts, directory, Rules(**rules), BY).run()  # type: ignore[arg-type]
+
+
+async def let_in(accounts: Database, name: str) -> None:
+    """Open an account as an administrator does."""
+    known = await users.find(accounts, name)
+    assert known is not None
+    opening = Users(accounts, Authorizer(Policy(accounts)), str)
+    await opening.set_disabled(known.id, disabled=False, acting=None, by=BY)
 
 
 async def open_names(accounts: Database) -> list[str]:
@@ -54,7 +65,7 @@ async def test_a_thousand_people_of_a_real_directory(shared_slapd: Slapd, connec
 async def test_what_changes_in_a_real_directory(
     own_slapd: Slapd, connect: Connect, accounts: Database, lookup: str
 ) -> None:
-    """Left, changed, regrouped, moved and come back: each has its line, and a dry run says the same before."""
+    """Left, changed, regrouped, moved and replaced: each has its line, and a dry run says the same before."""
     directory = connect(own_slapd.section(groups={"lookup": lookup}))
     assert (await Synchronisation(accounts, directory, Rules(create=True), BY).run()).people == 4
     own_slapd.delete(user_dn("dave"))
@@ -73,7 +84,13 @@ async def test_what_changes_in_a_real_directory(
     assert sorted(dry.changes) == sorted(report.changes)
     assert await open_names(accounts) == ["alice", "bob"]
     own_slapd.add(person("dave", "Däve Ümlaut"))
-    assert (await Synchronisation(accounts, directory, Rules(), BY).run()).changes == ["dave: opened"]
+    another = await Synchronisation(accounts, directory, Rules(), BY).run()
+    assert (another.changes, len(another.problems)) == ([], 1)
+    assert "dave: the account of this name is that of id:entryuuid:" in another.problems[0]
+    await let_in(accounts, "dave")
+    assert (await Synchronisation(accounts, directory, Rules(), BY).run()).changes == [
+        "dave: known by the entry's own id"
+    ]
     assert await directory.sign_in("dave", password_of("dave")) is not None
 
 
@@ -158,3 +175,24 @@ async def test_clashes_are_reported(accounts: Database) -> None:
     assert [problem.partition(":")[0] for problem in report.problems] == ["a|b", "user00"] or [
         problem.partition(":")[0] for problem in report.problems
     ] == ["user00", "a|b"]
+
+
+async def test_accounts_known_by_a_dn_become_known_by_the_ids(accounts: Database) -> None:
+    """The first run after the directory tells ids keeps every open account, which then goes with its entry."""
+    directory = ScriptedDirectory(people=people(3))
+    await sync(accounts, directory, create=True)
+    directory.people = [replace(person, own_id=f"entryuuid:{person.name}") for person in directory.people]
+    report = await sync(accounts, directory)
+    assert report.counts == {"known by the entry's own id": 3}
+    directory.people[1] = replace(directory.people[1], subject="uid=user01,ou=sales")
+    assert ((await sync(accounts, directory)).changes, len(await open_names(accounts))) == ([], 3)
+
+
+async def test_a_directory_that_hides_the_ids_closes_nobody(accounts: Database) -> None:
+    """Whether they are still the same people cannot be said then, so nothing is done, and it is told."""
+    directory = ScriptedDirectory(people=[replace(person, own_id=person.name) for person in people(3)])
+    await sync(accounts, directory, create=True)
+    directory.people = people(3)
+    report = await sync(accounts, directory)
+    assert (report.changes, len(report.problems), len(await open_names(accounts))) == ([], 3, 3)
+    assert "does not tell ids any more" in report.problems[0]

@@ -8,6 +8,9 @@ import pytest
 
 from entrepot import __version__
 from entrepot.access.permissions import PROJECT, SYSTEM, known
+from entrepot.system.configuration import Configuration
+from entrepot.vault.master import KeySource
+from entrepot.vault.vault import Vault
 from tests.http.pushing import push_image
 from tests.support.api import Api, refusal
 from tests.support.app import App
@@ -138,3 +141,40 @@ async def test_statistics(contents: None, app: App, admin: Api, anonymous: Api) 
     assert (whole["total_project_count"], whole["total_repo_count"]) == (3, 4)
     assert whole["total_storage_consumption"] > 0
     assert refusal(await anonymous.get("/statistics")) == (401, "UNAUTHORIZED")
+
+
+async def test_who_people_are_is_for_who_may_do_everything(app: App, admin: Api) -> None:
+    """The right to change settings alone makes nobody an administrator by way of another directory or provider."""
+    await app.account("tuner", ("*", "configuration:read,configuration:update"))
+    tuner = Api(app.basic("tuner"))
+    for change in (
+        {"auth_mode": "ldap_auth"},
+        {"ldap_url": "ldap://evil.test"},
+        {"ldap_search_password": "x"},
+        {"ldap_group_admin_dn": "cn=all"},
+        {"oidc_endpoint": "https://evil.test"},
+        {"oidc_admin_group": "all"},
+    ):
+        assert refusal(await tuner.put("/configurations", change)) == (403, "FORBIDDEN")
+    assert refusal(await tuner.post("/ldap/ping", {"ldap_url": "ldap://127.0.0.1:1"})) == (403, "FORBIDDEN")
+    unchanged = {"auth_mode": "db_auth", "ldap_url": "", "session_timeout": 30}
+    assert (await tuner.put("/configurations", unchanged)).status == 200
+    assert (await admin.found("/configurations"))["session_timeout"]["value"] == 30
+
+
+async def test_a_secret_is_forgotten_with_the_server_it_is_for(app: App, admin: Api) -> None:
+    """What was given for one directory is not sent to another, unless it is given with it."""
+    secret = "hidden"
+
+    async def kept() -> str:
+        configuration = Configuration(app.stores.metadata, Vault(app.stores.metadata, KeySource(app.folder, {})))
+        return await configuration.secret("ldap_search_password")
+
+    first = {"ldap_url": "ldap://one.test", "ldap_search_password": secret}
+    assert (await admin.put("/configurations", first)).status == 200
+    assert (await admin.put("/configurations", {"ldap_url": "ldap://one.test", "ldap_uid": "uid"})).status == 200
+    assert await kept() == secret
+    assert (await admin.put("/configurations", {"ldap_url": "ldap://two.test"})).status == 200
+    assert await kept() == ""
+    assert (await admin.put("/configurations", first)).status == 200
+    assert await kept() == secret

@@ -39,6 +39,7 @@ ALONE = Target.of(RepositoryName.parse("alone"))
 TEAM = Target("team")
 TARGETS = (APP, ALONE, TEAM, SYSTEM_TARGET)
 ALICE = Principal(kind=PrincipalKind.USER, name="alice", id=7)
+ROBOT = Principal(kind=PrincipalKind.ROBOT, name="robot$ci", id=8)
 BOB = Principal(kind=PrincipalKind.USER, name="bob", id=8)
 STRANGER = Principal(kind=PrincipalKind.TOKEN, name="alice", scopes=(Scope("repository", "team/app", ("*",)),))
 MEMBERS = Permission("member:create")
@@ -167,11 +168,12 @@ def test_audiences() -> None:
     [(Visibility.PRIVATE, False, False), (Visibility.INTERNAL, False, True), (Visibility.PUBLIC, True, True)],
 )
 def test_visibility(visibility: Visibility, *, strangers: bool, signed_in: bool) -> None:
-    """A private project is for members, an internal one for whoever is signed in, a public one for everybody."""
+    """A private project is for members, an internal one for people who signed in, a public one for everybody."""
     for permission in READING:
         for target in (APP, TEAM):
             assert allowed(ANONYMOUS, permission, target, visibility=visibility) is strangers
             assert allowed(ALICE, permission, target, visibility=visibility) is signed_in
+            assert allowed(ROBOT, permission, target, visibility=visibility) is strangers
 
 
 def test_open_projects_are_read_and_no_more() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from entrepot.access.authorizer import Authorizer
-from entrepot.access.model import ANONYMOUS, Grant, Principal, Target
+from entrepot.access.model import ANONYMOUS, Grant, Principal, PrincipalKind, Target
 from entrepot.access.patterns import Pattern
 from entrepot.access.permissions import Permission, expand
 from entrepot.access.policy import Policy
@@ -37,6 +37,13 @@ async def test_grants_on_projects_are_named(visible: None, policy: Policy, accou
     alice = await account("alice", ("project:one", "project:read,project:update"), ("project:two", "pull"))
     assert await reach_of(policy, alice, READ) == Reach(names=("one",), public=True, internal=True)
     assert await reach_of(policy, alice, UPDATE) == Reach(names=("one",))
+
+
+async def test_robots_reach_what_they_were_given(visible: None, policy: Policy, account: AccountMaker) -> None:
+    """And what is public; what is open to people who signed in is not theirs to read or to list."""
+    robot = replace(await account("robot"), kind=PrincipalKind.ROBOT)
+    assert await reach_of(policy, robot, READ) == Reach(public=True)
+    assert await policy.open_projects(robot) == ["open"]
 
 
 async def test_grants_on_everything(visible: None, policy: Policy, account: AccountMaker) -> None:

@@ -51,7 +51,7 @@ async def _apply(tx: Transaction, step: Step, known: dict[str, int], by: Source)
 async def _create(tx: Transaction, step: Step, by: Source) -> int:
     person = step.person
     email, realname = step.profile or (None, "")
-    user = await users.add(tx, person.name, provider=PROVIDER, subject=person.subject, email=email, realname=realname)
+    user = await users.add(tx, person.name, provider=PROVIDER, subject=person.identity, email=email, realname=realname)
     assert user is not None  # the plan saw that the name is free, in this transaction
     await _note(tx, events.CREATE, person.name, by, subject=person.subject)
     return user.id
@@ -67,7 +67,7 @@ async def _change(tx: Transaction, step: Step, user_id: int, by: Source) -> None
     if step.name:
         await principals.rename(tx, user_id, step.name)
     if step.move:
-        await users.set_provider(tx, user_id, PROVIDER, step.person.subject)
+        await users.set_provider(tx, user_id, PROVIDER, step.person.identity)
     if step.profile is not None:
         email, realname = step.profile
         await users.set_profile(tx, user_id, email=email, realname=realname, comment=step.known.comment)

@@ -8,6 +8,10 @@ from typing import Protocol
 
 #: The value of `provider` in the rows of people and groups of a directory.
 PROVIDER = "ldap"
+#: Before an entry's own id in the rows; no DN begins so.
+_ID = "id:"
+#: Before the name of an account that an administrator opened for whoever has that name in the directory now.
+_NAME = "name:"
 
 
 class DirectoryError(Exception):
@@ -36,11 +40,27 @@ class Person:
 
     subject: str  #: folded DN
     name: str  #: what to sign in by
+    own_id: str = ""  #: the entry's own id, which it keeps wherever it goes; empty where the directory tells none
     email: str = ""
     realname: str = ""
     refused: str = ""  #: why the person may not enter, in words; empty for who may
     is_admin: bool = False
     groups: tuple[DirectoryGroup, ...] = ()  #: all of them, those included that another group is in
+
+    @property
+    def identity(self) -> str:
+        """By what the account is known: the entry's own id, or else its DN."""
+        return f"{_ID}{self.own_id}" if self.own_id else self.subject
+
+
+def is_own_id(subject: str | None) -> bool:
+    """Tell whether an account is known by the entry's own id, not by its DN."""
+    return subject is not None and subject.startswith(_ID)
+
+
+def subject_of_name(name: str) -> str:
+    """Return what stands in the row of an account that is for whoever has its name in the directory."""
+    return f"{_NAME}{name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

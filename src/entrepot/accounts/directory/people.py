@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.accounts.directory.applying import apply
-from entrepot.accounts.directory.model import PROVIDER, Directory, Person
+from entrepot.accounts.directory.model import PROVIDER, Directory, Person, is_own_id, subject_of_name
 from entrepot.accounts.directory.planning import Step, plan
 from entrepot.metadata import directory_people, principals
 from entrepot.metadata.database import Database, Transaction
@@ -56,7 +56,9 @@ class People:
         """Say which DN the account of that name had, if the directory has it no more: then the person has moved."""
         known = await directory_people.by_names(self._metadata, [person.name])
         subject = known[0].subject if known and known[0].provider == PROVIDER else None
-        return (subject,) if subject and not await self._directory.has(subject) else ()
+        if not subject or is_own_id(subject) or subject == subject_of_name(person.name):
+            return ()
+        return () if await self._directory.has(subject) else (subject,)
 
     async def _change(self, person: Person, by: Source, *, create: bool, gone: tuple[str, ...]) -> Step:
         async def work(tx: Transaction) -> Step:
@@ -67,7 +69,7 @@ class People:
         return await self._metadata.write(work, name="account of the directory")
 
     async def _principal(self, person: Person) -> Principal:
-        known = await directory_people.by_subjects(self._metadata, PROVIDER, [person.subject])
+        known = await directory_people.by_subjects(self._metadata, PROVIDER, [person.identity])
         account = await principals.find_by_id(self._metadata, known[0].id) if known else None
         if account is None:
             raise NotAdmitted("the account was removed meanwhile; sign in again")

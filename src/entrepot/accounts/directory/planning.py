@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from entrepot.access.faults import Invalid
-from entrepot.accounts.directory.model import PROVIDER, Person
+from entrepot.accounts.directory.model import PROVIDER, Person, is_own_id, subject_of_name
 from entrepot.accounts.names import checked_email, checked_name, checked_text
 from entrepot.metadata import clock, directory_people
 from entrepot.metadata.database import Reader
 from entrepot.metadata.directory_people import KnownPerson
+
+#: How an administrator says that an account is for whoever has its name in the directory now.
+_LET_IN: Final = "if it is the same person: entrepot user enable NAME"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +25,14 @@ class Step:
     known: KnownPerson | None = None  #: the account; None for somebody who has none yet
     create: bool = False
     name: str = ""  #: the account's new name
-    move: bool = False  #: the person has another DN now
+    move: bool = False  #: the account is known by something else now: the entry's own id, or another DN
     profile: tuple[str | None, str] | None = None  #: e-mail address and real name
     opens: bool = False
     closes: str = ""  #: why
     regroup: bool = False
     admin: bool | None = None
     problem: str = ""  #: why the person has no account, or not the one that it should be
+    unsure: str = ""  #: by what an account is known that may be the person's, as the directory does not say
 
     @property
     def changes(self) -> list[str]:
@@ -36,7 +41,8 @@ class Step:
             return ["account made", *(["made an administrator"] if self.admin else [])]
         said = {
             f"renamed to {self.name}": bool(self.name),
-            f"moved to {self.person.subject}": self.move,
+            f"moved to {self.person.subject}": self.move and not self.person.own_id,
+            "known by the entry's own id": self.move and bool(self.person.own_id),
             "profile": self.profile is not None,
             "opened": self.opens,
             f"closed: {self.closes}": bool(self.closes),
@@ -55,6 +61,7 @@ class _Found:
     by_name: dict[str, KnownPerson]
     groups: dict[int, frozenset[str]]
     admins: frozenset[int]
+    rooted: frozenset[int]  #: of those that a DN alone speaks for: who has more than the directory gave
 
 
 async def plan(reader: Reader, people: Sequence[Person], *, create: bool, gone: Iterable[str] = ()) -> list[Step]:
@@ -64,7 +71,8 @@ async def plan(reader: Reader, people: Sequence[Person], *, create: bool, gone: 
         reader: The metadata, or a transaction in which the steps are going to be taken.
         people: What the directory says.
         create: Whether people without an account get one.
-        gone: DNs of which is known that the directory has them no more: their accounts may be somebody's who moved.
+        gone: DNs of which is known that the directory has them no more: accounts that are known by them, and have
+            nothing but what the directory gave, may be somebody's who moved.
     """
     found = await _find(reader, people)
     moved = frozenset(gone)
@@ -72,34 +80,63 @@ async def plan(reader: Reader, people: Sequence[Person], *, create: bool, gone: 
 
 
 async def _find(reader: Reader, people: Sequence[Person]) -> _Found:
-    by_subject = await directory_people.by_subjects(reader, PROVIDER, [person.subject for person in people])
-    by_name = await directory_people.by_names(reader, [person.name for person in people])
+    subjects = {subject for person in people for subject in (person.identity, person.subject)}
+    by_subject = await directory_people.by_subjects(reader, PROVIDER, subjects)
+    names = {name for person in people for name in (person.name, person.name.lower())}
+    by_name = await directory_people.by_names(reader, names)
     ids = {known.id for known in (*by_subject, *by_name)}
     return _Found(
         by_subject={known.subject or "": known for known in by_subject},
         by_name={known.name: known for known in by_name},
         groups=dict(await directory_people.groups_of(reader, PROVIDER, ids)),
         admins=await directory_people.admins(reader, PROVIDER, ids),
+        rooted=await directory_people.rooted(
+            reader, PROVIDER, {known.id for known in (*by_subject, *by_name) if _is_doubtful(known, subjects)}
+        ),
     )
 
 
+def _is_doubtful(known: KnownPerson, subjects: Collection[str]) -> bool:
+    """Tell whether a DN alone would have to say that an account is still the same person's: it is closed, or moved."""
+    by_dn = known.provider == PROVIDER and not is_own_id(known.subject)
+    return by_dn and (known.expires_at is not None or known.subject not in subjects)
+
+
 def _step(person: Person, found: _Found, *, create: bool, gone: frozenset[str]) -> Step:
-    known = found.by_subject.get(person.subject)
-    namesake = found.by_name.get(person.name)
-    if known is not None:
-        return _compare(person, known, found, taken=namesake is not None and namesake.id != known.id)
+    known = found.by_subject.get(person.identity) or found.by_subject.get(person.subject)
+    if known is None:
+        return _stranger(person, found, create=create, gone=gone)
+    if not person.refused and known.expires_at is not None and known.id in found.rooted:
+        return Step(person=person, problem=f"the account was closed, and only a DN says whose it is; {_LET_IN}")
+    others = (found.by_name.get(person.name), found.by_name.get(person.name.lower()))
+    taken = any(other is not None and other.id != known.id for other in others)
+    return _compare(person, known, found, taken=taken)
+
+
+def _stranger(person: Person, found: _Found, *, create: bool, gone: frozenset[str]) -> Step:
+    namesake = found.by_name.get(person.name) or found.by_name.get(person.name.lower())
     if namesake is None:
         return _newcomer(person, create=create)
-    if namesake.provider != PROVIDER:
-        return Step(person=person, problem="there is an account of this name that is not the directory's")
-    if namesake.expires_at is not None:
-        return Step(
-            person=person,
-            problem=f"the account of this name was that of {namesake.subject}, who left; remove it to let in another",
-        )
-    if namesake.subject not in gone:
-        return Step(person=person, problem=f"the account of this name is that of {namesake.subject}")
+    problem = _in_the_way(person, namesake, found, gone)
+    if problem:
+        unsure = is_own_id(namesake.subject) and not person.own_id
+        return Step(person=person, problem=problem, unsure=namesake.subject or "" if unsure else "")
     return _compare(person, namesake, found, taken=False)
+
+
+def _in_the_way(person: Person, namesake: KnownPerson, found: _Found, gone: frozenset[str]) -> str:
+    """Say why an account of somebody's name is not theirs; nothing for that of somebody who moved."""
+    theirs = f"the account of this name is that of {namesake.subject}"
+    reasons = (
+        (namesake.name != person.name, f"there is an account {namesake.name}, which differs by capitals alone"),
+        (namesake.provider != PROVIDER, "there is an account of this name that is not the directory's"),
+        (namesake.expires_at is not None, f"{theirs}, who left; remove it to let in another, or {_LET_IN}"),
+        (namesake.subject == subject_of_name(namesake.name), ""),
+        (is_own_id(namesake.subject) and not person.own_id, f"{theirs}, and the directory does not tell ids any more"),
+        (namesake.subject not in gone or is_own_id(namesake.subject), theirs),
+        (namesake.id in found.rooted, f"{theirs}, and has rights of its own, which do not follow a name"),
+    )
+    return next((reason for applies, reason in reasons if applies), "")
 
 
 def _newcomer(person: Person, *, create: bool) -> Step:
@@ -129,7 +166,7 @@ def _compare(person: Person, known: KnownPerson, found: _Found, *, taken: bool) 
         person=person,
         known=known,
         name=person.name if renamed and not taken else "",
-        move=known.subject != person.subject,
+        move=known.subject != person.identity,
         profile=profile if profile != (known.email, known.realname) else None,
         opens=not is_open,
         regroup={group.subject for group in person.groups} != found.groups.get(known.id, frozenset()),

@@ -121,7 +121,7 @@ class Synchronisation:
         later: list[Person] = []
         async with contextlib.aclosing(self._directory.everybody()) as pages:
             async for page in pages:
-                self._seen.update(person.subject for person in page)
+                self._seen.update(subject for person in page for subject in (person.identity, person.subject))
                 self._report.people += sum(not person.refused for person in page)
                 for part in _batches(page):
                     later += await self._bring_in_line(part)
@@ -135,6 +135,7 @@ class Synchronisation:
     async def _bring_in_line(self, people: Sequence[Person]) -> list[Person]:
         """Change what differs; returns those whose account may be that of somebody who moved."""
         steps = await plan(self._metadata, people, create=self._rules.create)
+        self._seen.update(step.unsure for step in steps if step.unsure)
         waiting = [step.person for step in steps if step.problem and step.known is None]
         wanted = [step.person for step in steps if step.changes and not (step.problem and step.known is None)]
         await self._apply(wanted, [step for step in steps if step.person not in waiting], gone=())
@@ -156,8 +157,8 @@ class Synchronisation:
 
         done = list(steps)
         if people and not self._rules.dry_run:
-            taken = {step.person.subject: step for step in await self._metadata.write(work, name="directory sync")}
-            done = [taken.get(step.person.subject, step) for step in steps]
+            taken = {step.person.identity: step for step in await self._metadata.write(work, name="directory sync")}
+            done = [taken.get(step.person.identity, step) for step in steps]
         for step in done:
             self._report.add(step)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from entrepot.access.faults import Conflict, Fault, Invalid
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.roles import SYSTEM_ADMIN
+from entrepot.accounts.lookalikes import require_free
 from entrepot.accounts.names import checked_email, checked_name, checked_text
 from entrepot.accounts.providers.mapping import Rules
 from entrepot.accounts.providers.membership import put_into_groups
@@ -67,7 +68,7 @@ class People:
 
         Raises:
             SignInRefused: The account was disabled here, or is gone.
-            Conflict: There is another account of this name.
+            Conflict: There is another account of this name, or of one that looks the same.
             Invalid: No account can have this name.
         """
         wanted = None if name is None else checked_name(name)
@@ -129,6 +130,7 @@ class People:
 async def _create(tx: Transaction, found: Standing, name: str | None, by: Source) -> UserRecord:
     if name is None:
         raise SignInRefused("the account was removed meanwhile; sign in again")
+    await require_free(tx, name)
     user = await users.add(tx, name, provider=found.provider, subject=found.told.subject)
     if user is None:
         raise Conflict(f"there is an account named {name} already; choose another name")

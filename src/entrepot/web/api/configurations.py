@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from entrepot.access.faults import Invalid
 from entrepot.access.permissions import Permission
+from entrepot.accounts.giving import may_everything
 from entrepot.system.keys import Value
 from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.examples import looks_like
@@ -54,9 +55,14 @@ async def get_configurations(caller: CallerOf, services: ServicesOf) -> dict[str
 
 
 async def update_configurations(body: Changes, caller: CallerOf, services: ServicesOf) -> None:
-    """Change settings; those that are not named, or null, stay."""
+    """Change settings; those that are not named, or null, stay.
+
+    What decides who people are (`auth_mode`, `ldap_*`, `oidc_*`) is for who may do everything. A secret is forgotten
+    when the server or the account it is sent to changes: give it again with them.
+    """
     await caller.require(_UPDATE)
-    await services.configuration.change(_said(body), by=caller.source)
+    whole = await may_everything(caller.authorizer, caller.principal)
+    await services.configuration.change(_said(body), by=caller.source, whole=whole)
 
 
 def _said(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from entrepot.access.faults import PreconditionFailed
+from entrepot.access.faults import Forbidden, PreconditionFailed
 from entrepot.access.permissions import Permission
 from entrepot.accounts.directory.desk import MOST_TAKEN, DirectoryDesk
 from entrepot.accounts.directory.model import DirectoryError
+from entrepot.accounts.giving import may_everything
 from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.group_types import LDAP
 from entrepot.web.api.refusals import refusals
@@ -126,10 +127,16 @@ def router() -> APIRouter:
 
 
 async def ping(caller: CallerOf, services: ServicesOf, body: Annotated[LdapConf | None, Body()] = None) -> PingResult:
-    """Connect to the directory and search as the settings say; changes nothing."""
+    """Connect to the directory and search as the settings say; changes nothing.
+
+    Other settings than the present ones are for who may do everything to try: they say where to connect to.
+    """
     await caller.require(_TEST)
+    values = body.values() if body else {}
+    if values and not await may_everything(caller.authorizer, caller.principal):
+        raise Forbidden("only who may do everything tries other settings than the present ones; leave them out")
     try:
-        answer = await _desk(services).test(body.values() if body else {})
+        answer = await _desk(services).test(values)
     except DirectoryError as error:
         return PingResult(success=False, message=str(error))
     found = f"{answer.server}: {answer.people} people, {answer.groups} groups"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from entrepot.accounts.directory.names import DnInvalid, fold_dn
+from entrepot.adapters.identity.ldap.settings import ID_ATTRIBUTES
 
 #: Bits of Active Directory's userAccountControl.
 _ACCOUNT_DISABLED = 0x2
@@ -15,19 +17,22 @@ _LOCKED_FOR_GOOD = "000001010000Z"
 _NEVER = 0x7FFFFFFFFFFFFFFF
 _EPOCH_1601 = 11_644_473_600
 _TICKS = 10_000_000
+_GUID_OCTETS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry: its DN as the server spells it, and values by lower-case attribute."""
+    """One entry: its DN as the server spells it, values by lower-case attribute, and its own id, or the empty text."""
 
     dn: str
     values: Mapping[str, Sequence[str]]
+    own_id: str = ""
 
     @classmethod
     def read(cls, dn: str, attributes: Mapping[str, Sequence[bytes]]) -> Entry:
         """Take an answer apart. Values that are no text are left out."""
-        return cls(dn, {name.lower(): _texts(values) for name, values in attributes.items()})
+        octets = {name.lower(): values for name, values in attributes.items()}
+        return cls(dn, {name: _texts(values) for name, values in octets.items()}, _own_id(octets))
 
     def all(self, attribute: str) -> Sequence[str]:
         """Return every value of an attribute."""
@@ -65,6 +70,20 @@ def is_closed(entry: Entry, now: float) -> bool:
         entry.first("loginDisabled").lower() == "true",
     )
     return any(flags) or _has_expired(_number(entry.first("accountExpires")), now)
+
+
+def _own_id(octets: Mapping[str, Sequence[bytes]]) -> str:
+    for name in map(str.lower, ID_ATTRIBUTES):
+        for value in octets.get(name, ())[:1]:
+            return f"{name}:{_spelled(value)}"
+    return ""
+
+
+def _spelled(value: bytes) -> str:
+    """Spell an id: Active Directory sends 16 octets, the first three numbers of which are little-endian."""
+    if len(value) == _GUID_OCTETS:
+        return str(uuid.UUID(bytes_le=value))
+    return value.decode(errors="backslashreplace").lower()
 
 
 def _has_expired(ticks: int, now: float) -> bool:

@@ -64,6 +64,7 @@ def read_person(
     return Person(
         subject=entry.subject,
         name=name,
+        own_id=entry.own_id,
         email=entry.first(users.email),
         realname=entry.first(users.realname),
         refused=_refusal(settings, entry, subjects, now),

@@ -40,7 +40,7 @@ class UserSettings:
     @property
     def attributes(self) -> list[str]:
         """Everything to be read of a person, but for groups."""
-        return [*self.names, self.email, self.realname, *STATE_ATTRIBUTES]
+        return [*self.names, self.email, self.realname, *ID_ATTRIBUTES, *STATE_ATTRIBUTES]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,9 @@ class LdapSettings:
         return Path(self.bind_password_file).read_text(encoding="utf-8").rstrip("\r\n")
 
 
+#: What servers call the id that an entry keeps when it is renamed or moved: Active Directory, 389, and all others. Of
+#: two the first is the older one.
+ID_ATTRIBUTES = ("objectGUID", "nsUniqueId", "entryUUID")
 #: Where servers say that an account is closed (see `entries.is_closed`).
 STATE_ATTRIBUTES = ("userAccountControl", "accountExpires", "pwdAccountLockedTime", "nsAccountLock", "loginDisabled")
 
