@@ -25,6 +25,7 @@ from entrepot.access.policy import Policy
 from entrepot.access.rates import Rates
 from entrepot.access.roles import ensure_roles
 from entrepot.access.second_factor import SecondFactors
+from entrepot.access.security_keys import SecurityKeys
 from entrepot.access.sessions import Sessions
 from entrepot.access.sign_in import Chain
 from entrepot.access.throttle import Throttle
@@ -221,6 +222,9 @@ async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOption
         access_log=AccessLog(enabled=False),
         sessions=gate if options.signed_in else None,
         second_factors=SecondFactors(stores.metadata, vault, Throttle()) if options.signed_in else None,
+        security_keys=(
+            SecurityKeys(stores.metadata, stores.work, vault, PlainPasswords(stores)) if options.signed_in else None
+        ),
         rates=RateLimits(Rates(options.rates, stores.work), settings.prefix) if options.rates else None,
         upload_limits=UploadLimits(Places(options.at_once, stores.work)),
     )

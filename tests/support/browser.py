@@ -43,6 +43,7 @@ class Browser:
         self._socket = socket
         self._number = 0
         self._session: str | None = None
+        self._key = ""
 
     async def open_page(self) -> None:
         """Open the page that everything else is about."""
@@ -100,6 +101,24 @@ class Browser:
         """Keep a picture of the page."""
         shot = await self._ask("Page.captureScreenshot", format="png")
         file.write_bytes(base64.b64decode(shot["data"]))
+
+    async def plug_in_security_key(self) -> None:
+        """Give the page a security key in software, whose owner touches it whenever it is asked."""
+        await self._ask("WebAuthn.enable")
+        options = {
+            "protocol": "ctap2",
+            "transport": "usb",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
+        }
+        added = await self._ask("WebAuthn.addVirtualAuthenticator", options=options)
+        self._key = str(added["authenticatorId"])
+
+    async def lose_security_key(self) -> None:
+        """Take it away again."""
+        await self._ask("WebAuthn.removeVirtualAuthenticator", authenticatorId=self._key)
 
     async def run(self, script: str) -> Any:
         """Run a script on the page, and give its value."""

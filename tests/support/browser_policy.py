@@ -25,6 +25,14 @@ INERT: Final = frozenset(
     }
 )
 PAGE: Final = "text/html; charset=utf-8"
+SCRIPT: Final = "text/javascript; charset=utf-8"
+#: The one page with a script, and that.
+SCRIPTED: Final = re.compile(r"/c/security_keys\Z")
+SCRIPTS: Final = re.compile(r"/c/security_keys\.js\Z")
+SCRIPTED_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'; form-action 'none'; "
+    "base-uri 'none'"
+)
 PAGE_POLICY: Final = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 PUSHED_POLICY: Final = "sandbox; default-src 'none'; frame-ancestors 'none'"
@@ -79,7 +87,10 @@ def _of_type(answer: Told, path: str) -> Iterator[str]:
     if len(types) != 1:
         yield f"a body with the types {types}"
     elif types[0] == PAGE:
-        yield from _of_page(answer, policies)
+        yield from _of_page(answer, policies, scripted=SCRIPTED.search(path) is not None)
+    elif types[0] == SCRIPT and SCRIPTS.search(path):
+        if policies != [DATA_POLICY]:
+            yield f"a script with the policy {policies}"
     elif types[0].partition(";")[0] not in INERT:
         yield f"a type that browsers may run: {types[0]}"
     elif _is_pushed(answer, path):
@@ -89,14 +100,15 @@ def _of_type(answer: Told, path: str) -> Iterator[str]:
         yield f"data with the policy {policies}"
 
 
-def _of_page(answer: Told, policies: list[str]) -> Iterator[str]:
-    if policies != [PAGE_POLICY]:
+def _of_page(answer: Told, policies: list[str], *, scripted: bool) -> Iterator[str]:
+    if policies != [SCRIPTED_POLICY if scripted else PAGE_POLICY]:
         yield f"a page with the policy {policies}"
     if answer.values("referrer-policy") != ["same-origin"]:
         yield "a page that tells other sites its address"
     if answer.values("cross-origin-opener-policy") != ["same-origin"]:
         yield "a page that whoever opened it may move"
-    if _ACTIVE.search(answer.body):
+    own = b'<script src="/c/security_keys.js" defer></script>'
+    if _ACTIVE.search(answer.body.replace(own, b"", 1) if scripted else answer.body):
         yield "a page that runs or loads something"
 
 

@@ -24,6 +24,8 @@ from entrepot.web.application import _FIXED, _REPOSITORY
 from entrepot.web.login import session_routes
 from entrepot.web.oidc.routes import ProviderPages
 from entrepot.web.reset_page import ResetPage
+from entrepot.web.security_keys.page import key_page_routes
+from entrepot.web.security_keys.sign_in import KeyStep
 from entrepot.web.settings import WebSettings
 from entrepot.web.token.endpoint import PATHS
 
@@ -162,8 +164,10 @@ def routes() -> dict[str, set[str]]:
     assert len(of_repository) == len(_REPOSITORY.__slots__)
     found = {path: set(route.handlers) for path, route in {**_FIXED, **of_repository}.items() if path != "/v2"}
     gate: Any = None  # nobody is served, the routes are listed
+    unused: Any = SimpleNamespace(proxies=None)
     pages = ProviderPages(gate, lambda: gate).routes(["NAME"])
-    for path, route in {**session_routes(gate, gate), **ResetPage(gate, lambda: gate).routes(), **pages}.items():
+    signing_in = {**session_routes(gate, gate, None, KeyStep(unused, gate)), **key_page_routes()}
+    for path, route in {**signing_in, **ResetPage(gate, lambda: gate).routes(), **pages}.items():
         found[path] = set(route.handlers)
     return found | {path: {"GET", "POST"} for path in PATHS}
 

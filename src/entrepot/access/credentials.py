@@ -11,11 +11,16 @@ from entrepot.access.errors import CredentialsRefused
 
 @dataclass(frozen=True, slots=True)
 class Basic:
-    """A user name and a password, and the one-time code of a form that asks for one; neither shows in a repr."""
+    """A user name and a password, and the one-time code of a form that asks for one; neither shows in a repr.
+
+    With `fresh` the account counts as it is now, not as it was some seconds ago: for forms, which people fill in right
+    after they have changed something about it.
+    """
 
     username: str
     password: str = field(repr=False)
     one_time: str = field(default="", repr=False)
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class GuardedPasswords:
         if len(basic.username) > _MAX_NAME or len(basic.password) > _MAX_PASSWORD or ":" in basic.username:
             raise CredentialsRefused
         mark = self._verdicts.mark(basic)
-        stored = await self._store.find(basic.username)
+        stored = await self._store.find(basic.username, fresh=basic.fresh)
         if stored is not None and self._right.find(mark) == stored.encoded:
             return stored.principal
         stored, known = await self._known(basic, mark)

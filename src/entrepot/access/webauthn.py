@@ -81,12 +81,12 @@ def creation_options(
     """Return what a browser needs to register a key (section 5.4), in JSON."""
     return {
         "rp": {"id": party.host, "name": party.host},
-        "user": {"id": _handle(account), "name": name, "display_name": name},
+        "user": {"id": _handle(account), "name": name, "displayName": name},
         "challenge": to_text(challenge),
-        "pub_key_cred_params": [{"type": "public-key", "alg": algorithm} for algorithm in ALGORITHMS],
+        "pubKeyCredParams": [{"type": "public-key", "alg": algorithm} for algorithm in ALGORITHMS],
         "timeout": _TIMEOUT,
-        "exclude_credentials": _descriptors(known),
-        "authenticator_selection": {"resident_key": "preferred", "user_verification": "preferred"},
+        "excludeCredentials": _descriptors(known),
+        "authenticatorSelection": {"residentKey": "preferred", "userVerification": "preferred"},
         "attestation": "none",
     }
 

@@ -34,6 +34,8 @@ from entrepot.web.proxies import Proxies
 from entrepot.web.rates import RateLimits
 from entrepot.web.reset_page import ResetPage
 from entrepot.web.router import Route
+from entrepot.web.security_keys.page import key_page_routes
+from entrepot.web.security_keys.sign_in import KeyStep
 from entrepot.web.services import Services
 from entrepot.web.session.gate import SessionGate
 from entrepot.web.token.endpoint import token_routes
@@ -104,10 +106,16 @@ def _plain_routes(parts: Embedded, access: Access, gate: SessionGate) -> Mapping
         pages.prepare()
     return {
         **tokens,
-        **session_routes(gate, access.people, pages.farewell),
+        **session_routes(gate, access.people, pages.farewell, _key_step(access, gate)),
+        **key_page_routes(),
         **pages.routes(provider.name for provider in section.providers),
         **ResetPage(gate, functools.partial(_user_passwords, parts, access)).routes(),
     }
+
+
+def _key_step(access: Access, gate: SessionGate) -> KeyStep:
+    assert access.assertions is not None  # there are accounts
+    return KeyStep(gate, access.assertions)
 
 
 def _user_passwords(parts: Embedded, access: Access) -> UserPasswords:

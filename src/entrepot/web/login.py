@@ -11,23 +11,21 @@ from urllib.parse import parse_qs
 
 from entrepot.access.authenticator import PasswordVerifier
 from entrepot.access.credentials import Basic
-from entrepot.access.errors import CredentialsRefused, OneTimeCodeNeeded
+from entrepot.access.errors import CredentialsRefused, OneTimeCodeNeeded, SecondFactorNeeded
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.sessions import NewSession, Session
-from entrepot.metadata.events import Source
+from entrepot.access.sessions import Session
 from entrepot.oci.errors import RequestTimeout
 from entrepot.web.distribution.locations import own_address
 from entrepot.web.http import Header, Request
-from entrepot.web.responses import BytesResponse, Response, json_response
+from entrepot.web.responses import Response
 from entrepot.web.router import Route
+from entrepot.web.security_keys.sign_in import KeyStep
 from entrepot.web.services import Services
+from entrepot.web.session.answers import NO_STORE, PROVIDER, refused
 from entrepot.web.session.gate import SessionGate
 
 LOGIN_PATH: Final = "/c/login"
 LOG_OUT_PATH: Final = "/c/log_out"
-#: What names a session that a password opened.
-PROVIDER: Final = "password"
-_NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _FORM_BYTES: Final = 16 * 1024
 _FORM_FIELDS: Final = 20
@@ -49,11 +47,15 @@ class _Form:
 
 
 def session_routes(
-    gate: SessionGate, passwords: PasswordVerifier, farewell: Farewell | None = None
+    gate: SessionGate,
+    passwords: PasswordVerifier,
+    farewell: Farewell | None = None,
+    keys: KeyStep | None = None,
 ) -> Mapping[str, Route]:
-    """Return the routes for signing in and out."""
-    endpoint = SessionEndpoint(gate, passwords, farewell)
+    """Return the routes for signing in and out; with `keys`, security keys are asked for where somebody has one."""
+    endpoint = SessionEndpoint(gate, passwords, farewell, keys)
     return {
+        **({} if keys is None else keys.routes()),
         LOGIN_PATH: Route("login", {"POST": endpoint.log_in}),
         LOG_OUT_PATH: Route("log_out", {"GET": endpoint.log_out, "POST": endpoint.log_out}),
     }
@@ -62,10 +64,13 @@ def session_routes(
 class SessionEndpoint:
     """Opens and closes sessions."""
 
-    def __init__(self, gate: SessionGate, passwords: PasswordVerifier, farewell: Farewell | None) -> None:
+    def __init__(
+        self, gate: SessionGate, passwords: PasswordVerifier, farewell: Farewell | None, keys: KeyStep | None
+    ) -> None:
         self._gate = gate
         self._passwords = passwords
         self._farewell = farewell
+        self._keys = keys
 
     async def log_in(self, request: Request, services: Services) -> Response:  # noqa: ARG002 - a handler's signature
         """Answer the form `principal`, `password` and, where the account has a second factor, `code`.
@@ -79,15 +84,16 @@ class SessionEndpoint:
         self._gate.cookies.require_private(request)
         form = _read_form(request.header(b"content-type"), await _body(request))
         if form is None:
-            return _answer(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", f"send principal and password as {_FORM_TYPE}")
+            return refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", f"send principal and password as {_FORM_TYPE}")
         try:
             opened = await self._open(request, form)
         except OneTimeCodeNeeded as needed:
-            return _answer(HTTPStatus.UNAUTHORIZED, "CODE_NEEDED", needed.message)
-        except CredentialsRefused as refused:
-            return _answer(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", refused.message)
-        await self._close(request)
-        return Response(HTTPStatus.OK, (*self._gate.hand_out(request, opened), _NO_STORE))
+            return await self._ask(request, needed)
+        except SecondFactorNeeded as needed:
+            return refused(HTTPStatus.UNAUTHORIZED, "SECOND_FACTOR_NEEDED", needed.message)
+        except CredentialsRefused as error:
+            return refused(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", error.message)
+        return Response(HTTPStatus.OK, (*opened, NO_STORE))
 
     async def log_out(self, request: Request, services: Services) -> Response:
         """End the session, here and, where it began at a provider, there; nothing happens without one.
@@ -96,29 +102,25 @@ class SessionEndpoint:
             ForeignRequest: A page of another site sent it.
         """
         self._gate.check_origin(request)
-        session = await self._close(request)
+        session = await self._gate.end(request)
         after = ""
         if session is not None and self._farewell is not None:
             after = await self._farewell(session, own_address(request, services) + "/")
-        headers = [self._gate.cookies.clear(request), _NO_STORE]
+        headers = [self._gate.cookies.clear(request), NO_STORE]
         if after:
             return Response(HTTPStatus.FOUND, [*headers, (b"location", after.encode("ascii"))])
         return Response(HTTPStatus.OK, headers)
 
-    async def _open(self, request: Request, form: _Form) -> NewSession:
-        principal = await self._passwords.verify(Basic(form.name, form.password, form.code), request.client)
+    async def _open(self, request: Request, form: _Form) -> tuple[Header, ...]:
+        basic = Basic(form.name, form.password, form.code, fresh=True)
+        principal = await self._passwords.verify(basic, request.client)
         _require_person(principal)
-        request.user = principal.name
-        agent = request.header(b"user-agent") or ""
-        return await self._gate.sessions.open(principal, provider=PROVIDER, address=request.client, agent=agent)
+        return await self._gate.begin(request, principal, PROVIDER)
 
-    async def _close(self, request: Request) -> Session | None:
-        """End the session that the browser came with, if any: nobody takes one over into a sign-in."""
-        cookie = self._gate.cookies.read(request)
-        if not cookie:
-            return None
-        by = Source(name=request.user, address=request.client, credential="session", request=request.id)
-        return await self._gate.sessions.close(cookie, by)
+    async def _ask(self, request: Request, needed: OneTimeCodeNeeded) -> Response:
+        """Say that the password does not suffice, and what a security key is to sign, where there is one."""
+        more, headers = ({}, ()) if self._keys is None else await self._keys.ask(request, needed.principal)
+        return refused(HTTPStatus.UNAUTHORIZED, "CODE_NEEDED", needed.message, headers, **more)
 
 
 def _require_person(principal: Principal) -> None:
@@ -148,7 +150,3 @@ def _read_form(content_type: str | None, body: bytes) -> _Form | None:
     if not {"principal", "password"} <= fields.keys():
         return None
     return _Form(name=fields["principal"][0], password=fields["password"][0], code=fields.get("code", [""])[0])
-
-
-def _answer(status: HTTPStatus, code: str, message: str) -> BytesResponse:
-    return json_response(status, {"errors": [{"code": code, "message": message}]}, (_NO_STORE,))

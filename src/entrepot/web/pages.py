@@ -1,4 +1,4 @@
-"""What the few pages have in common: plain HTML without scripts or styles of their own."""
+"""What the few pages have in common: plain HTML without styles, and all but one without a script."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from typing import Final
 from entrepot.web.http import Header, Request
 from entrepot.web.responses import BytesResponse
 
-#: Nothing is loaded, nothing may frame the page, and its form goes nowhere else. The address of a page may hold a code
-#: or a token: no other site hears it.
-PAGE_HEADERS: Final[tuple[Header, ...]] = (
+_COMMON: Final[tuple[Header, ...]] = (
     (b"content-type", b"text/html; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    ),
+)
+_POLICY: Final = b"content-security-policy"
+_NO_FORMS: Final = b"form-action 'none'; base-uri 'none'"
+#: Nothing is loaded, nothing may frame the page, and its form goes nowhere else. The address of a page may hold a code
+#: or a token: no other site hears it.
+PAGE_HEADERS: Final[tuple[Header, ...]] = (
+    *_COMMON,
+    (_POLICY, b"default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"),
+)
+#: Nothing but a script of ours, which asks nobody but us; forms go nowhere by themselves.
+_SCRIPTED_HEADERS: Final[tuple[Header, ...]] = (
+    *_COMMON,
+    (_POLICY, b"default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'; " + _NO_FORMS),
 )
 #: What stands in the access log for a query that held a secret.
 _HIDDEN: Final = b"hidden"
@@ -27,13 +34,23 @@ _HIDDEN: Final = b"hidden"
 
 def page(status: HTTPStatus, title: str, body: str, headers: tuple[Header, ...] = ()) -> BytesResponse:
     """Return a page; `body` is HTML."""
+    return BytesResponse(status, (*PAGE_HEADERS, *headers), _document(title, body, "", "en"))
+
+
+def scripted_page(status: HTTPStatus, title: str, body: str, *, script: str, language: str) -> BytesResponse:
+    """Return a page with a script of ours, by its path; `body` is HTML."""
+    loaded = f'<script src="{escape(script)}" defer></script>'
+    return BytesResponse(status, _SCRIPTED_HEADERS, _document(title, body, loaded, language))
+
+
+def _document(title: str, body: str, more: str, language: str) -> bytes:
     text = (
-        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f'<!doctype html>\n<html lang="{language}">\n<head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title></head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n{body}</main>\n</body>\n"
-        "</html>\n"
+        f"<title>{escape(title)}</title>{more}</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n{body}</main>\n"
+        "</body>\n</html>\n"
     )
-    return BytesResponse(status, (*PAGE_HEADERS, *headers), text.encode())
+    return text.encode()
 
 
 def alert(text: str) -> str:

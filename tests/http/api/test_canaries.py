@@ -40,6 +40,9 @@ REFUSED: Final[list[tuple[str, str, dict[str, Any]]]] = [
     ("POST", "/users/current/second_factor/confirm", {"code": CANARY}),
     ("POST", "/users/current/second_factor/disable", {"code": [CANARY]}),
     ("POST", "/users/current/second_factor/recovery_codes", {"code": CANARY}),
+    ("POST", "/users/current/second_factor/keys", {"password": CANARY}),
+    ("POST", "/users/current/second_factor/keys", {"password": [CANARY]}),
+    ("POST", "/users/current/second_factor/keys/1/remove", {"password": CANARY}),
     ("POST", "/ldap/ping", {"ldap_url": "ldap://127.0.0.1:1", "ldap_search_password": CANARY}),
     ("POST", "/ldap/ping", {"ldap_url": "ldap://127.0.0.1:1", "ldap_search_password": [CANARY]}),
 ]

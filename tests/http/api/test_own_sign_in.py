@@ -123,6 +123,7 @@ async def test_without_signing_in_there_is_nothing_to_see(app: App) -> None:
         ("GET", "/users/current/second_factor"),
         ("POST", "/users/current/second_factor"),
         ("DELETE", "/users/1/second_factor"),
+        ("GET", "/users/current/second_factor/keys"),
     ):
         assert (await api.send(method, path)).status == 401, path
 
@@ -136,7 +137,12 @@ async def test_one_time_codes_are_turned_on_in_a_browser(app: App, browser: Brow
     assert len(codes) == 10
     assert browser.cookie != old
     status = await browser.send("GET", "/users/current/second_factor")
-    assert status.json() == {"enabled": True, "recovery_codes_left": 10}
+    assert status.json() == {
+        "enabled": True,
+        "one_time_codes": True,
+        "security_keys": 0,
+        "recovery_codes_left": 10,
+    }
     assert (await other.send("GET", "/users/current/sessions")).status == 401
     assert (await browser.send("POST", "/users/current/second_factor")).status == 409
 
@@ -152,7 +158,12 @@ async def test_they_are_turned_off_with_a_code(browser: Browser) -> None:
     assert (await browser.send("POST", "/users/current/second_factor/disable", {"code": codes[1]})).status == 401
     assert (await browser.send("POST", "/users/current/second_factor/disable", {"code": left[0]})).status == 200
     status = await browser.send("GET", "/users/current/second_factor")
-    assert status.json() == {"enabled": False, "recovery_codes_left": 0}
+    assert status.json() == {
+        "enabled": False,
+        "one_time_codes": False,
+        "security_keys": 0,
+        "recovery_codes_left": 0,
+    }
 
 
 async def test_only_administrators_turn_somebody_elses_off(app: App, browser: Browser) -> None:
@@ -178,6 +189,7 @@ async def test_a_token_cannot_get_hold_of_the_account(app: App) -> None:
         ("GET", "/users/current/sessions"),
         ("DELETE", "/users/current/sessions"),
         ("POST", "/users/current/second_factor"),
+        ("GET", "/users/current/second_factor/keys"),
     ):
         assert refusal(await api.send(method, path)) == (403, "FORBIDDEN"), path
 
@@ -193,4 +205,4 @@ async def test_only_who_may_as_much_turns_off_anothers_codes(app: App, browser: 
     assert refusal(await clerk.delete(f"/users/{number}/second_factor")) == (403, "FORBIDDEN")
     own = await chief.send("DELETE", f"/users/{number}/second_factor")
     assert own.status == 403
-    assert b"one of its codes" in own.body
+    assert b"with a code or the password" in own.body

@@ -177,6 +177,12 @@ ASKS: Final[Mapping[str, Ask]] = {
     f"POST {API}/users/current/second_factor/confirm": Ask(body='{"code": "123456"}'),
     f"POST {API}/users/current/second_factor/disable": Ask(body='{"code": "123456"}'),
     f"POST {API}/users/current/second_factor/recovery_codes": Ask(body='{"code": "123456"}'),
+    f"POST {API}/users/current/second_factor/keys": Ask(body='{"password": "<password>"}'),
+    f"POST {API}/users/current/second_factor/keys/confirm": Ask(
+        body='{"name": "new", "client_data": "e30", "attestation_object": "oA"}'
+    ),
+    f"PUT {API}/users/current/second_factor/keys/{{security_key_id}}": Ask(body='{"name": "renamed"}'),
+    f"POST {API}/users/current/second_factor/keys/{{security_key_id}}/remove": Ask(body='{"password": "<password>"}'),
     f"POST {API}/users/reset_password": Ask(body='{"token": "guessed", "new_password": "seven boats at anchor"}'),
     f"GET {API}/users/search": Ask(query="?username=victim"),
     f"PUT {API}/users/{{user_id}}": Ask(body='{"realname": "New"}'),
@@ -193,6 +199,7 @@ ASKS: Final[Mapping[str, Ask]] = {
     "POST /token": _TOKEN_POST,
     "POST /service/token": _TOKEN_POST,
     "POST /c/login": Ask(body="principal=victim&password=a+wrong+guess", content_type=FORM),
+    "POST /c/login/key": Ask(body="credential=a&client_data=e30&authenticator_data=a&signature=a", content_type=FORM),
     "GET /c/reset_password": Ask(query="?token=guessed"),
     "POST /c/reset_password": Ask(body="token=guessed&password=seven+boats&again=seven+boats", content_type=FORM),
     "POST /c/oidc/onboard": Ask(body="token=guessed&username=fresh", content_type=FORM),

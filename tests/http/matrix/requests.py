@@ -19,6 +19,7 @@ _OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("label_id", "robot_id", "grant_id"), (*EVERY, "system")),
     "quota_id": EVERY,
     "trash_id": EVERY,
+    "security_key_id": ("other", "missing"),
     "group_id": ("system", "missing"),
     "role_id": ("system", "builtin", "missing"),
     "key_id": ("self", "other", "missing", "absent", "crossed"),

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Final
 
 from entrepot.access.roles import GUEST
-from entrepot.metadata import retention_tasks
+from entrepot.metadata import retention_tasks, security_keys
+from entrepot.metadata.security_keys import SecurityKeyRecord
 from entrepot.web.application import Application
 from tests.http.matrix.deployed import ADMIN, ADMIN_PASSWORD
 from tests.http.matrix.people import Registrar, basic, client, number
@@ -88,7 +89,7 @@ async def make_things(application: Application, registrar: Registrar) -> Things:
         await registrar.admin.made("/projects", document)
     ids = {project: await _in_project(application, registrar, project) for project in PROJECTS}
     ids["missing"] = dict.fromkeys(ids["own"], NOWHERE) | _missing()
-    ids["other"] = await _another_person(registrar)
+    ids["other"] = await _another_person(application, registrar)
     ids["foreign"]["key_id"] = ids["other"]["key_id"]
     ids["system"] = await _of_all(registrar, ids["other"]["user_id"])
     ids["common"] = await _of_everybody(registrar, ids)
@@ -169,7 +170,7 @@ def _missing() -> Ids:
         "source": "nowhere/app:v1",
         "meta_name": "prevent_vul",
         **dict.fromkeys(("session", "ending"), "0b0b0b0b-0000-4000-8000-000000000000"),
-        **dict.fromkeys(("group_id", "role_id", "user_id", "user", "key_id"), NOWHERE),
+        **dict.fromkeys(("group_id", "role_id", "user_id", "user", "key_id", "security_key_id"), NOWHERE),
         "session_id": "none",
     }
 
@@ -185,11 +186,24 @@ async def _upload(application: Application, project: str) -> str:
     return location.partition("?")[0].rpartition("/")[2]
 
 
-async def _another_person(registrar: Registrar) -> Ids:
-    """Make somebody who is no caller, with a key and a session."""
+async def _another_person(application: Application, registrar: Registrar) -> Ids:
+    """Make somebody who is no caller, with a key, a session and a security key."""
     victim = await registrar.person("victim")
     own = victim.own
+    key = SecurityKeyRecord(
+        principal_id=int(own["self"]),
+        name="theirs",
+        credential="victims",
+        public_key="",
+        host="registry.test",
+        sign_count=0,
+        aaguid="",
+        transports="",
+        backed_up=False,
+    )
+    metadata = application._services.registry.manifests.metadata
     return {
+        "security_key_id": str(await metadata.write(partial(security_keys.add, key=key))),
         "user": own["self"],
         "user_id": own["self"],
         "key_id": own["self_key"],

@@ -102,6 +102,8 @@ class DirectoryPasswords:
             return None
         if ":" in basic.username:  # no account has one, and other failures are counted under names with one
             return None
+        if basic.fresh:
+            self._rows.forget(basic.username)
         row = await self._row(basic.username)
         configured = None if row is not None and row.is_local else await self._configured()
         if configured is None:

@@ -117,11 +117,11 @@ class IssuedTokens(Section):
 
 
 class SecondFactor(Section):
-    """One-time codes beside the password."""
+    """One-time codes and security keys beside the password."""
 
     administrators: Flag = False
-    """Requires them of whoever may administer the registry: without, their password is good for nothing but setting
-    them up. Keys, robots and people of a sign-in provider are not affected."""
+    """Requires one of whoever may administer the registry: without, their password is good for nothing but setting
+    one up. API keys, robots and people of a sign-in provider are not affected."""
 
 
 class Access(Section):
@@ -132,7 +132,7 @@ class Access(Section):
     sessions: Sessions = Sessions()
     """Browsers that are signed in."""
     secondfactor: SecondFactor = SecondFactor()
-    """One-time codes beside the password."""
+    """One-time codes and security keys beside the password."""
     limits: Rates = Rates()
     """How many requests in how much time."""
     ldap: Ldap = Ldap()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from fastapi import Request
+
 from entrepot.access.faults import Forbidden, NotFound
 from entrepot.access.model import PrincipalKind
 from entrepot.access.second_factor import SecondFactors
-from entrepot.web.api.caller import Caller
+from entrepot.access.security_keys import SecurityKeys
+from entrepot.web.api.caller import Caller, own_request
 from entrepot.web.api.services import ApiServices
 from entrepot.web.session.gate import SessionGate
 
@@ -39,3 +42,16 @@ def factors_of(services: ApiServices) -> SecondFactors:
     if services.web.second_factors is None:
         raise NotFound("this registry has no accounts")
     return services.web.second_factors
+
+
+def security_keys_of(services: ApiServices) -> SecurityKeys:
+    """Return the security keys; raises what `gate_of` does."""
+    if services.web.security_keys is None:
+        raise NotFound("this registry has no accounts")
+    return services.web.security_keys
+
+
+async def renew_session(request: Request, caller: Caller, services: ApiServices) -> None:
+    """Keep the session that asks; its account may have just ended all of them."""
+    if caller.session is not None:
+        await gate_of(services).renew(own_request(request))

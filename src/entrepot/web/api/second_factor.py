@@ -12,9 +12,8 @@ from entrepot.access.permissions import Permission
 from entrepot.accounts.outranking import require_to_outrank
 from entrepot.metadata import users
 from entrepot.web.api.caller import Caller, CallerOf, CallerSettingUp, ServicesOf, own_request
-from entrepot.web.api.own_account import factors_of, gate_of, require_person
+from entrepot.web.api.own_account import factors_of, renew_session, require_person
 from entrepot.web.api.refusals import refusals
-from entrepot.web.api.services import ApiServices
 
 _UPDATE = Permission.of("user", "update")
 _PATH = "/users/current/second_factor"
@@ -25,9 +24,15 @@ Id = Annotated[int, Path(ge=1, lt=2**63, description="The person's number.", exa
 class StatusOut(BaseModel):
     """What is set up."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"enabled": True, "recovery_codes_left": 9}})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"enabled": True, "one_time_codes": True, "security_keys": 0, "recovery_codes_left": 9}
+        }
+    )
 
     enabled: bool
+    one_time_codes: bool
+    security_keys: int
     recovery_codes_left: int
 
 
@@ -83,10 +88,15 @@ def router() -> APIRouter:
 
 
 async def get_status(caller: CallerSettingUp, services: ServicesOf) -> StatusOut:
-    """Say whether one-time codes are on, and how many recovery codes are left."""
+    """Say whether there is a second factor, of which kind, and how many recovery codes are left."""
     account = _account(caller)
     status = await factors_of(services).status(account)
-    return StatusOut(enabled=status.enabled, recovery_codes_left=status.recovery_codes)
+    return StatusOut(
+        enabled=status.enabled,
+        one_time_codes=status.one_time_codes,
+        security_keys=status.security_keys,
+        recovery_codes_left=status.recovery_codes,
+    )
 
 
 async def begin(request: Request, caller: CallerSettingUp, services: ServicesOf) -> EnrolmentOut:
@@ -101,15 +111,15 @@ async def confirm(request: Request, caller: CallerSettingUp, services: ServicesO
     """Turn it on with a code of the app. Ends all that the password has opened, but this session; keys stay."""
     _account(caller)
     codes = await factors_of(services).confirm(caller.principal, code.code, caller.source)
-    await _renew(request, caller, services)
+    await renew_session(request, caller, services)
     return RecoveryOut(recovery_codes=codes)
 
 
 async def disable(request: Request, caller: CallerOf, services: ServicesOf, code: CodeIn) -> None:
-    """Turn it off with one more code."""
+    """Turn one-time codes off with one more code; security keys stay."""
     _account(caller)
     await factors_of(services).disable(caller.principal, code.code, caller.source)
-    await _renew(request, caller, services)
+    await renew_session(request, caller, services)
 
 
 async def renew_codes(caller: CallerOf, services: ServicesOf, code: CodeIn) -> RecoveryOut:
@@ -120,13 +130,15 @@ async def renew_codes(caller: CallerOf, services: ServicesOf, code: CodeIn) -> R
 
 
 async def reset(caller: CallerOf, services: ServicesOf, user_id: Id) -> None:
-    """Turn it off for somebody who has lost the app and the recovery codes; administrators only."""
+    """Turn it off for somebody who has lost app, keys and recovery codes; administrators only."""
     await caller.require(_UPDATE)
     person = await users.find_by_id(services.metadata, user_id)
     if person is None:
         raise NotFound(f"there is no user with the id {user_id}")
     if user_id == caller.principal.id:
-        raise Forbidden("turn your own second factor off with one of its codes: POST .../second_factor/disable")
+        raise Forbidden(
+            "remove your own second factor yourself, with a code or the password: see /users/current/second_factor"
+        )
     await require_to_outrank(services.metadata, services.web.authorizer, caller.principal, user_id)
     await factors_of(services).reset(person.name, caller.source)
 
@@ -137,9 +149,3 @@ def _account(caller: Caller) -> int:
     if caller.principal.id is None:
         raise NotFound("you have no account here")
     return caller.principal.id
-
-
-async def _renew(request: Request, caller: Caller, services: ApiServices) -> None:
-    """Keep the session that asks; its account has just ended all of them."""
-    if caller.session is not None:
-        await gate_of(services).renew(own_request(request))

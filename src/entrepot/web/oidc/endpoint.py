@@ -13,7 +13,6 @@ from entrepot.access.faults import NotFound
 from entrepot.accounts.providers.model import ProviderUnavailable, SignInRefused
 from entrepot.accounts.providers.pending import Ticket
 from entrepot.accounts.providers.sign_in import NameWanted, ProviderSignIn, Visit, Welcome
-from entrepot.metadata.events import Source
 from entrepot.web.distribution.locations import own_address
 from entrepot.web.form import FormInvalid, read_form
 from entrepot.web.http import Header, Request
@@ -130,15 +129,8 @@ class ProviderEndpoint:
             ticket = self._cookies.set_ticket(request, outcome.ticket.secret)
             return _see_other(prefix + ONBOARD_PATH, ticket, *headers)
         request.user = outcome.name
-        await self._end_old_session(request)
+        await self._gate.end(request)
         return _see_other(prefix + outcome.back_to, *self._gate.hand_out(request, outcome.session), *headers)
-
-    async def _end_old_session(self, request: Request) -> None:
-        """End the session that the browser came with, if any: nobody takes one over into a sign-in."""
-        cookie = self._gate.cookies.read(request)
-        if cookie:
-            by = Source(name=request.user, address=request.client, credential="session", request=request.id)
-            await self._gate.sessions.close(cookie, by)
 
     def _form(self, wanted: NameWanted, services: Services) -> Response:
         return name_form(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hmac
 from typing import Final
 
+from entrepot.access.model import Principal
 from entrepot.access.sessions import NewSession, Session, Sessions
+from entrepot.metadata.events import Source
 from entrepot.web.http import Header, Request
 from entrepot.web.proxies import Proxies
 from entrepot.web.session.cookies import SessionCookies
@@ -60,6 +62,26 @@ class SessionGate:
             self.cookies.set(request, opened.cookie, opened.expires_in),
             (CSRF_HEADER, opened.csrf.encode()),
         )
+
+    async def begin(self, request: Request, principal: Principal, provider: str) -> tuple[Header, ...]:
+        """Open a session for somebody who has just proven who they are; return the headers that give it to the browser.
+
+        Raises:
+            CredentialsRefused: The principal has no account here, or it was closed or changed since.
+        """
+        request.user = principal.name
+        agent = request.header(b"user-agent") or ""
+        opened = await self.sessions.open(principal, provider=provider, address=request.client, agent=agent)
+        await self.end(request)
+        return self.hand_out(request, opened)
+
+    async def end(self, request: Request) -> Session | None:
+        """End the session that the browser came with, if any: nobody takes one over into a sign-in."""
+        cookie = self.cookies.read(request)
+        if not cookie:
+            return None
+        by = Source(name=request.user, address=request.client, credential="session", request=request.id)
+        return await self.sessions.close(cookie, by)
 
     async def renew(self, request: Request) -> None:
         """Give the request's session a new cookie and token with whatever answer it gets.
