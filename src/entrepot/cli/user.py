@@ -133,7 +133,7 @@ def reset_link_command(name: Name, *, server: Server = None, config: ConfigFile 
 def second_factor_off_command(
     name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None
 ) -> None:
-    """Turn one-time codes off for somebody who has lost app and recovery codes."""
+    """Turn the second factor off for somebody who has lost app, keys and recovery codes."""
 
     async def work(api: Api) -> None:
         await api.delete(f"/users/{await user_id(api, name)}/second_factor")
