@@ -70,7 +70,7 @@ async def test_a_password_alone_is_good_for_setting_one_up(registry: Application
         assert refusal(answer) == (403, "FORBIDDEN"), path
         assert FACTOR in answer.json()["errors"][0]["message"]
     assert (await api.post("/users/current/keys", {"name": "around it"})).status == 403
-    assert (await api.get(FACTOR)).json() == {"enabled": False, "recovery_codes_left": 0}
+    assert (await api.get(FACTOR)).json()["enabled"] is False
     for answer in (
         await log_in(registry, ADMIN, ADMIN_PASSWORD),
         await client(registry, BY_PASSWORD).get("/token?scope=repository:demo/app:pull&offline_token=true"),
