@@ -149,15 +149,26 @@ function row(key) {
   return item;
 }
 
-// `setting` is set for somebody who may do nothing yet but register the key that is required of them.
+// Who is signed in; null for somebody who may do nothing yet but register the key that is required of them.
+async function whoever() {
+  try {
+    return await api("GET", "");
+  } catch (error) {
+    if (error.status === 403) return null;
+    throw error;
+  }
+}
+
+// `setting` has name and password of such a person where the password alone opens no session; else it is null.
 async function showKeys(setting) {
   const keys = await api("GET", "/second_factor/keys");
   state.setting = setting;
-  if (setting === null) part("who").textContent = (await api("GET", "")).username;
+  const person = setting === null ? await whoever() : null;
+  part("who").textContent = person === null ? "" : person.username;
   part("list").replaceChildren(...keys.map(row));
   show("none", keys.length === 0);
-  show("must", setting !== null);
-  show("whose", setting === null);
+  show("must", person === null);
+  show("whose", person !== null);
   show("again", setting === null);
   part("add-password").required = setting === null;
   show("remove", false);
