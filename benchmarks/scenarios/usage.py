@@ -63,7 +63,8 @@ async def _questions(stores: Stores) -> Sample:
 
     async def ask() -> None:
         for number in range(_QUESTIONS):
-            freed = await freeing.would_free(Chosen(parts=[Part(repository=repository, tags=[f"v{number}"])]))
+            chosen = Chosen(parts=[Part(repository=repository, tags=[f"v{number}"])])
+            freed = await freeing.would_free(chosen, disk=True)
             if freed.manifests != 1:
                 raise RuntimeError(f"would delete {freed}")
 

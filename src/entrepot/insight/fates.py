@@ -7,6 +7,7 @@ told (see `registry.following`). Whatever decides about a manifest is reached fr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +18,7 @@ from entrepot.metadata.database import Reader
 
 #: Manifests that one question may look at.
 MOST_LOOKED_AT: Final = 50_000
+_MANY: Final = 2_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,7 +39,9 @@ class Fates:
             Invalid: Too many others have to be looked at to tell.
         """
         await self._load(ids)
-        return self._settle() & set(ids)
+        # A few do not hold up the event loop; a thread for each question would.
+        settled = self._settle() if len(self._needs) < _MANY else await asyncio.to_thread(self._settle)
+        return settled & set(ids)
 
     async def _load(self, ids: Collection[int]) -> None:
         """Look at manifests, and at all that decides about them."""

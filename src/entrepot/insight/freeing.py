@@ -53,7 +53,7 @@ class InProject:
 class WouldFree:
     """What a deletion would bring."""
 
-    on_disk: OnDisk
+    on_disk: OnDisk | None  #: None where that was not asked for
     projects: Mapping[int, InProject]  #: by row id
     manifests: int  #: that leave their repositories
     followers: int  #: of them: parts of indexes, signatures and the like, which go with the others
@@ -68,8 +68,8 @@ class Freeing:
     metadata: Database
     rules: TagRules
 
-    async def would_free(self, chosen: Chosen) -> WouldFree:
-        """Say what deleting something would free.
+    async def would_free(self, chosen: Chosen, *, disk: bool) -> WouldFree:
+        """Say what deleting something would free: from projects, and, where `disk` says so, from the storage.
 
         Raises:
             Invalid: It is too much to be looked at at once.
@@ -79,7 +79,7 @@ class Freeing:
         found = await Finding(reader, self.rules).find(chosen)
         deletion = await Deletion.of(reader, found)
         return WouldFree(
-            on_disk=await deletion.on_disk(),
+            on_disk=await deletion.on_disk() if disk else None,
             projects=await deletion.in_projects(),
             manifests=len(deletion.manifests),
             followers=deletion.followers,

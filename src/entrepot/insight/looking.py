@@ -35,7 +35,7 @@ class Sizes:
     logical_bytes: int
     stored_bytes: int
     own_bytes: int  #: by which its project would use less without it
-    unique_bytes: int  #: that the storage would have less without it
+    unique_bytes: int | None  #: that the storage would have less without it; None where that was not asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +86,14 @@ class Looking:
         found = await usage_lists.layers(patient(self.metadata), tops, within=ANYWHERE if project is None else project)
         return [found[row_id] for row_id in tops if row_id in found]
 
-    async def images(self, project: int | None, *, limit: int) -> list[UsedImage]:
-        """Return the largest images that the last analysis found, as far as they are there, with their sizes now."""
+    async def images(self, project: int | None, *, limit: int, unique: bool) -> list[UsedImage]:
+        """Return the largest images that the last analysis found, as far as they are there, with their sizes now.
+
+        Args:
+            project: Of which project; None for all.
+            limit: How many.
+            unique: Look also for what nothing else needs at all.
+        """
         reader = patient(self.metadata)
         tops = await self._tops(IMAGE, project, limit)
         names = await artifact_parts.tags_of_all(reader, tops)
@@ -95,20 +101,23 @@ class Looking:
             UsedImage(
                 record=record,
                 tags=[tag.name for tag in names.get(record.id, ())[:_TAGS]],
-                sizes=await _sizes(reader, record.id),
+                sizes=await _sizes(reader, record.id, unique=unique),
             )
             for record in await artifact_parts.records(reader, tops)
             if not shadows.is_shadow(record.repository)
         ]
 
-    async def tags(self, repository: RepositoryRecord, *, last: str, limit: int) -> list[UsedTag]:
-        """Return the next tags of a repository after `last`, in the order of their names, with their sizes now."""
+    async def tags(self, repository: RepositoryRecord, *, last: str, limit: int, unique: bool) -> list[UsedTag]:
+        """Return the next tags of a repository after `last`, in the order of their names, with their sizes now.
+
+        `unique` says whether to look also for what nothing else needs at all.
+        """
         reader = patient(self.metadata)
         names = await tags.page(reader, repository.name, limit=limit, last=last)
         found = await freeing.of_tags(reader, repository.id, names)
         ids = {manifest for _, manifest in found.values()}
         digests = {one.id: one.digest for one in await freeing.standing(reader, ids)}
-        sizes = {row_id: await _sizes(reader, row_id) for row_id in digests}
+        sizes = {row_id: await _sizes(reader, row_id, unique=unique) for row_id in digests}
         named = [(name, found[name][1]) for name in names if name in found]
         return [UsedTag(name=name, digest=digests[one], sizes=sizes[one]) for name, one in named if one in digests]
 
@@ -122,20 +131,20 @@ class Looking:
         return [row_id for row_id, _ in found]
 
 
-async def _sizes(reader: Reader, manifest_id: int) -> Sizes | None:
+async def _sizes(reader: Reader, manifest_id: int, *, unique: bool) -> Sizes | None:
     """Return what an image uses; None where that is too much to be told in a list."""
     try:
-        return await _measured(reader, manifest_id)
+        return await _measured(reader, manifest_id, unique=unique)
     except Invalid:
         return None
 
 
-async def _measured(reader: Reader, manifest_id: int) -> Sizes:
+async def _measured(reader: Reader, manifest_id: int, *, unique: bool) -> Sizes:
     image = await image_of(reader, manifest_id)
     deletion = await Deletion.of(reader, Rows(single={manifest_id: ""}))
     return Sizes(
         logical_bytes=image.logical_bytes,
         stored_bytes=image.stored_bytes,
         own_bytes=sum(freed.bytes for freed in (await deletion.in_projects()).values()),
-        unique_bytes=(await deletion.on_disk()).bytes,
+        unique_bytes=(await deletion.on_disk()).bytes if unique else None,
     )

@@ -19,8 +19,10 @@ class DatabaseFull(DatabaseError):
 class TookTooLong(DatabaseError):
     """A question about very many rows was broken off."""
 
-    def __init__(self) -> None:
-        super().__init__("there is too much to look through for this list; ask for less, with q or another order")
+    def __init__(
+        self, message: str = "there is too much to look through for this list; ask for less, with q or another order"
+    ) -> None:
+        super().__init__(message)
 
 
 class ConstraintViolated(DatabaseError):

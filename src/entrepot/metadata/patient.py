@@ -1,16 +1,18 @@
 """Questions that may take a while: lists that people search and sort, figures over everything.
 
 SQLite would answer them on the event loop, where every pull waits meanwhile. So they are asked on connections of their
-own, in threads, and are broken off when they take too long.
+own, in threads, and are broken off when they take too long, or when nobody waits for the answer any more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
@@ -73,13 +75,23 @@ class PatientReader:
     async def _run(self, query: Query, parameters: dict[str, object], fetch: Callable[[sqlite3.Cursor], T]) -> T:
         compiled = query.compiled(SQLITE)
         self.asked += 1
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._ask, compiled, parameters, fetch)
+        given_up = threading.Event()
+        ask = partial(self._ask, compiled, parameters, fetch, given_up)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        finally:
+            given_up.set()  # where nobody waits for the answer any more, the thread is free for other questions
 
-    def _ask(self, compiled: Compiled, parameters: dict[str, object], fetch: Callable[[sqlite3.Cursor], T]) -> T:
+    def _ask(
+        self,
+        compiled: Compiled,
+        parameters: dict[str, object],
+        fetch: Callable[[sqlite3.Cursor], T],
+        given_up: threading.Event,
+    ) -> T:
         connection = self._taken()
         deadline = time.monotonic() + self._seconds
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+        connection.set_progress_handler(lambda: given_up.is_set() or time.monotonic() > deadline, _STEPS)
         try:
             return fetch(connection.execute(compiled.text, compiled.named(parameters)))
         except sqlite3.Error as error:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from entrepot.web.body import ClientGone, Message
 
 if TYPE_CHECKING:
     from entrepot.web.http import Header, Request
+
+T = TypeVar("T")
 
 Send = Callable[[Message], Awaitable[None]]
 
@@ -133,7 +135,7 @@ class FilePartResponse(Response):
         return self._length
 
     async def _send_body(self, request: Request, send: Send) -> None:
-        await _until_gone(request, self._pump(request, send))
+        await until_gone(request, self._pump(request, send))
 
     async def _pump(self, request: Request, send: Send) -> None:
         request.bytes_out = self._length
@@ -167,7 +169,7 @@ class StreamResponse(Response):
                 await self.pieces.aclose()
 
     async def _send_body(self, request: Request, send: Send) -> None:
-        await _until_gone(request, self._pump(request, send))
+        await until_gone(request, self._pump(request, send))
 
     async def _pump(self, request: Request, send: Send) -> None:
         async for piece in self.pieces:
@@ -187,25 +189,25 @@ class LengthMismatch(Exception):
         super().__init__(f"an answer announced {announced} bytes and had {sent} when it was cut")
 
 
-async def _until_gone(request: Request, sending: Coroutine[Any, Any, None]) -> None:
-    """Send a long body; it ends early when the client leaves.
+async def until_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Do something that takes long, as sending a long body; it ends early when the client leaves.
 
     Raises:
         ClientGone: The client left before the end.
     """
     # The server's send() neither raises nor returns early when the client leaves: only receive() tells.
-    pump = asyncio.ensure_future(sending)
+    doing = asyncio.ensure_future(work)
     watcher = asyncio.ensure_future(request.wait_until_gone())
     try:
-        await asyncio.wait((pump, watcher), return_when=asyncio.FIRST_COMPLETED)
-        if not pump.done():
+        await asyncio.wait((doing, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
             raise ClientGone
-        pump.result()
+        return doing.result()
     finally:
-        await _cancel(pump, watcher)
+        await _cancel(doing, watcher)
 
 
-async def _cancel(*tasks: asyncio.Future[None]) -> None:
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from entrepot.insight.chosen import Chosen, Part
-from entrepot.insight.freeing import Freeing, WouldFree
+from entrepot.insight.freeing import Freeing, OnDisk, WouldFree
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.leaving import following
 from entrepot.lifecycle.collection.model import Collecting
@@ -74,7 +74,7 @@ class World:
 
     async def would_free(self, chosen: Chosen) -> WouldFree:
         """Ask what a deletion would bring."""
-        return await Freeing(self.kit.metadata, self.settings.tag_rules).would_free(chosen)
+        return await Freeing(self.kit.metadata, self.settings.tag_rules).would_free(chosen, disk=True)
 
     async def of_tags(self, *tags: str, name: str = NAME) -> WouldFree:
         """Ask about tags of a repository."""
@@ -147,6 +147,12 @@ class World:
         row = await self.kit.metadata.one(RawQuery("SELECT count(*) FROM review_queue"))
         assert row is not None
         return int(row[0])
+
+
+def on_disk(told: WouldFree) -> OnDisk:
+    """Return what was told of the storage."""
+    assert told.on_disk is not None
+    return told.on_disk
 
 
 @pytest.fixture

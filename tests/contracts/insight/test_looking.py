@@ -28,7 +28,7 @@ async def test_lists_without_an_analysis(world: World) -> None:
     found = await looking.repositories(_ALL, team.id)
     assert {one.name: one.found for one in found.items} == dict.fromkeys(("team/app", "team/web", "team/db"))
     assert (await looking.project(team))[1] is None
-    assert await looking.layers(None, limit=5) == await looking.images(team.id, limit=5) == []
+    assert await looking.layers(None, limit=5) == await looking.images(team.id, limit=5, unique=True) == []
 
 
 async def test_lists_in_any_order(world: World) -> None:
@@ -54,12 +54,12 @@ async def test_what_is_gone_is_not_shown(world: World) -> None:
     own = await keeping.pusher("other/app").image("2", b"very large layer" * 100)
     await Analyser(metadata=world.kit.metadata).run(Unwatched())
     looking = Looking(world.kit.metadata)
-    layers, images = await looking.layers(None, limit=50), await looking.images(None, limit=50)
+    layers, images = await looking.layers(None, limit=50), await looking.images(None, limit=50, unique=True)
     assert (layers[0].size, images[0].record.digest) == (1600, str(Digest.of(own)))
     assert images[0].sizes.unique_bytes == 1600 + len(own)
     await keeping.registry.manifests.delete(keeping.pusher("other/app").name, Digest.of(own), actor=ALICE)
     assert [one.digest for one in await looking.layers(None, limit=50)] == [one.digest for one in layers[1:]]
-    assert [one.record.digest for one in await looking.images(None, limit=50)] == [
+    assert [one.record.digest for one in await looking.images(None, limit=50, unique=True)] == [
         one.record.digest for one in images[1:]
     ]
 
@@ -68,7 +68,7 @@ async def test_tags_have_the_sizes_of_their_images(world: World) -> None:
     """With what an index lists and what refers to that; in the order of their names, after the last one."""
     await fill(world)
     looking, app = Looking(world.kit.metadata), await world.repository("team/app")
-    multi, one = await looking.tags(app, last="", limit=10), await looking.tags(app, last="1", limit=10)
+    multi, one = [await looking.tags(app, last=last, limit=10, unique=True) for last in ("", "1")]
     assert [tag.name for tag in multi] == ["1", "multi"]
     assert one == multi[1:]
     sizes = one[0].sizes
@@ -86,7 +86,7 @@ async def test_an_image_of_too_many_parts_hides_no_other(world: World, monkeypat
     await Analyser(metadata=world.kit.metadata).run(Unwatched())
     monkeypatch.setattr(images, "MOST", 3)
     looking = Looking(world.kit.metadata)
-    found = {one.tags[0]: one.sizes for one in await looking.images(None, limit=5)}
-    tags = {one.name: one.sizes for one in await looking.tags(await world.repository(), last="", limit=5)}
+    found = {one.tags[0]: one.sizes for one in await looking.images(None, limit=5, unique=True)}
+    tags = {one.name: one.sizes for one in await looking.tags(await world.repository(), last="", limit=5, unique=True)}
     assert found == tags
     assert (tags["huge"], tags["small"] is not None) == (None, True)

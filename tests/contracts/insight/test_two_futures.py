@@ -22,7 +22,7 @@ from entrepot.metadata.work_tables import work_metadata as work_tables
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import RegistryError
 from entrepot.oci.reference import parse_reference
-from tests.contracts.insight.conftest import World
+from tests.contracts.insight.conftest import World, on_disk
 from tests.contracts.registry.conftest import Kit, sqlite
 from tests.support.manifests import descriptor, entry, image, index
 
@@ -150,7 +150,7 @@ async def future(
         if drop is not None and (chosen := await history.chosen(drop)) is not None:
             answer = await world.would_free(chosen)
             less = {name: answer.projects[number].bytes for name, number in await numbers(world, answer.projects)}
-            told = answer.on_disk.blob_bytes, answer.on_disk.manifest_bytes, less
+            told = on_disk(answer).blob_bytes, on_disk(answer).manifest_bytes, less
             await world.delete(chosen)
         await world.finish()
         return told, (*await world.stored(), await used(world))

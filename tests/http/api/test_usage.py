@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
 import pytest
 
+from entrepot.insight import turns
 from entrepot.insight.analysis import Analyser
 from entrepot.insight.duplicates.likeness import Likeness
 from entrepot.insight.duplicates.looking import Looking
+from entrepot.insight.freeing import Deletion, Freeing, OnDisk
 from entrepot.telemetry.progress import Unwatched
 from tests.http.pushing import push_image
 from tests.support.api import Api, refusal
@@ -17,6 +20,7 @@ from tests.support.app import App
 from tests.support.manifests import digest_of
 
 LAYER = b"layer of both"
+DIGEST = "sha256:" + 64 * "a"
 
 
 async def told_by(api: Api, path: str, document: object) -> Any:
@@ -127,6 +131,47 @@ async def test_members_learn_nothing_of_other_projects(app: App, nobody: Api, fi
     assert refusal(await reader.post("/usage/would-free", {})) == (403, "FORBIDDEN")
     assert refusal(await nobody.get("/projects/demo/usage")) == (404, "NOT_FOUND")
     assert filled
+
+
+async def test_what_members_are_not_told_is_not_worked_out(
+    app: App, filled: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others have is looked for where it is shown only: it is the larger part of the work."""
+
+    async def never(_deletion: Deletion) -> OnDisk:
+        raise AssertionError
+
+    monkeypatch.setattr(Deletion, "on_disk", never)
+    await app.account("reader", ("project:demo", "project:read,quota:read,repository:list,artifact:list"))
+    reader = Api(app.basic("reader"))
+    assert (await told_by(reader, "/projects/demo/usage/would-free", {"everything": True}))["manifests"] == 2
+    assert len(await reader.found("/projects/demo/repositories/app/usage")) == 1
+    assert len(await reader.found("/projects/demo/usage/images")) == 2
+    assert filled
+
+
+async def test_a_question_names_only_so_many_things(admin: Api, filled: dict[str, bytes]) -> None:
+    """All its lists together; the refusal says how many."""
+    tags, manifests = [f"demo/app:v{number}" for number in range(600)], [f"demo/app@{DIGEST}"] * 600
+    for path in ("/usage/would-free", "/projects/demo/usage/would-free"):
+        answer = await admin.post(path, {"tags": tags, "manifests": manifests})
+        assert refusal(answer) == (422, "UNPROCESSABLE_ENTITY")
+        assert "1,200 names, and one question takes 1,000; ask about less" in answer.body.decode()
+    assert filled
+
+
+async def test_a_question_that_takes_too_long_says_what_to_do(admin: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many statements it takes, it is broken off as a whole."""
+
+    async def endless(*_arguments: object, **_named: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(turns, "LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(Freeing, "would_free", endless)
+    await admin.made("/projects", {"project_name": "demo"})
+    answer = await admin.post("/usage/would-free", {"projects": ["demo"]})
+    assert refusal(answer) == (503, "SERVICE_UNAVAILABLE")
+    assert "takes more than 0.1 s; ask about less at a time" in answer.body.decode()
 
 
 async def test_who_sees_numbers_alone_learns_no_names(app: App, filled: dict[str, bytes]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from entrepot.metadata.errors import DatabaseError, DatabaseUnavailable, TookTooLong
-from entrepot.metadata.patient import PatientReader, patient
+from entrepot.metadata.patient import THREADS, PatientReader, patient
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.sqlite import SqliteDatabase
 
@@ -65,6 +65,20 @@ async def test_what_takes_too_long_is_broken_off(database: SqliteDatabase, quick
         await quick.all(_ENDLESS)
     assert time.monotonic() - started < 5
     assert await quick.all(_ONE) == [(1,)]
+
+
+async def test_what_nobody_waits_for_is_broken_off(path: Path, database: SqliteDatabase) -> None:
+    """Its thread is free for other questions at once, long before its patience ends."""
+    reader = PatientReader(path, seconds=60)
+    asked = [asyncio.create_task(reader.all(_ENDLESS)) for _ in range(THREADS)]
+    await asyncio.sleep(0.05)
+    for one in asked:
+        one.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    async with asyncio.timeout(5):
+        assert await reader.all(_ONE) == [(1,)]
+    reader.close()
+    assert await database.one(_ONE) == (1,)
 
 
 async def test_errors_are_in_our_words(database: SqliteDatabase, quick: PatientReader) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
@@ -69,7 +70,7 @@ class _Exchange:
 
     async def receive(self) -> _Message:
         if self._request is None:
-            return {"type": "http.disconnect"}
+            await asyncio.Event().wait()  # whoever asks here stays for the answer
         body, self._request = self._request, None
         return {"type": "http.request", "body": body, "more_body": False}
 

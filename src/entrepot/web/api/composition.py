@@ -24,6 +24,7 @@ from entrepot.accounts.users import Hash, Users
 from entrepot.insight.freeing import Freeing
 from entrepot.insight.history import Past
 from entrepot.insight.looking import Looking
+from entrepot.insight.turns import Turns
 from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.immutability.rules import ImmutableRules
 from entrepot.lifecycle.quotas import ProjectQuota, Quotas
@@ -136,7 +137,8 @@ def _lifecycle(parts: Parts) -> LifecycleServices:
 def _insight(parts: Parts) -> InsightServices:
     rules = parts.web.registry.settings.tag_rules
     past = Past(parts.metadata, partial(volume_of, parts.folder))
-    return InsightServices(looking=Looking(parts.metadata), freeing=Freeing(parts.metadata, rules), past=past)
+    looking, freeing = Looking(parts.metadata), Freeing(parts.metadata, rules)
+    return InsightServices(looking=looking, freeing=freeing, past=past, turns=Turns())
 
 
 def _accounts(parts: Parts) -> AccountServices:

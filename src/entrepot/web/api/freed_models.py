@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from entrepot.insight.freeing import WouldFree
+from entrepot.insight.freeing import OnDisk, WouldFree
 
 _MOST: Final = 1_000
 _GIB: Final = 1024**3
@@ -19,29 +19,38 @@ def _example(**values: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"example": values})
 
 
-class ProjectChoice(BaseModel):
+class _Named(BaseModel):
+    """Things by their names, not too many in all."""
+
+    tags: Names = []
+    manifests: Names = []
+    repositories: Names = []
+
+    @model_validator(mode="after")
+    def _are_few(self) -> Self:
+        count = sum(len(value) for _, value in self if isinstance(value, list))
+        if count > _MOST:
+            raise ValueError(f"{count:,} names, and one question takes {_MOST:,}; ask about less at a time")
+        return self
+
+
+class ProjectChoice(_Named):
     """What is to be deleted from a project, by its names as clients pull it; `everything` is the project itself."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"tags": ["team/app:v1", "team/app:v2"], "repositories": []}}
     )
 
-    tags: Names = []
-    manifests: Names = []
-    repositories: Names = []
     everything: StrictBool = False
 
 
-class Choice(BaseModel):
+class Choice(_Named):
     """What is to be deleted, by its names as clients pull it."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"tags": ["team/app:v1"], "repositories": ["old/app"]}}
     )
 
-    tags: Names = []
-    manifests: Names = []
-    repositories: Names = []
     projects: Names = []
 
 
@@ -75,6 +84,19 @@ class FreedOnDisk(BaseModel):
     shared_bytes: int
     blobs: int
 
+    @classmethod
+    def of(cls, disk: OnDisk | None) -> FreedOnDisk | None:
+        """Return what is shown, if anything is."""
+        if disk is None:
+            return None
+        return cls(
+            bytes=disk.bytes,
+            blob_bytes=disk.blob_bytes,
+            manifest_bytes=disk.manifest_bytes,
+            shared_bytes=disk.shared_bytes,
+            blobs=disk.blobs,
+        )
+
 
 class Freed(BaseModel):
     """What deleting something would free, once trash and grace are over; `disk` is for who may know of all projects."""
@@ -87,18 +109,10 @@ class Freed(BaseModel):
     more_kept: bool = Field(examples=[False])
 
     @classmethod
-    def of(cls, freed: WouldFree, *, whole: bool) -> Freed:
-        """Return what is shown; `whole` to who may know of all projects."""
-        disk = freed.on_disk
-        shown = FreedOnDisk(
-            bytes=disk.bytes,
-            blob_bytes=disk.blob_bytes,
-            manifest_bytes=disk.manifest_bytes,
-            shared_bytes=disk.shared_bytes,
-            blobs=disk.blobs,
-        )
+    def of(cls, freed: WouldFree) -> Freed:
+        """Return what is shown."""
         return cls(
-            disk=shown if whole else None,
+            disk=FreedOnDisk.of(freed.on_disk),
             projects=[
                 FreedInProject(project_id=project, bytes=one.bytes, shared_bytes=one.shared_bytes)
                 for project, one in sorted(freed.projects.items())

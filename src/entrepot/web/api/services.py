@@ -18,6 +18,7 @@ from entrepot.accounts.users import Users
 from entrepot.insight.freeing import Freeing
 from entrepot.insight.history import Past
 from entrepot.insight.looking import Looking
+from entrepot.insight.turns import Turns
 from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.immutability.rules import ImmutableRules
 from entrepot.lifecycle.quotas import Quotas
@@ -88,6 +89,7 @@ class InsightServices:
     looking: Looking
     freeing: Freeing
     past: Past
+    turns: Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,16 @@ the same bytes is for those to know who may list all quotas.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from entrepot.access.model import SYSTEM_TARGET, Target
 from entrepot.access.permissions import Permission
+from entrepot.insight.chosen import Chosen
 from entrepot.insight.duplicates.likeness import last_estimate
+from entrepot.insight.freeing import WouldFree
 from entrepot.metadata import usage_lists
 from entrepot.metadata.filtering import Selection
 from entrepot.web.api.caller import Caller, CallerOf, ServicesOf
@@ -20,8 +23,10 @@ from entrepot.web.api.duplicates_models import Duplicates
 from entrepot.web.api.freed_models import Choice, Freed, ProjectChoice
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.project_of import ProjectIn, project_where
+from entrepot.web.api.questions import Question, QuestionOf
 from entrepot.web.api.refusals import refusals
 from entrepot.web.api.repository_of import RepositoryIn, repository_where
+from entrepot.web.api.services import ApiServices
 from entrepot.web.api.usage_choice import chosen_in, chosen_of_all
 from entrepot.web.api.usage_models import (
     AnalysedAt,
@@ -121,16 +126,22 @@ async def list_repositories(
     return [RepositoryUsage.of(used, whole=True) for used in found.items]
 
 
-async def list_images(caller: CallerOf, services: ServicesOf, limit: Few = 10) -> list[ImageUsage]:
+async def list_images(
+    question: QuestionOf, caller: CallerOf, services: ServicesOf, limit: Few = 10
+) -> list[ImageUsage]:
     """List the largest images that the last analysis found, with what they use now."""
     await caller.require(ALL, SYSTEM_TARGET)
-    return [ImageUsage.of(used, whole=True) for used in await services.insight.looking.images(None, limit=limit)]
+    found = await question.answer(lambda: services.insight.looking.images(None, limit=limit, unique=True))
+    return [ImageUsage.of(used) for used in found]
 
 
-async def list_layers(caller: CallerOf, services: ServicesOf, limit: Few = 10) -> list[LayerUsage]:
+async def list_layers(
+    question: QuestionOf, caller: CallerOf, services: ServicesOf, limit: Few = 10
+) -> list[LayerUsage]:
     """List the largest blobs that the last analysis found, and how many need each."""
     await caller.require(ALL, SYSTEM_TARGET)
-    return [LayerUsage.of(used) for used in await services.insight.looking.layers(None, limit=limit)]
+    found = await question.answer(lambda: services.insight.looking.layers(None, limit=limit))
+    return [LayerUsage.of(used) for used in found]
 
 
 async def get_duplicates(caller: CallerOf, services: ServicesOf) -> Duplicates:
@@ -139,11 +150,10 @@ async def get_duplicates(caller: CallerOf, services: ServicesOf) -> Duplicates:
     return Duplicates.of(await last_estimate(services.metadata))
 
 
-async def would_free(body: Choice, caller: CallerOf, services: ServicesOf) -> Freed:
+async def would_free(body: Choice, question: QuestionOf, caller: CallerOf, services: ServicesOf) -> Freed:
     """Tell what deleting something would free once trash and grace are over; nothing is deleted."""
     await caller.require(ALL, SYSTEM_TARGET)
-    chosen = await chosen_of_all(caller, services, body)
-    return Freed.of(await services.insight.freeing.would_free(chosen), whole=True)
+    return await _freed(question, services, lambda: chosen_of_all(caller, services, body), disk=True)
 
 
 async def get_of_project(project: _Project, caller: CallerOf, services: ServicesOf) -> ProjectUsage:
@@ -175,33 +185,44 @@ async def list_repositories_of_project(
 
 
 async def list_images_of_project(
-    project: _Project, caller: CallerOf, services: ServicesOf, limit: Few = 10
+    project: _Project, question: QuestionOf, caller: CallerOf, services: ServicesOf, limit: Few = 10
 ) -> list[ImageUsage]:
     """List the largest images of a project that the last analysis found, with what they use now."""
     await caller.require(_IMAGES, Target(project.name))
     whole = await _sees_all(caller)
-    found = await services.insight.looking.images(project.id, limit=limit)
-    return [ImageUsage.of(used, whole=whole) for used in found]
+    found = await question.answer(lambda: services.insight.looking.images(project.id, limit=limit, unique=whole))
+    return [ImageUsage.of(used) for used in found]
 
 
 async def list_layers_of_project(
-    project: _Project, caller: CallerOf, services: ServicesOf, limit: Few = 10
+    project: _Project, question: QuestionOf, caller: CallerOf, services: ServicesOf, limit: Few = 10
 ) -> list[LayerUsage]:
     """List the largest blobs of a project that the last analysis found, and how many in the project need each."""
     await caller.require(_IMAGES, Target(project.name))
-    return [LayerUsage.of(used) for used in await services.insight.looking.layers(project.id, limit=limit)]
+    found = await question.answer(lambda: services.insight.looking.layers(project.id, limit=limit))
+    return [LayerUsage.of(used) for used in found]
 
 
 async def would_free_of_project(
-    body: ProjectChoice, project: _Project, caller: CallerOf, services: ServicesOf
+    body: ProjectChoice, project: _Project, question: QuestionOf, caller: CallerOf, services: ServicesOf
 ) -> Freed:
     """Tell what a project would use less once something is deleted; nothing is deleted."""
-    chosen = await chosen_in(project, caller, services, body)
-    return Freed.of(await services.insight.freeing.would_free(chosen), whole=await _sees_all(caller))
+    whole = await _sees_all(caller)
+    return await _freed(question, services, lambda: chosen_in(project, caller, services, body), disk=whole)
+
+
+async def _freed(
+    question: Question, services: ApiServices, choose: Callable[[], Awaitable[Chosen]], *, disk: bool
+) -> Freed:
+    async def answer() -> WouldFree:
+        return await services.insight.freeing.would_free(await choose(), disk=disk)
+
+    return Freed.of(await question.answer(answer))
 
 
 async def list_tags(
     repository: Annotated[RepositoryIn, Depends(repository_where(ONE))],
+    question: QuestionOf,
     caller: CallerOf,
     services: ServicesOf,
     last: Last = "",
@@ -210,5 +231,7 @@ async def list_tags(
     """List tags of a repository in the order of their names, with what their images use now."""
     await caller.require(_IMAGES, repository.target)
     whole = await _sees_all(caller)
-    found = await services.insight.looking.tags(repository.record, last=last, limit=limit)
-    return [TagUsage.of(used, whole=whole) for used in found]
+    found = await question.answer(
+        lambda: services.insight.looking.tags(repository.record, last=last, limit=limit, unique=whole)
+    )
+    return [TagUsage.of(used) for used in found]

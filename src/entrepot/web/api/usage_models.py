@@ -147,15 +147,15 @@ class ImageSizes(BaseModel):
     unique_bytes: int | None
 
     @classmethod
-    def of(cls, sizes: Sizes | None, *, whole: bool) -> ImageSizes | None:
-        """Return what is shown; `whole` to who may know of all projects."""
+    def of(cls, sizes: Sizes | None) -> ImageSizes | None:
+        """Return what is shown."""
         if sizes is None:
             return None
         return cls(
             logical_bytes=sizes.logical_bytes,
             stored_bytes=sizes.stored_bytes,
             own_bytes=sizes.own_bytes,
-            unique_bytes=sizes.unique_bytes if whole else None,
+            unique_bytes=sizes.unique_bytes,
         )
 
 
@@ -169,7 +169,7 @@ class ImageUsage(BaseModel):
     sizes: ImageSizes | None
 
     @classmethod
-    def of(cls, used: UsedImage, *, whole: bool) -> ImageUsage:
+    def of(cls, used: UsedImage) -> ImageUsage:
         """Return what is shown."""
         record = used.record
         return cls(
@@ -177,7 +177,7 @@ class ImageUsage(BaseModel):
             digest=record.digest,
             tags=list(used.tags),
             pushed_at=moment(record.created_at),
-            sizes=ImageSizes.of(used.sizes, whole=whole),
+            sizes=ImageSizes.of(used.sizes),
         )
 
 
@@ -189,9 +189,9 @@ class TagUsage(BaseModel):
     sizes: ImageSizes | None
 
     @classmethod
-    def of(cls, used: UsedTag, *, whole: bool) -> TagUsage:
+    def of(cls, used: UsedTag) -> TagUsage:
         """Return what is shown."""
-        return cls(name=used.name, digest=used.digest, sizes=ImageSizes.of(used.sizes, whole=whole))
+        return cls(name=used.name, digest=used.digest, sizes=ImageSizes.of(used.sizes))
 
 
 class Disk(BaseModel):
