@@ -5,6 +5,7 @@ The test mounts a small tmpfs, which takes root's rights.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.bootstrap.retention import disks_of
+from entrepot.config import load
+from entrepot.registry import layout
+from entrepot.system.volumes import volume_of
 from tests.support.http_client import Client, eventually
 from tests.support.mounts import free_bytes, small_disk
 from tests.support.server import Server
@@ -100,3 +105,18 @@ def test_the_disk_is_cleaned_up_while_pushes_go_on(server: Server, disk: Path) -
     assert len(alerts) >= 1
     (run,) = client.request("GET", f"{made.headers['location']}/executions").json()
     assert (run["trigger"], run["status"]) == ("EVENT", "Success")
+
+
+def test_the_disk_of_the_blobs_is_looked_at_where_it_is_another(disk: Path, tmp_path: Path) -> None:
+    """Linked from the root as the start advises: the blobs' own disk counts, and that of the databases beside it."""
+    root = tmp_path / "root"
+    for name in (layout.BLOBS, layout.UPLOADS):
+        link = root / name
+        link.parent.mkdir(parents=True)
+        (disk / link.name).mkdir()
+        link.symlink_to(disk / link.name)
+    disks = disks_of(load(None, {}, data=root).config)
+    assert [one.name for one in disks] == ["blobs", "metadata"]
+    blobs, metadata = [asyncio.run(one.space()) for one in disks]
+    assert blobs.total == asyncio.run(volume_of(root)).total == SIZE
+    assert metadata.total != SIZE

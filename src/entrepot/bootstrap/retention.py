@@ -17,16 +17,19 @@ from entrepot.jobs.retention import IMAGE_EXPIRY, RETENTION, ExpiringImages, Ret
 from entrepot.jobs.watermark import INTERVAL, CleanUpSteps, DiskWatch, collect_now
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.untagged import Untagged
+from entrepot.lifecycle.disks import Bounds, Disk, Space
 from entrepot.lifecycle.retention.expiry import ImageExpiry
 from entrepot.lifecycle.retention.running import Retention
 from entrepot.lifecycle.retention.visiting import Settle
-from entrepot.lifecycle.watermark import Bounds, Space, Watermark
+from entrepot.lifecycle.watermark import Watermark
 from entrepot.metadata import job_runs
 from entrepot.metadata.ballast import Ballast
 from entrepot.metadata.database import Database
+from entrepot.registry import layout
 from entrepot.registry.content_cache import ContentCache
 from entrepot.registry.small_blobs import SmallBlobs
 from entrepot.system.jobs.timetable import every
+from entrepot.system.volumes import standing
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Progress
 
@@ -74,21 +77,40 @@ def disk_jobs(parts: Embedded, metrics: Metrics) -> list[Job]:
     if not section.low:
         return []
     work, metadata = collection_of(parts), parts.stores.metadata
+    blobs, *others = disks_of(parts.config)
     watermark = Watermark(
         metadata=metadata,
-        space=partial(asyncio.to_thread, _space, parts.config.data, parts.config.state),
+        disk=blobs,
         bounds=Bounds(low=section.low, high=section.high),
         expiry=expiry_of(parts),
         steps=CleanUpSteps(metadata=metadata, untagged=Untagged(work) if section.untagged else None),
         collect=partial(collect_now, Collector(work)),
     )
-    return [Job(name="disk", run=DiskWatch(watermark=watermark, metrics=metrics).run, interval=INTERVAL)]
+    return [Job(name="disk", run=DiskWatch(watermark=watermark, others=others, metrics=metrics).run, interval=INTERVAL)]
 
 
-def _space(data: Path, state: Path) -> Space:
-    """Look at the disk that holds the blobs; ballast that was released there is no free space."""
-    usage = shutil.disk_usage(data)
-    beside = data.stat().st_dev == state.stat().st_dev
+def disks_of(config: Config) -> list[Disk]:
+    """List the disks that the folder lies on, that of the blobs first; those of the others only where they differ.
+
+    SQLite's files lie with our own; what a database server writes is not ours to look at.
+    """
+    folders = {
+        "blobs": config.data / layout.BLOBS,
+        "metadata": config.state,
+        "uploads": config.data / layout.UPLOADS,
+    }
+    found: dict[int, Disk] = {}
+    for name, folder in folders.items():
+        look = partial(asyncio.to_thread, _space, folder, config.state)
+        found.setdefault(standing(folder).stat().st_dev, Disk(name=name, space=look))
+    return list(found.values())
+
+
+def _space(folder: Path, state: Path) -> Space:
+    """Look at a disk; where ballast was released there, that is no free space."""
+    folder = standing(folder)
+    usage = shutil.disk_usage(folder)
+    beside = folder.stat().st_dev == state.stat().st_dev
     return Space(usage.total, usage.free - (Ballast(state).lacking(usage.total) if beside else 0))
 
 

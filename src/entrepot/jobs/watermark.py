@@ -1,4 +1,4 @@
-"""Looks at the free space again and again, and lets things go where it is low (`lifecycle.watermark`)."""
+"""Looks at the free space of each disk again and again, and lets things go where it is low (`lifecycle.watermark`)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Final
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.model import CollectionOff, Tally
 from entrepot.lifecycle.collection.untagged import Untagged
+from entrepot.lifecycle.disks import Alert, Disk, DiskAlerts, Space
 from entrepot.lifecycle.retention.policies import KIND, subject_of
-from entrepot.lifecycle.watermark import ENOUGH, LOW, NOT_ENOUGH, Step, Watermark
+from entrepot.lifecycle.watermark import Step, Watermark
 from entrepot.metadata import job_queues, job_runs, retention_policies, schedules
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.job_runs import Cause, State, Wanted
@@ -33,32 +34,51 @@ class DiskWatch:
     """The job."""
 
     watermark: Watermark
+    others: Sequence[Disk]  #: whose space no clean-up gives back
     metrics: Metrics
-    _alerted: bool = field(default=False, init=False)
     _rests_until: float = field(default=0.0, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look once."""
-        low = await self.watermark.is_low()
-        self.metrics.gauge("entrepot_disk_low", "1 while too little of the disk is free.").set(int(low))
-        if not low:
-            if self._alerted:
-                await self.watermark.tell(ENOUGH)
-            self._alerted, self._rests_until = False, 0.0
+        for disk in self.others:
+            await self._look_at(disk)
+        space = await self.watermark.disk.space()
+        if not self._is_low(self.watermark.disk, space):
+            await self._tell(Alert.ENOUGH)
+            self._rests_until = 0.0
             return
         try:
             await self._clean(_Until(stop))
         except Stopped:
             return
 
+    async def _look_at(self, disk: Disk) -> None:
+        space = await disk.space()
+        if self._is_low(disk, space):
+            await self._alerts.tell(disk.name, Alert.OTHER_LOW, space)
+        elif space.percent >= self.watermark.bounds.high:
+            await self._alerts.tell(disk.name, Alert.OTHER_ENOUGH, space)
+
+    def _is_low(self, disk: Disk, space: Space) -> bool:
+        low = space.percent < self.watermark.bounds.low
+        gauge = self.metrics.gauge("entrepot_disk_low", "1 while too little of a disk is free.", ("disk",))
+        gauge.set(int(low), disk.name)
+        return low
+
     async def _clean(self, progress: Progress) -> None:
-        if not self._alerted:
-            await self.watermark.tell(LOW)
-            self._alerted = True
+        await self._tell(Alert.LOW)
         whole = time.monotonic() >= self._rests_until
         if not await self.watermark.tend(progress, whole=whole) and whole:
             self._rests_until = time.monotonic() + _REST
-            await self.watermark.tell(NOT_ENOUGH)
+            await self._tell(Alert.NOT_ENOUGH)
+
+    @property
+    def _alerts(self) -> DiskAlerts:
+        return DiskAlerts(metadata=self.watermark.metadata, bounds=self.watermark.bounds)
+
+    async def _tell(self, alert: Alert) -> None:
+        disk = self.watermark.disk
+        await self._alerts.tell(disk.name, alert, await disk.space())
 
 
 class _Until(Unwatched):

@@ -10,41 +10,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
-from entrepot.lifecycle.actor import INTERNAL
+from entrepot.lifecycle.disks import Bounds, Disk
 from entrepot.lifecycle.trash.expiring import Expiry
-from entrepot.metadata import events, review
+from entrepot.metadata import review
 from entrepot.metadata.database import Database
 from entrepot.metadata.errors import TookTooLong
 from entrepot.telemetry.progress import Progress
 
 _log = logging.getLogger(__name__)
 
-_SUBJECT: Final = "disk"
 _PERCENT: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """What a disk has, in bytes."""
-
-    total: int
-    free: int
-
-    @property
-    def percent(self) -> float:
-        """Return how much of it is free."""
-        return _PERCENT * self.free / self.total if self.total else 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """Percents of the disk that are free: where clean-up begins, and where it ends."""
-
-    low: int
-    high: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +41,11 @@ class Watermark:
     """Looks after the free space."""
 
     metadata: Database
-    space: Callable[[], Awaitable[Space]]
+    disk: Disk  #: that of the blobs
     bounds: Bounds
     expiry: Expiry
     steps: Steps
     collect: Callable[[Progress], Awaitable[object]]
-
-    async def is_low(self) -> bool:
-        """Tell whether clean-up is to begin."""
-        return (await self.space()).percent < self.bounds.low
 
     async def tend(self, progress: Progress, *, whole: bool = True) -> bool:
         """Let go of what may go until enough is free, or will be when the grace is over; tell whether that is so.
@@ -94,19 +67,6 @@ class Watermark:
         await self.collect(progress)
         return done
 
-    async def tell(self, kind: str, **detail: object) -> None:
-        """Write an alert down, in the audit log and in the log."""
-        space = await self.space()
-        said = {"free": space.free, "total": space.total, "low": self.bounds.low, "high": self.bounds.high, **detail}
-        _log.warning(
-            "the disk has %.1f %% free: %s", space.percent, kind, extra={"free": space.free, "total": space.total}
-        )
-        result = events.FAILURE if kind == NOT_ENOUGH else events.SUCCESS
-        add = partial(
-            events.add, kind=events.ALERT, by=INTERNAL, subject=_SUBJECT, detail={"alert": kind, **said}, result=result
-        )
-        await self.metadata.write(add, name="disk alert")
-
     async def _empty(self, progress: Progress) -> int:
         """Empty the trash as far as need be; return how many bytes are missing still."""
         missing = await self._missing()
@@ -117,15 +77,9 @@ class Watermark:
 
     async def _missing(self) -> int:
         """Return how many bytes are to be let go still: those on their way to collection are counted as free."""
-        space = await self.space()
+        space = await self.disk.space()
         wanted = space.total * self.bounds.high // _PERCENT
         try:
             return wanted - space.free - await review.unneeded_bytes(self.metadata)
         except TookTooLong:
             return 0  # so much is on its way that it cannot be added up
-
-
-#: What alerts say.
-LOW: Final = "below the low bound, clean-up begins"
-ENOUGH: Final = "clean-up has ended"
-NOT_ENOUGH: Final = "nothing more may go, and too little is free: add space, or let more go"

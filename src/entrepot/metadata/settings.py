@@ -22,6 +22,20 @@ _PUT = Query(
     ).on_conflict_do_update(index_elements=[settings.c.key], set_={"value": insert.excluded.value}),
     "settings.put",
 )
+_ADD = Query(
+    lambda d: d.insert(settings).values(key=bindparam("key"), value=bindparam("value")).on_conflict_do_nothing(),
+    "settings.add",
+)
+_CHANGE = Query(
+    lambda d: (
+        insert := d.insert(settings).values(key=bindparam("key"), value=bindparam("value"))
+    ).on_conflict_do_update(
+        index_elements=[settings.c.key],
+        set_={"value": insert.excluded.value},
+        where=settings.c.value != insert.excluded.value,
+    ),
+    "settings.change",
+)
 
 
 async def find(reader: Reader, key: str) -> str | None:
@@ -41,6 +55,16 @@ async def put(tx: Transaction, key: str, value: str) -> None:
     await tx.execute(_PUT, key=key, value=value)
 
 
-async def remove(tx: Transaction, key: str) -> None:
-    """Forget `key`."""
-    await tx.execute(_DELETE, key=key)
+async def add(tx: Transaction, key: str, value: str) -> bool:
+    """Store `value` under `key` unless there is one; tell whether there was none."""
+    return await tx.execute(_ADD, key=key, value=value) == 1
+
+
+async def change(tx: Transaction, key: str, value: str) -> bool:
+    """Store `value` under `key`; tell whether that is another one than before, or the first."""
+    return await tx.execute(_CHANGE, key=key, value=value) == 1
+
+
+async def remove(tx: Transaction, key: str) -> bool:
+    """Forget `key`; tell whether there was anything."""
+    return await tx.execute(_DELETE, key=key) == 1

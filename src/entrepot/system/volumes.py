@@ -7,6 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from entrepot.registry import layout
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
@@ -16,7 +18,14 @@ class Volume:
     free: int
 
 
-async def volume_of(folder: Path) -> Volume:
-    """Look at the disk below a folder."""
-    usage = await asyncio.to_thread(shutil.disk_usage, folder)
+async def volume_of(root: Path) -> Volume:
+    """Look at the disk below the blobs of a root folder, which may be another one than that of the root."""
+    usage = await asyncio.to_thread(lambda: shutil.disk_usage(standing(root / layout.BLOBS)))
     return Volume(total=usage.total, free=usage.free)
+
+
+def standing(folder: Path) -> Path:
+    """Return a folder, or where it is not there yet the next one above it that is."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,8 +11,10 @@ from sqlalchemy import select
 
 from entrepot.jobs.watermark import CleanUpSteps, DiskWatch
 from entrepot.lifecycle.collection.untagged import Untagged
+from entrepot.lifecycle.disks import Bounds, Space
+from entrepot.lifecycle.disks import Disk as Made
 from entrepot.lifecycle.retention.policies import PolicyText
-from entrepot.lifecycle.watermark import Bounds, Space, Step, Watermark
+from entrepot.lifecycle.watermark import Step, Watermark
 from entrepot.metadata import job_queues, job_runs
 from entrepot.metadata.job_runs import Wanted
 from entrepot.metadata.query import Query
@@ -43,7 +46,7 @@ class Disk:
         """What looks after it: below 10 % until 20 %."""
         return Watermark(
             metadata=self.keeper.bin.database,
-            space=self._space,
+            disk=Made(name="blobs", space=self._space),
             bounds=Bounds(low=10, high=20),
             expiry=self.keeper.bin.expiry,
             steps=self._steps,
@@ -66,9 +69,14 @@ class Disk:
 
 async def watch(disk: Disk, looks: int = 1) -> None:
     """Look so many times."""
-    job = DiskWatch(watermark=disk.watermark, metrics=Metrics())
+    job = watching(disk)
     for _ in range(looks):
         await job.run(asyncio.Event())
+
+
+def watching(disk: Disk, *others: Made, metrics: Metrics | None = None) -> DiskWatch:
+    """Make the job of one process."""
+    return DiskWatch(watermark=disk.watermark, others=others, metrics=metrics or Metrics())
 
 
 async def test_nothing_goes_while_enough_is_free(keeper: Keeper) -> None:
@@ -125,7 +133,7 @@ async def test_where_nothing_helps_somebody_is_told_once(keeper: Keeper) -> None
         ran += 1
 
     disk = Disk(keeper, free=2 * KIB, steps=[Step("nothing", nothing)])
-    job = DiskWatch(watermark=disk.watermark, metrics=Metrics())
+    job = watching(disk)
     for _ in range(3):
         await job.run(asyncio.Event())
     assert ran == 1
@@ -133,6 +141,39 @@ async def test_where_nothing_helps_somebody_is_told_once(keeper: Keeper) -> None
     await job.run(asyncio.Event())
     await job.run(asyncio.Event())
     assert [result for _, result in await disk.alerts()] == ["success", "failure", "success"]
+
+
+async def test_an_event_is_told_once_however_many_processes_look(keeper: Keeper) -> None:
+    """Two that look in turns, and one that was started meanwhile: one alert for each thing that happens."""
+    disk = Disk(keeper, free=2 * KIB)
+    for job in [watching(disk), watching(disk)] * 2:
+        await job.run(asyncio.Event())
+    await asyncio.gather(*(watching(disk).run(asyncio.Event()) for _ in range(3)))
+    assert [result for _, result in await disk.alerts()] == ["success", "failure"]
+    disk.free = 30 * KIB
+    await asyncio.gather(*(watching(disk).run(asyncio.Event()) for _ in range(3)))
+    disk.free = 2 * KIB
+    await watch(disk)
+    assert [result for _, result in await disk.alerts()] == ["success", "failure", "success", "success", "failure"]
+
+
+async def test_the_disk_of_the_metadata_is_looked_at_too(keeper: Keeper) -> None:
+    """Nothing is cleaned up because of it; it is told when it is low, and when enough is free again."""
+    free = [5 * KIB]
+
+    async def space() -> Space:
+        return Space(100 * KIB, free[0])
+
+    disk, metrics = Disk(keeper), Metrics()
+    job = watching(disk, Made(name="metadata", space=space), metrics=metrics)
+    await keeper.bin.pusher().image("v1", bytes(KIB))
+    await keeper.bin.delete("v1")
+    for free[0] in (5 * KIB, 5 * KIB, 15 * KIB, 20 * KIB, 20 * KIB):
+        await job.run(asyncio.Event())
+    begun, ended = [json.loads(detail) for detail, _ in await disk.alerts()]
+    assert (begun["disk"], begun["free"], begun["alert"][-9:]) == ("metadata", 5 * KIB, "add space")
+    assert (ended["disk"], ended["free"]) == ("metadata", 20 * KIB)
+    assert (len(await keeper.bin.entries()), disk.collected) == (1, 0)
 
 
 async def test_a_queue_that_is_held_back_holds_nothing_else_up(keeper: Keeper) -> None:
