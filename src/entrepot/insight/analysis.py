@@ -1,18 +1,22 @@
 """Adds up what is stored for whom: every blob and every manifest once, some at a time.
 
 An analysis that is stopped, or whose process dies, goes on where it was: how far it is and what it has added up are
-written down together. What is pushed or deleted meanwhile may be in it or not.
+written down together. Where that is too much for one short transaction it takes several, and an analysis that was
+killed between them is begun anew. It is shown once it is complete, and the one before until then. What is pushed or
+deleted meanwhile may be in it or not.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Final
 
+from entrepot.insight import pieces
 from entrepot.insight.images import image_sizes
+from entrepot.insight.pieces import Piece
 from entrepot.insight.places import Place, Places
 from entrepot.insight.sums import Sums, projects_of
 from entrepot.insight.tops import Tops
@@ -27,9 +31,8 @@ from entrepot.telemetry.progress import Progress
 _log = logging.getLogger(__name__)
 
 _BLOBS: Final = 500
-_MANIFESTS: Final = 200
-_FORGET: Final = 2_000
-#: Seconds of work that a killed analysis does again at most, and rows written by one transaction.
+_MANIFESTS: Final = 500
+#: Seconds of work that a killed analysis does again at most, and rows that are kept in memory at most, or little more.
 _NOTE_SECONDS: Final = 5.0
 _NOTE_ROWS: Final = 5_000
 
@@ -46,8 +49,10 @@ class Analyser:
         Raises:
             Stopped: Somebody asked it to end.
         """
-        known = await analyses.begun(self.metadata) or await self._begin()
-        tops = Tops.of(await analyses.all_tops(self.metadata, known.id))
+        known = await analyses.begun(self.metadata)
+        if known is None or known.cursor.get("torn"):
+            known = await self._begin()
+        tops = Tops.of(await analyses.all_tops(patient(self.metadata), known.id))
         work = _Run(self.metadata, progress, known, tops)
         await work.blobs()
         await work.manifests()
@@ -56,7 +61,7 @@ class Analyser:
         return dict(work.sums.totals)
 
     async def _begin(self) -> Analysis:
-        await self.metadata.write(lambda tx: analyses.begin(tx, _Cursor().as_json()), name="begin analysis")
+        await self.metadata.write(lambda tx: analyses.begin(tx, asdict(_Cursor())), name="begin analysis")
         found = await analyses.begun(self.metadata)
         assert found is not None
         return found
@@ -66,7 +71,7 @@ class Analyser:
             await progress.step(0)
 
             async def forget(tx: Transaction, old: int = old) -> bool:
-                return await analyses.forget_some(tx, old, limit=_FORGET)
+                return await analyses.forget_some(tx, old, limit=pieces.ROWS)
 
             await self.metadata.write(forget, name="forget analysis")
 
@@ -78,9 +83,7 @@ class _Cursor:
     blob: int = 0
     manifest: int = 0
     looked_at: int = 0
-
-    def as_json(self) -> Mapping[str, int]:
-        return {"blob": self.blob, "manifest": self.manifest, "looked_at": self.looked_at}
+    torn: bool = False  #: only some of what was added up until then is written down
 
 
 @dataclass(slots=True)
@@ -134,11 +137,11 @@ class _Run:
     async def manifests(self) -> None:
         """Add up all manifests that are still to be looked at, each where its bytes were first."""
         while found := await analyses.manifests_after(self._reader, self._cursor.manifest, limit=_MANIFESTS):
-            await self._places.learn([repository for one in found for _, repository in one.places])
+            await self._places.learn([place for one in found for place in (one.repository_id, *one.places)])
             live = [one for one in found if not self._places[one.repository_id].in_trash]
             for one in found:
-                if one.id == min(row_id for row_id, _ in one.places):
-                    self.sums.add(one.size, self._uses([(repository, 1) for _, repository in one.places]))
+                if one.places:
+                    self.sums.add(one.size, self._uses([(repository, 1) for repository in one.places]))
             for one in live:
                 self.sums.count_manifest(self._places[one.repository_id])
             sizes = await image_sizes(self._reader, [one.id for one in live])
@@ -164,14 +167,22 @@ class _Run:
         await self.progress.step(self._cursor.looked_at)
 
     async def _note(self, *, end: int | None = None) -> None:
-        cursor: Mapping[str, Any] = self._cursor.as_json()
-
-        async def write(tx: Transaction) -> None:
-            await self.sums.write(tx, self.known.id)
-            await self.tops.write(tx, self.known.id)
-            await analyses.note(tx, self.known.id, cursor, self.sums.totals, end=end)
-
-        await self.metadata.write(write, name="note analysis")
+        work = [*self.sums.pieces(self.known.id, pieces.ROWS), *self.tops.pieces(self.known.id, pieces.ROWS)]
+        for number, piece in enumerate(work[:-1]):
+            await self._write(piece, replace(self._cursor, torn=True) if number == 0 else None)
+        await self._write(work[-1] if work else _nothing, self._cursor, end=end)
         self.sums.parts.clear()
         self.tops.written()
         self._noted = time.monotonic()
+
+    async def _write(self, piece: Piece, cursor: _Cursor | None, *, end: int | None = None) -> None:
+        async def write(tx: Transaction) -> None:
+            await piece(tx)
+            if cursor is not None:
+                await analyses.note(tx, self.known.id, asdict(cursor), self.sums.totals, end=end)
+
+        await self.metadata.write(write, name="note analysis")
+
+
+async def _nothing(_tx: Transaction) -> None:
+    """Write nothing: nothing was added up since."""

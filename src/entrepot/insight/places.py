@@ -33,4 +33,4 @@ class Places:
 
     def __getitem__(self, row_id: int) -> Place:
         """Return one; a repository that is gone by now counts as trash of no project."""
-        return self._known.get(row_id, Place(row_id, 0, in_trash=True))
+        return self._known.get(row_id) or Place(row_id, 0, in_trash=True)

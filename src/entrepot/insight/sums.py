@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from entrepot.insight.pieces import Piece, in_pieces
 from entrepot.insight.places import Place
 from entrepot.metadata import analyses
 from entrepot.metadata.analyses import PROJECT, REPOSITORY, SUMS
-from entrepot.metadata.database import Transaction
 
 _Key = tuple[str, int, int]  #: kind, number, and the number of the project
 
@@ -27,6 +28,20 @@ class Sums:
 
     def add(self, size: int, uses: Sequence[tuple[Place, int]]) -> None:
         """Count something that is stored once: in which repositories, and how often in each."""
+        if len(uses) == 1 and not uses[0][0].in_trash:
+            self._add_alone(size, *uses[0])
+        else:
+            self._add_shared(size, uses)
+
+    def _add_alone(self, size: int, place: Place, count: int) -> None:
+        """Count what one repository has, as most of what is stored: it takes a third of the time."""
+        for kind, subject in ((REPOSITORY, place.id), (PROJECT, place.project_id)):
+            part = self._use(kind, subject, place.project_id, size, count, alone=True)
+            part["own_bytes"] += size
+        self.totals["stored_bytes"] += size
+        self.totals["logical_bytes"] += size * count
+
+    def _add_shared(self, size: int, uses: Sequence[tuple[Place, int]]) -> None:
         live = [(place, count) for place, count in uses if not place.in_trash]
         projects = Counter(place.project_id for place, _ in live)
         for place, count in live:
@@ -54,13 +69,13 @@ class Sums:
             self.parts[kind, subject, place.project_id]["manifests"] += 1
         self.totals["manifests"] += 1
 
-    async def write(self, tx: Transaction, analysis: int) -> None:
-        """Add to what was written down."""
+    def pieces(self, analysis: int, limit: int) -> Iterator[Piece]:
+        """Yield what adds it to what was written down, up to so many rows each."""
         rows = [
             {"kind": kind, "subject": subject, "project": project, **sums}
             for (kind, subject, project), sums in self.parts.items()
         ]
-        await analyses.add_parts(tx, analysis, rows)
+        return in_pieces(rows, limit, partial(analyses.add_parts, analysis=analysis))
 
 
 def _counts(uses: Iterable[tuple[Place, int]]) -> Counter[int]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
+from entrepot.insight.pieces import Piece, in_pieces
 from entrepot.metadata import analyses
 from entrepot.metadata.analyses import EVERYWHERE
-from entrepot.metadata.database import Transaction
 
 #: How many are kept of all, and of each project.
 OF_ALL: Final = 100
@@ -44,26 +45,25 @@ class Tops:
 
     def _offer(self, kind: str, scope: int, row_id: int, size: int, most: int) -> None:
         heap, entry = self._largest[kind, scope], (size, row_id)
-        if entry in heap:
+        if (len(heap) == most and entry < heap[0]) or entry in heap:
             return
         if len(heap) < most:
             heapq.heappush(heap, entry)
-        elif entry > heap[0]:
+        else:
             _, gone = heapq.heapreplace(heap, entry)
             if self._added.pop((kind, scope, gone), None) is None:
                 self._dropped.add((kind, scope, gone))
-        else:
-            return
         self._added[kind, scope, row_id] = size
 
-    async def write(self, tx: Transaction, analysis: int) -> None:
-        """Write down what has changed."""
+    def pieces(self, analysis: int, limit: int) -> Iterator[Piece]:
+        """Yield what writes down what has changed, up to so many rows each."""
         drop = [{"kind": kind, "scope": scope, "subject": subject} for kind, scope, subject in self._dropped]
         add = [
             {"kind": kind, "scope": scope, "subject": subject, "bytes": size}
             for (kind, scope, subject), size in self._added.items()
         ]
-        await analyses.change_tops(tx, analysis, add=add, drop=drop)
+        yield from in_pieces(drop, limit, partial(analyses.drop_tops, analysis=analysis))
+        yield from in_pieces(add, limit, partial(analyses.add_tops, analysis=analysis))
 
     def written(self) -> None:
         """Forget what was written down."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Transaction
@@ -59,7 +59,7 @@ class PlacedManifest:
     id: int
     repository_id: int
     size: int
-    places: Sequence[tuple[int, int]]  #: row id and repository, of all manifests with these bytes
+    places: Sequence[int]  #: repositories of all manifests with these bytes; of the first of them only, else empty
 
 
 _A, _P, _T = analyses.c, analysis_parts.c, analysis_tops.c
@@ -84,6 +84,10 @@ _OLD = Query(select(_A.id).where(_A.id < bindparam("before")).order_by(_A.id).li
 _FORGET = Query(delete(analyses).where(_A.id == bindparam("analysis")), "analyses.forget")
 _SOME_PARTS = select(_P.kind, _P.subject_id).where(_P.analysis_id == bindparam("analysis")).limit(bindparam("limit"))
 _FEW_PARTS = Query(_SOME_PARTS, "analyses.few_parts")
+_FEW_TOPS = Query(
+    select(_T.kind, _T.scope, _T.subject_id).where(_T.analysis_id == bindparam("analysis")).limit(bindparam("limit")),
+    "analyses.few_tops",
+)
 _FORGET_PART = Query(
     delete(analysis_parts).where(
         _P.analysis_id == bindparam("analysis"), _P.kind == bindparam("kind"), _P.subject_id == bindparam("subject")
@@ -163,8 +167,18 @@ _MANIFESTS = Query(
     .limit(bindparam("limit")),
     "analyses.manifests",
 )
+_OTHER = manifests.alias("other")
+_FIRST = Query(
+    select(manifests.c.digest).where(
+        in_list(manifests.c.id, "ids"),
+        ~exists(select(1).where(_OTHER.c.digest == manifests.c.digest, _OTHER.c.id < manifests.c.id)).correlate(
+            manifests
+        ),
+    ),
+    "analyses.first_manifests",
+)
 _SAME = Query(
-    select(manifests.c.digest, manifests.c.id, manifests.c.repository_id).where(in_list(manifests.c.digest, "digests")),
+    select(manifests.c.digest, manifests.c.repository_id).where(in_list(manifests.c.digest, "digests")),
     "analyses.same_manifests",
 )
 _REPOSITORIES = Query(
@@ -211,17 +225,19 @@ async def note(
     await tx.execute(_NOTE, analysis=analysis, new_cursor=json.dumps(cursor), new_totals=json.dumps(totals), end=end)
 
 
-async def add_parts(tx: Transaction, analysis: int, rows: Collection[Mapping[str, object]]) -> None:
+async def add_parts(tx: Transaction, *, analysis: int, rows: Collection[Mapping[str, object]]) -> None:
     """Add to what an analysis found of projects and repositories: `kind`, `subject`, `project` and the sums."""
     await tx.many(_ADD_PART, [{"analysis": analysis, **row} for row in rows])
 
 
-async def change_tops(
-    tx: Transaction, analysis: int, *, add: Collection[Mapping[str, object]], drop: Collection[Mapping[str, object]]
-) -> None:
-    """Change what an analysis knows to be largest: `kind`, `scope`, `subject`, and `bytes` where something is added."""
-    await tx.many(_DROP_TOP, [{"analysis": analysis, **row} for row in drop])
-    await tx.many(_ADD_TOP, [{"analysis": analysis, **row} for row in add])
+async def drop_tops(tx: Transaction, *, analysis: int, rows: Collection[Mapping[str, object]]) -> None:
+    """Forget what an analysis held to be largest: `kind`, `scope` and `subject`."""
+    await tx.many(_DROP_TOP, [{"analysis": analysis, **row} for row in rows])
+
+
+async def add_tops(tx: Transaction, *, analysis: int, rows: Collection[Mapping[str, object]]) -> None:
+    """Keep what an analysis knows to be largest: `kind`, `scope`, `subject` and `bytes`."""
+    await tx.many(_ADD_TOP, [{"analysis": analysis, **row} for row in rows])
 
 
 async def tops(reader: Reader, analysis: int, kind: str, scope: int, *, limit: int) -> list[tuple[int, int]]:
@@ -242,9 +258,14 @@ async def older(reader: Reader, before: int) -> int | None:
 
 async def forget_some(tx: Transaction, analysis: int, *, limit: int) -> bool:
     """Remove up to `limit` things that an analysis found, and then itself; False while there is more."""
-    rows = await tx.all(_FEW_PARTS, analysis=analysis, limit=limit)
-    await tx.many(_FORGET_PART, [{"analysis": analysis, "kind": row[0], "subject": row[1]} for row in rows])
-    if len(rows) == limit:
+    parts = await tx.all(_FEW_PARTS, analysis=analysis, limit=limit)
+    await tx.many(_FORGET_PART, [{"analysis": analysis, "kind": row[0], "subject": row[1]} for row in parts])
+    if len(parts) == limit:
+        return False
+    largest = await tx.all(_FEW_TOPS, analysis=analysis, limit=limit)
+    rows = [{"kind": row[0], "scope": row[1], "subject": row[2]} for row in largest]
+    await drop_tops(tx, analysis=analysis, rows=rows)
+    if len(largest) == limit:
         return False
     await tx.execute(_FORGET, analysis=analysis)
     return True
@@ -262,10 +283,12 @@ async def blobs_after(reader: Reader, last: int, *, limit: int) -> list[StoredBl
 async def manifests_after(reader: Reader, last: int, *, limit: int) -> list[PlacedManifest]:
     """Return the next manifests in the order of their row ids, with their places."""
     rows = await reader.all(_MANIFESTS, last=last, limit=limit)
-    places: dict[str, list[tuple[int, int]]] = {row[3]: [] for row in rows}
-    for digest, row_id, repository in await reader.all(_SAME, digests=list(places)) if rows else []:
-        places[digest].append((row_id, repository))
-    return [PlacedManifest(row[0], row[1], row[2], places[row[3]]) for row in rows]
+    firsts = await reader.all(_FIRST, ids=[row[0] for row in rows]) if rows else []
+    places: dict[str, list[int]] = {row[0]: [] for row in firsts}
+    for digest, repository in await reader.all(_SAME, digests=list(places)) if firsts else []:
+        places[digest].append(repository)
+    # What is taken here is gone for later ones of the same page.
+    return [PlacedManifest(row[0], row[1], row[2], places.pop(row[3], ())) for row in rows]
 
 
 async def repositories_of(reader: Reader, ids: Collection[int]) -> dict[int, tuple[int, str]]:

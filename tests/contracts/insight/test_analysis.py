@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TypeVar
+
 import pytest
 
 from entrepot.insight import analysis as rules
+from entrepot.insight import pieces
 from entrepot.insight.analysis import Analyser
 from entrepot.metadata import analyses
 from entrepot.metadata.analyses import StoredBlob
-from entrepot.metadata.database import Reader
+from entrepot.metadata.database import Reader, Work
 from entrepot.metadata.errors import TookTooLong
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
@@ -18,7 +22,9 @@ from tests.contracts.insight.recounting import recount
 from tests.contracts.registry.pushing import ALICE
 from tests.support.manifests import descriptor, entry, image, index
 
-_PARTS = RawQuery(
+T = TypeVar("T")
+
+_ALL_PARTS = (
     "SELECT kind, subject_id, logical_bytes, stored_bytes, own_bytes, unique_bytes, trash_bytes, manifests "
     "FROM analysis_parts"
 )
@@ -60,7 +66,7 @@ async def fill(world: World) -> None:
 
 async def found(world: World) -> dict[tuple[str, int], dict[str, int]]:
     """Return what the analysis found, but for what is empty."""
-    rows = await world.kit.metadata.all(_PARTS)
+    rows = await world.kit.metadata.all(RawQuery(_ALL_PARTS))
     return {(row[0], row[1]): dict(zip(analyses.SUMS, row[2:], strict=True)) for row in rows if row[2:] != _NOTHING}
 
 
@@ -99,6 +105,72 @@ async def test_the_next_takes_the_place_of_the_last(world: World) -> None:
         await Analyser(metadata=world.kit.metadata).run(Unwatched())
     assert await world.kit.metadata.all(RawQuery("SELECT DISTINCT analysis_id FROM analysis_parts")) == [(2,)]
     assert await world.kit.metadata.all(RawQuery("SELECT id FROM analyses")) == [(2,)]
+
+
+class Killed(Exception):
+    """The process died."""
+
+
+def dying(world: World, monkeypatch: pytest.MonkeyPatch, after: int) -> list[int]:
+    """Let the process die after so many transactions; return how many statements each of them had."""
+    metadata, had = world.kit.metadata, list[int]()
+    real = metadata.write
+
+    async def write(work: Work[T], *, name: str = "") -> T:
+        if len(had) == after:
+            raise Killed
+        before = metadata.statistics.statements
+        try:
+            return await real(work, name=name)
+        finally:
+            had.append(metadata.statistics.statements - before)
+
+    monkeypatch.setattr(metadata, "write", write)
+    return had
+
+
+async def shown(world: World) -> dict[tuple[str, int], dict[str, int]]:
+    """Return what people see: what the last finished analysis found."""
+    last = await analyses.last_finished(world.kit.metadata)
+    assert last is not None
+    rows = await world.kit.metadata.all(RawQuery(f"{_ALL_PARTS} WHERE analysis_id = {last.id}"))
+    return {(row[0], row[1]): dict(zip(analyses.SUMS, row[2:], strict=True)) for row in rows if row[2:] != _NOTHING}
+
+
+async def test_a_killed_analysis_shows_the_old_or_the_new(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it dies: what was found before is seen until all is there, and the next run finds all of it once."""
+    monkeypatch.setattr(pieces, "ROWS", 2)
+    for name, value in {"_BLOBS": 8, "_MANIFESTS": 8, "_NOTE_SECONDS": -1.0}.items():
+        monkeypatch.setattr(rules, name, value)
+    await fill(world)
+    await Analyser(metadata=world.kit.metadata).run(Unwatched())
+    old = await shown(world)
+    await world.pusher("team/web").image("2", b"pushed since", b"of the team")
+    new = await recount(world.kit.metadata)
+    seen, after = [], 1
+    while not seen or seen[-1] == old:
+        with monkeypatch.context() as killing, suppress(Killed):
+            dying(world, killing, after)
+            await Analyser(metadata=world.kit.metadata).run(Unwatched())
+        seen.append(await shown(world))
+        after += 1
+    assert after > 8
+    assert seen[-1] == new != old
+    await Analyser(metadata=world.kit.metadata).run(Unwatched())
+    assert await found(world) == new
+
+
+async def test_no_transaction_of_an_analysis_is_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each writes a few rows, however many there are to write, and so does each that forgets the analysis before."""
+    monkeypatch.setattr(pieces, "ROWS", 4)
+    await fill(world)
+    for _ in range(2):
+        with monkeypatch.context() as counting:
+            had = dying(world, counting, after=-1)
+            await Analyser(metadata=world.kit.metadata).run(Unwatched())
+        assert len(had) > 6
+        assert max(had) <= 10
+    assert await found(world) == await recount(world.kit.metadata)
 
 
 async def test_the_largest_are_known(world: World) -> None:

@@ -48,6 +48,7 @@ def test_the_pattern_is_no_part_of_itself() -> None:
     assert 110 < rules._TABLE.count(b"1") < 146
 
 
+@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 90 * KIB), min_size=1, max_size=6),
     seed=st.integers(0, 1000),
