@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.container_storage import container_storage
+from tests.support.layers import assert_opened_as_built
 from tests.support.places import REFUSAL, Place
 from tests.support.terminal import Terminal
 
@@ -126,7 +127,7 @@ def test_podman_moves_a_large_image(storage: Terminal, login_place: Place, debia
 
 
 def test_podman_moves_zstd_chunked_layers(storage: Terminal, login_place: Place, busybox: Path) -> None:
-    """Layers in zstd:chunked, with what they carry in annotations, come back under the digest they had."""
+    """Layers in zstd:chunked, with what they carry in annotations, come back as they were, and we can open them."""
     podman = Engine(storage, login_place, "podman")
     podman.login()
     local = podman.run("pull", "--quiet", f"oci:{busybox}:latest")
@@ -135,6 +136,8 @@ def test_podman_moves_zstd_chunked_layers(storage: Terminal, login_place: Place,
     manifest = json.loads(raw)
     assert {layer["mediaType"] for layer in manifest["layers"]} == {"application/vnd.oci.image.layer.v1.tar+zstd"}
     assert podman.pull("podman/zstd:1") == pushed
+    verify = podman.verify.replace("--tls", "--src-tls")
+    assert_opened_as_built(storage, f"docker://{podman.named('podman/zstd:1')}", verify)
 
 
 def test_podman_searches_the_catalog(storage: Terminal, login_place: Place, busybox: Path) -> None:

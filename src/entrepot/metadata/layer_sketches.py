@@ -49,6 +49,8 @@ class SketchedLayer:
 
 
 _B, _S = blobs.c, layer_sketches.c
+#: What was said of zstd before it could be opened; such layers are looked into now.
+UNOPENED: Final = "unknown compression"
 _COLUMNS: Final = ("version", "outcome", "expanded_bytes", "chunks", "sketch", "looked_at")
 _SIZES = Query(
     select(_B.id, _B.size).where(_B.id > bindparam("last"), READABLE).order_by(_B.id).limit(bindparam("limit")),
@@ -59,7 +61,12 @@ _WAITING = Query(
     .select_from(
         blobs.outerjoin(layer_sketches, (_S.blob_id == _B.id) & (_S.version == bindparam("version", type_=WHOLE)))
     )
-    .where(_B.id > bindparam("last"), _B.size >= bindparam("least"), READABLE, _S.blob_id.is_(None))
+    .where(
+        _B.id > bindparam("last"),
+        _B.size >= bindparam("least"),
+        READABLE,
+        _S.blob_id.is_(None) | (_S.outcome == UNOPENED),
+    )
     .order_by(_B.id)
     .limit(bindparam("limit")),
     "layer_sketches.waiting",
@@ -97,7 +104,7 @@ async def sizes_after(reader: Reader, last: int, *, limit: int) -> list[tuple[in
 
 
 async def waiting(reader: Reader, *, last: int, least: int, version: int, limit: int) -> list[Layer]:
-    """Return the next readable blobs of at least so many bytes that have no sketch of a version."""
+    """Return the next readable blobs of at least so many bytes that have no sketch of a version, or none that tells."""
     rows = await reader.all(_WAITING, last=last, least=least, version=version, limit=limit)
     return [Layer(id=row[0], digest=row[1], size=row[2], key=row[3]) for row in rows]
 

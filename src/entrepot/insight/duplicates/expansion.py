@@ -6,7 +6,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
+
+from entrepot.insight.duplicates import zstd
 
 #: Bytes that come out at a time, and of one layer.
 _PIECE: Final = 1024 * 1024
@@ -14,7 +17,6 @@ _PIECE: Final = 1024 * 1024
 _STEP: Final = 64 * 1024
 MOST: Final = 1024 * _PIECE
 _GZIP: Final = b"\x1f\x8b"
-_ZSTD: Final = b"\x28\xb5\x2f\xfd"
 #: What zlib calls gzip.
 _WINDOW: Final = 16 + zlib.MAX_WBITS
 
@@ -24,7 +26,7 @@ class Outcome(StrEnum):
 
     WHOLE = "whole"
     CUT = "cut"  #: only its first bytes were looked at
-    UNKNOWN = "unknown compression"  #: nobody can look into it here
+    WIDE = "takes too much memory"  #: it is packed so that nobody may look into it here
     BROKEN = "broken"  #: it does not expand
 
 
@@ -36,6 +38,7 @@ class Expansion:
     expanded: int = 0
     _begun: bool = False
     _gzip: Any = field(default=None)
+    _zstd: zstd.Frames | None = None
 
     @property
     def is_over(self) -> bool:
@@ -46,7 +49,7 @@ class Expansion:
         """Yield what a piece expands to; nothing once there was too much, or it turns out that it cannot be."""
         if not self._begun:
             self._begin(piece)
-        found = iter((piece,)) if self._gzip is None else self._unzip_all(piece)
+        found = self._undone(piece)
         while not self.is_over and (plain := next(found, b"")):
             plain = plain[: MOST - self.expanded]
             self.expanded += len(plain)
@@ -56,14 +59,30 @@ class Expansion:
 
     def _begin(self, piece: bytes) -> None:
         self._begun = True
-        if piece.startswith(_ZSTD):
-            self.outcome = Outcome.UNKNOWN
+        if zstd.BEGINNING.match(piece):
+            self._zstd = zstd.Frames()
         elif piece.startswith(_GZIP):
             self._gzip = zlib.decompressobj(_WINDOW)
 
-    def _unzip_all(self, piece: bytes) -> Iterator[bytes]:
+    def _undone(self, piece: bytes) -> Iterator[bytes]:
+        if self._gzip is None and self._zstd is None:
+            yield piece
+            return
+        undo = self._unzip if self._zstd is None else partial(self._unframe, self._zstd)
         for start in range(0, len(piece), _STEP):
-            yield from self._unzip(piece[start : start + _STEP])
+            yield from undo(piece[start : start + _STEP])
+            if self.is_over:
+                return
+
+    def _unframe(self, frames: zstd.Frames, piece: bytes) -> Iterator[bytes]:
+        try:
+            yield from frames.expand(piece, _PIECE)
+        except zstd.Unexpandable:
+            self.outcome = Outcome.BROKEN
+        except zstd.TooWide:
+            self.outcome = Outcome.WIDE
+        except zstd.TooMany:
+            self.outcome = Outcome.CUT
 
     def _unzip(self, piece: bytes) -> Iterator[bytes]:
         """Several members may follow each other, as of layers that are made to be read in parts."""

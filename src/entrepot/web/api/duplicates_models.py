@@ -45,7 +45,7 @@ class Duplicates(BaseModel):
     layers: int = Field(examples=[4000])
     layer_bytes: int = Field(examples=[400 * _GIB])
     duplicate_bytes: int = Field(examples=[60 * _GIB])
-    not_looked_into: dict[str, int] = Field(examples=[{"unknown compression": 12}])
+    not_looked_into: dict[str, int] = Field(examples=[{"broken": 12}])
     least_bytes: int = Field(examples=[65536])
     pairs: list[AlikeLayers]
 
