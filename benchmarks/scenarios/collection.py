@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,8 @@ import psutil
 from benchmarks import client, peers, seed
 from benchmarks.processes import Server
 from benchmarks.rounds import ROUNDS, Outcome, Sample, interleave
+from entrepot.registry.layout import OWN
+from entrepot.registry.turns import COLLECTION, PROJECTION
 
 _REPOSITORIES = 200
 _TAGS = 100
@@ -27,6 +30,8 @@ _LARGER = 10
 _DELETES_A_ROUND = 40
 #: In this time registry:2's files follow a deletion.
 _PROJECTION_SECONDS = 2.0
+#: Seconds after which a lock is held by the process that stands still, and not by one that works.
+_MOMENT = 0.5
 _LET_THE_GRACE_END = """
     UPDATE blobs SET review_after = 1 WHERE id IN (
         SELECT subject_id FROM review_queue WHERE kind = 'blob' AND reason = 'manifest deleted');
@@ -101,7 +106,7 @@ def _collect_ours(data: Path, repositories: int, outcome: Outcome, statements: O
         for number in range(ROUNDS):
             _delete(server, repositories, number)
             time.sleep(_PROJECTION_SECONDS)
-            with _held(_collector(server)):
+            with _held(_collector(server), data):
                 took = _collect(data)
             if (took["blobs"], took["files"]) != (2 * expected, expected):
                 raise RuntimeError(f"collected {took}, not {expected} images of a config and a layer")
@@ -155,13 +160,31 @@ def _collector(server: Server) -> psutil.Process:
 
 
 @contextmanager
-def _held(process: psutil.Process) -> Iterator[None]:
-    """Let a process stand still, so that another one is measured doing its work."""
-    process.suspend()
+def _held(process: psutil.Process, data: Path) -> Iterator[None]:
+    """Let a process stand still, so that another one is measured doing its work: not while all wait for it."""
     try:
+        process.suspend()
+        while not _is_free(data / OWN):
+            process.resume()
+            time.sleep(_MOMENT)
+            process.suspend()
         yield
     finally:
         process.resume()
+
+
+def _is_free(own: Path) -> bool:
+    """Tell whether somebody else can write to the databases, and have the turns."""
+    try:
+        for name in ("metadata.db", "work.db"):
+            with closing(sqlite3.connect(own / name, timeout=_MOMENT, isolation_level=None)) as database:
+                database.execute("BEGIN IMMEDIATE")
+        for name in (COLLECTION, PROJECTION):
+            with (own / name).open("a") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (sqlite3.OperationalError, BlockingIOError):
+        return False
+    return True
 
 
 def _delete(server: Server, repositories: int, number: int) -> None:
