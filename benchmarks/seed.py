@@ -8,12 +8,26 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Insert, func, literal, select, union_all
+from sqlalchemy.dialects import sqlite
 
 from benchmarks.client import MANIFEST_TYPE, digest_of
 from entrepot.adoption.state import prepare
 from entrepot.adoption.tree import Tree
+from entrepot.metadata import tables
 from entrepot.metadata.opening import METADATA_NAME, open_embedded
 
+_COPIED = (
+    *(tables.projects, tables.project_usage, tables.repositories),
+    *(tables.blobs, tables.repository_blobs, tables.project_blobs),
+    *(tables.manifest_contents, tables.manifests, tables.manifest_blobs, tables.tags, tables.tag_history),
+)
+#: More rows than any table has before it is copied.
+_APART = 10_000_000
+_NUMBERS = frozenset({"id", "project_id", "repository_id", "blob_id", "manifest_id"})
+_DIGESTS = frozenset({"digest", "storage_key"})
 _ONE_MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": []}).encode()
 
 
@@ -66,6 +80,41 @@ def insert_events(folder: Path, count: int) -> None:
         )
         head = json.dumps({"seal": "x", "sequence": count})
         database.execute("INSERT INTO settings(key, value) VALUES ('audit.head', ?)", (head,))
+
+
+def multiply(folder: Path, times: int) -> None:
+    """Let an adopted folder hold so many times as much as far as the database knows; the copies have no files."""
+    numbers = [select(literal(number).label("number")) for number in range(1, times)]
+    if not numbers:
+        return
+    number = union_all(*numbers).subquery("copies").c.number
+    with _opened(folder / "entrepot" / METADATA_NAME) as database:
+        for table in _COPIED:
+            rows = (
+                select(*(_copied(column, number) for column in table.columns))
+                .select_from(table)
+                .join(number.table, literal(value=True))
+            )
+            database.execute(_text(table.insert().from_select([column.name for column in table.columns], rows)))
+
+
+def _copied(column: Column[Any], number: ColumnElement[int]) -> ColumnElement[Any]:
+    """Say what a column has in a copy: rows and digests are others, and so are the names of projects."""
+    if column.name in _NUMBERS:
+        return column + number * _APART
+    if column.name in _DIGESTS:
+        return func.printf("%s%08x%s", func.substr(column, 1, 7), number, func.substr(column, 16))
+    if column is tables.projects.c.name:
+        return func.printf("%sx%d", column, number)
+    if column is tables.repositories.c.name:
+        return func.replace(column, "/", func.printf("x%d/", number))
+    if column is tables.repositories.c.sort_key:
+        return func.replace(column, "\x01", func.printf("x%d\x01", number))
+    return column
+
+
+def _text(statement: Insert) -> str:
+    return str(statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
 
 
 def _opened(path: Path) -> sqlite3.Connection:
