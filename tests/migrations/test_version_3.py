@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrepot.metadata import schema, usage
+from entrepot.metadata import schema, settling, usage
 from entrepot.metadata.database import Database
 from entrepot.metadata.dialect import Dialect
 from entrepot.metadata.errors import SchemaTooNew
@@ -59,7 +59,7 @@ async def assert_made_up_for(database: Database) -> None:
     assert len(projects) == 3
     for (project,) in projects:
         counts = (await usage.find(database, project)).counts
-        assert counts == await usage.recount(database, project)
+        assert counts == await settling.recount(database, project)
         assert counts.manifests > 0
 
 
