@@ -260,6 +260,16 @@ async def test_administrators_are_who_the_provider_says(registry: Registry) -> N
     assert [len(given), len(taken)] == [1, 1]
 
 
+async def test_what_was_open_ends_when_the_provider_makes_an_administrator(registry: Registry) -> None:
+    """The session of before is over; the one of the sign-in that brought the right goes on."""
+    registry.provider.add("7", "alice")
+    before = await registry.enter("7")
+    registry.provider.add("7", "alice", "admins")
+    after = await registry.enter("7")
+    policy = Policy(registry.database)
+    assert [await policy.is_current(each, fresh=True) for each in (before, after)] == [False, True]
+
+
 async def test_somebody_disabled_here_stays_out(registry: Registry) -> None:
     """No provider undoes what an administrator decided, and nobody is asked about them."""
     registry.provider.add("7", "alice")

@@ -7,8 +7,10 @@ from dataclasses import replace
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.faults import Conflict, NotFound, PreconditionFailed
 from entrepot.access.model import Principal
+from entrepot.access.permissions import known
 from entrepot.access.policy import grant_of
 from entrepot.access.roles import SYSTEM_ADMIN
+from entrepot.accounts.becoming import end_what_was_open
 from entrepot.accounts.gifts import CheckedGift, Gift, checked_gift
 from entrepot.accounts.giving import require_to_have, require_to_take
 from entrepot.metadata import events, members, principals, users
@@ -60,6 +62,8 @@ class Grants:
             NotFound: There is no such account, role or project.
             Conflict: The account has too many grants.
             Forbidden: Who acts has not all of it.
+
+        With the right to do everything ends what was open before.
         """
         checked = await checked_gift(self._metadata, gift)
         if acting is not None:
@@ -79,6 +83,8 @@ class Grants:
                 expires_at=gift.extent.expires_at,
                 origin=origin,
             )
+            if gift.principal_id is not None and _makes_administrators(checked):
+                await end_what_was_open(tx, gift.principal_id)
             await _note_given(tx, events.GRANT, subject, checked, grant_id, by)
             return await required_grant(tx, grant_id)
 
@@ -155,6 +161,12 @@ async def required_grant(reader: Reader, grant_id: int) -> GrantRecord:
 def subject_of(grant: GrantRecord) -> str:
     """Return how the audit log names whom a grant is made to."""
     return f"{grant.principal_kind}:{grant.principal_name}" if grant.principal_kind else f"audience:{grant.audience}"
+
+
+def _makes_administrators(checked: CheckedGift) -> bool:
+    grant = checked.grant
+    bounded = grant.project is not None or grant.repositories is not None or grant.tags is not None
+    return not bounded and grant.permissions >= known()
 
 
 async def _subject(tx: Transaction, gift: Gift) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.faults import Conflict, Invalid, NotFound, PreconditionFailed, require_unchanged
 from entrepot.access.model import Principal
+from entrepot.accounts.becoming import end_if_administrators
 from entrepot.accounts.names import checked_name
 from entrepot.accounts.outranking import require_to_outrank
 from entrepot.metadata import events, memberships, principals, users
@@ -151,6 +152,7 @@ class Groups:
             group, user = await _both(tx, group_id, user_id)
             if not await memberships.add(tx, user_id, group_id):
                 raise Conflict(f"{user.name} is in the group {group.name} already")
+            await end_if_administrators(tx, user_id, [group_id])
             detail = {"member": user.name}
             await events.add(tx, events.GRANT, by=by, subject=f"group:{group.name}", detail=detail)
 

@@ -126,6 +126,17 @@ _SET_SCOPE = Query(
     .values(repositories=bindparam("new_repositories"), tags=bindparam("new_tags"), expires_at=bindparam("new_expiry")),
     "grants.set_scope",
 )
+#: Which of some accounts and groups may do everything by a role of their own, for as long as it lasts.
+_WHOLE = Query(
+    select(grants.c.principal_id).where(
+        in_list(grants.c.principal_id, "principals"),
+        grants.c.role_id == bindparam("role"),
+        grants.c.project_id.is_(None),
+        grants.c.repositories.is_(None),
+        grants.c.tags.is_(None),
+    ),
+    "grants.whole",
+)
 _REMOVE = Query(delete(grants).where(grants.c.id == bindparam("id")), "grants.remove")
 _REMOVE_OF = Query(delete(grants).where(grants.c.principal_id == bindparam("principal_id")), "grants.remove_of")
 _REMOVE_FROM = Query(delete(grants).where(grants.c.origin == bindparam("origin")), "grants.remove_from")
@@ -168,6 +179,14 @@ async def of_principal(reader: Reader, principal_id: int) -> list[GrantRecord]:
 async def on_project(reader: Reader, project_id: int) -> list[GrantRecord]:
     """Return the grants on one project."""
     return [record_of(row) for row in await reader.all(_ON, project_id=project_id)]
+
+
+async def with_role(reader: Reader, role_id: int, principal_ids: Iterable[int]) -> frozenset[int]:
+    """Return those accounts and groups that were given a role on the whole registry."""
+    wanted = list(principal_ids)
+    if not wanted:
+        return frozenset()
+    return frozenset(row[0] for row in await reader.all(_WHOLE, principals=wanted, role=role_id))
 
 
 async def find(reader: Reader, grant_id: int) -> GrantRecord | None:

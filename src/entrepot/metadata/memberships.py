@@ -55,6 +55,12 @@ _GROUPS_OF = Query(
     .order_by(principals.c.name),
     "memberships.groups_of",
 )
+_IDS = Query(
+    select(memberships.c.principal_id)
+    .where(memberships.c.group_id == bindparam("group_id"))
+    .order_by(memberships.c.principal_id),
+    "memberships.ids",
+)
 _MEMBERS = Listing(
     "memberships",
     select(principals.c.id, principals.c.name, principals.c.disabled)
@@ -84,6 +90,11 @@ async def remove(tx: Transaction, principal_id: int, group_id: int) -> bool:
 async def groups_of(reader: Reader, principal_id: int) -> list[GroupRecord]:
     """Return the groups that somebody is in, by name."""
     return [_group(row) for row in await reader.all(_GROUPS_OF, principal_id=principal_id)]
+
+
+async def ids_of_members(reader: Reader, group_id: int) -> list[int]:
+    """Return the accounts that are in a group."""
+    return [row[0] for row in await reader.all(_IDS, group_id=group_id)]
 
 
 async def members(reader: Reader, group_id: int, selection: Selection) -> Listed[GroupMember]:

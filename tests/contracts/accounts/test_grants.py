@@ -97,6 +97,28 @@ async def test_nobody_takes_a_grant_of_more_than_they_have(house: House) -> None
         await house.grants.take(grant.id, acting=clerk, by=BY)
 
 
+async def test_what_was_open_ends_when_somebody_becomes_an_administrator(house: House) -> None:
+    """By a grant of their own, by one to a group of theirs, and by being put into such a group; by no smaller one."""
+    alice, bob, carol = [id_of(await house.user(name)) for name in ("alice", "bob", "carol")]
+    leads = (await house.groups.create("leads", by=BY)).id
+    await house.groups.add_member(leads, bob, acting=house.admin, by=BY)
+
+    async def epochs() -> list[int]:
+        return [(await house.users.get(each)).epoch for each in (alice, bob, carol)]
+
+    before = await epochs()
+    for gift in (
+        Gift(principal_id=alice, role_id=SYSTEM_ADMIN, extent=Extent(repositories="team/**")),
+        Gift(principal_id=leads, role_id=DEVELOPER),
+    ):
+        await house.grants.give(gift, acting=house.admin, by=BY)
+    assert await epochs() == before
+    await house.grants.give(Gift(principal_id=alice, permissions=frozenset(("*:*",))), acting=house.admin, by=BY)
+    await house.grants.give(Gift(principal_id=leads, role_id=SYSTEM_ADMIN), acting=house.admin, by=BY)
+    await house.groups.add_member(leads, carol, acting=house.admin, by=BY)
+    assert await epochs() == [epoch + 1 for epoch in before]
+
+
 async def test_grants_have_a_limit(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody gets so many that each of their decisions takes long."""
     monkeypatch.setattr(grants, "MOST_GRANTS", 2)

@@ -98,6 +98,20 @@ async def test_what_the_directory_changes_is_changed_here(rows: Database) -> Non
     assert await group_names(rows) == ["devs"]
 
 
+async def test_what_was_open_ends_when_the_directory_makes_an_administrator(accounts: Database, people: People) -> None:
+    """By its group of administrators, or by one that has the role here; the sign-in itself goes on."""
+    first = await people.admit(ALICE)
+    second = await people.admit(replace(ALICE, is_admin=True))
+    assert not await Policy(accounts).is_current(first, fresh=True)
+    assert await Policy(accounts).is_current(second, fresh=True)
+    ops = await accounts.write(lambda tx: groups.add(tx, "ops", provider="ldap", subject=OPS.subject))
+    assert ops is not None
+    await accounts.write(lambda tx: grants.add(tx, principal_id=ops.id, role_id=100, origin="given"))
+    third = await people.admit(replace(ALICE, is_admin=True, groups=(OPS,)))
+    assert not await Policy(accounts).is_current(second, fresh=True)
+    assert await Policy(accounts).is_current(third, fresh=True)
+
+
 async def test_an_administrator_by_somebody_else_stays_one(accounts: Database, people: People) -> None:
     """The directory takes back only what it gave."""
     await people.admit(ALICE)

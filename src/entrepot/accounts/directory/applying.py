@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from entrepot.access.roles import SYSTEM_ADMIN
+from entrepot.accounts.becoming import end_if_administrators
 from entrepot.accounts.directory.model import PROVIDER, DirectoryGroup
 from entrepot.accounts.directory.planning import Step
 from entrepot.metadata import clock, events, grants, groups, memberships, principals, users
@@ -86,6 +87,7 @@ async def _put_into_groups(
         if group.subject not in known:
             known[group.subject] = (await make_group(tx, group, by)).id
     into, out_of = await memberships.replace(tx, user_id, PROVIDER, (known[group.subject] for group in wanted))
+    await end_if_administrators(tx, user_id, into)
     if into or out_of:
         await _note(tx, events.UPDATE, name, by, groups_added=len(into), groups_removed=len(out_of))
 
@@ -113,6 +115,7 @@ async def _set_admin(tx: Transaction, user_id: int, name: str, by: Source, *, ad
     """Give or take the grant that the directory is the reason for; others stay."""
     if admin:
         await grants.add(tx, principal_id=user_id, role_id=SYSTEM_ADMIN, origin=PROVIDER)
+        await principals.end_sign_ins(tx, user_id)
     for grant in await grants.of_principal(tx, user_id) if not admin else ():
         if grant.origin == PROVIDER:
             await grants.remove(tx, grant.id)

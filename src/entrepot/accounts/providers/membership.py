@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from entrepot.accounts.becoming import end_if_administrators
 from entrepot.metadata import events, groups, memberships
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.events import Source
@@ -26,6 +27,7 @@ async def put_into_groups(
         if subject not in known:
             known[subject] = await _create(tx, provider, subject, by)
     into, out_of = await memberships.replace(tx, user.id, provider, (known[subject].id for subject in subjects))
+    await end_if_administrators(tx, user.id, into)
     if into or out_of:
         detail = {"provider": provider, "groups": list(subjects), "added": len(into), "removed": len(out_of)}
         await events.add(tx, events.UPDATE, by=by, subject=f"user:{user.name}", detail=detail)

@@ -81,6 +81,7 @@ class People:
                 raise SignInRefused("your account was disabled here; ask the registry's administrators")
             source = _named(by, user.name)
             await _update(tx, user, found, source)
+            user = await users.find_by_id(tx, user.id) or user  # what was open may have ended, with its epoch
             await events.add(
                 tx, events.SIGN_IN, by=source, subject=f"user:{user.name}", detail={"provider": found.provider}
             )
@@ -155,6 +156,7 @@ async def _set_admin(tx: Transaction, user: UserRecord, found: Standing, by: Sou
         return
     if found.is_admin:
         await grants.add(tx, principal_id=user.id, role_id=SYSTEM_ADMIN, origin=found.provider)
+        await principals.end_sign_ins(tx, user.id)
     for grant in given:
         await grants.remove(tx, grant.id)
     kind = events.GRANT if found.is_admin else events.REVOKE

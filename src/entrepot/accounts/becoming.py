@@ -1,0 +1,25 @@
+"""What was opened before somebody became an administrator ends.
+
+Somebody may have got hold of it while it opened little: a session on a borrowed machine, a token in a log. Keys and
+passwords stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from entrepot.access.roles import SYSTEM_ADMIN
+from entrepot.metadata import grants, memberships, principals
+from entrepot.metadata.database import Transaction
+
+
+async def end_what_was_open(tx: Transaction, principal_id: int) -> None:
+    """End the sign-ins of an account that has become an administrator, or of each member of a group that has."""
+    for account in (principal_id, *await memberships.ids_of_members(tx, principal_id)):
+        await principals.end_sign_ins(tx, account)
+
+
+async def end_if_administrators(tx: Transaction, account: int, groups: Iterable[int]) -> None:
+    """End the sign-ins of somebody who was put into groups, if one of them is one of administrators."""
+    if await grants.with_role(tx, SYSTEM_ADMIN, groups):
+        await principals.end_sign_ins(tx, account)
