@@ -50,9 +50,6 @@ _HELD = Query(
     ),
     "emptying.held",
 )
-_LOCK = Query(
-    select(repositories.c.id).where(repositories.c.id == bindparam("repository")).with_for_update(), "emptying.lock"
-)
 _HAS_MANIFESTS = Query(
     select(manifests.c.id).where(manifests.c.repository_id == bindparam("repository")).limit(1),
     "emptying.has_manifests",
@@ -93,11 +90,6 @@ async def held(reader: Reader, repository_id: int, blob_ids: Sequence[int]) -> l
 async def has_manifests(reader: Reader, repository_id: int) -> bool:
     """Tell whether a repository has a manifest."""
     return await reader.one(_HAS_MANIFESTS, repository=repository_id) is not None
-
-
-async def lock(tx: Transaction, repository_id: int) -> bool:
-    """Keep others from putting anything into a repository until the transaction ends; False when it is gone."""
-    return await tx.one(_LOCK, repository=repository_id) is not None
 
 
 async def remove(tx: Transaction, repository_id: int) -> None:

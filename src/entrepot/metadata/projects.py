@@ -48,6 +48,7 @@ _LIST = Query(
 )
 _BY_ID = select(*_COLUMNS).where(projects.c.id == bindparam("id"))
 _FIND_BY_ID = Query(_BY_ID.where(listed(projects.c.name)), "projects.find_by_id")
+_LOCK = Query(_BY_ID.with_for_update(), "projects.lock")
 _FIND_DELETED = Query(_BY_ID.where(~listed(projects.c.name)), "projects.find_deleted")
 _PUBLIC = Query(select(projects.c.name).where(projects.c.public == 1, listed(projects.c.name)), "projects.public")
 _INTERNAL = Query(select(projects.c.name).where(projects.c.internal == 1, listed(projects.c.name)), "projects.internal")
@@ -127,6 +128,12 @@ async def find_all(reader: Reader, names: Iterable[str]) -> list[ProjectRecord]:
 async def find_by_id(reader: Reader, project_id: int) -> ProjectRecord | None:
     """Return the project of this id, if there is one."""
     row = await reader.one(_FIND_BY_ID, id=project_id)
+    return None if row is None else _record(row)
+
+
+async def lock(tx: Transaction, project_id: int) -> ProjectRecord | None:
+    """Return the project of this id, deleted or not: until the transaction ends nobody renames it, or adds to it."""
+    row = await tx.one(_LOCK, id=project_id)
     return None if row is None else _record(row)
 
 

@@ -14,7 +14,7 @@ from entrepot.metadata import clock
 from entrepot.metadata import projects as project_rows
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query
-from entrepot.metadata.shadows import listed
+from entrepot.metadata.shadows import MARK, listed
 from entrepot.metadata.tables import repositories
 from entrepot.oci.reference import DEFAULT_PROJECT, MAX_NAME_LENGTH, RepositoryName, sort_key
 
@@ -62,15 +62,18 @@ _PAGE = Query(
 _COUNT_PENDING = Query(
     select(func.count()).select_from(repositories).where(repositories.c.adopted == 0), "repositories.count_pending"
 )
-_FIND_BY_ID = Query(select(*_COLUMNS).where(repositories.c.id == bindparam("id")), "repositories.find_by_id")
+_BY_ID = select(*_COLUMNS).where(repositories.c.id == bindparam("id"))
+_FIND_BY_ID = Query(_BY_ID, "repositories.find_by_id")
+_LOCK = Query(_BY_ID.with_for_update(), "repositories.lock")
 #: Nobody removes it before the transaction ends, so that something may be put into it.
 _HOLD = Query(
     select(*_COLUMNS).where(repositories.c.name == bindparam("name")).with_for_update(read=True, key_share=True),
     "repositories.hold",
 )
+_HOLD_BY_ID = Query(_BY_ID.with_for_update(read=True, key_share=True), "repositories.hold_by_id")
 _ALL_OF_PROJECT = Query(
     select(*_COLUMNS)
-    .where(repositories.c.project_id == bindparam("project"), repositories.c.sort_key > "")
+    .where(repositories.c.project_id == bindparam("project"), repositories.c.sort_key > bindparam("last"))
     .order_by(repositories.c.sort_key)
     .limit(bindparam("limit")),
     "repositories.all_of_project",
@@ -125,9 +128,26 @@ async def hold(tx: Transaction, name: str) -> RepositoryRecord | None:
     return None if row is None else _record(row)
 
 
+async def hold_by_id(tx: Transaction, repository_id: int) -> RepositoryRecord | None:
+    """Return the repository of this id, whatever its name, which stays until the transaction ends."""
+    row = await tx.one(_HOLD_BY_ID, id=repository_id)
+    return None if row is None else _record(row)
+
+
+async def lock(tx: Transaction, repository_id: int) -> RepositoryRecord | None:
+    """Return the repository of this id: until the transaction ends nobody renames it, or puts anything into it."""
+    row = await tx.one(_LOCK, id=repository_id)
+    return None if row is None else _record(row)
+
+
 async def some_of_project(reader: Reader, project_id: int, *, limit: int) -> list[RepositoryRecord]:
     """Return up to `limit` repositories of a project, shadows included, those that clients can ask for first."""
-    return [_record(row) for row in await reader.all(_ALL_OF_PROJECT, project=project_id, limit=limit)]
+    return [_record(row) for row in await reader.all(_ALL_OF_PROJECT, project=project_id, last="", limit=limit)]
+
+
+async def shadows_of_project(reader: Reader, project_id: int, *, limit: int) -> list[RepositoryRecord]:
+    """Return up to `limit` repositories of a project that no client can ask for."""
+    return [_record(row) for row in await reader.all(_ALL_OF_PROJECT, project=project_id, last=MARK, limit=limit)]
 
 
 async def rename(tx: Transaction, repository_id: int, name: str) -> None:

@@ -31,5 +31,10 @@ def of_manifests(repository_id: int) -> str:
 
 
 def of_whole(row_id: int) -> str:
-    """Name a repository, or a project, that was deleted as a whole."""
+    """Name a repository, or a project, that was deleted as a whole and can be restored."""
     return f"{MARK}deleted/{row_id}"
+
+
+def of_gone(row_id: int) -> str:
+    """Name a repository, or a project, that is being taken apart: nothing brings it back any more."""
+    return f"{MARK}gone/{row_id}"

@@ -11,9 +11,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Select, bindparam, delete, exists, func, or_, select, update
 
 from entrepot.config.durations import parse_duration
+from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import manifest_children, manifests, project_metadata, trash
@@ -173,6 +174,12 @@ _OLDEST_OF = Query(
     "trash.oldest_of",
 )
 _REMOVE = Query(delete(trash).where(in_list(trash.c.id, "ids")), "trash.remove")
+_END = Query(
+    update(trash)
+    .where(trash.c.id == bindparam("entry"), trash.c.expires_at > bindparam("now"))
+    .values(expires_at=bindparam("now")),
+    "trash.end",
+)
 _FORGET_UNTAGGED = Query(
     delete(trash).where(
         trash.c.place_id == bindparam("place"), trash.c.digest == bindparam("manifest"), trash.c.tags == _NO_TAGS
@@ -292,6 +299,11 @@ async def oldest_of(reader: Reader, project_id: int, *, limit: int) -> list[Tras
 async def remove(tx: Transaction, ids: Collection[int]) -> int:
     """Remove entries, and nothing of what they name; return how many there were."""
     return await tx.execute(_REMOVE, ids=sorted(ids)) if ids else 0
+
+
+async def end(tx: Transaction, entry_id: int) -> None:
+    """Let the time of an entry be over now: whoever empties the trash next goes on with it."""
+    await tx.execute(_END, entry=entry_id, now=clock.now())
 
 
 async def forget_untagged(tx: Transaction, place_id: int, digest: str) -> None:

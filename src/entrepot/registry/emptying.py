@@ -1,4 +1,8 @@
-"""A repository removed for good with all that is in it, in small steps."""
+"""A repository removed for good with all that is in it, in small steps.
+
+The first of them gives it a name from which nothing is restored: whoever restores it before that has all of it, whoever
+comes later has nothing, and what somebody pushes under its old name is never touched.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from entrepot.metadata import blobs, clock, emptying, manifests, review
+from entrepot.metadata import blobs, clock, emptying, manifests, repositories, review, shadows
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.registry.trash import remove_for_good
@@ -33,6 +37,16 @@ async def nobody(_step: Emptied) -> None:
     """Do nothing about a step."""
 
 
+async def begin(tx: Transaction, repository_id: int) -> RepositoryRecord | None:
+    """Say of a repository in the trash that it goes for good, and return it; None when it was restored, or has gone."""
+    found = await repositories.lock(tx, repository_id)
+    if found is None or not shadows.is_shadow(found.name):
+        return None
+    if found.name == shadows.of_whole(repository_id):
+        await repositories.rename(tx, repository_id, shadows.of_gone(repository_id))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Emptying:
     """Takes one repository apart, which nobody can reach by its name any more; each step is one write transaction.
@@ -46,7 +60,7 @@ class Emptying:
     async def step(self, tx: Transaction) -> Emptied:
         """Take the next things away."""
         row_id = self.repository.id
-        if not await emptying.lock(tx, row_id):
+        if await begin(tx, row_id) is None:
             return Emptied(done=True)
         if found := await emptying.unlisted(tx, row_id, limit=_MANIFESTS):
             return await self._remove(tx, found)

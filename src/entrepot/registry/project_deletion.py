@@ -65,8 +65,8 @@ class ProjectDeletion:
             await self.empty(project.id)
 
     async def empty(self, project_id: int, on_step: OnStep = nobody) -> None:
-        """Remove for good a project that was put into the trash, with all that is in it."""
-        while found := await repositories.some_of_project(self.metadata, project_id, limit=_AT_ONCE):
+        """Remove for good a project in the trash, of which that was said (see `begin`), with all that is in it."""
+        while found := await repositories.shadows_of_project(self.metadata, project_id, limit=_AT_ONCE):
             for repository in found:
                 await self.repositories.empty(repository, on_step)
         await self.metadata.write(_Removing(project_id).run, name="empty project")
@@ -82,6 +82,18 @@ class ProjectDeletion:
     async def _names(self, project: ProjectRecord) -> list[RepositoryName]:
         found = await repositories.some_of_project(self.metadata, project.id, limit=_AT_ONCE)
         return [RepositoryName(one.name) for one in found if not shadows.is_shadow(one.name)]
+
+
+async def begin(tx: Transaction, project_id: int) -> bool:
+    """Say of a project in the trash that it goes for good; False when it was restored, has gone, or is still used."""
+    found = await projects.lock(tx, project_id)
+    if found is None or not shadows.is_shadow(found.name):
+        return False
+    if found.name == shadows.of_whole(project_id):
+        if await project_lists.first_repository(tx, project_id) is not None:
+            return False
+        await projects.rename(tx, project_id, shadows.of_gone(project_id))
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +115,8 @@ class _PuttingAway:
         if (name := await project_lists.first_repository(tx, project.id)) is not None:
             raise ProjectNotEmpty(project.name, name)
         kept = await self._deletion(tx)
-        await projects.rename(tx, project.id, shadows.of_whole(project.id))
+        shadow = shadows.of_gone(project.id) if kept is None else shadows.of_whole(project.id)
+        await projects.rename(tx, project.id, shadow)
         await robots.hide_of_project(tx, project.id)
         deletion = kept or at_once(self.actor.name, self.deletion)
         await trash.add(tx, deletion, kind=trash.PROJECT, project_id=project.id, project=project.name)
@@ -120,10 +133,13 @@ class _PuttingAway:
 
 @dataclass(frozen=True, slots=True)
 class _Removing:
-    """Removes a project in which nothing is left."""
+    """Removes a project in which nothing is left, if it was to go for good."""
 
     project_id: int
 
     async def run(self, tx: Transaction) -> None:
+        found = await projects.lock(tx, self.project_id)
+        if found is None or found.name != shadows.of_gone(self.project_id):
+            return
         await robots.remove_of_project(tx, self.project_id)
         await projects.remove(tx, self.project_id)

@@ -86,7 +86,7 @@ class Repositories:
         return Seen(event, rule_of)
 
     async def empty(self, repository: RepositoryRecord, on_step: OnStep = nobody) -> None:
-        """Remove for good what is in a repository that was put into the trash, and itself."""
+        """Remove for good what is in a repository that was put into the trash, and itself, unless it was restored."""
         emptying = Emptying(repository, self.settings.grace_seconds)
         while not (step := await self.metadata.write(emptying.step, name="empty repository")).done:
             await on_step(step)
@@ -114,7 +114,8 @@ class _PuttingAway:
             raise NameUnknown(detail={"name": repository.name})
         await self._look_again(tx)
         kept = await self._deletion(tx)
-        await repositories.rename(tx, repository.id, shadows.of_whole(repository.id))
+        shadow = shadows.of_gone(repository.id) if kept is None else shadows.of_whole(repository.id)
+        await repositories.rename(tx, repository.id, shadow)
         if self.keeps_name:
             await repositories.create(tx, repository.name, repository.project_id)
         await self._note(tx, kept or at_once(self.actor.name, self.deletion))

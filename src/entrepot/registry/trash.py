@@ -167,7 +167,7 @@ async def bring_back(tx: Transaction, place: RepositoryRecord, target: Repositor
 
 async def take_back(tx: Transaction, repository: RepositoryRecord, digests: Collection[str]) -> dict[str, int]:
     """Bring manifests back that somebody needs now, with what they list; return the row ids of those there were."""
-    place = await repositories.find_exact(tx, shadows.of_manifests(repository.id))
+    place = await repositories.hold(tx, shadows.of_manifests(repository.id))
     found: dict[str, int] = {}
     waiting = list(digests) if place is not None else []
     while place is not None and waiting:

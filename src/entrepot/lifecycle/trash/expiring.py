@@ -13,9 +13,11 @@ from typing import Final
 
 from entrepot.lifecycle.actor import INTERNAL
 from entrepot.lifecycle.trash.places import drop_if_empty
-from entrepot.metadata import clock, events, holdings, manifests, projects, repositories, shadows, trash
+from entrepot.metadata import clock, events, holdings, manifests, trash
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.trash import TrashEntry
+from entrepot.registry import emptying, project_deletion
 from entrepot.registry.emptying import Emptied
 from entrepot.registry.model import Actor
 from entrepot.registry.project_deletion import ProjectDeletion
@@ -129,21 +131,15 @@ class _Run:
         return done
 
     async def _repository(self, entry: TrashEntry) -> None:
-        found = None if entry.place_id is None else await repositories.find_by_id(self._metadata, entry.place_id)
-        if found is None or found.name != shadows.of_whole(found.id):  # it was restored
-            await self._forget(entry)
-            return
-        await self._note(entry)
-        await self._deletion.repositories.empty(found, self._on_step)
-        await self._add(Expired(entries=1))
+        found = await self._metadata.write(partial(self._begin_repository, entry), name="begin to empty")
+        if found is not None:
+            await self._deletion.repositories.empty(found, self._on_step)
+            await self._add(Expired(entries=1))
 
     async def _project(self, entry: TrashEntry) -> None:
-        if await projects.find_deleted(self._metadata, entry.project_id) is None:
-            await self._forget(entry)
-            return
-        await self._note(entry)
-        await self._deletion.empty(entry.project_id, self._on_step)
-        await self._add(Expired(entries=1))
+        if await self._metadata.write(partial(self._begin_project, entry), name="begin to empty"):
+            await self._deletion.empty(entry.project_id, self._on_step)
+            await self._add(Expired(entries=1))
 
     async def _on_step(self, step: Emptied) -> None:
         await self._add(Expired(manifests=step.manifests, bytes=step.bytes))
@@ -154,17 +150,25 @@ class _Run:
         self.done.bytes += more.bytes
         await self._progress.step(self.done.entries + self.done.manifests)
 
-    async def _forget(self, entry: TrashEntry) -> None:
-        await self._metadata.write(partial(trash.remove, ids=[entry.id]), name="empty trash")
+    async def _begin_repository(self, entry: TrashEntry, tx: Transaction) -> RepositoryRecord | None:
+        found = None if entry.place_id is None else await emptying.begin(tx, entry.place_id)
+        await self._note(tx, entry, goes=found is not None)
+        return found
 
-    async def _note(self, entry: TrashEntry) -> None:
-        """Say in the audit log that something begins to go."""
+    async def _begin_project(self, entry: TrashEntry, tx: Transaction) -> bool:
+        goes = await project_deletion.begin(tx, entry.project_id)
+        await self._note(tx, entry, goes=goes)
+        return goes
+
+    async def _note(self, tx: Transaction, entry: TrashEntry, *, goes: bool) -> None:
+        """Say in the audit log that something begins to go; forget the entry where it was restored meanwhile."""
+        if not goes:
+            await trash.remove(tx, [entry.id])
+            return
+        await trash.end(tx, entry.id)
         project, repository = entry.project, entry.repository
         subject = f"{entry.kind}:{repository or project}"
-        told = partial(
-            events.add, kind=events.EXPIRE, by=self._by, project=project, repository=repository, subject=subject
-        )
-        await self._metadata.write(told, name="note expiry")
+        await events.add(tx, events.EXPIRE, by=self._by, project=project, repository=repository, subject=subject)
 
     async def _manifest(self, tx: Transaction, entry: TrashEntry, place_id: int, digest: str) -> int | None:
         """Remove the manifest of an entry that was removed itself, unless another entry keeps it.

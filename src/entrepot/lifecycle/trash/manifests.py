@@ -90,7 +90,7 @@ class ManifestRestoring:
     async def _bring(self, wanted: Wanted, digests: Sequence[str], tx: Transaction) -> int:
         """Bring some of them; return how many were brought."""
         repository = await target(tx, wanted.repository, self.quota)
-        place = None if wanted.place_id is None else await repositories.find_by_id(tx, wanted.place_id)
+        place = None if wanted.place_id is None else await repositories.hold_by_id(tx, wanted.place_id)
         count = 0
         for digest in digests if place is not None else ():
             assert place is not None

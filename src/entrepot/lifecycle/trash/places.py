@@ -12,7 +12,7 @@ from entrepot.oci.reference import RepositoryName
 
 async def drop_if_empty(tx: Transaction, place_id: int) -> None:
     """Remove a shadow in which nothing is left, and that no entry names."""
-    if not await emptying.lock(tx, place_id) or await emptying.has_manifests(tx, place_id):
+    if await repositories.lock(tx, place_id) is None or await emptying.has_manifests(tx, place_id):
         return
     if not await trash.of_place(tx, place_id, limit=1):
         await emptying.remove(tx, place_id)

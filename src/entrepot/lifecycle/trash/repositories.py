@@ -156,12 +156,12 @@ class _Merging:
 
 
 async def _lying(tx: Transaction, entry: TrashEntry) -> RepositoryRecord:
-    """Return the deleted repository.
+    """Return the deleted repository, which nobody begins to remove for good before the transaction ends.
 
     Raises:
-        NotFound: It is not in the trash any more.
+        NotFound: It is not in the trash any more, or goes for good.
     """
-    found = None if entry.place_id is None else await repositories.find_by_id(tx, entry.place_id)
+    found = None if entry.place_id is None else await repositories.lock(tx, entry.place_id)
     if found is None or found.name != shadows.of_whole(found.id):
         raise NotFound(f"repository {entry.repository} is not in the trash any more")
     return found

@@ -106,9 +106,10 @@ class Restoring:
         return result
 
     async def _show(self, entry: TrashEntry, by: Actor, tx: Transaction) -> None:
-        if await projects.find_by_id(tx, entry.project_id) is not None:
+        found = await projects.lock(tx, entry.project_id)
+        if found is not None and not shadows.is_shadow(found.name):
             return  # a restoration that did not come to its end goes on
-        if await projects.find_deleted(tx, entry.project_id) is None:
+        if found is None or found.name != shadows.of_whole(found.id):
             raise NotFound(f"project {entry.project} is not in the trash any more")
         if await projects.find(tx, entry.project) is not None:
             raise Conflict(f"there is a project {entry.project} already; delete that first, or restore single things")
