@@ -94,6 +94,7 @@ class TagHistory:
         place_id, deletion = await self.restoring.place_of(repository.id, digest)
         wanted = Wanted(
             repository=RepositoryName(repository.name),
+            project_id=repository.project_id,
             digest=digest,
             tags=(tag,),
             replace=True,

@@ -48,6 +48,11 @@ _LIST = Query(
 )
 _BY_ID = select(*_COLUMNS).where(projects.c.id == bindparam("id"))
 _FIND_BY_ID = Query(_BY_ID.where(listed(projects.c.name)), "projects.find_by_id")
+#: Nobody renames it, or deletes it, before the transaction ends, so that something may be put into it.
+_HOLD = Query(
+    select(*_COLUMNS).where(projects.c.name == bindparam("name")).with_for_update(read=True, key_share=True),
+    "projects.hold",
+)
 _LOCK = Query(_BY_ID.with_for_update(), "projects.lock")
 _FIND_DELETED = Query(_BY_ID.where(~listed(projects.c.name)), "projects.find_deleted")
 _PUBLIC = Query(select(projects.c.name).where(projects.c.public == 1, listed(projects.c.name)), "projects.public")
@@ -128,6 +133,12 @@ async def find_all(reader: Reader, names: Iterable[str]) -> list[ProjectRecord]:
 async def find_by_id(reader: Reader, project_id: int) -> ProjectRecord | None:
     """Return the project of this id, if there is one."""
     row = await reader.one(_FIND_BY_ID, id=project_id)
+    return None if row is None else _record(row)
+
+
+async def hold(tx: Transaction, name: str) -> ProjectRecord | None:
+    """Return the project of this name, which keeps it until the transaction ends."""
+    row = await tx.one(_HOLD, name=name)
     return None if row is None else _record(row)
 
 

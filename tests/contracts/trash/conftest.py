@@ -130,9 +130,9 @@ class Bin:
         fitting = [one for one in await self.entries() if one.kind == kind and (tag is None or tag in one.tags)]
         return fitting[-1]
 
-    async def restore(self, entry: TrashEntry, *, replace: bool = False) -> Restored:
+    async def restore(self, entry: TrashEntry, *, replace: bool = False, into: int | None = None) -> Restored:
         """Restore something."""
-        return await self.restoring.restore(entry, replace=replace, by=ALICE)
+        return await self.restoring.restore(entry, replace=replace, by=ALICE, into=into)
 
     async def delete(self, reference: str | bytes, name: RepositoryName = NAME) -> None:
         """Delete a tag, or a manifest by its bytes."""

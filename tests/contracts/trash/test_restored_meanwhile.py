@@ -85,7 +85,7 @@ async def test_a_project_of_which_a_part_is_gone_does_not_come_back(bin_: Bin) -
             await bin_.restore(project)
         await bin_.pusher().image("new", b"acknowledged")
         with pytest.raises(NotFound, match="not in the trash any more"):
-            await bin_.restore(repository)
+            await bin_.restore(repository, into=(await bin_.project()).id)
 
     watching = Meanwhile(push)
     await bin_.expiry.remove([project], watching)

@@ -208,7 +208,9 @@ async def test_a_recreated_project_is_a_new_one(bin_: Bin) -> None:
     assert new.id != old.id
     with pytest.raises(Conflict, match="there is a project team already"):
         await bin_.restore(await bin_.entry(trash.PROJECT))
-    await bin_.restore(await bin_.entry(trash.REPOSITORY))
+    with pytest.raises(PreconditionFailed, match="another one now"):
+        await bin_.restore(await bin_.entry(trash.REPOSITORY))
+    await bin_.restore(await bin_.entry(trash.REPOSITORY), into=new.id)
     assert await bin_.names("multi") == Digest.of(body)
     assert await bin_.kinds() == [trash.PROJECT]
     await bin_.expire(everything=True)

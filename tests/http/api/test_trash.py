@@ -302,3 +302,28 @@ async def test_cve_2026_41888_switched_off_for_the_api_too(open_registry: Opener
     for path in (f"{APP}/artifacts/v1/purge", f"{APP}/purge", "/projects/demo/purge"):
         assert refusal(await admin.post(path, {})) == (405, "METHOD_NOT_ALLOWED"), path
     assert (await client.get("/v2/demo/app/manifests/v1")).status == 200
+
+
+@pytest.mark.parametrize("kind", ["manifest", "repository"])
+async def test_what_was_deleted_from_an_old_project_comes_into_a_new_one_by_who_may_push_there(
+    app: App, admin: Api, as_user: AsUser, kind: str
+) -> None:
+    """A maintainer of the old project has no right in the new one of its name, and moves no tag in it."""
+    keeper, old, owner = as_user("keeper"), app.basic("keeper"), app.basic("admin")
+    await push_image(old, "latest", b"old", name="demo/app")
+    digest = (await old.head("/v2/demo/app/manifests/latest"))["Docker-Content-Digest"]
+    if kind == "manifest":
+        assert (await old.request("DELETE", f"/v2/demo/app/manifests/{digest}")).status == 202
+    else:
+        assert (await keeper.delete(APP)).status == 200
+    assert (await admin.delete("/projects/demo?force=true")).status == 200
+    await admin.made("/projects", {"project_name": "demo"})
+    await push_image(owner, "latest", b"new", name="demo/app")
+    new = (await owner.head("/v2/demo/app/manifests/latest"))["Docker-Content-Digest"]
+    item = next(one for one in await keeper.found("/trash") if one["kind"] == kind)
+    refused = await keeper.post(f"/trash/{item['id']}/restore", {"replace": True})
+    assert refusal(refused)[0] == 404
+    assert (await owner.head("/v2/demo/app/manifests/latest"))["Docker-Content-Digest"] == new
+    await _member(app, "keeper", MAINTAINER)
+    assert (await restored(keeper, item, replace=True))["tags"] == ["latest"]
+    assert (await owner.head("/v2/demo/app/manifests/latest"))["Docker-Content-Digest"] == digest

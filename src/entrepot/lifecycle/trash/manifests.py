@@ -37,6 +37,7 @@ class Wanted:
     """A manifest that is to be in a repository again."""
 
     repository: RepositoryName  #: as stored
+    project_id: int  #: that has to be its project
     digest: str
     tags: tuple[str, ...] = ()
     replace: bool = False  #: tags that name something else now are moved, unless a rule keeps them
@@ -60,7 +61,7 @@ class ManifestRestoring:
 
         Raises:
             NotFound: The manifest is gone for good.
-            PreconditionFailed: Its project is not there, or too much would have to be restored.
+            PreconditionFailed: Its project is not there, or is another one, or too much would have to be restored.
             TagImmutable: A rule keeps a tag that was insisted on.
         """
         await self.lookup.prepare(wanted.repository)
@@ -89,7 +90,7 @@ class ManifestRestoring:
 
     async def _bring(self, wanted: Wanted, digests: Sequence[str], tx: Transaction) -> int:
         """Bring some of them; return how many were brought."""
-        repository = await target(tx, wanted.repository, self.quota)
+        repository = await target(tx, wanted.repository, wanted.project_id, self.quota)
         place = None if wanted.place_id is None else await repositories.hold_by_id(tx, wanted.place_id)
         count = 0
         for digest in digests if place is not None else ():
@@ -102,7 +103,7 @@ class ManifestRestoring:
     async def _end(self, wanted: Wanted, digests: Sequence[str], by: Actor, tx: Transaction) -> tuple[int, Retagged]:
         """Bring the last of them, then the tags."""
         count = await self._bring(wanted, digests, tx)
-        repository = await target(tx, wanted.repository, self.quota)
+        repository = await target(tx, wanted.repository, wanted.project_id, self.quota)
         row = await manifests.locked(tx, repository.id, wanted.digest)
         if row is None:
             raise NotFound(f"manifest {wanted.digest} of {wanted.repository} is gone for good")

@@ -18,22 +18,32 @@ async def drop_if_empty(tx: Transaction, place_id: int) -> None:
         await emptying.remove(tx, place_id)
 
 
-async def target(tx: Transaction, name: str, quota: Quota) -> RepositoryRecord:
+async def target(tx: Transaction, name: str, project_id: int, quota: Quota) -> RepositoryRecord:
     """Return the repository that something comes back to, made where it is missing.
 
     Raises:
         Denied: The project may have no more repositories.
-        PreconditionFailed: Its project is not there.
+        PreconditionFailed: Its project is not there, or another one than was said has its name now.
     """
     found = await repositories.find_exact(tx, name)
-    if found is not None:
-        return found
-    project = RepositoryName(name).project
-    owner = await projects.find(tx, project)
+    if found is None:
+        await _require_project(tx, RepositoryName(name).project, project_id)
+        await repositories.create(tx, name, project_id)
+        await quota.require_repository(tx, project_id)
+        found = await repositories.find_exact(tx, name)
+        assert found is not None
+    if found.project_id != project_id:
+        raise _another(RepositoryName(name).project)
+    return found
+
+
+async def _require_project(tx: Transaction, name: str, project_id: int) -> None:
+    owner = await projects.hold(tx, name)
     if owner is None:
-        raise PreconditionFailed(f"the project {project} is not there: restore it first, or make it anew")
-    await repositories.create(tx, name, owner.id)
-    await quota.require_repository(tx, owner.id)
-    created = await repositories.find_exact(tx, name)
-    assert created is not None
-    return created
+        raise PreconditionFailed(f"the project {name} is not there: restore it first, or make it anew")
+    if owner.id != project_id:
+        raise _another(name)
+
+
+def _another(project: str) -> PreconditionFailed:
+    return PreconditionFailed(f"the project {project} is another one now, whose trash this did not lie in")

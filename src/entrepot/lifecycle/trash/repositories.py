@@ -48,13 +48,13 @@ class RepositoryRestoring:
     settings: RegistrySettings
     quota: Quota
 
-    async def restore(self, entry: TrashEntry, *, replace: bool, by: Actor) -> Restored:
+    async def restore(self, entry: TrashEntry, *, into: int, replace: bool, by: Actor) -> Restored:
         """Do it: by one transaction where the name is free, else manifest by manifest into what has it now.
 
         Raises:
             Conflict: The name is taken and left again all the time.
-            NotFound: It is not in the trash any more.
-            PreconditionFailed: Its project is not there.
+            NotFound: It is not in the trash any more, or goes for good.
+            PreconditionFailed: Its project is not there, or has not the id `into`.
         """
         assert entry.repository is not None
         name = RepositoryName(entry.repository)
@@ -66,7 +66,7 @@ class RepositoryRestoring:
             except ConstraintViolated:
                 continue  # somebody made one of this name at the same moment
             if not done:
-                await self._merge(_Merging(entry, name, self.settings, self.quota, by, replace), result)
+                await self._merge(_Merging(entry, name, into, self.settings, self.quota, by, replace), result)
             return result
         raise Conflict(f"repository {name} is being made and deleted; try again")
 
@@ -74,7 +74,8 @@ class RepositoryRestoring:
         """Give it its name back; False when that is taken, or its project is another one now."""
         lying = await _lying(tx, entry)
         assert entry.repository is not None
-        is_there = await projects.find_by_id(tx, lying.project_id) is not None
+        owner = await projects.lock(tx, lying.project_id)
+        is_there = owner is not None and not shadows.is_shadow(owner.name)
         if not is_there or await repositories.find_exact(tx, entry.repository) is not None:
             return False
         await repositories.rename(tx, lying.id, entry.repository)
@@ -102,6 +103,7 @@ class _Merging:
 
     entry: TrashEntry
     name: RepositoryName
+    into: int  #: the project
     settings: RegistrySettings
     quota: Quota
     by: Actor
@@ -109,7 +111,7 @@ class _Merging:
 
     async def some_manifests(self, tx: Transaction) -> _Moved | None:
         """Move the next manifests with their tags, oldest first; None when there are none."""
-        lying, there = await _lying(tx, self.entry), await target(tx, self.name, self.quota)
+        lying, there = await _lying(tx, self.entry), await target(tx, self.name, self.into, self.quota)
         found = await emptying.oldest(tx, lying.id, limit=_MANIFESTS)
         tagged = [await self._manifest(tx, manifest, lying, there) for manifest in found]
         await self.quota.require_room(tx, there.project_id)
@@ -137,12 +139,12 @@ class _Merging:
 
     async def some_history(self, tx: Transaction) -> _Moved | None:
         """Move what is known of where its tags pointed."""
-        lying, there = await _lying(tx, self.entry), await target(tx, self.name, self.quota)
+        lying, there = await _lying(tx, self.entry), await target(tx, self.name, self.into, self.quota)
         return (0, [], []) if await tags.move_history(tx, lying.id, there.id, limit=_ROWS) else None
 
     async def some_blobs(self, tx: Transaction) -> _Moved | None:
         """Hand over blobs that no manifest refers to."""
-        lying, there = await _lying(tx, self.entry), await target(tx, self.name, self.quota)
+        lying, there = await _lying(tx, self.entry), await target(tx, self.name, self.into, self.quota)
         found = await emptying.links(tx, lying.id, limit=_ROWS)
         await holdings.link_all(tx, there.id, await emptying.held(tx, lying.id, found))
         await emptying.unlink(tx, lying.id, found)

@@ -39,19 +39,20 @@ class Restoring:
             RepositoryRestoring(metadata, lookup, settings, quota),
         )
 
-    async def restore(self, entry: TrashEntry, *, replace: bool, by: Actor) -> Restored:
+    async def restore(self, entry: TrashEntry, *, replace: bool, by: Actor, into: int | None = None) -> Restored:
         """Restore one entry, with what went with it.
 
         Args:
             entry: Which one.
             replace: Move tags that name something else now, unless a rule keeps them; else these are set aside.
             by: Who restores it.
+            into: The project that it may come back to where its own is deleted and another one has its name.
 
         Raises:
             Conflict: There is a project of its name.
             Denied: Its project has no room for it.
-            NotFound: It is gone for good.
-            PreconditionFailed: Its project is not there.
+            NotFound: It is gone for good, or about to.
+            PreconditionFailed: Its project is not there, or another one has its name.
             Unsupported: The registry is read-only, or `replace` is asked for while deleting is switched off.
         """
         if replace:
@@ -60,10 +61,11 @@ class Restoring:
         if entry.kind == trash.PROJECT:
             return await self._project(entry, replace=replace, by=by)
         if entry.kind == trash.REPOSITORY:
-            return await self.repositories.restore(entry, replace=replace, by=by)
-        return await self.manifests.restore(await self._wanted(entry, replace=replace), by=by)
+            return await self.repositories.restore(entry, into=into or entry.project_id, replace=replace, by=by)
+        wanted = await self._wanted(entry, into or entry.project_id, replace=replace)
+        return await self.manifests.restore(wanted, by=by)
 
-    async def _wanted(self, entry: TrashEntry, *, replace: bool) -> Wanted:
+    async def _wanted(self, entry: TrashEntry, project_id: int, *, replace: bool) -> Wanted:
         assert entry.repository is not None
         assert entry.digest is not None
         place_id, deletion = entry.place_id, entry.deletion
@@ -71,6 +73,7 @@ class Restoring:
             place_id, deletion = await self.place_of(entry.repository_id, entry.digest)
         return Wanted(
             repository=RepositoryName(entry.repository),
+            project_id=project_id,
             digest=entry.digest,
             tags=entry.tags,
             replace=replace,
@@ -100,7 +103,7 @@ class Restoring:
         result = Restored(entry.project)
         for each in await trash.of_deletion(self.metadata, entry.deletion):
             if each.kind == trash.REPOSITORY:
-                await self.repositories.restore(each, replace=replace, by=by)
+                await self.repositories.restore(each, into=entry.project_id, replace=replace, by=by)
                 result.repositories += 1
         await self.metadata.write(partial(trash.remove, ids=[entry.id]), name="restore project")
         return result

@@ -70,9 +70,14 @@ class Trash:
         found = await projects.find_by_id(self.metadata, entry.project_id)
         return found or await projects.find_deleted(self.metadata, entry.project_id)
 
-    async def restore(self, entry: TrashEntry, *, replace: bool, by: Actor) -> Restored:
+    async def successor_of(self, entry: TrashEntry) -> ProjectRecord | None:
+        """Return the other project that has the name now, into which what was deleted from the old one comes back."""
+        found = await projects.find(self.metadata, entry.project)
+        return None if found is None or found.id == entry.project_id or entry.kind == trash.PROJECT else found
+
+    async def restore(self, entry: TrashEntry, *, replace: bool, by: Actor, into: int | None = None) -> Restored:
         """Restore one entry with what went with it; see `Restoring`."""
-        return await self.restoring.restore(entry, replace=replace, by=by)
+        return await self.restoring.restore(entry, replace=replace, by=by, into=into)
 
     async def empty(self, project: ProjectRecord | None, *, by: Actor) -> Emptied:
         """Remove for good what is in the trash of a project, or of all; as much as a request has time for.

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from entrepot.access.faults import NotFound
 from entrepot.access.model import SYSTEM_TARGET, Target
-from entrepot.access.permissions import Permission
+from entrepot.access.permissions import PUSH, Permission
 from entrepot.lifecycle.trash.purging import Purger
 from entrepot.metadata import trash_lists
 from entrepot.metadata.filtering import Selection
@@ -98,8 +98,17 @@ async def restore_item(
     services: ServicesOf,
     entry: Annotated[TrashEntry, Depends(entry_where(RESTORE))],
 ) -> Restored:
-    """Restore something with what went with it: an index with its images, an image with its signatures, and so on."""
-    done = await services.lifecycle.trash.restore(entry, replace=body.replace, by=actor_of(caller))
+    """Restore something with what went with it: an index with its images, an image with its signatures, and so on.
+
+    Where another project has the name of its own now, that one takes it in: this needs the same permission there, and
+    that to push.
+    """
+    other = await services.lifecycle.trash.successor_of(entry)
+    if other is not None:
+        for permission in (RESTORE, PUSH):
+            await caller.require(permission, Target(other.name, name_of(entry)))
+    into = None if other is None else other.id
+    done = await services.lifecycle.trash.restore(entry, replace=body.replace, by=actor_of(caller), into=into)
     return Restored.of(done)
 
 
