@@ -71,18 +71,6 @@ _LOCKED_WITH_SUBJECT = Query(
     select(*_COLUMNS, _M.subject).where(_M.id == bindparam("manifest_id")).with_for_update(),
     "manifests.locked_with_subject",
 )
-#: The parents are looked up by their ids: few indexes list one manifest, however many a repository has.
-_LISTING = Query(
-    select(
-        select(_M.digest)
-        .where(_M.id == manifest_children.c.parent_id, _M.repository_id == bindparam("repository_id"))
-        .correlate(manifest_children)
-        .scalar_subquery()
-    )
-    .where(manifest_children.c.digest == bindparam("digest"))
-    .order_by(manifest_children.c.parent_id.desc()),
-    "manifests.listing",
-)
 _CONTENT = Query(
     select(manifest_contents.c.content).where(manifest_contents.c.digest == bindparam("digest")), "manifests.content"
 )
@@ -271,12 +259,6 @@ async def locked_with_subject(tx: Transaction, manifest_id: int) -> tuple[Manife
     """Return a manifest by its row id, locked until the transaction ends, and the digest of its subject."""
     row = await tx.one(_LOCKED_WITH_SUBJECT, manifest_id=manifest_id)
     return None if row is None else (ManifestRow(*row[:-1]), row[-1])
-
-
-async def listing(reader: Reader, repository_id: int, digest: str) -> list[str]:
-    """Return the digests of a repository's indexes that list a manifest, whether or not it is there."""
-    rows = await reader.all(_LISTING, repository_id=repository_id, digest=digest)
-    return [row[0] for row in rows if row[0] is not None]
 
 
 async def content(reader: Reader, digest: str) -> bytes | None:

@@ -130,6 +130,25 @@ _LISTED_BY = Query(
     .order_by(manifest_children.c.position),
     "trash.listed_by",
 )
+#: The indexes are looked up by their ids: few list one manifest, however many lie in a shadow.
+_LISTING = Query(
+    _select(
+        trash.c.place_id == bindparam("place_id"),
+        trash.c.digest.in_(
+            select(
+                select(manifests.c.digest)
+                .where(
+                    manifests.c.id == manifest_children.c.parent_id, manifests.c.repository_id == bindparam("place_id")
+                )
+                .correlate(manifest_children)
+                .scalar_subquery()
+            ).where(manifest_children.c.digest == bindparam("digest"))
+        ),
+    )
+    .order_by(trash.c.expires_at.desc(), trash.c.id.desc())
+    .limit(1),
+    "trash.listing",
+)
 _REFERRING_TO = Query(
     select(manifests.c.digest)
     .where(
@@ -242,6 +261,12 @@ async def find(reader: Reader, entry_id: int) -> TrashEntry | None:
 async def of_digest(reader: Reader, place_id: int, digest: str) -> list[TrashEntry]:
     """Return the entries that name one manifest in a shadow, those that are kept longest first."""
     return [entry_of(row) for row in await reader.all(_OF_DIGEST, place_id=place_id, digest=digest)]
+
+
+async def find_listing(reader: Reader, place_id: int, digest: str) -> TrashEntry | None:
+    """Return the entry of an index in a shadow that lists a manifest, the one that is kept longest."""
+    row = await reader.one(_LISTING, place_id=place_id, digest=digest)
+    return None if row is None else entry_of(row)
 
 
 async def of_deletion(reader: Reader, deletion: str) -> list[TrashEntry]:

@@ -51,12 +51,14 @@ async def _is_needed(tx: Transaction, manifest: ManifestRow, subject: str | None
 async def _leader(
     tx: Transaction, repository: RepositoryRecord, manifest: ManifestRow, subject: str | None
 ) -> Deletion | None:
-    """Return the deletion of what a manifest belonged to; None when that is not in the trash."""
+    """Return the deletion of what a manifest belonged to, the longest kept; None when none is in the trash."""
     place = await repositories.find_exact(tx, shadows.of_manifests(repository.id))
     if place is None:
         return None
-    led_by = await manifests.listing(tx, place.id, manifest.digest)
-    for digest in led_by if subject is None else [subject, *led_by]:
-        for entry in await trash.of_digest(tx, place.id, digest):
-            return Deletion(id=entry.deletion, actor=entry.actor, deleted_at=clock.now(), expires_at=entry.expires_at)
-    return None
+    leaders = [] if subject is None else (await trash.of_digest(tx, place.id, subject))[:1]
+    if (listing := await trash.find_listing(tx, place.id, manifest.digest)) is not None:
+        leaders.append(listing)
+    if not leaders:
+        return None
+    last = max(leaders, key=lambda entry: entry.expires_at)
+    return Deletion(id=last.deletion, actor=last.actor, deleted_at=clock.now(), expires_at=last.expires_at)

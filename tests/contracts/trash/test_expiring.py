@@ -99,6 +99,54 @@ async def test_an_index_goes_with_its_parts(bin_: Bin) -> None:
     assert await bin_.entries() == []
 
 
+async def _two_indexes(bin_: Bin) -> tuple[bytes, bytes, bytes]:
+    """Push an image with a signature, which two indexes list; return it, then these."""
+    pusher = bin_.pusher()
+    child = await pusher.image(None, b"one")
+    await pusher.manifest(image(b"{}", subject=entry(child)))
+    first, second = index(entry(child)), index(entry(child), annotations={"n": "2"})
+    await pusher.manifest(second, "second")  # pushed before the other: it is not the age that counts
+    await pusher.manifest(first, "first")
+    return child, first, second
+
+
+async def _has_all(bin_: Bin, child: bytes, tag: str) -> bool:
+    signatures, _ = await bin_.registry.referrers.list(NAME, Digest.of(child), limit=9)
+    return await bin_.has(tag) and await bin_.has(child) and len(signatures) == 1
+
+
+async def test_an_image_is_kept_for_as_long_as_the_last_index_that_lists_it(bin_: Bin) -> None:
+    """Deleted three days after the other, it comes back whole when the other is gone for good."""
+    child, first, second = await _two_indexes(bin_)
+    await bin_.delete(first)
+    await bin_.review()
+    assert await bin_.has(child)
+    await bin_.age(3 * DAY)
+    await bin_.delete(second)
+    await bin_.review()
+    await bin_.age(5 * DAY)
+    assert (await bin_.expire()).manifests == 1
+    await bin_.restore(await bin_.entry(trash.MANIFEST, "second"))
+    assert await _has_all(bin_, child, "second")
+    assert await bin_.entries() == []
+
+
+async def test_an_image_whose_time_is_over_stays_with_an_index_that_lists_it(bin_: Bin) -> None:
+    """With its signature, though it was deleted for itself when the trash kept things for a day only."""
+    child, first, second = await _two_indexes(bin_)
+    for one in (first, second):
+        await bin_.delete(one)
+    await bin_.with_settings(trash_seconds=DAY).delete(child)
+    await bin_.review()
+    await bin_.age(2 * DAY)
+    assert (await bin_.expire()).manifests == 0
+    await bin_.restore(await bin_.entry(trash.MANIFEST, "second"))
+    assert await _has_all(bin_, child, "second")
+    await bin_.expire(everything=True)
+    assert await _has_all(bin_, child, "second")
+    assert await bin_.entries() == []
+
+
 async def test_while_deleting_is_off_nothing_expires(bin_: Bin) -> None:
     """Nor while the registry is read-only."""
     body = await bin_.pusher().image("v1", b"one")

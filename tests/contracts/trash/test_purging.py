@@ -11,7 +11,7 @@ from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, NameUnknown
 from entrepot.oci.reference import RepositoryName
 from tests.contracts.registry.pushing import ALICE, NAME
-from tests.contracts.trash.conftest import Bin
+from tests.contracts.trash.conftest import DAY, Bin
 from tests.support.manifests import entry, image, index
 
 OTHER = RepositoryName.parse("team/other")
@@ -46,6 +46,22 @@ async def test_an_artifact_with_its_parts_and_its_history(bin_: Bin) -> None:
     assert [(row[1], row[2], "a secret" in row[3]) for row in told] == [("alice", NAME, True)]
     with pytest.raises(NotFound):
         await bin_.purging.artifact(repository, str(Digest.of(body)), by=bin_.purger())
+
+
+async def test_what_another_index_in_the_trash_lists_is_kept_for_that(bin_: Bin) -> None:
+    """And not one moment longer: when that has gone for good, nothing is left."""
+    child = await bin_.pusher().image(None, b"one")
+    bodies = [index(entry(child), annotations={"n": name}) for name in ("first", "second")]
+    for name, body in zip(("first", "second"), bodies, strict=True):
+        await bin_.pusher().manifest(body, name)
+    await bin_.delete(bodies[0])
+    await bin_.with_settings(trash_seconds=DAY).delete(bodies[1])
+    await bin_.review()
+    assert (await bin_.purging.entry(await bin_.entry(trash.MANIFEST, "first"), by=bin_.purger())).manifests == 1
+    assert len(await bin_.entries()) == 2
+    await bin_.age(DAY)
+    assert (await bin_.expire()).manifests == 2
+    assert await bin_.entries() == []
 
 
 async def test_its_copies_are_counted(bin_: Bin) -> None:

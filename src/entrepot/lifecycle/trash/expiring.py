@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from entrepot.lifecycle.actor import INTERNAL
+from entrepot.lifecycle.trash.keeping import keep_with_index
 from entrepot.lifecycle.trash.places import drop_if_empty
 from entrepot.metadata import clock, events, holdings, manifests, trash
 from entrepot.metadata.database import Database, Transaction
@@ -81,13 +82,17 @@ class Expiry:
     def _may_remove(self) -> bool:
         return self.settings.delete_enabled and not self.settings.read_only()
 
-    async def remove(self, entries: Sequence[TrashEntry], progress: Progress, *, by: Actor = INTERNAL) -> Expired:
+    async def remove(
+        self, entries: Sequence[TrashEntry], progress: Progress, *, by: Actor = INTERNAL, strictly: bool = False
+    ) -> Expired:
         """Remove for good what these entries name, whatever their time.
+
+        What an index that stays in the trash lists is kept with that, unless `strictly`.
 
         Raises:
             Stopped: Somebody asked for it to end; what was removed stays removed.
         """
-        run = _Run(self, progress, by)
+        run = _Run(self, progress, by, strictly=strictly)
         await run.remove(entries)
         return run.done
 
@@ -95,12 +100,13 @@ class Expiry:
 class _Run:
     """One time of emptying, and what it has done."""
 
-    def __init__(self, expiry: Expiry, progress: Progress, by: Actor = INTERNAL) -> None:
+    def __init__(self, expiry: Expiry, progress: Progress, by: Actor = INTERNAL, *, strictly: bool = False) -> None:
         self._metadata = expiry.metadata
         self._deletion = expiry.deletion
         self._grace = expiry.settings.grace_seconds
         self._progress = progress
         self._by = by
+        self._strictly = strictly
         self.done = Expired()
 
     async def remove(self, found: Sequence[TrashEntry]) -> None:
@@ -122,8 +128,8 @@ class _Run:
     async def _small(self, entries: Sequence[TrashEntry], tx: Transaction) -> Expired:
         """Remove tags and manifests by one transaction."""
         done = Expired(entries=len(entries))
-        await trash.remove(tx, [entry.id for entry in entries])
         for entry in entries:
+            await trash.remove(tx, [entry.id])
             if entry.place_id is not None and entry.digest is not None:
                 freed = await self._manifest(tx, entry, entry.place_id, entry.digest)
                 done.manifests += int(freed is not None)
@@ -171,13 +177,15 @@ class _Run:
         await events.add(tx, events.EXPIRE, by=self._by, project=project, repository=repository, subject=subject)
 
     async def _manifest(self, tx: Transaction, entry: TrashEntry, place_id: int, digest: str) -> int | None:
-        """Remove the manifest of an entry that was removed itself, unless another entry keeps it.
+        """Remove the manifest of an entry that was removed itself, unless another entry or an index beside it keeps it.
 
         Return how many bytes nothing refers to any more; None when it stays, or was not there.
         """
         if await trash.of_digest(tx, place_id, digest):
             return None
         found = await manifests.locked(tx, place_id, digest)
+        if found is not None and not self._strictly and await keep_with_index(tx, entry):
+            return None
         freed = None
         if found is not None:
             freed = await remove_for_good(tx, found, project_id=entry.project_id, grace_seconds=self._grace)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from entrepot.lifecycle.trash.belonging import in_order
+from entrepot.lifecycle.trash.keeping import keep_with_index
 from entrepot.lifecycle.trash.places import drop_if_empty
 from entrepot.metadata import manifests, repositories, trash
 from entrepot.metadata.database import Database, Transaction
@@ -38,12 +39,12 @@ class Lying:
     async def _part(self, digest: str, tx: Transaction) -> int:
         """Remove what belonged to it, unless something else in the trash needs that."""
         entries = await trash.of_digest(tx, self.place_id, digest)
-        await trash.remove(tx, [entry.id for entry in entries if entry.deletion == self.deletion])
+        mine = [entry for entry in entries if entry.deletion == self.deletion]
+        await trash.remove(tx, [entry.id for entry in mine])
         found = await manifests.locked(tx, self.place_id, digest)
-        kept = any(entry.deletion != self.deletion for entry in entries)
-        if found is None or kept or await manifests.parents(tx, found.id):
+        if found is None or len(mine) < len(entries) or (mine and await keep_with_index(tx, mine[0])):
             return 0
-        return await self._manifest(tx, digest)
+        return 0 if await manifests.parents(tx, found.id) else await self._manifest(tx, digest)
 
     async def _manifest(self, tx: Transaction, digest: str) -> int:
         found = await manifests.locked(tx, self.place_id, digest)

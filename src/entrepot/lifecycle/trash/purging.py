@@ -137,7 +137,7 @@ class Purging:
     async def _empty(self, repository_id: int) -> None:
         """Remove for good what was deleted from a repository."""
         while found := await trash.some_of_repository(self.metadata, repository_id, limit=_AT_ONCE):
-            await self.expiry.remove(found, Unwatched())
+            await self.expiry.remove(found, Unwatched(), strictly=True)
 
     async def _follow(self, ids: Sequence[int], by: Purger, tx: Transaction) -> tuple[int, list[int]]:
         """Let manifests go that only the purged one needed; return how many went, and what may go after them."""
