@@ -185,6 +185,7 @@ class Projects:
             NotFound: It has gone in the meantime.
             PreconditionFailed: It has repositories, and nothing was said of deleting these.
             TagImmutable: A rule keeps a tag of one of its repositories.
+            Unavailable: Its repositories are to be deleted, and their folder is still being adopted.
             Unsupported: Deleting is switched off, or the registry is read-only.
         """
         await self._gate.names_known()

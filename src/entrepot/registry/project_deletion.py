@@ -12,7 +12,7 @@ from entrepot.metadata import events, project_lists, projects, repositories, rep
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.trash import Deletion
-from entrepot.oci.errors import Denied, NameUnknown
+from entrepot.oci.errors import Denied, NameUnknown, Unavailable
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.emptying import OnStep, nobody
 from entrepot.registry.model import Actor
@@ -54,11 +54,13 @@ class ProjectDeletion:
             NameUnknown: It has gone in the meantime.
             ProjectNotEmpty: It has repositories, and nothing was said of deleting these.
             TagImmutable: A rule keeps a tag of one of its repositories; nothing is deleted then.
+            Unavailable: Its repositories are to be deleted, and their folder is still being adopted.
             Unsupported: Deleting is switched off, or the registry is read-only.
         """
         self.settings.require_deletes()
         deletion = new_deletion()
         if with_repositories:
+            await self._require_adopted()
             await self._delete_repositories(project, actor, deletion, purging=purging)
         putting = _PuttingAway(project, actor, self.settings, deletion, purging, reason)
         if not await self.metadata.write(putting.run, name="delete project"):
@@ -70,6 +72,11 @@ class ProjectDeletion:
             for repository in found:
                 await self.repositories.empty(repository, on_step)
         await self.metadata.write(_Removing(project_id).run, name="empty project")
+
+    async def _require_adopted(self) -> None:
+        """Go on only when every repository of the folder is known: while it is read, a deleted one keeps its name."""
+        if not await self.repositories.lookup.gate.is_complete():
+            raise Unavailable(5, "The folder is still being adopted; delete the project when that is done.")
 
     async def _delete_repositories(self, project: ProjectRecord, actor: Actor, deletion: str, *, purging: bool) -> None:
         async for row_id in repository_lists.ids_of_project(self.metadata, project.id):

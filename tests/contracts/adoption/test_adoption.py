@@ -14,7 +14,7 @@ from entrepot.adoption import state
 from entrepot.adoption.report import ProblemKind, ReportFile
 from entrepot.adoption.run import AdoptionRun, Progress
 from entrepot.adoption.state import AdoptionState
-from entrepot.metadata import contents, repositories
+from entrepot.metadata import contents, projects, repositories
 from entrepot.oci import media_type as media_types
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobInUse, BlobUnknown, Denied, ManifestUnknown, Unavailable
@@ -386,3 +386,19 @@ async def test_links_that_a_collection_left_are_no_alarm(folder: Folder) -> None
     assert (problem.kind, problem.subject, progress.problems) == (ProblemKind.DANGLING_LAYER, str(collected), 0)
     with pytest.raises(BlobUnknown):
         await folder.registry.blobs.get(NAME, collected)
+
+
+async def test_a_project_is_not_deleted_with_its_repositories_before_the_folder_is_known(folder: Folder) -> None:
+    """A deleted repository keeps its name until then, so that there would be no end of deleting it."""
+    await _fill(folder)
+    await folder.lose_metadata()
+    await folder.intake.adopt(NAME)
+    deletion = folder.registry.project_deletion
+    project = await projects.find(folder.stores.metadata, NAME.project)
+    assert project is not None
+    with pytest.raises(Unavailable, match="still being adopted"):
+        await deletion.delete(project, actor=ALICE, with_repositories=True)
+    assert (await folder.registry.tags.list(NAME, limit=9)).items == ["latest", "multi"]
+    await folder.run().run()
+    await folder.registry.project_deletion.delete(project, actor=ALICE, with_repositories=True)
+    assert await projects.find(folder.stores.metadata, NAME.project) is None
