@@ -133,18 +133,26 @@ class Manifests:
 
         await self.metadata.write(release, name="release reservations")
 
-    async def delete(self, name: RepositoryName, reference: Reference, *, actor: Actor) -> None:
+    async def delete(
+        self, name: RepositoryName, reference: Reference, *, actor: Actor, expected: Digest | None = None
+    ) -> None:
         """Delete a tag (what it points at stays), or a manifest with all tags that point at it.
+
+        Args:
+            name: The repository.
+            reference: What to delete.
+            actor: Who deletes it.
+            expected: What the tag names as far as the caller knows, if that matters.
 
         Raises:
             Denied: An index of the repository still lists the manifest.
-            ManifestUnknown: There is no such tag or manifest.
+            ManifestUnknown: There is no such tag or manifest, or the tag names something else than expected.
             TagImmutable: A rule of the project keeps the tag, or one of the manifest's.
             Unsupported: Deleting is switched off, or the registry is read-only.
         """
         self.settings.require_deletes()
         await self.lookup.prepare(name)
-        removal = Removal(name=name, actor=actor, settings=self.settings)
+        removal = Removal(name=name, actor=actor, settings=self.settings, expected=expected)
         if isinstance(reference, Digest):
             await self.metadata.write(partial(removal.delete_manifest, reference), name="delete manifest")
         else:

@@ -27,17 +27,18 @@ class Removal:
     on_disk: bool = True  #: registry:2's files must follow; else they were first, and go on linking the blobs
     deletion: str = field(default_factory=new_deletion)  #: what goes together
     detail: Mapping[str, object] | None = None  #: for the audit log
+    expected: Digest | None = None  #: what a tag has to name: else it is another one, and stays
 
     async def delete_tag(self, tag: Tag, tx: Transaction) -> None:
         """Remove a tag; the manifest stays.
 
         Raises:
-            ManifestUnknown: There is no such tag.
+            ManifestUnknown: There is no such tag, or it names something else than expected.
             TagImmutable: A rule of the project keeps it.
         """
         repository = await self._repository(tx, tag)
         digest = (await tags.current(tx, repository.id, [tag])).get(tag)
-        if digest is None:
+        if digest is None or (self.expected is not None and digest != str(self.expected)):
             raise ManifestUnknown(detail={"name": self.name, "tag": tag})
         await self._untag(tx, repository, [tag], digest)
         await (await self._disposal(tx, repository)).tag(tx, tag, digest)

@@ -7,12 +7,14 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from entrepot.oci import media_type as media_types
 from entrepot.projects.contents.pulls import PullCounter
-from tests.http.pushing import push_blob, put_manifest
+from entrepot.registry.manifests import Manifests
+from tests.http.pushing import push_blob, push_image, put_manifest
 from tests.http.transport import AsgiClient
 from tests.support.api import Api, refusal
 from tests.support.app import App, Opener
@@ -280,6 +282,21 @@ async def test_tags_are_added_listed_and_taken_off(admin: Api, client: AsgiClien
     assert (artifact["digest"], artifact["tags"]) == (digest_of(an_image), [])
     told = [(e.kind, e.actor, e.project) for e in await recorded(app.stores.metadata)][-3:]
     assert told == [("create", "admin", "demo"), ("delete", "admin", "demo"), ("delete", "admin", "demo")]
+
+
+async def test_a_tag_that_was_moved_meanwhile_is_not_taken_off(
+    admin: Api, client: AsgiClient, an_image: bytes, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the caller saw is not what it names by the time of the transaction."""
+    delete = Manifests.delete
+
+    async def slowly(self: Manifests, *args: Any, **how: Any) -> None:
+        await push_image(app.basic("admin"), "v1", b"newer", name="demo/app")
+        await delete(self, *args, **how)
+
+    monkeypatch.setattr(Manifests, "delete", slowly)
+    assert refusal(await admin.delete(f"{APP}/{digest_of(an_image)}/tags/v1")) == (404, "NOT_FOUND")
+    assert (await client.get("/v2/demo/app/manifests/v1")).status == 200
 
 
 async def test_labels_go_on_and_off(admin: Api, client: AsgiClient, an_image: bytes) -> None:

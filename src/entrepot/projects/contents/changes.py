@@ -13,7 +13,6 @@ from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Denied, ManifestBlobUnknown, ManifestUnknown, TagInvalid
 from entrepot.oci.reference import Reference, RepositoryName, Tag
-from entrepot.projects.contents.artifacts import Artifacts
 from entrepot.registry.copying import Copying
 from entrepot.registry.manifests import Manifests
 from entrepot.registry.model import Actor
@@ -24,7 +23,6 @@ class Changes:
     """The use cases that change artifacts; whether the caller may, the caller's side has asked before."""
 
     metadata: Database
-    artifacts: Artifacts
     manifests: Manifests
     copying: Copying
 
@@ -71,9 +69,11 @@ class Changes:
             NotFound: The artifact has no such tag.
             Unsupported: Deleting is switched off, or the registry is read-only.
         """
-        if name not in {tag.name for tag in await self.artifacts.tags(artifact.id)}:
-            raise NotFound(f"artifact {artifact.digest} has no tag {name[:128]}")
-        await self.manifests.delete(RepositoryName(artifact.repository), Tag(name), actor=by)
+        repository, expected = RepositoryName(artifact.repository), Digest.parse(artifact.digest)
+        try:
+            await self.manifests.delete(repository, Tag(name), actor=by, expected=expected)
+        except ManifestUnknown:
+            raise NotFound(f"artifact {artifact.digest} has no tag {name[:128]}") from None
 
     async def add_label(self, artifact: ArtifactRecord, label_id: int, *, by: Source) -> None:
         """Put a label on an artifact.

@@ -45,5 +45,5 @@ def build_contents(metadata: Database, registry: Registry, store: BlobStore, pol
             registry=registry.repositories,
         ),
         additions=Additions(metadata, registry.manifests, blobs),
-        changes=Changes(metadata=metadata, artifacts=artifacts, manifests=registry.manifests, copying=registry.copying),
+        changes=Changes(metadata=metadata, manifests=registry.manifests, copying=registry.copying),
     )
