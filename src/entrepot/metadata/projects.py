@@ -170,10 +170,11 @@ async def internal_names(reader: Reader) -> list[str]:
 
 
 async def ensure(tx: Transaction, name: str, *, public: bool = False) -> ProjectRecord:
-    """Return the project of this name, created if it is missing."""
-    await create(tx, name, public=public)
-    found = await find(tx, name)
-    assert found is not None
+    """Return the project of this name, created if it is missing; it keeps its name until the transaction ends."""
+    found = None
+    while found is None:  # somebody may delete it between the two
+        await create(tx, name, public=public)
+        found = await hold(tx, name)
     return found
 
 

@@ -53,6 +53,20 @@ _PUT = Query(
     ),
     "tags.put",
 )
+_ADD = Query(
+    lambda d: (
+        d.insert(tags)
+        .values(
+            repository_id=bindparam("repository_id"),
+            name=bindparam("name"),
+            manifest_id=bindparam("manifest_id"),
+            created_at=bindparam("now"),
+            updated_at=bindparam("now"),
+        )
+        .on_conflict_do_nothing()
+    ),
+    "tags.add",
+)
 _REMOVE = Query(
     delete(tags).where(tags.c.repository_id == bindparam("repository_id"), in_list(tags.c.name, "names")),
     "tags.remove",
@@ -135,10 +149,15 @@ async def put(
 ) -> None:
     """Point tags at a manifest, now or as of `at`."""
     at = clock.now() if at is None else at
-    await tx.many(
-        _PUT,
-        [{"repository_id": repository_id, "name": name, "manifest_id": manifest_id, "now": at} for name in names],
-    )
+    rows = [{"repository_id": repository_id, "name": name, "manifest_id": manifest_id, "now": at} for name in names]
+    if rows:
+        await tx.many(_PUT, rows)
+
+
+async def add(tx: Transaction, repository_id: int, names: Sequence[str], manifest_id: int) -> list[str]:
+    """Point tags that are not there at a manifest; return those that somebody has set meanwhile, which stay."""
+    values = {"repository_id": repository_id, "manifest_id": manifest_id, "now": clock.now()}
+    return [name for name in names if await tx.execute(_ADD, name=name, **values) == 0]
 
 
 async def remove(tx: Transaction, repository_id: int, names: Sequence[str]) -> None:

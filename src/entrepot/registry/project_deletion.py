@@ -119,11 +119,12 @@ class _PuttingAway:
         project = self.project
         if await projects.find_by_id(tx, project.id) is None:
             raise NameUnknown(f"there is no project {project.name}")
-        if (name := await project_lists.first_repository(tx, project.id)) is not None:
-            raise ProjectNotEmpty(project.name, name)
         kept = await self._deletion(tx)
         shadow = shadows.of_gone(project.id) if kept is None else shadows.of_whole(project.id)
         await projects.rename(tx, project.id, shadow)
+        # Asked after that: whoever made a repository at the same moment has either committed it, or finds no project.
+        if (name := await project_lists.first_repository(tx, project.id)) is not None:
+            raise ProjectNotEmpty(project.name, name)
         await robots.hide_of_project(tx, project.id)
         deletion = kept or at_once(self.actor.name, self.deletion)
         await trash.add(tx, deletion, kind=trash.PROJECT, project_id=project.id, project=project.name)

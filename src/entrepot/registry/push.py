@@ -8,7 +8,7 @@ pushes of a project wait for each other there. The seam for what later features 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -176,7 +176,16 @@ class Push:
         present = await manifests.present(tx, repository.id, listed)
         if len(present) < len(listed):
             present |= await take_back(tx, repository, set(listed) - present.keys())
+        if len(present) < len(listed):
+            present |= await self._look_again(tx, repository, set(listed) - present.keys())
         return _Found(blob_rows, present)
+
+    async def _look_again(
+        self, tx: Transaction, repository: repositories.RepositoryRecord, missing: Collection[str]
+    ) -> dict[str, int]:
+        """Look for manifests that are just being pushed; one that comes after this finds the index that lists it."""
+        await repositories.lock(tx, repository.id)
+        return await manifests.present(tx, repository.id, sorted(missing))
 
     async def _revive(self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found) -> list[str]:
         """Let the repository hold what it was losing; return the digests of that."""
@@ -210,11 +219,13 @@ class Push:
             )
 
     async def _move_tags(self, tx: Transaction, repository: repositories.RepositoryRecord, manifest_id: int) -> None:
-        if not self.tags:
-            return
-        digest = str(self.manifest.digest)
-        before = await tag_rows.current(tx, repository.id, self.tags)
-        moved = [tag for tag in self.tags if before.get(tag) != digest]
-        await require_movable(self.settings.tag_rules, tx, repository, before.keys() & set(moved))
-        await tag_rows.put(tx, repository.id, self.tags, manifest_id)
-        await tag_rows.remember(tx, repository.id, moved, digest=digest, action=tag_rows.SET, actor=self.actor.name)
+        digest, tags = str(self.manifest.digest), list(self.tags)
+        while tags:
+            before = await tag_rows.current(tx, repository.id, tags)
+            moved = [tag for tag in tags if before.get(tag) != digest]
+            await require_movable(self.settings.tag_rules, tx, repository, before.keys() & set(moved))
+            await tag_rows.put(tx, repository.id, list(before), manifest_id)
+            # What somebody else has set at this moment may not be moved any more: it is asked again.
+            tags = await tag_rows.add(tx, repository.id, [tag for tag in tags if tag not in before], manifest_id)
+            now = [tag for tag in moved if tag not in tags]
+            await tag_rows.remember(tx, repository.id, now, digest=digest, action=tag_rows.SET, actor=self.actor.name)

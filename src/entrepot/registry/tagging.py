@@ -34,9 +34,10 @@ class Tagging:
         if await tags.current(tx, repository.id, [self.tag]):
             return False
         names, digest = [self.tag], manifest.digest
+        if await tags.add(tx, repository.id, names, manifest.id):
+            return False
         if manifest.review_after is not None:  # it was part of something that went; now somebody wants it for itself
             await manifests.keep(tx, [manifest.id])
-        await tags.put(tx, repository.id, names, manifest.id)
         await tags.remember(tx, repository.id, names, digest=digest, action=tags.SET, actor=self.actor.name)
         await outbox.add(tx, outbox.MANIFEST_PUT, repository=repository.name, digest=digest, tags=names)
         await events.add(tx, events.CREATE, by=self.actor, repository=repository.name, digest=digest, tag=self.tag)

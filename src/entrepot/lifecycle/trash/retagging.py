@@ -37,10 +37,12 @@ class Retagging:
         aside = await self._kept(tx, taken) if self.replace else taken
         restored = [name for name in names if name not in aside]
         moved = [name for name in restored if before.get(name) != digest]
-        await tags.put(tx, self.repository.id, moved, manifest_id)
-        await self._remember(tx, moved, digest, tags.RESTORED)
+        late = await tags.add(tx, self.repository.id, [name for name in moved if name not in before], manifest_id)
+        await tags.put(tx, self.repository.id, [name for name in moved if name in before], manifest_id)
+        await self._remember(tx, [name for name in moved if name not in late], digest, tags.RESTORED)
         await self._remember(tx, aside, digest, tags.ASIDE)
-        return Retagged(restored, aside)
+        more = await self.run(tx, late, manifest_id, digest)
+        return Retagged([name for name in restored if name not in late] + more.restored, aside + more.aside)
 
     async def _kept(self, tx: Transaction, taken: Sequence[str]) -> list[str]:
         """Return those that a rule keeps where they are."""
