@@ -85,13 +85,16 @@ class TagHistory:
     async def put_back(self, repository: RepositoryRecord, tag: Tag, digest: str, *, by: Actor) -> Restored:
         """Point a tag at a manifest that it may have named before, taking that out of the trash if need be.
 
+        Nothing comes out of the trash with a manifest that is there.
+
         Raises:
             NotFound: The manifest is gone for good.
             TagImmutable: A rule keeps the tag where it is.
             Unsupported: The registry is read-only.
         """
         self.restoring.settings.require_writable()
-        place_id, deletion = await self.restoring.place_of(repository.id, digest)
+        lies = await self.lies_in_trash(repository, digest)
+        place_id, deletion = await self.restoring.place_of(repository.id, digest) if lies else (None, "")
         wanted = Wanted(
             repository=RepositoryName(repository.name),
             project_id=repository.project_id,

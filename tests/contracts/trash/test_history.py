@@ -89,6 +89,21 @@ async def test_putting_back_takes_the_manifest_out_of_the_trash(bin_: Bin) -> No
     assert await bin_.entries() == []
 
 
+async def test_putting_back_what_is_there_takes_nothing_out_of_the_trash(bin_: Bin) -> None:
+    """Whoever may push, and not restore, may put it back, though it was deleted and pushed again meanwhile."""
+    body = await bin_.pusher().image("latest", b"one")
+    signature = image(b"{}", subject=entry(body))
+    await bin_.pusher().manifest(signature)
+    await bin_.delete(body)
+    await bin_.review()
+    await bin_.pusher().manifest(body)
+    repository, digest = await bin_.repository(), str(Digest.of(body))
+    assert not await bin_.history.lies_in_trash(repository, digest)
+    await bin_.history.put_back(repository, LATEST, digest, by=ALICE)
+    assert await bin_.names("latest") == Digest.of(body)
+    assert not await bin_.has(signature)
+
+
 async def test_what_was_set_aside_can_be_put_back(bin_: Bin) -> None:
     """In a repository that was made anew, whose history did not know of it."""
     first = await bin_.pusher().image("latest", b"one")
