@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, update
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.lifecycle.collection.collector import Collector
+from entrepot.lifecycle.collection.leaving import following
 from entrepot.lifecycle.collection.model import CollectionLimits, CollectionOff, Tally
 from entrepot.metadata import blobs as blob_rows
 from entrepot.metadata import events, holdings, outbox, repositories, review
@@ -22,6 +23,7 @@ from entrepot.metadata.usage import Counts, Limits
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, ManifestUnknown, Unavailable
 from entrepot.oci.reference import RepositoryName, Tag
+from entrepot.registry.settings import RegistrySettings
 from entrepot.telemetry.progress import Stopped, Unwatched
 from tests.contracts.collection.conftest import GRACE, House
 from tests.contracts.quota.test_usage import limit, standing
@@ -457,3 +459,18 @@ async def test_the_audit_log_says_what_went_with_its_index(house: House) -> None
     await house.collect()
     rows = await house.kit.metadata.all(RawQuery("SELECT kind, actor, digest FROM events ORDER BY id DESC LIMIT 1"))
     assert rows == [(events.DELETE, "collection", str(Digest.of(child)))]
+
+
+async def test_while_deleting_is_switched_off_no_image_follows_its_index(house: House) -> None:
+    """It waits, and follows when deleting is switched on again."""
+    child = await house.pusher.image(None, b"one")
+    body = index(entry(child))
+    await house.pusher.manifest(body, "multi")
+    await house.registry.manifests.delete(NAME, Digest.of(body), actor=ALICE)
+    off = following(RegistrySettings(grace_seconds=GRACE, delete_enabled=False))
+    for _ in range(2):
+        house.clock.advance(GRACE + 1)
+        assert (await house.collect(leave=off)).manifests == 0
+    assert await house.registry.manifests.get(NAME, Digest.of(child), content=False)
+    house.clock.advance(GRACE + 1)
+    assert (await house.collect()).manifests == 1

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from entrepot.lifecycle.collection.model import Leave
+from entrepot.metadata import clock, manifests, review
 from entrepot.metadata.collecting import ManifestUnderReview
 from entrepot.metadata.database import Transaction
 from entrepot.registry.following import follow
@@ -16,10 +17,19 @@ from entrepot.registry.settings import RegistrySettings
 COLLECTOR: Final = Actor(name="collection")
 
 
+#: Seconds after which what may not go now is looked at again, at the least.
+_LATER: Final = 60.0
+
+
 def following(settings: RegistrySettings) -> Leave:
-    """Let it follow into the trash, or for good."""
+    """Let it follow into the trash, or for good; while deleting is switched off it waits."""
     return partial(_follow, settings)
 
 
 async def _follow(settings: RegistrySettings, tx: Transaction, manifest: ManifestUnderReview) -> bool:
+    if not settings.delete_enabled or settings.read_only():
+        after = clock.after(max(_LATER, settings.grace_seconds))
+        await manifests.queue(tx, [manifest.row.id], review_after=after)
+        await review.add(tx, review.MANIFEST, [manifest.row.id], after=after, reason="deleting was switched off")
+        return False
     return await follow(tx, manifest.row.id, settings, actor=COLLECTOR)
