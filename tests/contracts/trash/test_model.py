@@ -42,6 +42,7 @@ from entrepot.oci.errors import Denied, ManifestUnknown, NameUnknown, QuotaExcee
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.service import build_registry
 from entrepot.registry.settings import RegistrySettings
+from entrepot.telemetry.progress import Unwatched
 from tests.contracts.collection.conftest import GRACE, Clock, House, collecting_in
 from tests.contracts.quota.test_usage import limit, standing
 from tests.contracts.registry.conftest import Kit
@@ -49,6 +50,7 @@ from tests.contracts.registry.pushing import ALICE
 from tests.contracts.retention.conftest import Keeper
 from tests.contracts.retention.conftest import rule as about
 from tests.contracts.trash.conftest import DAY, WEEK, Bin
+from tests.contracts.trash.test_restored_meanwhile import Meanwhile
 from tests.support.manifests import image
 from tests.support.trash_model import NAMES, TAGS, Entry, Model, Refused, Repository
 
@@ -178,6 +180,38 @@ class TrashMachine(RuleBasedStateMachine):
             assert self.loop.run(standing(self.kit.metadata)).bytes > self.hard
             return
         self._same(done, lambda: self.model.restore(mine, replace=replace))
+
+    @precondition(lambda self: self.model.repositories)
+    @rule(number=numbers)
+    def restore_too_late(self, number: int) -> None:
+        """Restore a deleted repository while it is being removed for good: that is refused, and it goes."""
+        if (chosen := self._delete_one(number)) is None:
+            return
+        mine, theirs = chosen
+        late = Meanwhile(lambda: self._refuse_to_restore(theirs))
+        self.loop.run(self.bin.expiry.remove([theirs], late))
+        assert late.is_done
+        self.model.expire_entry(mine)
+
+    @precondition(lambda self: self.model.repositories)
+    @rule(number=numbers)
+    def restore_in_time(self, number: int) -> None:
+        """Restore a deleted repository when who removes it for good has read its entry: it comes back, and stays."""
+        if (chosen := self._delete_one(number)) is None:
+            return
+        mine, theirs = chosen
+        self._same(self.loop.run(_tried(self.bin.restore(theirs))), lambda: self.model.restore(mine, replace=False))
+        self.loop.run(self.bin.expiry.remove([theirs], Unwatched()))
+
+    def _delete_one(self, number: int) -> tuple[Entry, TrashEntry] | None:
+        """Delete a repository, unless a rule keeps a tag of it; return its entry, and the registry's own."""
+        names = sorted(self.model.repositories)
+        before = len(self.model.entries)
+        self.delete_repository(name=names[number % len(names)])
+        return None if len(self.model.entries) == before else self._chosen(before)
+
+    async def _refuse_to_restore(self, entry: TrashEntry) -> None:
+        assert not await _tried(self.bin.restore(entry)), "a repository came back of which a part is gone"
 
     @precondition(lambda self: self.model.entries)
     @rule(number=numbers)
