@@ -141,7 +141,7 @@ async def test_a_mistake_does_not_repeat_what_was_sent(admin: Api) -> None:
 
 
 async def test_a_client_that_leaves_is_no_fault(app: App, admin: Api) -> None:
-    """Nothing is made, and nothing is logged as an error."""
+    """Nothing is made, and nothing is logged or counted as an error of ours."""
 
     async def half() -> AsyncIterator[bytes]:
         yield b'{"project_name":'
@@ -149,6 +149,8 @@ async def test_a_client_that_leaves_is_no_fault(app: App, admin: Api) -> None:
 
     answer = await admin.client.post(f"{BASE}/projects", body=half(), headers=JSON)
     assert answer.status == 0
+    (family,) = [family for family in app.metrics.families() if family.name == "entrepot_http_request_seconds"]
+    assert [status for _, method, status in family.series if method == "POST"] == ["499"]
     assert await admin.found("/projects") == []
 
 

@@ -44,7 +44,9 @@ class ApiEdge:
             body = await _read(own)
             await self._app(scope, _Body(own, body).receive, send)
         except ClientGone:
-            raise
+            # FastAPI would answer with 500; whoever called it sees that nothing was answered.
+            if own.started:
+                raise
         except Exception as error:
             if own.started:
                 raise

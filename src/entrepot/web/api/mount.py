@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from entrepot.web.api.paths import inner_path
-from entrepot.web.body import Message, Receive
+from entrepot.web.body import ClientGone, Message, Receive
 from entrepot.web.http import Request, Scope
 from entrepot.web.responses import DATA_POLICY, NO_BODY_STATUSES, Send
 
@@ -43,6 +43,7 @@ class LazyApi:
         """Answer a request.
 
         Raises:
+            ClientGone: The client left before there was an answer.
             NameInvalid: The path is encoded in a way that two programs could read differently.
         """
         request.route = LABEL
@@ -52,6 +53,8 @@ class LazyApi:
         await (await self._built())(scope, request.receive, answer.send)
         pattern = getattr(scope.get("route"), "path_format", None)
         request.route = f"{LABEL} {pattern}" if pattern else LABEL
+        if not request.started:
+            raise ClientGone
 
     async def _built(self) -> AsgiApp:
         if self._app is not None:
