@@ -17,7 +17,7 @@ from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.locations import LOCATED, set_location
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.refusals import refusals
-from entrepot.web.api.retention_models import (
+from entrepot.web.api.retention_run_models import (
     ExecutionChange,
     ExecutionRequest,
     RetentionExecution,

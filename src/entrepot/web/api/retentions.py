@@ -17,7 +17,8 @@ from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.locations import LOCATED, set_location
 from entrepot.web.api.project_of import find_project
 from entrepot.web.api.refusals import refusals
-from entrepot.web.api.retention_models import RetentionMetadata, RetentionPolicy, metadata
+from entrepot.web.api.retention_models import RetentionPolicy
+from entrepot.web.api.retention_vocabulary import RetentionMetadata, metadata
 
 LIST, READ, CREATE, UPDATE, DELETE = (
     Permission.of("tag-retention", action) for action in ("list", "read", "create", "update", "delete")
