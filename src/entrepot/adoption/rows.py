@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from entrepot.adoption.contents import Piece
 from entrepot.adoption.links import TagLink
-from entrepot.metadata import blobs, clock, holdings, manifests, review, tags, usage
+from entrepot.metadata import blobs, charging, clock, holdings, manifests, review, tags
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci import manifest as oci_manifest
@@ -151,5 +151,5 @@ async def _add_manifest(
     await manifests.refer(tx, manifest_id, blobs=references, children=children)
     await manifests.connect_parents(tx, repository.id, str(manifest.digest), manifest_id)
     held = sorted({blob_id for blob_id, _ in references})
-    await usage.charge(tx, repository.project_id, held, manifest_bytes=len(manifest.raw), manifests=1)
+    await charging.charge(tx, repository.project_id, held, manifest_bytes=len(manifest.raw), manifests=1)
     return True

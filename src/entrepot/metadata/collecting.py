@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, case, delete, exists, func, or_, select, update
 
-from entrepot.metadata import clock, outbox, usage
+from entrepot.metadata import clock, outbox, reservations
 from entrepot.metadata.blobs import DELETING, LIVE, MARKED
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.manifests import ManifestRow
@@ -230,7 +230,7 @@ async def remove(tx: Transaction, ids: Sequence[int]) -> int:
     if not ids:
         return 0
     await tx.execute(_DISCHARGE, ids=list(ids))
-    await usage.forget(tx, ids)
+    await reservations.forget(tx, ids)
     return await tx.execute(_REMOVE, ids=list(ids))
 
 

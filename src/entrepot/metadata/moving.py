@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, select, update
 
-from entrepot.metadata import manifests, usage
+from entrepot.metadata import charging, manifests
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.manifests import ManifestRow
 from entrepot.metadata.query import Query
@@ -50,8 +50,8 @@ async def move(tx: Transaction, manifest: ManifestRow, source: RepositoryRecord,
     """
     if source.project_id != target.project_id:
         ids = await manifests.blob_ids(tx, manifest.id)
-        await usage.discharge(tx, source.project_id, ids, manifest_bytes=manifest.size, manifests=1)
-        await usage.charge(tx, target.project_id, ids, manifest_bytes=manifest.size, manifests=1)
+        await charging.discharge(tx, source.project_id, ids, manifest_bytes=manifest.size, manifests=1)
+        await charging.charge(tx, target.project_id, ids, manifest_bytes=manifest.size, manifests=1)
     await tx.execute(_DISCONNECT, manifest=manifest.id)
     await tx.execute(_MOVE, manifest=manifest.id, target=target.id)
     await tx.execute(_MOVE_BLOBS, manifest=manifest.id, target=target.id)
@@ -63,4 +63,4 @@ async def drop(tx: Transaction, manifest: ManifestRow, repository: RepositoryRec
     """Remove a manifest from a repository while another repository has it too: no bytes lose anything by it."""
     ids = await manifests.blob_ids(tx, manifest.id)
     await manifests.remove(tx, manifest)
-    await usage.discharge(tx, repository.project_id, ids, manifest_bytes=manifest.size, manifests=1)
+    await charging.discharge(tx, repository.project_id, ids, manifest_bytes=manifest.size, manifests=1)

@@ -1,6 +1,6 @@
 """Sums of what projects use, where something other than a push or a deletion changes what they are made of.
 
-Sizes that were wrong are corrected, references put right; `usage` charges what people do.
+Sizes that were wrong are corrected, references put right; `charging` counts what people do.
 """
 
 from __future__ import annotations

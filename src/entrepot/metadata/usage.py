@@ -1,28 +1,23 @@
-"""What each project uses: charged and taken back in the transaction that changes it, so that it never drifts.
+"""What each project uses and may use: sums that are changed in the transaction that is the reason, and never drift.
 
-`project_blobs` says how many manifests of a project refer to each blob, things in the trash included; `project_usage`
-holds the sums, and the limits beside them, so that one statement changes the one and answers with the other.
-`settling` adds everything up from nothing.
+`project_usage` holds the sums, and the limits beside them, so that one statement changes the one and answers with the
+other. `charging` counts manifests and their blobs, `reservations` what no manifest refers to yet, and `settling` adds
+everything up from nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, literal, select, update
+from sqlalchemy import bindparam, func, select
 
 from entrepot.metadata import clock
-from entrepot.metadata.columns import WHOLE
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.dialect import Dialect
-from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.query import Query
 from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import (
-    blobs,
-    project_blobs,
-    project_reservations,
     project_usage,
     projects,
     repositories,
@@ -33,7 +28,6 @@ SHARED: Final = "shared"
 FULL: Final = "full"
 
 _U = project_usage.c
-_R = project_reservations.c
 _COUNTS: Final = ("blob_bytes", "full_bytes", "manifest_bytes", "manifests", "reserved_bytes")
 _LIMITS: Final = (
     "charge",
@@ -88,42 +82,6 @@ class Standing:
 STANDING: Final = tuple(_U[name] for name in (*_COUNTS, *_LIMITS))
 
 
-def _refer(d: Dialect) -> Any:
-    chosen = (
-        select(bindparam("project", type_=WHOLE), blobs.c.id, literal(1, WHOLE))
-        .where(in_list(blobs.c.id, "ids"))
-        .order_by(blobs.c.id)
-    )
-    return (
-        d.insert(project_blobs)
-        .from_select(["project_id", "blob_id", "references"], chosen)
-        .on_conflict_do_update(
-            index_elements=[project_blobs.c.project_id, project_blobs.c.blob_id],
-            set_={"references": project_blobs.c.references + 1},
-        )
-        .returning(project_blobs.c.blob_id, project_blobs.c.references)
-    )
-
-
-_REFER = Query(_refer, "usage.refer")
-_LET_GO = Query(
-    update(project_blobs)
-    .where(project_blobs.c.project_id == bindparam("project"), in_list(project_blobs.c.blob_id, "ids"))
-    .values(references=project_blobs.c.references - 1)
-    .returning(project_blobs.c.blob_id, project_blobs.c.references),
-    "usage.let_go",
-)
-_DROP_UNUSED = Query(
-    delete(project_blobs).where(
-        project_blobs.c.project_id == bindparam("project"),
-        in_list(project_blobs.c.blob_id, "ids"),
-        project_blobs.c.references <= 0,
-    ),
-    "usage.drop_unused",
-)
-_SIZES = Query(select(blobs.c.id, blobs.c.size).where(in_list(blobs.c.id, "ids")), "usage.sizes")
-
-
 def _change(d: Dialect) -> Any:
     insert = d.insert(project_usage).values(
         project_id=bindparam("project"), updated_at=bindparam("now"), **{name: bindparam(name) for name in _COUNTS}
@@ -141,57 +99,6 @@ _FIND_LIMITED = Query(
     .select_from(projects.join(project_usage, _U.project_id == projects.c.id))
     .where(projects.c.name == bindparam("name"), _U.hard_bytes.is_not(None)),
     "usage.find_limited",
-)
-_RESERVE = Query(
-    lambda d: (
-        d.insert(project_reservations)
-        .values(
-            project_id=bindparam("project"),
-            blob_id=bindparam("blob"),
-            size=bindparam("size"),
-            expires_at=bindparam("until"),
-        )
-        .on_conflict_do_nothing()
-    ),
-    "usage.reserve",
-)
-_PROLONG = Query(
-    update(project_reservations)
-    .where(_R.project_id == bindparam("project"), _R.blob_id == bindparam("blob"), _R.expires_at < bindparam("until"))
-    .values(expires_at=bindparam("until")),
-    "usage.prolong",
-)
-_IS_REFERRED_TO = Query(
-    select(project_blobs.c.blob_id).where(
-        project_blobs.c.project_id == bindparam("project"), project_blobs.c.blob_id == bindparam("blob")
-    ),
-    "usage.is_referred_to",
-)
-_COUNTED = Query(
-    select(blobs.c.id)
-    .select_from(
-        blobs.outerjoin(
-            project_blobs,
-            (project_blobs.c.blob_id == blobs.c.id) & (project_blobs.c.project_id == bindparam("project")),
-        ).outerjoin(project_reservations, (_R.blob_id == blobs.c.id) & (_R.project_id == bindparam("project")))
-    )
-    .where(blobs.c.digest == bindparam("digest"), project_blobs.c.blob_id.is_not(None) | _R.blob_id.is_not(None)),
-    "usage.counted",
-)
-_UNRESERVE = Query(
-    delete(project_reservations)
-    .where(_R.project_id == bindparam("project"), in_list(_R.blob_id, "ids"))
-    .returning(_R.size),
-    "usage.unreserve",
-)
-_LAPSE = Query(
-    delete(project_reservations)
-    .where(_R.project_id == bindparam("project"), _R.expires_at <= bindparam("now"))
-    .returning(_R.size),
-    "usage.lapse",
-)
-_FORGET = Query(
-    delete(project_reservations).where(in_list(_R.blob_id, "ids")).returning(_R.project_id, _R.size), "usage.forget"
 )
 _REPOSITORIES = Query(
     select(func.count()).select_from(
@@ -241,91 +148,10 @@ async def find_limited(reader: Reader, project: str) -> tuple[int, Standing] | N
     return None if row is None else (row[0], standing_of(row[1:]))
 
 
-async def charge(
-    tx: Transaction, project_id: int, blob_ids: Sequence[int], *, manifest_bytes: int = 0, manifests: int = 0
-) -> Standing:
-    """Count one more manifest of a project that refers to each of these blobs; return how the project stands then.
-
-    Ends with the statement that locks the project's sums: call it last in a transaction that others wait for.
-
-    Args:
-        tx: The transaction.
-        project_id: Whose manifest it is.
-        blob_ids: What it refers to, each once.
-        manifest_bytes: Its own size, unless it was counted before.
-        manifests: 1, unless it was counted before.
-    """
-    rows = await tx.all(_REFER, project=project_id, ids=list(blob_ids)) if blob_ids else []
-    once, full = await _sums(tx, blob_ids, {row[0] for row in rows if row[1] == 1})
-    added = Counts(blob_bytes=once, full_bytes=full, manifest_bytes=manifest_bytes, manifests=manifests)
-    standing = await change(tx, project_id, added)
-    return await _unreserve(tx, project_id, blob_ids, standing)
-
-
-async def discharge(
-    tx: Transaction, project_id: int, blob_ids: Sequence[int], *, manifest_bytes: int = 0, manifests: int = 0
-) -> Standing:
-    """Take back one `charge`."""
-    rows = await tx.all(_LET_GO, project=project_id, ids=list(blob_ids)) if blob_ids else []
-    gone = {row[0] for row in rows if row[1] <= 0}
-    if gone:
-        await tx.execute(_DROP_UNUSED, project=project_id, ids=list(gone))
-    once, full = await _sums(tx, blob_ids, gone)
-    taken = Counts(blob_bytes=-once, full_bytes=-full, manifest_bytes=-manifest_bytes, manifests=-manifests)
-    return await change(tx, project_id, taken)
-
-
 async def change(tx: Transaction, project_id: int, by: Counts) -> Standing:
     """Add to what a project uses; return how it stands then."""
     counts = {name: getattr(by, name) for name in _COUNTS}
     return standing_of(await tx.one(_CHANGE, project=project_id, now=clock.now(), **counts))
-
-
-async def _sums(tx: Transaction, blob_ids: Sequence[int], chosen: Collection[int]) -> tuple[int, int]:
-    """Return the bytes of the chosen ones among some blobs, and of all."""
-    sizes = {row[0]: row[1] for row in await tx.all(_SIZES, ids=list(blob_ids))} if blob_ids else {}
-    return sum(sizes[blob] for blob in chosen), sum(sizes.values())
-
-
-async def reserve(tx: Transaction, project_id: int, blob_id: int, size: int, *, until: int) -> Standing | None:
-    """Count a blob for a project of which no manifest refers to it yet; None when it counts already.
-
-    `until` is when it stops to count by itself, if no manifest comes.
-    """
-    if await tx.one(_IS_REFERRED_TO, project=project_id, blob=blob_id) is not None:
-        return None
-    if not await tx.execute(_RESERVE, project=project_id, blob=blob_id, size=size, until=until):
-        await tx.execute(_PROLONG, project=project_id, blob=blob_id, until=until)
-        return None
-    return await change(tx, project_id, Counts(reserved_bytes=size))
-
-
-async def release(tx: Transaction, project_id: int, blob_ids: Sequence[int]) -> None:
-    """End the reservations of blobs: what was to refer to them was refused."""
-    await _unreserve(tx, project_id, blob_ids, await find(tx, project_id))
-
-
-async def forget(tx: Transaction, blob_ids: Sequence[int]) -> None:
-    """End all reservations of blobs that go: whoever pushed them never referred to them."""
-    rows = await tx.all(_FORGET, ids=list(blob_ids)) if blob_ids else []
-    for project_id in sorted({row[0] for row in rows}):
-        size = sum(row[1] for row in rows if row[0] == project_id)
-        await change(tx, project_id, Counts(reserved_bytes=-size))
-
-
-async def _unreserve(tx: Transaction, project_id: int, blob_ids: Sequence[int], standing: Standing) -> Standing:
-    if not standing.counts.reserved_bytes:
-        return standing
-    rows = await tx.all(_LAPSE, project=project_id, now=clock.now())
-    if blob_ids:
-        rows += await tx.all(_UNRESERVE, project=project_id, ids=list(blob_ids))
-    size = sum(row[0] for row in rows)
-    return await change(tx, project_id, Counts(reserved_bytes=-size)) if size else standing
-
-
-async def counts(reader: Reader, project_id: int, digest: str) -> bool:
-    """Tell whether a blob counts for a project already."""
-    return await reader.one(_COUNTED, project=project_id, digest=digest) is not None
 
 
 async def set_limits(tx: Transaction, project_id: int, limits: Limits) -> Standing:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from entrepot.metadata import blobs, clock, repositories, usage
+from entrepot.metadata import blobs, clock, repositories, reservations, usage
 from entrepot.metadata import manifests as rows
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci import manifest as oci_manifest
@@ -129,7 +129,7 @@ class Manifests:
 
         async def release(tx: Transaction) -> None:
             found = await blobs.find_many(tx, digests)
-            await usage.release(tx, project_id, [row.id for row in found.values()])
+            await reservations.release(tx, project_id, [row.id for row in found.values()])
 
         await self.metadata.write(release, name="release reservations")
 

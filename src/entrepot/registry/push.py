@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from entrepot.metadata import blobs, events, holdings, manifests, outbox, references, repositories, usage
+from entrepot.metadata import blobs, charging, events, holdings, manifests, outbox, references, repositories, usage
 from entrepot.metadata import tags as tag_rows
 from entrepot.metadata.database import Transaction
 from entrepot.oci.descriptor import Descriptor
@@ -91,7 +91,7 @@ class Push:
     ) -> usage.Standing | None:
         if added == _Added():
             return None
-        standing = await usage.charge(
+        standing = await charging.charge(
             tx, repository.project_id, added.blobs, manifest_bytes=added.manifest_bytes, manifests=added.manifests
         )
         require_room(repository.project_id, self.name.project, standing)

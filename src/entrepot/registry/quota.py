@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from entrepot.metadata import clock, repositories, usage
+from entrepot.metadata import clock, repositories, reservations, usage
 from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.usage import Standing
@@ -123,7 +123,7 @@ class Limited:
         try:
             self.require_room(size)
         except QuotaExceeded:
-            if not await usage.counts(reader, self.id, digest):
+            if not await reservations.counts(reader, self.id, digest):
                 raise
 
     async def reserve(self, tx: Transaction, blob_id: int, size: int, *, seconds: float) -> None:
@@ -138,7 +138,7 @@ class Limited:
 
     async def renew(self, tx: Transaction, blob_id: int, size: int, *, seconds: float) -> Standing | None:
         """Count a blob for so many seconds from now on; how the project stands then, None where it counted already."""
-        return await usage.reserve(tx, self.id, blob_id, size, until=clock.after(seconds))
+        return await reservations.reserve(tx, self.id, blob_id, size, until=clock.after(seconds))
 
 
 def warning(project: str, standing: Standing) -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from entrepot.metadata import (
     blobs,
+    charging,
     clock,
     holdings,
     manifests,
@@ -21,7 +22,6 @@ from entrepot.metadata import (
     review,
     shadows,
     trash,
-    usage,
 )
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.manifests import ManifestRow
@@ -137,7 +137,7 @@ async def remove_for_good(tx: Transaction, manifest: ManifestRow, *, project_id:
     blob_ids = await manifests.blob_ids(tx, manifest.id)
     dependants = await manifests.dependants(tx, manifest)
     bytes_went = await manifests.remove(tx, manifest)
-    await usage.discharge(tx, project_id, blob_ids, manifest_bytes=manifest.size, manifests=1)
+    await charging.discharge(tx, project_id, blob_ids, manifest_bytes=manifest.size, manifests=1)
     after = clock.after(grace_seconds)
     await blobs.queue(tx, blob_ids, review_after=after)
     await review.add(tx, review.BLOB, blob_ids, after=after, reason="manifest deleted")
