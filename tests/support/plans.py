@@ -7,7 +7,7 @@ from entrepot.metadata.query import Query
 from entrepot.metadata.sqlite import SqliteDatabase
 
 #: A scan of what a statement built itself: a subquery, a list parameter, a constant row, the queue of a recursion.
-_OWN = re.compile(r"SCAN (json_each|heads$|below$|\d+|CONSTANT ROW|\(subquery-\d+\)|anon_\d+$)")
+_OWN = re.compile(r"SCAN (json_each|given VIRTUAL|heads$|below$|\d+|CONSTANT ROW|\(subquery-\d+\)|anon_\d+$)")
 
 
 def query_plan(database: SqliteDatabase, query: Query) -> list[str]:

@@ -7,17 +7,34 @@ waits for the decision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, case, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    bindparam,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
 from entrepot.metadata import clock, outbox, reservations
 from entrepot.metadata.blobs import DELETING, LIVE, MARKED
+from entrepot.metadata.columns import TEXT, WHOLE
 from entrepot.metadata.database import Reader, Row, Transaction
+from entrepot.metadata.dialect import Dialect
 from entrepot.metadata.manifests import ManifestRow
-from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.query import Query, in_list, list_rows, word
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.shadows import is_shadow, listed
 from entrepot.metadata.tables import (
@@ -78,36 +95,34 @@ _SETTLE = Query(
 )
 _MARK = Query(update(blobs).where(_OF_IDS).values(state=MARKED, generation=_B.generation + 1), "collecting.mark")
 _CLAIM = Query(update(blobs).where(_OF_IDS).values(state=DELETING, generation=_B.generation + 1), "collecting.claim")
-_CLAIM_FILE = Query(
-    lambda d: (
-        d.insert(blobs)
-        .values(
-            digest=bindparam("digest"),
-            size=bindparam("size"),
-            storage_key=bindparam("digest"),
-            state=DELETING,
-            generation=1,
-            created_at=bindparam("now"),
-        )
-        .on_conflict_do_nothing()
-        .returning(_B.id)
-    ),
-    "collecting.claim_file",
-)
-_LINKS = Query(
-    select(repository_blobs.c.repository_id, repository_blobs.c.blob_id, repositories.c.name, _B.digest)
-    .select_from(repository_blobs)
-    .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
-    .join(blobs, _B.id == repository_blobs.c.blob_id)
-    .where(in_list(repository_blobs.c.blob_id, "ids"))
-    .limit(bindparam("limit")),
-    "collecting.links",
-)
+
+
+def _claim_files(dialect: Dialect) -> Any:
+    """Put rows beside files, each given as its digest and its size."""
+    file = list_rows(dialect, "files")
+    digest = word(dialect, file, 1)
+    size = cast(word(dialect, file, 2), WHOLE)
+    columns = ["digest", "size", "storage_key", "state", "generation", "created_at"]
+    rows = select(digest, size, digest, literal(DELETING, TEXT), literal(1, WHOLE), cast(bindparam("now"), WHOLE))
+    # SQLite takes ON for the beginning of a join where the rows have no condition.
+    found = dialect.insert(blobs).from_select(columns, rows.where(true()))
+    return found.on_conflict_do_nothing().returning(_B.digest, _B.id)
+
+
+_CLAIM_FILES = Query(_claim_files, "collecting.claim_files")
+_LINK = (repository_blobs.c.repository_id, repository_blobs.c.blob_id)
 _UNLINK = Query(
-    delete(repository_blobs).where(
-        repository_blobs.c.repository_id == bindparam("repository"), repository_blobs.c.blob_id == bindparam("blob")
-    ),
+    delete(repository_blobs)
+    .where(
+        tuple_(*_LINK).in_(
+            select(*_LINK).where(in_list(repository_blobs.c.blob_id, "ids")).limit(bindparam("limit")).correlate(None)
+        )
+    )
+    .returning(*_LINK),
     "collecting.unlink",
+)
+_NAMES = Query(
+    select(repositories.c.id, repositories.c.name).where(in_list(repositories.c.id, "ids")), "collecting.names"
 )
 _DISCHARGE = Query(delete(project_blobs).where(in_list(project_blobs.c.blob_id, "ids")), "collecting.discharge")
 _REMOVE = Query(delete(blobs).where(_OF_IDS, _B.state == DELETING), "collecting.remove")
@@ -209,18 +224,27 @@ async def claim(tx: Transaction, ids: Sequence[int]) -> None:
         await tx.execute(_CLAIM, ids=list(ids))
 
 
-async def claim_file(tx: Transaction, digest: str, size: int) -> int | None:
-    """Keep everybody off a file that no row speaks of; return the row id, or None when there is a row by now."""
-    row = await tx.one(_CLAIM_FILE, digest=digest, size=size, now=clock.now())
-    return None if row is None else int(row[0])
+async def claim_files(tx: Transaction, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Keep everybody off files that no row speaks of, given by digest; return the row ids of those that have none."""
+    files = [f"{digest} {size}" for digest, size in sizes.items()]
+    rows = await tx.all(_CLAIM_FILES, files=files, now=clock.now()) if files else []
+    return {row[0]: row[1] for row in rows}
 
 
-async def unlink(tx: Transaction, ids: Sequence[int], *, limit: int) -> bool:
-    """Take claimed blobs out of up to `limit` repositories, whose files must follow; True when none is left."""
-    links = await tx.all(_LINKS, ids=list(ids), limit=limit) if ids else []
+async def unlink(tx: Transaction, digests: Mapping[int, str], *, limit: int) -> bool:
+    """Take claimed blobs out of up to `limit` repositories, whose files must follow; True when none is left.
+
+    Args:
+        tx: The transaction.
+        digests: Of the blobs, by their row ids.
+        limit: How many.
+    """
+    links = await tx.all(_UNLINK, ids=list(digests), limit=limit) if digests else []
     if links:
-        await tx.many(_UNLINK, [{"repository": row[0], "blob": row[1]} for row in links])
-        gone = [{"repository": row[2], "digest": row[3]} for row in links if not is_shadow(row[2])]
+        found = await tx.all(_NAMES, ids=sorted({row[0] for row in links}))
+        names: dict[int, str] = {row[0]: row[1] for row in found}
+        pairs = [(names[repository], digests[blob]) for repository, blob in sorted(links)]
+        gone = [{"repository": name, "digest": digest} for name, digest in pairs if not is_shadow(name)]
         await outbox.add_all(tx, outbox.BLOB_UNLINKED, gone)
     return len(links) < limit
 

@@ -6,7 +6,8 @@ before may still use it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, cast, delete, exists, func, select, update
 
@@ -14,7 +15,8 @@ from entrepot.metadata import clock
 from entrepot.metadata.blobs import COLUMNS, DELETING, READABLE, BlobRow, record_of
 from entrepot.metadata.columns import WHOLE
 from entrepot.metadata.database import Reader, Row, Transaction
-from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.dialect import Dialect
+from entrepot.metadata.query import Query, in_list, list_rows, word
 from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import blobs, manifest_blobs, repositories, repository_blobs
 
@@ -32,6 +34,26 @@ _FIND_IN = Query(
     "holdings.find_in",
     recalled=True,
 )
+
+
+def _find_all(dialect: Dialect) -> Any:
+    """Look for many, each given as the name of the repository and the digest."""
+    place = list_rows(dialect, "places")
+    return (
+        select(repositories.c.name, blobs.c.digest, blobs.c.storage_key)
+        .select_from(repositories)
+        .join(repository_blobs, repository_blobs.c.repository_id == repositories.c.id)
+        .join(blobs, blobs.c.id == repository_blobs.c.blob_id)
+        .where(
+            repositories.c.name == word(dialect, place, 1),
+            blobs.c.digest == word(dialect, place, 2),
+            READABLE,
+            _IS_HELD,
+        )
+    )
+
+
+_FIND_ALL = Query(_find_all, "holdings.find_all")
 #: Found by digest, then asked whether the repository has them: a repository may have very many others.
 _HERE = (repository_blobs.c.repository_id == bindparam("repository_id"), repository_blobs.c.blob_id == blobs.c.id)
 _IN_REPOSITORY = exists(select(1).where(*_HERE)).correlate(blobs)
@@ -147,6 +169,13 @@ _REFERENCES_IN = Query(
     ),
     "holdings.references_in",
 )
+
+
+async def find_all(reader: Reader, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return under which keys the bytes lie of blobs that repositories hold, by name and digest."""
+    wanted = [f"{name} {digest}" for name, digest in sorted(places)]
+    rows = await reader.all(_FIND_ALL, places=wanted) if wanted else []
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 async def find_in(reader: Reader, repository: str, digest: str) -> BlobRow | None:

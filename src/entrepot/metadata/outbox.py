@@ -6,11 +6,12 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import bindparam, cast, delete, func, select
 
 from entrepot.metadata import clock
+from entrepot.metadata.columns import TEXT, WHOLE
 from entrepot.metadata.database import Reader, Transaction
-from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.query import Query, in_list, list_rows
 from entrepot.metadata.tables import outbox
 
 #: Topics, each with the keys of its payload beside `repository`.
@@ -56,6 +57,14 @@ _ADD = Query(
     ),
     "outbox.add",
 )
+#: However many of a topic, by one statement.
+_ADD_ALL = Query(
+    lambda d: d.insert(outbox).from_select(
+        ["topic", "payload", "created_at"],
+        select(cast(bindparam("topic"), TEXT), list_rows(d, "payloads"), cast(bindparam("created_at"), WHOLE)),
+    ),
+    "outbox.add_all",
+)
 _NEXT = Query(
     select(outbox.c.id, outbox.c.topic, outbox.c.payload, outbox.c.created_at)
     .order_by(outbox.c.id)
@@ -82,10 +91,9 @@ async def add(tx: Transaction, topic: str, **payload: object) -> None:
 
 async def add_all(tx: Transaction, topic: str, payloads: Sequence[Mapping[str, object]]) -> None:
     """Leave things to do once this transaction is committed."""
-    now = clock.now()
-    rows = [{"topic": topic, "payload": json.dumps(payload), "created_at": now} for payload in payloads]
-    if rows:
-        await tx.many(_ADD, rows)
+    written = [json.dumps(payload) for payload in payloads]
+    if written:
+        await tx.execute(_ADD_ALL, topic=topic, payloads=written, created_at=clock.now())
 
 
 async def last_id(reader: Reader) -> int:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Executable, String, bindparam
+from sqlalchemy import ARRAY, BindParameter, ColumnElement, Executable, String, Text, bindparam, cast, column, func
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import Boolean, NullType
 
-from entrepot.metadata.dialect import Dialect
+from entrepot.metadata.dialect import SQLITE, Dialect
 
 
 class ListType(NullType):
@@ -44,6 +44,22 @@ class InList(ColumnElement[bool]):
 def in_list(column: ColumnElement[Any], name: str) -> InList:
     """Build `column IN (the list given as parameter name)`, one statement text for any length."""
     return InList(column, name)
+
+
+def list_rows(dialect: Dialect, name: str) -> ColumnElement[str]:
+    """Build the texts of the list given as parameter `name`, each a row to select from, in their order."""
+    given = bindparam(name, type_=ListType())
+    if dialect.name == SQLITE.name:
+        return func.json_each(given).table_valued(column("value", Text), name="given").c.value
+    return func.unnest(cast(given, ARRAY(Text))).column_valued("given")
+
+
+def word(dialect: Dialect, text: ColumnElement[str], number: int) -> ColumnElement[str]:
+    """Build the first or the second of the two words of a text, which a space divides."""
+    if dialect.name != SQLITE.name:
+        return func.split_part(text, " ", number)
+    space: Any = func.instr(text, " ")
+    return func.substr(text, 1, space - 1) if number == 1 else func.substr(text, space + 1)
 
 
 @compiles(InList, "sqlite")

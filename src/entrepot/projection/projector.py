@@ -8,7 +8,7 @@ is projected, not when it was queued.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -35,6 +35,8 @@ class _Plan:
     steps: list[Step] = field(default_factory=list)
     brought: set[tuple[RepositoryName, Digest]] = field(default_factory=set)
     size: int = 0
+    #: Where the bytes lie of blobs that repositories hold, of all that the entries name.
+    held: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     async def carry_out(self) -> None:
         """Take the steps, to their end also when cancelled: the turn is given back after. The plan is empty then."""
@@ -70,8 +72,11 @@ class Projector:
             OSError: The disk refused; what was written stays, and all of it may be repeated.
         """
         async with self.files.turn():
-            plan = _Plan()
-            for entry in entries:
+            asked = list(entries)
+            plan = _Plan(
+                held=await holdings.find_all(self.metadata, {place for one in asked for place in _places(one)})
+            )
+            for entry in asked:
                 await self._entry(plan, entry)
             await plan.carry_out()
 
@@ -90,7 +95,7 @@ class Projector:
 
     async def _manifest_put(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
         await self._revision(plan, name, _digest(entry))
-        await self._blobs(plan, name, entry)
+        self._blobs(plan, name, entry)
         for tag in _tags(entry):
             await self._tag(plan, name, tag)
 
@@ -99,13 +104,13 @@ class Projector:
         for tag in _tags(entry):
             await self._tag(plan, name, tag)
         await self._revision(plan, name, _digest(entry))
-        await self._blobs(plan, name, entry)
+        self._blobs(plan, name, entry)
 
     async def _tag_deleted(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
         await self._tag(plan, name, Tag.parse(str(entry.payload["tag"])))
 
     async def _blob_changed(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
-        await self._blob(plan, name, _digest(entry))
+        self._blobs(plan, name, entry)
 
     async def _repository_changed(self, plan: _Plan, name: RepositoryName, _entry: OutboxEntry) -> None:
         """As much as this may be, it is not planned but done: after what was planned before."""
@@ -137,18 +142,13 @@ class Projector:
         await self._revision(plan, name, digest)
         plan.steps.append(partial(self.files.put_tag, name, tag, digest))
 
-    async def _blobs(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
-        digests = entry.payload.get("blobs", [])
-        assert isinstance(digests, list)
-        for digest in digests:
-            await self._blob(plan, name, Digest.parse(digest))
-
-    async def _blob(self, plan: _Plan, name: RepositoryName, digest: Digest) -> None:
-        row = await holdings.find_in(self.metadata, name, str(digest))
-        if row is None:
-            plan.steps.append(partial(self.files.remove_layer, name, digest))
-        else:
-            plan.steps.append(partial(self.files.put_layer, name, digest, Digest.parse(row.storage_key)))
+    def _blobs(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
+        for place in _places(entry):
+            key, digest = plan.held.get(place), Digest.parse(place[1])
+            if key is None:
+                plan.steps.append(partial(self.files.remove_layer, name, digest))
+            else:
+                plan.steps.append(partial(self.files.put_layer, name, digest, Digest.parse(key)))
 
 
 @dataclass(slots=True)
@@ -171,6 +171,14 @@ class Forerunner:
 
 def _digest(entry: OutboxEntry) -> Digest:
     return Digest.parse(str(entry.payload["digest"]))
+
+
+def _places(entry: OutboxEntry) -> list[tuple[str, str]]:
+    """Return which blobs of which repository an entry is about."""
+    about = entry.topic in {outbox.BLOB_LINKED, outbox.BLOB_UNLINKED}
+    digests = [entry.payload["digest"]] if about else entry.payload.get("blobs", [])
+    assert isinstance(digests, list)
+    return [(str(entry.payload["repository"]), digest) for digest in digests]
 
 
 def _tags(entry: OutboxEntry) -> list[Tag]:

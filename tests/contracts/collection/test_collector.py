@@ -450,6 +450,19 @@ async def test_collecting_costs_what_is_collected(house: House) -> None:
     assert costs[0] == costs[1]
 
 
+async def test_a_batch_costs_the_same_statements_however_many_images_it_takes_away(house: House) -> None:
+    """What is claimed is taken out of its repositories, and links follow, by one statement for all."""
+    costs = []
+    for deleted in (2, 12):
+        for number in range(deleted):
+            await _delete(house, await house.pusher.image(f"d{number}", b"%d of %d" % (number, deleted)))
+        house.clock.advance(GRACE + 1)
+        before = house.kit.metadata.statistics.statements
+        assert (await house.collect()).blobs == deleted + 1  # with the configuration that they share
+        costs.append(house.kit.metadata.statistics.statements - before)
+    assert costs[0] == costs[1]
+
+
 async def test_the_audit_log_says_what_went_with_its_index(house: House) -> None:
     """By whom: the collection."""
     child = await house.pusher.image(None, b"layer")

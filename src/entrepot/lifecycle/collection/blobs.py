@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -121,26 +121,35 @@ async def _claim_files(
 ) -> list[Claim]:
     unknown = await unclaimed(tx, list(files))
     dead = {row.digest: row for row in await collecting.blobs_named(tx, list(files)) if row.state == blobs.DELETING}
-    claims: dict[str, Claim] = {}
+    resumed: dict[str, Claim] = {}
+    ripe: dict[str, tuple[ReviewEntry, StoredBlob]] = {}
     later: dict[int, int] = {}
+    now = clock.now()
     for entry in entries:
         digest = str(entry.digest)
         file = files[digest]
-        if digest in claims:
-            continue
         if digest in dead:
-            claims[digest] = _resumed(dead[digest], entry)
+            resumed.setdefault(digest, _resumed(dead[digest], entry))
         elif digest in unknown and file is not None:
-            if (ripe := ripe_at(file, work.grace_seconds)) > clock.now():
-                later[entry.id] = ripe
-            elif row_id := await collecting.claim_file(tx, digest, file.size):
-                claims[digest] = Claim(
-                    id=row_id, digest=digest, size=file.size, key=digest, entry=entry.id, is_file=True, file=file
-                )
-    stay = {*later, *(claim.entry for claim in claims.values())}
+            if (at := ripe_at(file, work.grace_seconds)) > now:
+                later[entry.id] = at
+            else:
+                ripe.setdefault(digest, (entry, file))
+    claims = [*resumed.values(), *await _claim_ripe(tx, ripe)]
+    stay = {*later, *(claim.entry for claim in claims)}
     await review.postpone(tx, later)
     await review.remove(tx, [entry.id for entry in entries if entry.id not in stay])
-    return list(claims.values())
+    return claims
+
+
+async def _claim_ripe(tx: Transaction, files: Mapping[str, tuple[ReviewEntry, StoredBlob]]) -> list[Claim]:
+    """Claim those of the files beside which nobody has put a row meanwhile."""
+    ids = await collecting.claim_files(tx, {digest: file.size for digest, (_, file) in files.items()})
+    return [
+        Claim(id=ids[digest], digest=digest, size=file.size, key=digest, entry=entry.id, is_file=True, file=file)
+        for digest, (entry, file) in files.items()
+        if digest in ids
+    ]
 
 
 def _resumed(row: BlobUnderReview, entry: ReviewEntry) -> Claim:

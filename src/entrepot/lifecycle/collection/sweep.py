@@ -38,7 +38,7 @@ async def sweep(work: Collecting, claims: Sequence[Claim], tally: Tally) -> None
 
 async def _unlink(work: Collecting, claims: Sequence[Claim], tx: Transaction) -> tuple[bool, int]:
     """Take the blobs out of some repositories; return whether out of all, and what registry:2's files must follow."""
-    done = await collecting.unlink(tx, [claim.id for claim in claims], limit=work.limits.links)
+    done = await collecting.unlink(tx, {claim.id: claim.digest for claim in claims}, limit=work.limits.links)
     return done, await outbox.last_id(tx)
 
 
