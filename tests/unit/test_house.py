@@ -73,7 +73,7 @@ def test_tests_run_on_the_versions_that_are_served() -> None:
 
 def names(requirements: list[str]) -> set[str]:
     """Take the normalised package names out of requirement lines."""
-    return {re.split(r"[<>=\[; ]", line, maxsplit=1)[0].lower().replace("_", "-") for line in requirements}
+    return {re.sub(r"[-_.]+", "-", re.split(r"[<>=\[; ]", line, maxsplit=1)[0].lower()) for line in requirements}
 
 
 def test_every_target_is_explained_by_help() -> None:
