@@ -24,11 +24,14 @@ OPEN = frozenset(
         "/api/v2.0/health",
         "/api/v2.0/openapi.json",
         "/c/login",
+        "/c/login/key",
         "/c/log_out",
         "/c/oidc/login",
         "/c/oidc/callback",
         "/c/oidc/onboard",
         "/c/reset_password",
+        "/c/security_keys",
+        "/c/security_keys.js",
     )
 )
 #: Roles on the project `own`, from the least to the most, and the administrator.
@@ -56,6 +59,9 @@ NO_FURTHER = {
     "POST /api/v2.0/users/current/second_factor/confirm -": "409",  # none was begun
     "POST /api/v2.0/users/current/second_factor/disable -": "409",
     "POST /api/v2.0/users/current/second_factor/recovery_codes -": "409",
+    "POST /api/v2.0/users/current/second_factor/keys/confirm -": "400",  # no key has said that
+    "PUT /api/v2.0/users/current/second_factor/keys/{security_key_id} other": "404",  # not one's own
+    "POST /api/v2.0/users/current/second_factor/keys/{security_key_id}/remove other": "404",
     "POST /api/v2.0/users/reset_password -": "403",  # the link was guessed
     "POST /api/v2.0/retentions own": "400",  # the project has a policy
     "POST /api/v2.0/retentions public": "400",
