@@ -31,7 +31,7 @@ def test_from_htpasswd_to_accounts(tmp_path: Path, tool: Callable[[str], Path]) 
         place = {"/etc/entrepot/htpasswd": str(file), "config.yml": str(server.folder / "config.yml")}
         page = Page("how-to/move-from-htpasswd.md", tmp_path, place, environ=environment(server))
         lines = list(page.lines())
-        assert "1 accounts were made" in page.follow(lines[0])
+        assert "1 account was made" in page.follow(lines[0])
         server.stop()
         config["auth"] = yaml.safe_load(blocks(page.name, "yaml")[0])["auth"]
         server.start()

@@ -120,7 +120,8 @@ def test_rights_are_given_and_taken_back(run: Run) -> None:
     run("access", "give", "releaser", "--user", "alice", "--repositories", "team/web/**", "--tags", "v*", "--days", "9")
     run("access", "explain", "alice", "push", "team/web/app:v1")
     run("access", "explain", "alice", "push", "team/web/app:latest", status=1)
-    run("access", "give", "guest", "--signed-in", "--project", "team")
+    given_to_all = run("access", "give", "guest", "--signed-in", "--project", "team").stdout
+    assert given_to_all == "whoever is signed in has the role guest on project team.\n"
     run("access", "explain", "alice", "pull", "team/other")
     given = {grant["role_name"]: grant["id"] for grant in listed(run, "access", "list") if grant["origin"] == "given"}
     assert set(given) == {"releaser", "guest"}
@@ -129,6 +130,7 @@ def test_rights_are_given_and_taken_back(run: Run) -> None:
     run("access", "explain", "alice", "pull", "team/other", status=1)
     run("member", "add", "team", "alice", "--role", "releaser")
     run("access", "explain", "alice", "push", "team/app")
+    assert "name the account" in run("access", "explain", "", "pull", "team/other", status=2).stderr
     assert "one of --user" in run("access", "give", "guest", "--project", "team", status=2).stderr
 
 

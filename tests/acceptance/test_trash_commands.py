@@ -123,4 +123,6 @@ def test_what_cannot_be_done_is_said(shelf: Shelf) -> None:
     shelf.client.push_image(shelf.app, "v1", b"one")
     assert "error" in shelf.run("trash", "restore", "999999", status=1).stderr
     assert "team/app:v1" in shelf.run("tag", "history", shelf.app, status=1).stderr
+    nosuch = shelf.run("tag", "history", f"{shelf.app}:nosuch", status=1)
+    assert "no moves of" in nosuch.stderr
     assert shelf.run("tag", "restore", f"{shelf.app}:v1", status=1).stderr.startswith("error: ")

@@ -59,7 +59,7 @@ def read_header(token: str) -> dict[str, object]:
         TokenRefused: Not a signed token, or one whose header tries to bring its own key.
     """
     if len(token) > MAX_TOKEN_LENGTH or token.count(".") != 2 or not token.isascii():  # noqa: PLR2004 - header.payload.signature
-        raise TokenRefused("the token is malformed")
+        raise TokenRefused("the token is malformed: it is no token of this registry, and no whole API key")
     header = _read_object(token.partition(".")[0])
     refused = _REFUSED_FIELDS.intersection(header)
     if refused:

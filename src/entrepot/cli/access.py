@@ -73,7 +73,8 @@ def give_command(
         await api.post("/grants", body)
 
     ask(server, config, data, work)
-    typer.echo(f"{user or group or robot or audience} has the role {role} there.")
+    who = user or group or robot or ("whoever is signed in" if signed_in else "everybody")
+    typer.echo(f"{who} has the role {role} {_where(project, repositories, tags)}.")
 
 
 @app.command("list")
@@ -115,6 +116,10 @@ def explain_command(
     as_json: AsJson = False,
 ) -> None:
     """Say which grant allows something, or why none does; exit status 1 for no."""
+    if not user:
+        typer.echo("error: name the account; anonymous is whoever has not signed in", err=True)
+        raise typer.Exit(2)
+    robot = robot or "$" in user  # which no person's name has
     found = ask(
         server,
         config,
@@ -137,6 +142,11 @@ async def _receiver(api: Api, user: str | None, group: str | None, robot: str | 
     if group is not None:
         return await group_id(api, group)
     return None if robot is None else await robot_id(api, robot)
+
+
+def _where(project: str | None, repositories: str | None, tags: str | None) -> str:
+    named = {"project": project, "repositories": repositories, "tags": tags}
+    return " ".join(f"on {what} {name}" for what, name in named.items() if name) or "everywhere"
 
 
 def _texts(permissions: list[Any]) -> str:

@@ -48,7 +48,8 @@ def import_command(
 
 def _tell(report: Imported, *, rights: bool) -> None:
     what = "may pull, push and delete everywhere" if rights else "may do nothing until somebody grants it"
-    typer.echo(f"{len(report.added)} accounts were made; they {what}.")
+    count = len(report.added)
+    typer.echo(f"1 account was made; it {what}." if count == 1 else f"{count} accounts were made; they {what}.")
     if report.present:
         typer.echo(f"{len(report.present)} were there already: {', '.join(map(printable, report.present[:_SHOWN]))}")
     for name, reason in list(report.refused.items())[:_SHOWN]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -47,7 +48,7 @@ def list_command(
         "begins with": "hint",
         "ends": "expires_at",
         "last used": "last_used",
-        "limits": lambda entry: "none" if entry["limits"] is None else entry["limits"],
+        "limits": lambda entry: "none" if entry["limits"] is None else "; ".join(map(_limit, entry["limits"])),
     }
     show(ask(server, config, data, work), columns, as_json=as_json)
 
@@ -111,6 +112,11 @@ def remove_command(
 
     ask(server, config, data, work)
     typer.echo(f"Key {name} is removed.")
+
+
+def _limit(limit: Mapping[str, Any]) -> str:
+    places = (f"{name} {limit[name]}" for name in ("project", "repositories", "tags") if limit.get(name))
+    return " on ".join((", ".join(limit["permissions"]), *places))
 
 
 async def _path(api: Api, user: str | None) -> str:

@@ -103,6 +103,7 @@ _COLUMNS: Final[dict[str, Column]] = {
     "project": lambda entry: entry["ref"]["name"],
     "used": lambda entry: spelt(entry["used"]["storage"]),
     "limit": lambda entry: _amount(entry["hard"]["storage"]),
+    "told from": lambda entry: _amount(entry["soft"]["storage"]),
     "artifacts": lambda entry: str(entry["used"]["artifacts"]),
     "most artifacts": lambda entry: _number(entry["hard"]["artifacts"]),
     "most repositories": lambda entry: _number(entry["hard"]["repositories"]),

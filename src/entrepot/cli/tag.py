@@ -23,6 +23,11 @@ def history_command(
 ) -> None:
     """List the moves of a tag, also of one that is deleted, the latest first."""
     found = ask(server, config, data, lambda api: api.every(f"{_path(name)}/history"))
+    if not found and not as_json:
+        typer.echo(
+            f"error: no moves of {name} are known; entrepot looks for a repository's full name and a tag", err=True
+        )
+        raise typer.Exit(1)
     columns: dict[str, Column] = {
         "when": "time",
         "what": "action",

@@ -21,6 +21,8 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _STRING_TAG = "tag:yaml.org,2002:str"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _QUOTED = re.compile(r"['\"].*?['\"]")
+#: What YAML is written with, and names of its parts, repeat nothing that somebody wrote as a value.
+_MARK = re.compile(r"'(?:[^\w\s]|<[a-z ]+>)'")
 
 
 class Plain(str):
@@ -68,7 +70,7 @@ def _first_document(loader: yaml.SafeLoader) -> Document:
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
-    problem = _QUOTED.sub("…", error.problem or "not YAML")
+    problem = _QUOTED.sub(lambda found: found[0] if _MARK.fullmatch(found[0]) else "…", error.problem or "not YAML")
     if error.problem_mark is None:
         return problem
     return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {problem}"

@@ -76,7 +76,7 @@ def _check(limits: Limits) -> None:
     for what in ("bytes", "manifests", "repositories"):
         hard, soft = getattr(limits, f"hard_{what}"), getattr(limits, f"soft_{what}")
         if hard is not None and soft is not None and soft > hard:
-            raise Invalid(f"soft_{what} must not be above hard_{what}")
+            raise Invalid(f"where pushes are told (soft_{what}) must not be above the limit itself (hard_{what})")
 
 
 class ProjectQuota:

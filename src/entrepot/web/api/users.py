@@ -196,7 +196,7 @@ async def owner_of(caller: Caller, services: ApiServices, user: str, permission:
     caller.require_sign_in()
     if user == "current":
         if caller.principal.id is None:
-            raise NotFound("your account is not kept here")
+            raise NotFound("your account is not kept here; name the one that is meant (--user NAME in a command)")
         return caller.principal.id
     if not user.isascii() or not user.isdigit() or int(user[:20]) >= 2**63:
         raise NotFound("there is no such user")
