@@ -124,7 +124,7 @@ def kill_the_collector(server: Server) -> None:
         server.job_worker().kill()
         return True
 
-    eventually(kill, what="a job worker")
+    eventually(kill, 90, what="a job worker")  # one that dies again and again is started after longer and longer pauses
 
 
 def kill_everything(server: Server, random: Random) -> None:
