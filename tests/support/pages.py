@@ -30,6 +30,8 @@ EXAMPLE = "registry.example.org"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r"\s{2,}#\s*(.*)$")
+#: Which registry a command meant, which it tells beside its output.
+_PLACE = re.compile(r"^\(in .*\)\n", re.MULTILINE)
 _ASSIGNMENT = re.compile(r"(?:export )?([A-Z_]+)=")
 _SHELL = """set -euo pipefail
 curl() { case " $*" in *" -sSf"*) ;; *) set -- --fail-with-body "$@" ;; esac; command curl --no-progress-meter "$@"; }
@@ -92,7 +94,7 @@ class Page:
         finally:
             os.chdir(here)
         assert done.exception is None or isinstance(done.exception, SystemExit), (line, done.exception)
-        return done.exit_code, done.output
+        return done.exit_code, _PLACE.sub("", done.output)
 
     def _shell(self, line: str) -> tuple[int, str]:
         assigned = _ASSIGNMENT.match(line)
