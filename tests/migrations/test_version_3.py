@@ -87,3 +87,17 @@ async def test_so_does_the_next_upgrade_which_ends_their_time(
     schema.check(found, 3)
     with pytest.raises(SchemaTooNew):
         schema.check(found, 2)
+
+
+async def test_so_does_finishing_version_4_where_version_3_was_finished_without_it(
+    beside: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first program of version 3 had nothing to do at its end."""
+    with monkeypatch.context() as first:
+        first.setattr(script, "finishing", lambda _dialect, _version: [])
+        await schema.finish(beside)
+    monkeypatch.setattr(schema, "VERSION", 4)
+    await schema.upgrade(beside)
+    assert await beside.one(_MISPLACED) != (0,)
+    schema.check(await schema.finish(beside))
+    await assert_made_up_for(beside)

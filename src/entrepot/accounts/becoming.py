@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from entrepot.access.roles import SYSTEM_ADMIN
+from entrepot.access.permissions import expand, known
 from entrepot.metadata import grants, memberships, principals
 from entrepot.metadata.database import Transaction
 
@@ -21,5 +21,6 @@ async def end_what_was_open(tx: Transaction, principal_id: int) -> None:
 
 async def end_if_administrators(tx: Transaction, account: int, groups: Iterable[int]) -> None:
     """End the sign-ins of somebody who was put into groups, if one of them is one of administrators."""
-    if await grants.with_role(tx, SYSTEM_ADMIN, groups):
+    given = await grants.on_everything(tx, groups)
+    if any(expand(grant.permissions) >= known() for grant in given):
         await principals.end_sign_ins(tx, account)

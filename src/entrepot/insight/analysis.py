@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from entrepot.insight import pieces
 from entrepot.insight.images import image_sizes
@@ -61,7 +61,7 @@ class Analyser:
         return dict(work.sums.totals)
 
     async def _begin(self) -> Analysis:
-        await self.metadata.write(lambda tx: analyses.begin(tx, asdict(_Cursor())), name="begin analysis")
+        await self.metadata.write(lambda tx: analyses.begin(tx, _written(_Cursor())), name="begin analysis")
         found = await analyses.begun(self.metadata)
         assert found is not None
         return found
@@ -179,9 +179,14 @@ class _Run:
         async def write(tx: Transaction) -> None:
             await piece(tx)
             if cursor is not None:
-                await analyses.note(tx, self.known.id, asdict(cursor), self.sums.totals, end=end)
+                await analyses.note(tx, self.known.id, _written(cursor), self.sums.totals, end=end)
 
         await self.metadata.write(write, name="note analysis")
+
+
+def _written(cursor: _Cursor) -> dict[str, Any]:
+    """Spell a cursor so that programs of schema 3, which know of nothing torn, read every one that is not."""
+    return {name: value for name, value in asdict(cursor).items() if name != "torn" or value}
 
 
 async def _nothing(_tx: Transaction) -> None:

@@ -128,9 +128,8 @@ _SET_SCOPE = Query(
 )
 #: Which of some accounts and groups may do everything by a role of their own, for as long as it lasts.
 _WHOLE = Query(
-    select(grants.c.principal_id).where(
+    select_grants().where(
         in_list(grants.c.principal_id, "principals"),
-        grants.c.role_id == bindparam("role"),
         grants.c.project_id.is_(None),
         grants.c.repositories.is_(None),
         grants.c.tags.is_(None),
@@ -181,12 +180,10 @@ async def on_project(reader: Reader, project_id: int) -> list[GrantRecord]:
     return [record_of(row) for row in await reader.all(_ON, project_id=project_id)]
 
 
-async def with_role(reader: Reader, role_id: int, principal_ids: Iterable[int]) -> frozenset[int]:
-    """Return those accounts and groups that were given a role on the whole registry."""
+async def on_everything(reader: Reader, principal_ids: Iterable[int]) -> list[GrantRecord]:
+    """Return what accounts and groups were given on the whole registry."""
     wanted = list(principal_ids)
-    if not wanted:
-        return frozenset()
-    return frozenset(row[0] for row in await reader.all(_WHOLE, principals=wanted, role=role_id))
+    return [record_of(row) for row in await reader.all(_WHOLE, principals=wanted)] if wanted else []
 
 
 async def find(reader: Reader, grant_id: int) -> GrantRecord | None:

@@ -44,8 +44,12 @@ class Round:
         """
         entries = await outbox.between(self.database, after=self._after, upto=_END, limit=limit)
         await self._remove(await attempt(self.handlers, entries, self.aside))
-        # Only where something stays: a number may be given before a lower one is committed.
-        self._after = entries[-1].id if entries and self.aside else 0
+        # Only where something stays, which is not to be read again and again; the next round begins at the first. Where
+        # nothing does, it is looked from the first one: a number may be given before a lower one is committed.
+        if not self.aside:
+            self._after = 0
+        elif entries:
+            self._after = entries[-1].id
         return len(entries)
 
     async def whole(self) -> int:

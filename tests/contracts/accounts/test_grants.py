@@ -117,6 +117,10 @@ async def test_what_was_open_ends_when_somebody_becomes_an_administrator(house: 
     await house.grants.give(Gift(principal_id=leads, role_id=SYSTEM_ADMIN), acting=house.admin, by=BY)
     await house.groups.add_member(leads, carol, acting=house.admin, by=BY)
     assert await epochs() == [epoch + 1 for epoch in before]
+    owners = (await house.groups.create("owners", by=BY)).id
+    await house.grants.give(Gift(principal_id=owners, permissions=frozenset(("*:*",))), acting=house.admin, by=BY)
+    await house.groups.add_member(owners, carol, acting=house.admin, by=BY)
+    assert (await epochs())[2] == before[2] + 2
 
 
 async def test_grants_have_a_limit(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

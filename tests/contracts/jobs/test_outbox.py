@@ -13,6 +13,7 @@ from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.metadata import outbox
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.outbox import OutboxEntry
+from entrepot.metadata.outbox_rounds import Round
 from entrepot.telemetry.instruments import Metrics
 
 
@@ -164,3 +165,16 @@ async def test_a_full_disk_holds_up_all(tables: Database) -> None:
     with pytest.raises(OSError, match="not to be"):
         await consumer.handle_batch()
     assert (await outbox.backlog(tables))[0] == 2
+
+
+async def test_what_stays_aside_is_not_read_again_and_again(tables: Database) -> None:
+    """At its end a round waits for what comes; what is set aside is looked at by the next round."""
+    await push(tables, *["poison/x"] * 5, "later/y")
+    picky = Picky("poison/x")
+    current = Round(tables, [picky])
+    assert [await current.batch() for _ in range(3)] == [6, 0, 0]
+    await push(tables, "more/z")
+    assert await current.batch() == 1
+    assert picky.done == ["later/y", "more/z"]
+    picky.refused.clear()
+    assert await Round(tables, [picky]).batch() == 5

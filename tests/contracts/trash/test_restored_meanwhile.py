@@ -63,6 +63,28 @@ async def test_a_repository_that_was_restored_before_the_first_step_stays(bin_: 
     assert await bin_.has("multi")
 
 
+@pytest.mark.parametrize("kind", [trash.REPOSITORY, trash.PROJECT])
+async def test_what_was_restored_and_deleted_again_has_its_new_time(bin_: Bin, kind: str) -> None:
+    """Whoever empties and read the old entry removes nothing for it: the new one says how long it stays."""
+    await filled(bin_)
+
+    async def delete() -> None:
+        if kind == trash.REPOSITORY:
+            await bin_.registry.repositories.delete(NAME, actor=ALICE)
+        else:
+            await bin_.registry.project_deletion.delete(await bin_.project(), actor=ALICE, with_repositories=True)
+
+    await delete()
+    old = await bin_.entry(kind)
+    await bin_.restore(old)
+    await delete()
+    assert (await bin_.expiry.remove([old], Unwatched())).manifests == 0
+    new = await bin_.entry(kind)
+    assert new.id != old.id
+    await bin_.restore(new)
+    assert await bin_.has("multi")
+
+
 async def test_a_project_that_was_restored_before_the_first_step_stays(bin_: Bin) -> None:
     """With its repositories."""
     await filled(bin_)

@@ -157,11 +157,16 @@ class _Run:
         await self._progress.step(self.done.entries + self.done.manifests)
 
     async def _begin_repository(self, entry: TrashEntry, tx: Transaction) -> RepositoryRecord | None:
-        found = None if entry.place_id is None else await emptying.begin(tx, entry.place_id)
+        # What was restored and deleted again meanwhile has another entry, and stays for as long as that says.
+        if entry.place_id is None or await trash.find(tx, entry.id) is None:
+            return None
+        found = await emptying.begin(tx, entry.place_id)
         await self._note(tx, entry, goes=found is not None)
         return found
 
     async def _begin_project(self, entry: TrashEntry, tx: Transaction) -> bool:
+        if await trash.find(tx, entry.id) is None:
+            return False
         goes = await project_deletion.begin(tx, entry.project_id)
         await self._note(tx, entry, goes=goes)
         return goes
