@@ -53,7 +53,7 @@ def test_a_project_is_made_public_and_private_again(server: Server) -> None:
 def test_a_project_that_set_makes_is_told(server: Server) -> None:
     """A name that was mistyped makes a project; whoever did it can see that."""
     done = entrepot(server, "project", "set", "taem", "--internal")
-    assert done.stdout == "taem is created, and internal: whoever is signed in may pull.\n"
+    assert done.stdout == "taem is created, and internal: people who are signed in may pull.\n"
     assert entrepot(server, "project", "set", "taem", "--internal", "--public").returncode == 2
 
 

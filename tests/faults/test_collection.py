@@ -118,9 +118,15 @@ def test_a_layer_within_the_grace_is_not_collected(tmp_path: Path) -> None:
 
 
 def kill_the_collector(server: Server) -> None:
-    """Kill the process that collects, as soon as there is one again."""
+    """Kill the process that collects, as soon as there is one again.
+
+    A server whose workers die three times in a row before they are ready gives up; whoever watches it starts it anew.
+    """
 
     def kill() -> bool:
+        if server.process is not None and server.process.poll() is not None:
+            server.wait(10)
+            server.start()
         server.job_worker().kill()
         return True
 
@@ -131,7 +137,8 @@ def kill_everything(server: Server, random: Random) -> None:
     """Kill all processes, in no order, and start anew."""
     family = server.family()
     for process in random.sample(family, len(family)):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     server.wait(10)
     psutil.wait_procs(family, timeout=10)
     server.start()
