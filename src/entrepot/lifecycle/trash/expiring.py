@@ -157,19 +157,22 @@ class _Run:
         await self._progress.step(self.done.entries + self.done.manifests)
 
     async def _begin_repository(self, entry: TrashEntry, tx: Transaction) -> RepositoryRecord | None:
-        # What was restored and deleted again meanwhile has another entry, and stays for as long as that says.
-        if entry.place_id is None or await trash.find(tx, entry.id) is None:
+        if await self._is_another(tx, entry):
             return None
-        found = await emptying.begin(tx, entry.place_id)
+        found = None if entry.place_id is None else await emptying.begin(tx, entry.place_id)
         await self._note(tx, entry, goes=found is not None)
         return found
 
     async def _begin_project(self, entry: TrashEntry, tx: Transaction) -> bool:
-        if await trash.find(tx, entry.id) is None:
+        if await self._is_another(tx, entry):
             return False
         goes = await project_deletion.begin(tx, entry.project_id)
         await self._note(tx, entry, goes=goes)
         return goes
+
+    async def _is_another(self, tx: Transaction, entry: TrashEntry) -> bool:
+        """Tell whether what lies there has another entry by now: it was restored, and deleted again for a new time."""
+        return await trash.find(tx, entry.id) is None
 
     async def _note(self, tx: Transaction, entry: TrashEntry, *, goes: bool) -> None:
         """Say in the audit log that something begins to go; forget the entry where it was restored meanwhile."""
