@@ -37,6 +37,7 @@ _LET_THE_GRACE_END = """
         SELECT subject_id FROM review_queue WHERE kind = 'blob' AND reason = 'manifest deleted');
     UPDATE review_queue SET review_after = 1 WHERE reason = 'manifest deleted';
 """
+_DATABASES = ("metadata.db", "work.db")
 _SCOPE = "repository:bench/live:pull,push"
 
 
@@ -177,16 +178,29 @@ def _held(process: psutil.Process, data: Path) -> Iterator[None]:
 
 def _is_free(own: Path) -> bool:
     """Tell whether somebody else can write to the databases, and have the turns."""
+    gates = [f"{name}.{gate}" for name in _DATABASES for gate in ("turn", "lock")]
     try:
-        for name in ("metadata.db", "work.db"):
+        for name in _DATABASES:
             with closing(sqlite3.connect(own / name, timeout=_MOMENT, isolation_level=None)) as database:
                 database.execute("BEGIN IMMEDIATE")
-        for name in (COLLECTION, PROJECTION):
-            with (own / name).open("a") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for name in (*gates, COLLECTION, PROJECTION):
+            _take_for_a_moment(own / name)
     except (sqlite3.OperationalError, BlockingIOError):
         return False
     return True
+
+
+def _take_for_a_moment(lock: Path) -> None:
+    """Take the lock of a file, waiting no longer than one waits for a process that works."""
+    deadline = time.monotonic() + _MOMENT
+    with lock.open("a") as file:
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.001)
 
 
 def _delete(server: Server, number: int) -> None:
