@@ -36,6 +36,7 @@ OUTSIDE = "registry.test"
         (None, {"host": OUTSIDE}, PROXIED),
         ("127.0.0.1", {"host": "127.0.0.1:5000", "x-forwarded-for": "127.0.0.1"}, PROXIED),
         ("127.0.0.1", {"host": "127.0.0.1:5000", "via": "1.1 proxy"}, PROXIED),
+        ("127.0.0.1", {"host": f"{'a.' * 200}test"}, PROXIED),
         ("192.0.2.7", {"host": OUTSIDE}, "192.0.2.7"),
         ("192.0.2.7", {"host": "localhost"}, "192.0.2.7"),
     ],

@@ -17,6 +17,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from entrepot.access.admin import NAME
 from entrepot.access.sign_in_counts import Counts, Key, MemoryCounts, SharedCounts, Standing
@@ -107,6 +108,8 @@ LOCAL = "local"
 PROXIED = "proxied"
 
 
+#: Reading an address takes longer than finding a manifest, and each request has one.
+@lru_cache(maxsize=4096)
 def network_of(client: str) -> str:
     """Return the network that one client can be expected to have to itself: a /24 or a /64, or this host."""
     if client == PROXIED:

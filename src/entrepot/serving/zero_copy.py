@@ -53,7 +53,7 @@ class ZeroCopy:
             return send
         if not scope["client"][0]:  # a Unix socket
             return send
-        if any(name in _OF_BODIES and value != b"0" for name, value in scope["headers"]):
+        if _announces_body(scope["headers"]):
             # To ask whether the client has gone would make the server write "100 Continue" between our bytes.
             return send
         # The server has one dictionary for all requests.
@@ -139,6 +139,12 @@ class _Sender:
                 raise OSError(errno.EIO, "the file ends before the part to be sent")
             offset += len(piece)
             await self._send({"type": "http.response.body", "body": piece, "more_body": offset < last})
+
+
+def _announces_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    if _OF_BODIES.isdisjoint(dict(headers)):  # as with nearly every GET
+        return False
+    return any(name in _OF_BODIES and value != b"0" for name, value in headers)
 
 
 async def _writable(connection: socket.socket) -> float:

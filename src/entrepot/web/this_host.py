@@ -8,6 +8,7 @@ theirs to choose where nothing in front reads it: an operator who says under whi
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -16,7 +17,10 @@ from entrepot.web.http import Request
 from entrepot.web.proxies import Proxies
 
 #: What only those send who hand on what others ask.
-_HANDED_ON = (b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip")
+_HANDED_ON = frozenset({b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip"})
+#: The same few hosts are asked for over and over; longer ones are read each time, so that what is remembered is small.
+_REMEMBERED_HOSTS = 1024
+_REMEMBERED_LENGTH = 256
 
 
 def client_of(request: Request, proxies: Proxies) -> str:
@@ -40,13 +44,19 @@ def is_this_host(name: str) -> bool:
 
 def _is_handed_on(request: Request) -> bool:
     host = request.header(b"host")
-    if host and not is_this_host(_name_of(host)):
+    if host and not _means_this_host(host):
         return True
-    return any(request.header(name) is not None for name in _HANDED_ON)
+    return not _HANDED_ON.isdisjoint(dict(request.scope["headers"]))
 
 
-def _name_of(host: str) -> str:
-    return _name_of_url(f"//{host}")
+def _means_this_host(host: str) -> bool:
+    look = _look_at if len(host) <= _REMEMBERED_LENGTH else _look_at.__wrapped__
+    return look(host)
+
+
+@lru_cache(maxsize=_REMEMBERED_HOSTS)
+def _look_at(host: str) -> bool:
+    return is_this_host(_name_of_url(f"//{host}"))
 
 
 def _name_of_url(url: str) -> str:
