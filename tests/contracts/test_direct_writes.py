@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from entrepot.adapters.blobs import direct
 from entrepot.adapters.blobs.direct import BLOCK, cut_at_block
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.fs import Fs
+from entrepot.adapters.blobs.hashing import LiveHash
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import InsufficientStorage
 from tests.contracts.blob_uploads import append, pieces_of, read
@@ -101,6 +103,21 @@ class FullFs(WatchedFs):
         super().write(file, parts, offset)
 
 
+class PatientFs(WatchedFs):
+    """A disk whose direct writes end when the hash of the same bytes has."""
+
+    def __init__(self) -> None:
+        """Begin with nothing hashed."""
+        super().__init__()
+        self.hashed = threading.Semaphore(0)
+
+    def write(self, file: int, parts: Sequence[bytes | memoryview], offset: int) -> None:
+        """Write, and wait."""
+        super().write(file, parts, offset)
+        if file in self.direct:
+            assert self.hashed.acquire(timeout=30)
+
+
 @pytest.fixture(autouse=True)
 def _no_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let direct writes begin at the first byte: the tests need less data then."""
@@ -176,6 +193,20 @@ async def test_a_full_disk_ends_a_direct_write_like_any_other(tmp_path: Path) ->
     assert disk.direct_writes == 1
     assert not list(tmp_path.rglob("full"))
     store.close()
+
+
+async def test_bytes_are_hashed_while_the_disk_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A direct write keeps the disk busy and a hash a core: neither waits for the other."""
+    disk, update = PatientFs(), LiveHash.update
+
+    def watched(live: LiveHash, parts: Sequence[bytes | memoryview]) -> None:
+        update(live, parts)
+        disk.hashed.release()
+
+    monkeypatch.setattr(LiveHash, "update", watched)
+    data = random.Random(4).randbytes(4 * MIB)
+    assert await stored(tmp_path, disk, data) == data
+    assert disk.written[True] >= 3 * MIB
 
 
 @settings(max_examples=40, deadline=None)

@@ -301,12 +301,12 @@ async def test_a_pushed_copy_heals_a_damaged_one(open_store: Open) -> None:
 
 
 async def test_large_uploads_are_written_out_early(open_store: Open) -> None:
-    """What cannot pass the page cache is asked to be written every 16 MiB, so that the sync at the end is short."""
+    """What cannot pass the page cache is asked to be written every 4 MiB, so that the sync at the end is short."""
     disk = CachingFs()
     store = open_store(disk)
     await store.start_upload("early")
     await append(store, "early", bytes(50 << 20))
-    assert disk.calls["start_sync"] == 3
+    assert disk.calls["start_sync"] == 12
 
 
 async def test_a_push_costs_three_syncs(open_store: Open) -> None:

@@ -46,10 +46,14 @@ class DirectWrites:
         self._on = False
         self._buffer: mmap.mmap | None = None
 
+    def fits(self, offset: int, length: int) -> bool:
+        """Tell whether so many bytes at this offset can be written directly, as far as is known."""
+        long_enough = length >= LEAST and offset >= CACHED
+        return self._able and long_enough and offset % BLOCK == 0 and length % BLOCK == 0
+
     def write(self, parts: Sequence[bytes | memoryview], offset: int, length: int) -> bool:
         """Write all parts, `length` bytes together; False if they have to go through the page cache, perhaps again."""
-        fits = length >= LEAST and offset >= CACHED and offset % BLOCK == 0 and length % BLOCK == 0
-        if not (fits and self._start()):
+        if not (self.fits(offset, length) and self._start()):
             self._end()
             return False
         try:

@@ -25,7 +25,7 @@ class Pipeline:
         self._threads = threads
         self._file = file
         self._live = live
-        self._running: Future[None] | None = None
+        self._running: tuple[Future[None], ...] = ()
         self._failed = False
 
     async def run(self, chunks: AsyncIterator[bytes], batch_size: Callable[[], int]) -> None:
@@ -61,21 +61,27 @@ class Pipeline:
             return
         # A few parts are hashed and written as they are, which saves copying them; many would be many calls.
         parts = batch if len(batch) <= _PARTS else [b"".join(batch)]
-        self._running = self._threads.receive(self._store, parts)
+        if self._live is not None and self._file.passes_cache(sum(map(len, parts))):
+            # The disk does most of the writing: a hash costs a core as long, and need not wait for it.
+            writing = self._threads.disk(self._file.write, parts)
+            self._running = (writing, self._threads.receive(self._live.update, parts))
+        else:
+            self._running = (self._threads.receive(self._store, parts),)
 
     async def _settle(self) -> None:
         """Wait for the batch in the threads, and raise what it raised."""
-        running, self._running = self._running, None
-        if running is None:
+        running, self._running = self._running, ()
+        if not running:
             return
         try:
-            await settled((running,))
+            await settled(running)
         finally:
-            self._failed = self._failed or running.exception() is not None
-        running.result()
+            self._failed = self._failed or any(work.exception() is not None for work in running)
+        for work in running:
+            work.result()
 
     def _store(self, parts: list[bytes | memoryview]) -> None:
-        # One after the other: a second thread for either, often on another processor, costs more than it saves.
+        # One after the other: both keep a core busy, and a thread for each, often on two, costs more than it saves.
         if self._live is not None:
             self._live.update(parts)
         self._file.write(parts)

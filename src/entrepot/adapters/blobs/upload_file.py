@@ -20,8 +20,9 @@ from entrepot.oci.errors import BlobUploadUnknown, UploadRangeInvalid
 #: them, so what was noted of them then counts no more: only reading tells what they are. `boot.py` sets it.
 OLDER_BOOT = stat.S_ISVTX
 
-#: After so many bytes the kernel is asked to begin writing, which leaves little for the sync at the end.
-_WRITE_BEHIND = 16 << 20
+#: After so many bytes the kernel is asked to begin writing, which leaves little for the sync at the end. Most layers
+#: are larger than this, but not by much.
+_WRITE_BEHIND = 4 << 20
 
 
 class Identity(NamedTuple):
@@ -69,6 +70,10 @@ class UploadFile:
         file, self._file = self._file, None
         if file is not None:
             self._close(file)
+
+    def passes_cache(self, length: int) -> bool:
+        """Tell whether the next so many bytes are meant to go straight to the disk."""
+        return self._direct is not None and self._direct.fits(self.size, length)
 
     @translated(BlobUploadUnknown)
     def write(self, parts: Sequence[bytes | memoryview]) -> None:
