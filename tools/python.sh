@@ -1,11 +1,13 @@
 #!/bin/sh
-# Prints the Python to build the virtual environment with: $PYTHON, or else the first of 3.11 to 3.13.
+# Prints the Python to build the virtual environment with: $PYTHON, or else the first of 3.11 to 3.13. The system's own
+# comes first: distributions build it with profiles of what programs do, which takes a third off what Python costs; one
+# that was compiled by hand seldom is.
 #
 #   tools/python.sh          prints it, or says what to install and fails
 #   tools/python.sh --any    prints it, or nothing
 set -eu
 # Who names one gets that one or none.
-for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 /usr/bin/python3}; do
+for candidate in ${PYTHON:-/usr/bin/python3 python3 python3.13 python3.12 python3.11}; do
     if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
         command -v "$candidate"
         exit 0
