@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,6 +15,8 @@ from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from entrepot.web.application import Application
 from entrepot.web.security_keys.texts import texts
@@ -158,6 +162,20 @@ async def test_recovery_codes_sign_in_without_the_key(registry: Application, bro
     new = Browser(client(registry, {}), browser.name)
     assert (await new.log_in(code=codes[0])).status == 200
     assert (await new.log_in(code=codes[0])).status == 401
+
+
+async def test_beside_a_key_an_open_browser_is_not_enough_to_add_an_app(browser: Browser) -> None:
+    """Who finds a browser signed in cannot make it lasting: the password is asked for once more."""
+    await browser.register(SoftKey())
+    path = "/users/current/second_factor"
+    secret = (await browser.send("POST", path)).json()["secret"]
+    shown = {"code": TOTP(base64.b32decode(secret), 6, SHA1(), 30).generate(time.time()).decode()}
+    refused = await browser.send("POST", f"{path}/confirm", shown)
+    assert (refused.status, b"say your password" in refused.body) == (400, True)
+    assert (await browser.send("POST", f"{path}/confirm", {**shown, "password": "wrong"})).status == 401
+    assert (await browser.send("GET", path)).json()["one_time_codes"] is False
+    assert (await browser.send("POST", f"{path}/confirm", {**shown, "password": browser.password})).status == 200
+    assert (await browser.send("GET", path)).json()["one_time_codes"] is True
 
 
 async def test_what_opens_no_session(registry: Application, browser: Browser) -> None:

@@ -186,6 +186,21 @@ class SecurityKeys:
 
         await self._metadata.write(remove, name="security key")
 
+    async def require_password_beside(self, principal: Principal, password: str | None, client: str) -> None:
+        """Go on if somebody without a key adds another second factor, or somebody with one says the password.
+
+        Raises:
+            NotFound: The caller is no person with an account.
+            Invalid: There is a key, and no password.
+            CredentialsRefused: The password is wrong.
+            TooManyRequests: There were too many wrong ones.
+        """
+        if not await security_keys.count(self._metadata, require_account(principal)):
+            return
+        if password is None:
+            raise Invalid('you have a security key: to add one-time codes, say your password, too, as "password"')
+        await self._require_password(principal, password, client)
+
     async def _check(
         self, principal: Principal, answer: Registration, party: RelyingParty, place: str
     ) -> NewCredential:

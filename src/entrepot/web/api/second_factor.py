@@ -12,7 +12,7 @@ from entrepot.access.permissions import Permission
 from entrepot.accounts.outranking import require_to_outrank
 from entrepot.metadata import users
 from entrepot.web.api.caller import Caller, CallerOf, CallerSettingUp, ServicesOf, own_request
-from entrepot.web.api.own_account import factors_of, renew_session, require_person
+from entrepot.web.api.own_account import factors_of, renew_session, require_person, security_keys_of
 from entrepot.web.api.refusals import refusals
 
 _UPDATE = Permission.of("user", "update")
@@ -58,6 +58,16 @@ class CodeIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"code": "123456"}})
 
     code: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class ConfirmIn(CodeIn):
+    """The first code of the app; whoever has a security key says the password, too."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"code": "123456", "password": "seven boats at anchor"}}
+    )
+
+    password: Annotated[str | None, Field(max_length=1024)] = None
 
 
 class RecoveryOut(BaseModel):
@@ -107,9 +117,10 @@ async def begin(request: Request, caller: CallerSettingUp, services: ServicesOf)
     return EnrolmentOut(secret=enrolment.secret, uri=enrolment.uri)
 
 
-async def confirm(request: Request, caller: CallerSettingUp, services: ServicesOf, code: CodeIn) -> RecoveryOut:
+async def confirm(request: Request, caller: CallerSettingUp, services: ServicesOf, code: ConfirmIn) -> RecoveryOut:
     """Turn it on with a code of the app. Ends all that the password has opened, but this session; keys stay."""
     _account(caller)
+    await security_keys_of(services).require_password_beside(caller.principal, code.password, caller.source.address)
     codes = await factors_of(services).confirm(caller.principal, code.code, caller.source)
     await renew_session(request, caller, services)
     return RecoveryOut(recovery_codes=codes)
