@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import runner
 from tests.support.http_client import Client, eventually
 from tests.support.server import ADMIN_PASSWORD, Server
 
@@ -55,6 +56,26 @@ def test_a_project_that_set_makes_is_told(server: Server) -> None:
     done = entrepot(server, "project", "set", "taem", "--internal")
     assert done.stdout == "taem is created, and internal: people who are signed in may pull.\n"
     assert entrepot(server, "project", "set", "taem", "--internal", "--public").returncode == 2
+
+
+def test_a_project_is_shown_to_people_and_to_programs(server: Server) -> None:
+    """A line for each thing that is known of it, in words; the record as the API gives it with --json."""
+    shown = entrepot(server, "project", "show", "team").stdout
+    lines = [line.split() for line in shown.splitlines()]
+    for line in (["name", "team"], ["visibility", "private"], ["repositories", "1"]):
+        assert line in lines
+    assert "{" not in shown
+    record = json.loads(entrepot(server, "project", "show", "team", "--json").stdout)
+    assert record["metadata"]["visibility"] == "private"
+
+
+def test_a_change_in_a_folder_that_a_variable_names_says_which(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`REGISTRY_*` count as they do for `serve`; what was changed is told, since no option names it."""
+    monkeypatch.setenv("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", str(server.data))
+    assert runner(tmp_path)("project", "set", "named", "--private").stderr == f"(in {server.data})\n"
+    assert "named" in entrepot(server, "project", "list").stdout
 
 
 def test_a_repository_is_no_project(server: Server) -> None:

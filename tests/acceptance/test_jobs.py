@@ -84,6 +84,19 @@ def scrubbed() -> Iterator[Server]:
         yield server
 
 
+def test_without_a_directory_its_synchronisation_is_not_scheduled(scrubbed: Server, entrepot: Run) -> None:
+    """It is in no list of schedules, and stands among the kinds without one."""
+
+    def listed(*words: str) -> str:
+        return entrepot("job", *words, "--data", str(scrubbed.data)).stdout
+
+    eventually(lambda: "scrub" in listed("schedule", "list"))
+    assert "directory-sync" not in listed("schedule", "list")
+    kinds = listed("kinds").splitlines()
+    of_scrub, of_directory = (next(line for line in kinds if name in line) for name in ("scrub", "directory-sync"))
+    assert ("@every" in of_scrub, "@every" in of_directory) == (True, False)
+
+
 def scrub(server: Server) -> dict[str, Any]:
     """Give the run of the scrub that was asked for last."""
     runs: list[dict[str, Any]] = Client.of(server).request("GET", "/api/v2.0/jobs?q=kind%3Dscrub").json()

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from entrepot.adoption import run as adoption
@@ -30,6 +30,7 @@ from entrepot.adoption.state import AdoptionState
 from entrepot.adoption.tree import Tree
 from entrepot.cli.folder import AsJson, Folder, opened, printable, require_tree, run
 from entrepot.cli.place import ConfigFile, configured
+from entrepot.cli.progress import passing_bar
 from entrepot.config import Config
 from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.registry.settings import RegistrySettings
@@ -125,7 +126,7 @@ def _bar(console: Console) -> Iterator[adoption.OnProgress]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[repository]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
-    with Progress(*columns, console=console, expand=True) as bar:
+    with passing_bar(console, *columns, expand=True) as bar:
         task = bar.add_task("", total=None, manifests=0, repository="")
 
         def show(progress: adoption.Progress) -> None:

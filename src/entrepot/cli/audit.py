@@ -19,6 +19,7 @@ from entrepot.cli.management.api import Api
 from entrepot.cli.management.output import Column, show
 from entrepot.cli.management.place import ConfigFile, Data, Server, ask, is_folder
 from entrepot.cli.place import with_registry
+from entrepot.cli.progress import passing_bar
 from entrepot.metadata.audit_log import Filter
 from entrepot.metadata.opening import Stores
 
@@ -172,7 +173,7 @@ async def _first(entries: AsyncIterator[Any], limit: int) -> AsyncIterator[Any]:
 
 
 async def _verified(stores: Stores) -> Verification:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with passing_bar(Console(stderr=True), *Progress.get_default_columns()) as progress:
         task = progress.add_task("verifying", total=None)
         return await verify(stores.metadata, lambda count: progress.update(task, completed=count))
 

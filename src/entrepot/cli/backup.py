@@ -52,7 +52,7 @@ def create_command(
     place = located(config, data)
     info = _watched(lambda progress: create_backup(place, target, key, progress), as_json=as_json)
     if as_json:
-        typer.echo(json.dumps(asdict(info)))
+        typer.echo(json.dumps(clock.told(asdict(info))))
     else:
         _show_created(info, encrypted=key is not None)
     raise typer.Exit(1 if info.lost else 0)
@@ -63,7 +63,7 @@ def list_command(target: Target, *, key: KeyFile = None, as_json: AsJson = False
     """List the backups, oldest first."""
     found = _run(lambda: _with_pieces(target, key, lambda pieces: Catalogue(pieces).list()))
     if as_json:
-        typer.echo(json.dumps([asdict(info) for info in found]))
+        typer.echo(json.dumps([clock.told(asdict(info)) for info in found]))
         return
     table = Table(
         Column("id", no_wrap=True),
@@ -156,7 +156,7 @@ def restore_command(
 
     restored, found = _watched(work, as_json=as_json)
     if as_json:
-        typer.echo(json.dumps({**asdict(restored), "newer": asdict(found)}))
+        typer.echo(json.dumps({**clock.told(asdict(restored)), "newer": asdict(found)}))
     else:
         _show_restored(restored, found, folder, taken=newer)
     raise typer.Exit(1 if restored.lost else 0)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from entrepot.cli.folder import AsJson, opened, run
-from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.cli.place import ConfigFile, Data, configured, has_metadata, located, no_registry
 from entrepot.config import Config
 from entrepot.metadata import schema
 from entrepot.metadata.opening import METADATA_NAME, look_at_schema
@@ -26,15 +26,17 @@ Finish = Annotated[
 @app.command("check")
 def check_command(*, as_json: AsJson = False, config: ConfigFile = None, data: Data = None) -> None:
     """Say what an upgrade would do, and change nothing. Exits with 1 if one waits, or if this program is too old."""
-    place = located(config, data)
-    found = run(lambda: look_at_schema(place.state))
+    place = configured(config, data)
+    if not place.data.is_dir():
+        raise no_registry(place)
+    found = run(lambda: look_at_schema(place.state)) if has_metadata(place) else None
     state = _state(found)
     if as_json:
         known = None if found is None else asdict(found)
         typer.echo(json.dumps({"database": known, "program": schema.VERSION, "state": state}))
     else:
-        typer.echo(_described(found, state))
-    raise typer.Exit(0 if state in ("current", "finished", "newer") else 1)
+        typer.echo(_described(place, found, state))
+    raise typer.Exit(1 if state in ("upgrade waits", "too new") else 0)
 
 
 @app.command("upgrade")
@@ -64,7 +66,9 @@ async def _upgrade(place: Config, *, finish: bool) -> Schema:
 
 
 def _state(found: Schema | None) -> str:
-    if found is None or found.version < schema.VERSION:
+    if found is None:
+        return "new"
+    if found.version < schema.VERSION:
         return "upgrade waits"
     if max(found.min_reader, found.min_writer) > schema.VERSION:
         return "too new"
@@ -73,17 +77,18 @@ def _state(found: Schema | None) -> str:
     return "finished" if found.finished else "current"
 
 
-def _described(found: Schema | None, state: str) -> str:
+def _described(place: Config, found: Schema | None, state: str) -> str:
     if found is None:
-        return "The database is empty: the next start builds its tables."
+        where = f"{place.data.absolute()} has {'an empty' if has_metadata(place) else 'no'} database"
+        return f"{where}: the next start builds it with schema {schema.VERSION}, and no upgrade waits."
     needed = max(found.min_reader, found.min_writer)
     what = f"The database has schema {found.version}, for programs of schema {needed} and newer; this one has "
     hints = {
         "upgrade waits": "entrepot db upgrade brings it up to date, and so does the next start.",
         "too new": "Start a newer Entrepot, or put back the copy made before the upgrade.",
         "newer": "A newer Entrepot has upgraded it, and this one may be used beside it.",
-        "current": "Once no older program runs any more: entrepot db upgrade --finish.",
-        "finished": "Nothing is to be done.",
+        "current": "It is up to date. Once no older program runs any more: entrepot db upgrade --finish.",
+        "finished": "It is up to date, and nothing is to be done.",
     }
     return f"{what}{schema.VERSION}. {hints[state]}"
 

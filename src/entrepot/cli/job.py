@@ -67,7 +67,14 @@ def list_command(
 def kinds_command(
     *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
 ) -> None:
-    """List the kinds of jobs there are, and what a run of each may be given."""
+    """List the kinds of jobs there are, what a run of each may be given, and when they run by themselves."""
+
+    async def work(api: Api) -> tuple[list[Any], dict[str, str]]:
+        schedules = await api.every("/jobs/schedules")
+        in_force = {entry["kind"]: entry["cron"] for entry in schedules if not entry["subject"]}
+        return await api.get("/jobs/kinds"), in_force
+
+    found, in_force = ask(server, config, data, work)
     columns: dict[str, Column] = {
         "kind": "name",
         "what it does": "title",
@@ -75,9 +82,9 @@ def kinds_command(
             f"{name}={json.dumps(value)}" for name, value in kind["parameters"].items()
         ),
         "subject": "subjects",
-        "schedule": "schedule",
+        "schedule": lambda kind: in_force.get(kind["name"]),
     }
-    show(ask(server, config, data, lambda api: api.get("/jobs/kinds")), columns, as_json=as_json)
+    show(found, columns, as_json=as_json)
 
 
 @app.command("show")

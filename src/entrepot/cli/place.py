@@ -46,14 +46,24 @@ def located(config: Path | None, data: Path | None) -> Config:
         typer.Exit: There is no registry there; the reason is on standard error.
     """
     found = configured(config, data)
-    if not (found.state / METADATA_NAME).exists():
-        typer.echo(
-            f"error: there is no registry in {found.data.absolute()} yet. Name its folder with --data DIR, or its "
-            f"configuration file with --config FILE.",
-            err=True,
-        )
-        raise typer.Exit(1)
+    if not has_metadata(found):
+        raise no_registry(found)
     return found
+
+
+def has_metadata(place: Config) -> bool:
+    """Tell whether a registry has ever been started in a folder."""
+    return (place.state / METADATA_NAME).exists()
+
+
+def no_registry(place: Config) -> typer.Exit:
+    """Say on standard error that there is no registry, and give the end of the command."""
+    typer.echo(
+        f"error: there is no registry in {place.data.absolute()} yet. Name its folder with --data DIR, or its "
+        f"configuration file with --config FILE.",
+        err=True,
+    )
+    return typer.Exit(1)
 
 
 def configured(config: Path | None, data: Path | None) -> Config:

@@ -1,15 +1,41 @@
-"""A bar for long work at a terminal."""
+"""A bar for long work at a terminal, which is gone when the work has ended; elsewhere there is none."""
 
 from __future__ import annotations
 
+import sys
 from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 #: Lines of one piece of work that are shown; the rest is in its result.
 _LINES = 200
+
+
+def passing_bar(console: Console, *columns: ProgressColumn, expand: bool = False) -> Progress:
+    """Make a bar that leaves nothing behind, and is not drawn where the console is no terminal.
+
+    That is asked of the file itself: what makes programs colour what they write to a pipe makes no terminal of it.
+    Standard output is led past the bar only where it is a terminal, too; a file gets its lines as they are.
+    """
+    return Progress(
+        *columns,
+        console=console,
+        expand=expand,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+        disable=not console.file.isatty(),
+    )
 
 
 class Bar:
@@ -23,7 +49,7 @@ class Bar:
             TextColumn("{task.fields[count]} {task.description}"),
             TimeElapsedColumn(),
         )
-        self._bar = Progress(*columns, console=console)
+        self._bar = passing_bar(console, *columns)
         self._task: TaskID | None = None
         self._unit = unit
         self._lines = 0

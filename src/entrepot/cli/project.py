@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, part
-from entrepot.cli.management.output import Column, show, show_one
+from entrepot.cli.management.output import Column, show, show_one, time_of
 from entrepot.cli.management.place import ConfigFile, Data, Server, ask
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.reference import RepositoryName
@@ -112,7 +113,8 @@ def show_command(
     name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
 ) -> None:
     """Show a project with its settings."""
-    show_one(ask(server, config, data, lambda api: api.get(f"/projects/{part(name)}")), as_json=as_json)
+    found = ask(server, config, data, lambda api: api.get(f"/projects/{part(name)}"))
+    show_one(found if as_json else _for_people(found), as_json=as_json)
 
 
 @app.command("remove")
@@ -146,6 +148,22 @@ def check_name(name: str) -> None:
     if repository.project != name:
         typer.echo(f"error: {name!r} names a repository; its project is {repository.project!r}.", err=True)
         raise typer.Exit(1)
+
+
+def _for_people(project: Mapping[str, Any]) -> dict[str, Any]:
+    settings = dict(project["metadata"])
+    del settings["public"]  # which its visibility says, too
+    visibility = Visibility(settings.pop("visibility"))
+    return {
+        "name": project["name"],
+        "id": project["project_id"],
+        "visibility": _MEANING[visibility],
+        "owner": project["owner_name"],
+        "repositories": project["repo_count"],
+        "created (UTC)": time_of(project["creation_time"]),
+        "changed (UTC)": time_of(project["update_time"]),
+        **settings,
+    }
 
 
 def _visibility(public: bool | None, *, internal: bool) -> Visibility | None:  # noqa: FBT001 - as typer gives it

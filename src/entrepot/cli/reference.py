@@ -21,6 +21,11 @@ _HEAD = """# Commands
 Commands that change a registry work beside a running server and without one. `--data` and `--config` tell them which
 registry is meant: give what `serve` was given. Variables `REGISTRY_*` count for them as they do for `serve`.
 
+Commands that have `--server`, too, mean the first of these that there is: the folder of `--data` or `--config`; the
+server of `--server`, or of the variable `ENTREPOT_SERVER`; the server signed in to last; the folder that variables
+`REGISTRY_*` name, or `./data`. `--server` and a folder together are refused. The key of `ENTREPOT_KEY` is used for a
+server that is named, in place of a login.
+
 | Exit code | Meaning |
 |---|---|
 | 0 | done; nothing to complain about |

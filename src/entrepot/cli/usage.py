@@ -10,7 +10,7 @@ import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, part
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, show, time_of
 from entrepot.cli.management.place import ConfigFile, Data, Server, ask
 from entrepot.cli.usage_words import (
     DAYS,
@@ -21,6 +21,7 @@ from entrepot.cli.usage_words import (
     PROJECTS,
     REPOSITORIES,
     TAGS,
+    disk_rows,
     duplicates,
     foretold,
     tell,
@@ -33,6 +34,7 @@ app = typer.Typer(no_args_is_help=True, help="Where the space went, and what del
 Project = Annotated[str | None, typer.Option("--project", help="Of this project; without it, of all.")]
 Count = Annotated[int, typer.Option("--count", min=1, max=50, help="How many are shown.")]
 _STEP: Final = 50
+_NO_ANALYSIS: Final = "No analysis has been made yet: entrepot job start analysis"
 
 
 @app.command("show")
@@ -58,8 +60,8 @@ def show_command(
 
     found, columns = ask(server, config, data, work)
     show(found, columns, as_json=as_json)
-    if not as_json and name is None and all(entry["analysed"] is None for entry in found):
-        typer.echo("No analysis has been made yet: entrepot job start analysis")
+    if not as_json and columns is not TAGS and all(entry["analysed"] is None for entry in found):
+        typer.echo(_NO_ANALYSIS)
 
 
 @app.command("disk")
@@ -72,18 +74,8 @@ def disk_command(
         typer.echo(json.dumps(found))
         return
     analysis = found["analysis"]
-    rows = [
-        {"what": "disk", "bytes": found["disk"]["total_bytes"], "": ""},
-        {"what": "free", "bytes": found["disk"]["free_bytes"], "": ""},
-        {"what": "stored for images", "bytes": found["stored_bytes"], "": f"{found['blobs']:,} blobs"},
-        {"what": "logical", "bytes": found["logical_bytes"], "": f"{found['manifests']:,} manifests"},
-        {"what": "in the trash only", "bytes": found["trash_bytes"], "": ""},
-        {"what": "waiting for collection", "bytes": found["waiting_bytes"], "": ""},
-        {"what": "lost", "bytes": found["lost_bytes"], "": ""},
-    ]
-    show(rows, {"what": "what", "bytes": lambda row: spelt(row["bytes"]), "": ""}, as_json=False)
-    made = "No analysis has been made yet: entrepot job start analysis"
-    typer.echo(made if analysis is None else f"Analysed until {analysis['finished_at']}.")
+    show(disk_rows(found), {"what": "what", "bytes": lambda row: spelt(row["bytes"]), "": ""}, as_json=False)
+    typer.echo(_NO_ANALYSIS if analysis is None else f"Analysed until {time_of(analysis['finished_at'])} UTC.")
 
 
 @app.command("top")
@@ -101,7 +93,10 @@ def top_command(
     if what not in ("images", "layers"):
         raise typer.BadParameter("say images or layers", param_hint="WHAT")
     found = ask(server, config, data, lambda api: api.get(f"{_base(project)}/{what}", limit=count))
-    show(found, IMAGES if what == "images" else LAYERS, as_json=as_json)
+    if found or as_json:
+        show(found, IMAGES if what == "images" else LAYERS, as_json=as_json)
+    else:
+        typer.echo(f"No analysis has found any {what} yet: entrepot job start analysis")
 
 
 @app.command("would-free")

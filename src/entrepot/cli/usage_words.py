@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import typer
 
-from entrepot.cli.management.output import Column
+from entrepot.cli.management.output import Column, time_of
 from entrepot.registry.quota import spelt
 
 
@@ -27,12 +27,32 @@ def tell(told: Mapping[str, Any]) -> None:
         typer.echo("More would stay; ask about less at a time.")
 
 
+def disk_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return how full the disk is, and what an analysis found, if there was one."""
+    disk = found["disk"]
+    rows = [_row("disk", disk["total_bytes"]), _row("free", disk["free_bytes"])]
+    if found["analysis"] is None:
+        return rows
+    return [
+        *rows,
+        _row("stored for images", found["stored_bytes"], f"{found['blobs']:,} blobs"),
+        _row("logical", found["logical_bytes"], f"{found['manifests']:,} manifests"),
+        _row("in the trash only", found["trash_bytes"]),
+        _row("waiting for collection", found["waiting_bytes"]),
+        _row("lost", found["lost_bytes"]),
+    ]
+
+
+def _row(what: str, size: int, more: str = "") -> dict[str, Any]:
+    return {"what": what, "bytes": size, "": more}
+
+
 def duplicates(found: Mapping[str, Any]) -> str:
     """Say how much of layers is in others."""
     not_seen = "".join(f" {count:,} were not looked into: {why}." for why, count in found["not_looked_into"].items())
     return (
         f"About {spelt(found['duplicate_bytes'])} of {spelt(found['layer_bytes'])} in {found['layers']:,} layers are "
-        f"in other layers too, as seen on {found['finished_at']}.{not_seen}"
+        f"in other layers too, as seen on {time_of(found['finished_at'])} UTC.{not_seen}"
     )
 
 

@@ -150,7 +150,7 @@ class _Run:
             )
         self._pass = replace(self._pass, finished_at=clock.now())
         await self._note()
-        _log.info("scrubbed", extra=asdict(self._pass))
+        _log.info("scrubbed", extra=clock.told(asdict(self._pass)))
         return self._pass
 
     async def _manifest(self, digest: str, *, is_known: bool) -> None:

@@ -36,7 +36,7 @@ class BackingUp:
             self._tell("entrepot_backup_finished_seconds", "When the last backup ended.", info.finished_at)
             self._tell("entrepot_backup_lost_blobs", "Blobs that the last backup lacks.", len(info.lost), per=1)
             pruned = await prune(pieces, self.keep, run)
-        result = {**asdict(info), "lost": list(info.lost[:_NAMED]), "lost_count": len(info.lost)}
+        result = {**clock.told(asdict(info)), "lost": list(info.lost[:_NAMED]), "lost_count": len(info.lost)}
         return {**result, "removed_backups": pruned.backups, "removed_bytes": pruned.bytes}
 
     def _tell(self, name: str, text: str, value: int, per: int = clock.MICROSECONDS) -> None:

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 DIRECTORY_SYNC: Final = JobTraits(
     name="directory-sync",
-    title="Bring accounts in line with the directory",
+    title="Bring accounts in line with the directory, where one is configured",
     parameters={"dry_run": False},
     right="user:update",
 )
@@ -30,15 +30,23 @@ class DirectorySync:
         self._metadata = metadata
         self._source = source
         self._rules = rules
+        self._fault = ""
 
     async def applies(self) -> bool:
         """Tell whether there is a directory whose people can be listed."""
         try:
             configured = await self._source.current()
         except NoDirectory as error:
-            _log.error("the directory is not synchronised", extra={"reason": str(error)})
+            self._tell(str(error))
             return False
+        self._fault = ""
         return configured is not None and configured.directory.can_list
+
+    def _tell(self, fault: str) -> None:
+        """Log what is wrong with the settings, once: they are looked at often."""
+        if fault != self._fault:
+            _log.error("the directory is not synchronised", extra={"reason": fault})
+        self._fault = fault
 
     async def run(self, run: JobRun) -> dict[str, int]:
         """Go through the directory once; returns what was changed, by kind of change.

@@ -35,7 +35,8 @@ class JobKind:
 
     traits: JobTraits
     run: Callable[[JobRun], Awaitable[Any]]
-    #: Whether there is something to do when its schedule says so; else that time passes without a run.
+    #: Whether there is something to do for it at all. While there is not, the configuration's schedule is not in force
+    #: and the time of one that a person set passes without a run.
     applies: Callable[[], Awaitable[bool]] | None = None
 
     @property

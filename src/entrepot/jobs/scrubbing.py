@@ -27,7 +27,7 @@ class Scrubbing:
         """Finish the pass at hand, or make a whole one."""
         found = await self.scrub.run(run)
         self._tell(found)
-        return asdict(found)
+        return clock.told(asdict(found))
 
     def _tell(self, found: Pass) -> None:
         last = self.metrics.gauge("entrepot_scrub_finished_seconds", "When the last pass of the scrub ended.")

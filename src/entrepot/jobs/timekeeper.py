@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,21 +19,22 @@ _log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 50
 _DAY: Final = 24 * 3600.0
+#: Seconds between two looks whether kinds have something to do that may have nothing.
+_LOOK: Final = 60.0
 
 
 class Timekeeper:
     """Looks after the schedules of the kinds that this worker runs, unless somebody holds all schedules back."""
 
-    def __init__(self, metadata: Database, kinds: Sequence[JobKind]) -> None:
+    def __init__(self, metadata: Database, kinds: Sequence[JobKind], *, look: float = _LOOK) -> None:
         self._metadata = metadata
         self._kinds = {kind.name: kind for kind in kinds}
-        self._settled = False
+        self._look = look
+        self._looked: float | None = None
 
     async def fire(self) -> None:
         """Ask for the runs whose time has come. A time that passed while no worker looked counts once."""
-        if not self._settled:
-            await self._settle()
-            self._settled = True
+        await self._settle()
         if SCHEDULER in await job_queues.paused(self._metadata):
             return
         for schedule in await schedules.due(self._metadata, sorted(self._kinds), _AT_ONCE):
@@ -46,7 +48,7 @@ class Timekeeper:
             _log.exception("a schedule cannot be followed", extra={"job": schedule.kind, "subject": schedule.subject})
             then = clock.after(_DAY)
         kind = self._kinds[schedule.kind]
-        applies = kind.applies is None or await kind.applies()
+        applies = await _applies(kind)
         wanted = Wanted(
             kind=schedule.kind,
             subject=schedule.subject,
@@ -67,12 +69,25 @@ class Timekeeper:
             _log.warning("a job was not begun on time: its last run goes on", extra={"job": schedule.kind})
 
     async def _settle(self) -> None:
-        """Put the schedules of the configuration in force, but for those that a person changed."""
+        """Put the schedules of the configuration in force, but for those that a person changed.
+
+        Once at the start; those of kinds that may have nothing to do again and again, as that changes.
+        """
+        now = time.monotonic()
+        if self._looked is not None and now - self._looked < self._look:
+            return
         for kind in self._kinds.values():
-            line = kind.traits.schedule
-            known = await schedules.find(self._metadata, kind.name)
-            if known is None or (known.origin is Origin.CONFIGURATION and known.cron != line):
-                await self._set(kind, line)
+            if self._looked is None or kind.applies is not None:
+                await self._settle_one(kind)
+        self._looked = now
+
+    async def _settle_one(self, kind: JobKind) -> None:
+        line = kind.traits.schedule if await _applies(kind) else ""
+        known = await schedules.find(self._metadata, kind.name)
+        if known is None and line:
+            await self._set(kind, line)
+        if known is not None and known.origin is Origin.CONFIGURATION and known.cron != line:
+            await self._set(kind, line)
 
     async def _set(self, kind: JobKind, line: str) -> None:
         async def work(tx: Transaction) -> None:
@@ -89,3 +104,7 @@ class Timekeeper:
             )
 
         await self._metadata.write(work, name="set a schedule")
+
+
+async def _applies(kind: JobKind) -> bool:
+    return kind.applies is None or await kind.applies()

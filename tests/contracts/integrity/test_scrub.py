@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
+from datetime import datetime
 
 import pytest
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.integrity.scrub import Pass, StorageGone, find_pass
+from entrepot.jobs.model import JobKind
+from entrepot.jobs.scrubbing import SCRUB, Scrubbing
 from entrepot.metadata import blobs, clock, findings, verification
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Unavailable
+from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Stopped, Unwatched
 from tests.contracts.integrity.conftest import Ward
 from tests.contracts.registry.conftest import Kit
 from tests.contracts.registry.pushing import Pusher
+from tests.support.job_runs import ask, until, worker
 
 LAYERS = [f"layer {number}".encode() for number in range(20)]
 
@@ -181,3 +187,14 @@ async def test_a_registry_without_blobs_is_scrubbed(ward: Ward) -> None:
     """There is nothing to find."""
     seen = await ward.scrubbed()
     assert seen == Pass(started_at=seen.started_at, finished_at=seen.finished_at)
+
+
+async def test_a_run_says_when_the_pass_began_and_ended_as_a_time(ward: Ward, images: list[bytes]) -> None:
+    """Not in microseconds since the epoch, as it is kept."""
+    metadata = ward.kit.metadata
+    asked = await ask(metadata, SCRUB.name)
+    async with worker(metadata, JobKind(traits=SCRUB, run=Scrubbing(scrub=ward.scrub(), metrics=Metrics()).run)):
+        result = (await until(metadata, asked)).result
+    assert result is not None
+    for name in ("started_at", "finished_at"):
+        assert abs(datetime.fromisoformat(result[name]).timestamp() - time.time()) < 60

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+import pytest
 
 from entrepot.access.roles import ensure_roles
-from entrepot.accounts.directory.model import Person
+from entrepot.accounts.directory.model import NoDirectory, Person
 from entrepot.accounts.directory.synchronising import Rules
 from entrepot.jobs.directory_sync import DIRECTORY_SYNC, DirectorySync
 from entrepot.jobs.model import JobKind
@@ -60,3 +62,28 @@ async def test_without_a_directory_its_time_passes(tables: Database) -> None:
     assert not await job(tables, None).applies()
     assert not await job(tables, ScriptedDirectory(can_list=False)).applies()
     assert await job(tables, ScriptedDirectory()).applies()
+
+
+@dataclass
+class _Settings:
+    """A source whose settings are wrong in some way, or say that there is no directory."""
+
+    fault: str = ""
+
+    async def current(self) -> None:
+        """See `DirectorySource`."""
+        if self.fault:
+            raise NoDirectory(self.fault)
+
+    async def close(self) -> None:
+        """See `DirectorySource`."""
+
+
+async def test_wrong_settings_are_logged_once(tables: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """They are looked at every minute; what is wrong in another way, or again, is told again."""
+    source = _Settings()
+    sync = DirectorySync(tables, source, Rules())
+    for fault in ("no host", "no host", "no base", "no base", "", "no base"):
+        source.fault = fault
+        assert not await sync.applies()
+    assert [record.__dict__["reason"] for record in caplog.records] == ["no host", "no base", "no base"]

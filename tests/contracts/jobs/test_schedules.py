@@ -123,3 +123,38 @@ async def test_schedules_of_kinds_that_this_worker_lacks_are_left_alone(tables: 
     before = await schedules.find(tables, "newer")
     await Timekeeper(tables, [probe]).fire()
     assert await schedules.find(tables, "newer") == before
+
+
+async def test_a_kind_that_has_nothing_to_do_is_not_scheduled(tables: Database, probe: JobKind) -> None:
+    """While there is no directory, say; its schedule is in force as soon as there is one, and no longer than that."""
+    has_work = False
+
+    async def applies() -> bool:
+        return has_work
+
+    timekeeper = Timekeeper(tables, [replace(daily(probe, "@every 1h"), applies=applies)], look=0)
+    await timekeeper.fire()
+    assert await schedules.find(tables, "probe") is None
+    has_work = True
+    await timekeeper.fire()
+    assert await schedules.find(tables, "probe") is not None
+    assert len(await runs(tables)) == 1
+    has_work = False
+    await timekeeper.fire()
+    assert await schedules.find(tables, "probe") is None
+
+
+async def test_a_schedule_that_a_person_set_passes_while_there_is_nothing_to_do(
+    tables: Database, probe: JobKind
+) -> None:
+    """It stays, and there is no run that could only fail."""
+
+    async def applies() -> bool:
+        return False
+
+    await put(tables)
+    await Timekeeper(tables, [replace(daily(probe, "@every 2h"), applies=applies)]).fire()
+    schedule = await schedules.find(tables, "probe")
+    assert schedule is not None
+    assert (schedule.origin, (schedule.next_at or 0) > clock.now()) == (Origin.PERSON, True)
+    assert await runs(tables) == []

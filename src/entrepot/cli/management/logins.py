@@ -68,7 +68,7 @@ def find(server: str | None) -> Login:
     Raises:
         NotSignedIn: There is none; the message says how to make one.
     """
-    wanted = normal(server) if server else None
+    wanted = None if server is None else normal(server)
     if wanted and (key := os.environ.get(KEY_VARIABLE)):
         return Login(wanted, "", key)
     for login in reversed(load()):

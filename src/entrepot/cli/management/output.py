@@ -47,6 +47,11 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else _WIDE)
 
 
+def time_of(text: str) -> str:
+    """Return a time of the API for people, to the second and in UTC."""
+    return text[:19].replace("T", " ")
+
+
 def _cell(entry: Mapping[str, Any], column: Column) -> str:
     return printable(_text(column(entry) if callable(column) else entry.get(column)))
 

@@ -58,8 +58,8 @@ class Result:
     next_due_at: int | None = None  #: when the first of them is, in microseconds since the epoch
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as plain JSON values."""
-        return asdict(self)
+        """Give it as plain JSON values, to be shown."""
+        return clock.told(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
