@@ -10,10 +10,11 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 python=$(tools/python.sh --any)
 [ -n "$python" ] || [ -z "${PYTHON:-}" ] || tools/python.sh # the one that was asked for cannot be used: says why, and ends
 
-# has WHAT: is it there? WHAT is a command, python:MODULE, or paths with | between and * in them.
+# has WHAT: is it there? WHAT is a command, python:MODULE, python-h:FILE, or paths with | between and * in them.
 has() {
     case $1 in
     python:*) [ -n "$python" ] && "$python" -c "import ${1#python:}" 2>/dev/null ;;
+    python-h:*) [ -n "$python" ] && [ -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/${1#python-h:}" ] ;;
     /*) has_file "$1" ;;
     *) command -v "$1" >/dev/null ;;
     esac

@@ -6,12 +6,14 @@
 #   tools/python.sh          prints it, or says what to install and fails
 #   tools/python.sh --any    prints it, or nothing
 set -eu
-# Who names one gets that one or none.
-for candidate in ${PYTHON:-/usr/bin/python3 python3 python3.13 python3.12 python3.11}; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
-        command -v "$candidate"
-        exit 0
-    fi
+# Who names one gets that one or none. One that can make environments beats one that needs a package for it.
+for modules in sys,venv,ensurepip sys; do
+    for candidate in ${PYTHON:-/usr/bin/python3 python3 python3.13 python3.12 python3.11}; do
+        if "$candidate" -c "import $modules; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" 2>/dev/null; then
+            command -v "$candidate"
+            exit 0
+        fi
+    done
 done
 [ "${1:-}" = --any ] && exit 0
 echo "Entrepot needs Python 3.11, 3.12 or 3.13; ${PYTHON:-what is installed} is not that." >&2
