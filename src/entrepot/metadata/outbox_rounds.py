@@ -21,8 +21,11 @@ from entrepot.metadata.outbox import BATCH, OutboxEntry
 #: Does what the entries say, in order; all of them are done when it returns.
 Handler = Callable[[Sequence[OutboxEntry]], Awaitable[None]]
 
+_LIMITS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+#: How a file system says that its server or device is out of reach.
+_AWAY: Final = {errno.ENOTCONN, errno.ETIMEDOUT, errno.ESTALE, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV}
 #: Errors that are no single repository's.
-EVERYBODYS: Final = frozenset({None, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+EVERYBODYS: Final = frozenset({None, *_LIMITS, *_AWAY})
 #: Higher than any entry's number, and what both databases can compare with.
 _END: Final = 2**63 - 1
 

@@ -158,10 +158,11 @@ async def test_a_repository_that_cannot_be_written_holds_up_no_other(
     assert (await outbox.backlog(tables))[0] == 0
 
 
-async def test_a_full_disk_holds_up_all(tables: Database) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOTCONN])
+async def test_a_disk_that_is_full_or_gone_holds_up_all(tables: Database, number: int) -> None:
     """What no repository is to blame for is no reason to go on with the others."""
     await push(tables, "one/x", "two/y")
-    consumer = OutboxConsumer(tables, [Picky("one/x", number=errno.ENOSPC)], Metrics())
+    consumer = OutboxConsumer(tables, [Picky("one/x", number=number)], Metrics())
     with pytest.raises(OSError, match="not to be"):
         await consumer.handle_batch()
     assert (await outbox.backlog(tables))[0] == 2
