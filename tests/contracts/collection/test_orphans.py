@@ -107,6 +107,18 @@ async def test_a_blob_whose_bytes_are_gone_is_taken_out_of_sight(house: House, l
     assert (await _find(house)).missing == 0
 
 
+async def test_a_disk_that_is_not_mounted_loses_nothing(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """Where not one file is there it is said, and nothing is taken out of sight: it is all there once the disk is."""
+    body = await house.pusher.image("v1", b"layer")
+    kept, house.store._blobs = house.store._blobs, {}
+    assert (await _find(house)).missing == 0
+    assert "mounted" in caplog.text
+    house.store._blobs = kept
+    assert (await house.registry.blobs.stat(NAME, Digest.of(b"layer"))).size == 5
+    assert (await house.registry.manifests.get(NAME, Digest.of(body), content=True)).content == body
+    assert (await _find(house)).missing == 0
+
+
 async def test_what_fell_out_of_the_queue_is_queued_again(house: House) -> None:
     """What has been due for long, and a dead collector's claim, go at once."""
     for content in (b"overdue", b"claimed"):

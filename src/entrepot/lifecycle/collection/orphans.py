@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-from entrepot.lifecycle.collection.blobs import find_file, ripe_at, unclaimed
+from entrepot.lifecycle.collection.absence import Absence
+from entrepot.lifecycle.collection.blobs import ripe_at, unclaimed
 from entrepot.lifecycle.collection.model import Collecting
 from entrepot.metadata import blobs, clock, collecting, manifests, review, settings
 from entrepot.metadata.collecting import BlobUnderReview
 from entrepot.metadata.database import Transaction
-from entrepot.oci.digest import Digest
 from entrepot.registry.ports import StoredBlob
 from entrepot.registry.quarantine import Quarantine
 from entrepot.telemetry.progress import Progress
 
 T = TypeVar("T")
 
-_BY: Final = "collection"
 _PIECE: Final = 500
 #: A collector that is not switched off comes sooner.
 _OVERDUE_SECONDS: Final = 3600.0
@@ -82,26 +81,15 @@ class Orphans:
 
     async def _rows(self, progress: Progress, tally: OrphanTally) -> None:
         cursor = await _Cursor.open(self.work, "rows")
-        last = int(cursor.at or 0)
+        last, absence = int(cursor.at or 0), Absence(self.work.store, self.quarantine)
         while rows := await collecting.blobs_after(self.work.metadata, last, limit=_PIECE):
             await self._turn(progress, tally, len(rows))
-            tally.missing += await self._find_missing(rows)
+            tally.missing += await absence.look(rows)
             tally.queued += await self._queue_blobs(rows)
             last = rows[-1].id
             await cursor.move(str(last), len(rows))
+        absence.end()
         await cursor.close()
-
-    async def _find_missing(self, rows: Sequence[BlobUnderReview]) -> int:
-        count = 0
-        for row in rows:
-            if row.state in (blobs.LIVE, blobs.MARKED):
-                file = await find_file(self.work.store, row.storage_key)
-                if file is None:
-                    count += await self.quarantine.missing(Digest.parse(row.digest), "its file is gone", by=_BY)
-                elif file.size != row.size:
-                    detail = f"its file has {file.size} bytes, not {row.size}"
-                    count += await self.quarantine.damaged(Digest.parse(row.digest), file, detail, by=_BY)
-        return count
 
     async def _queue_blobs(self, rows: Sequence[BlobUnderReview]) -> int:
         """Queue what nothing needs and what no entry tells of: it has no time yet, or one that is long over."""
