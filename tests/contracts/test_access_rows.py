@@ -8,9 +8,9 @@ from entrepot.access.model import Audience
 from entrepot.access.roles import ensure_roles
 from entrepot.metadata import clock, grants, principals, refresh_tokens
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.principals import PrincipalRecord
 from entrepot.metadata.tables import metadata
+from tests.support.databases import create_all
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ from entrepot.metadata import (
 )
 from entrepot.metadata.artifacts import Selection
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.filtering import Condition, Match, Order
 from entrepot.metadata.filtering import Selection as ListSelection
 from entrepot.metadata.pulls import Pulled
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import labels, metadata
 from entrepot.oci.reference import RepositoryName
+from tests.support.databases import create_all
 
 NAME = RepositoryName.parse("team/app")
 IMAGE = "application/vnd.oci.image.config.v1+json"

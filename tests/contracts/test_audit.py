@@ -21,11 +21,11 @@ from entrepot.audit.verifying import verify
 from entrepot.metadata import audit_log, events, settings
 from entrepot.metadata.audit_log import EventRecord, Filter
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.events import Source
 from entrepot.metadata.query import Query, RawQuery
 from entrepot.metadata.tables import events as table
 from entrepot.metadata.tables import metadata
+from tests.support.databases import create_all
 
 ALICE = Source(name="alice", address="192.0.2.7", credential="password", request="r1")
 BOB = Source(name="bob", address="192.0.2.8")

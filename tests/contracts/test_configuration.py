@@ -9,7 +9,6 @@ import pytest
 from entrepot.access.faults import Forbidden, Invalid, NotFound
 from entrepot.metadata import settings
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.events import Source
 from entrepot.metadata.tables import metadata
 from entrepot.registry import read_only
@@ -17,6 +16,7 @@ from entrepot.system.configuration import Configuration
 from entrepot.system.keys import Kind, keys
 from entrepot.vault.master import KeySource
 from entrepot.vault.vault import Vault
+from tests.support.databases import create_all
 from tests.support.events import recorded
 
 BY = Source(name="alice")

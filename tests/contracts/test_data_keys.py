@@ -4,8 +4,8 @@ import pytest
 
 from entrepot.metadata import data_keys, sealed, settings
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.tables import metadata
+from tests.support.databases import create_all
 
 
 @pytest.fixture

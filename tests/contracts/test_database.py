@@ -12,9 +12,9 @@ from sqlalchemy import Column, MetaData, Table, UniqueConstraint, bindparam, del
 
 from entrepot.metadata.columns import BYTES, NAMES, key, keyed, number, numbered, refers, words
 from entrepot.metadata.database import Database, Statistics, Transaction, Work
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.errors import AwaitInsideTransaction, ConstraintViolated, DatabaseError, DatabaseUnavailable
 from entrepot.metadata.query import Query, in_list
+from tests.support.databases import create_all
 
 SCHEMA: Final = MetaData(naming_convention=NAMES)
 SHIPS: Final = numbered("ships", SCHEMA, words("name"), number("tons", null=True), UniqueConstraint("name"))

@@ -8,10 +8,10 @@ from entrepot.access.sign_in_counts import SharedCounts
 from entrepot.access.throttle import Throttle
 from entrepot.metadata import clock, failed_sign_ins
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.failed_sign_ins import Failures
 from entrepot.metadata.work_tables import work_metadata
 from entrepot.oci.errors import TooManyRequests
+from tests.support.databases import create_all
 
 HERE, THERE = "192.0.2.7", "203.0.113.9"
 

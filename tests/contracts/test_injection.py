@@ -6,9 +6,9 @@ import pytest
 
 from entrepot.metadata import groups, labels, members, project_lists, projects, repository_lists, robots, users
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.filtering import Condition, FieldUnknown, Kind, Listing, Match, Order, Selection
 from entrepot.metadata.tables import metadata
+from tests.support.databases import create_all
 from tests.support.injections import PAYLOADS, SECRET_FIELDS
 
 LISTS: dict[str, Listing] = {

@@ -6,10 +6,10 @@ import pytest
 
 from entrepot.metadata import api_keys, clock, grants, principals, projects, refresh_tokens, robots
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.errors import ConstraintViolated
 from entrepot.metadata.filtering import Condition, FieldUnknown, Match, Order, Selection
 from entrepot.metadata.tables import metadata
+from tests.support.databases import create_all
 
 DAY = 24 * 3600 * clock.MICROSECONDS
 

@@ -9,7 +9,6 @@ from sqlalchemy import bindparam, exists, select
 
 from entrepot.metadata import labels, project_lists, project_metadata, projects, repositories, statistics
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.filtering import (
     Condition,
     Field,
@@ -26,6 +25,7 @@ from entrepot.metadata.statistics import Figures
 from entrepot.metadata.tables import metadata
 from entrepot.metadata.tables import projects as project_table
 from entrepot.metadata.tables import repositories as repository_table
+from tests.support.databases import create_all
 
 _NAMES = ("Alpha", "a_b", "a%b", "beta", "axb", "gamma")
 _LISTING = Listing(

@@ -15,10 +15,10 @@ from entrepot.access.verdicts import SharedVerdicts, Verdict
 from entrepot.metadata import password_verdicts
 from entrepot.metadata.clock import MICROSECONDS
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.password_verdicts import VerdictRecord
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.work_tables import work_metadata
+from tests.support.databases import create_all
 
 HERE = "192.0.2.7"
 RIGHT = Basic("alice", "correct horse")

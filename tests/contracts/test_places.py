@@ -6,8 +6,8 @@ import pytest
 
 from entrepot.access.places import COUNTS_FOR, Place, PlaceKind, Places, PlacesTaken
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.work_tables import work_metadata
+from tests.support.databases import create_all
 
 ALICE, TEAM = (PlaceKind.UPLOADS, "user:alice"), (PlaceKind.PROJECT_UPLOADS, "team")
 

@@ -5,12 +5,11 @@ import asyncio
 import pytest
 
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.errors import ConstraintViolated, DatabaseUnavailable
 from entrepot.metadata.postgres import Conflict, PostgresDatabase
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.tables import metadata
-from tests.support.databases import postgres_database
+from tests.support.databases import create_all, postgres_database
 from tests.support.notes import COUNT, GET, KEYS, putting
 from tests.support.postgres import PostgresServer, free_port
 

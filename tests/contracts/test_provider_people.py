@@ -25,11 +25,11 @@ from entrepot.accounts.providers.people import People
 from entrepot.accounts.providers.sign_in import NameWanted, ProviderParts, ProviderSignIn, Visit, Welcome
 from entrepot.metadata import clock, grants, groups, memberships, principals, provider_grips, tables, users, work_tables
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.query import RawQuery
 from entrepot.vault.master import KeySource
 from entrepot.vault.rotation import rotate
 from entrepot.vault.vault import Vault
+from tests.support.databases import create_all
 from tests.support.vouching import Vouching, VouchingSource
 
 VISIT = Visit(address="192.0.2.7", agent="a browser", request="r1")

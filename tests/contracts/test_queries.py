@@ -7,11 +7,10 @@ from sqlalchemy import bindparam
 
 from entrepot.metadata import catalog, projects, tables, work_tables
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.postgresql_dialect import POSTGRESQL
 from entrepot.metadata.query import Query
 from entrepot.metadata.sqlite import SqliteDatabase
-from tests.support.databases import postgres_database, sqlite_database
+from tests.support.databases import create_all, postgres_database, sqlite_database
 from tests.support.plans import full_scans, query_plan
 from tests.support.postgres import PostgresServer
 from tests.support.queries import all_queries

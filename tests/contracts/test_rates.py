@@ -6,8 +6,8 @@ import pytest
 
 from entrepot.access.rates import Kind, Rates, address_of
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.work_tables import work_metadata
+from tests.support.databases import create_all
 
 LIMITS = {"address": "5/minute", "principal": "", "project": "100/hour"}
 

@@ -6,9 +6,9 @@ import pytest
 
 from entrepot.metadata import sessions_web
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.sessions_web import WebSessionRecord
 from entrepot.metadata.work_tables import work_metadata
+from tests.support.databases import create_all
 
 SESSION = WebSessionRecord("h1", 1, 3, "token", "oidc:corp", "sid-1", "192.0.2.1", "Browser", 1000, 1000)
 

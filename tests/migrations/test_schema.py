@@ -9,13 +9,12 @@ from sqlalchemy import bindparam, select, text
 
 from entrepot.metadata import schema, tables
 from entrepot.metadata.database import Database, Row
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.errors import SchemaTooNew
 from entrepot.metadata.migrations import script
 from entrepot.metadata.postgresql_dialect import POSTGRESQL
 from entrepot.metadata.query import Query, RawQuery
-from tests.support.databases import postgres_database, sqlite_database
+from tests.support.databases import create_all, postgres_database, sqlite_database
 from tests.support.postgres import PostgresServer
 
 _SQLITE_OBJECTS = RawQuery("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")

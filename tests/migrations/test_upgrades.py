@@ -9,7 +9,6 @@ from entrepot.integrity.doctor import Doctor
 from entrepot.integrity.examination import Examination
 from entrepot.metadata import schema
 from entrepot.metadata.database import Database, Row
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.errors import SchemaTooNew, SchemaTooOld
 from entrepot.metadata.migrations import script
 from entrepot.metadata.query import RawQuery
@@ -22,6 +21,7 @@ from entrepot.registry.settings import RegistrySettings
 from entrepot.telemetry.progress import Unwatched
 from tests.contracts.registry.pushing import Pusher
 from tests.migrations.released import BLOBS, IMAGES, LAYERS, MANIFESTS, TAGS, VERSIONS
+from tests.support.databases import create_all
 from tests.support.manifests import digest_of
 from tests.support.programs import kept_programs
 

@@ -7,7 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+from sqlalchemy import MetaData
 
+from entrepot.metadata.database import Database
+from entrepot.metadata.ddl import run_all, table_statements
+from entrepot.metadata.dialects import dialect_named
 from entrepot.metadata.postgres import PostgresDatabase
 from entrepot.metadata.sqlite import SqliteDatabase
 from tests.support.postgres import PostgresServer
@@ -36,6 +40,13 @@ async def postgres_database(server: PostgresServer) -> AsyncIterator[PostgresDat
     finally:
         await database.close()
         await _administer(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def create_all(database: Database, metadata: MetaData) -> None:
+    """Build all tables in an empty database, in an order that works."""
+    dialect = dialect_named(database.dialect)
+    statements = [text for table in metadata.sorted_tables for text in table_statements(table, dialect)]
+    await database.write(lambda transaction: run_all(transaction, statements), name="create tables")
 
 
 async def _administer(server: PostgresServer, statement: str) -> None:

@@ -17,13 +17,13 @@ from entrepot.access.security_keys import Registered, SecurityKeys
 from entrepot.access.throttle import Throttle
 from entrepot.metadata import clock, principals, users
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.events import Source
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.work_tables import work_metadata
 from entrepot.vault.master import KeySource
 from entrepot.vault.vault import Vault
 from tests.support.authenticator import ORIGIN, SoftKey
+from tests.support.databases import create_all
 
 PARTY = RelyingParty(host="registry.test", origin=ORIGIN)
 BY = Source(name="alice", address="192.0.2.1", credential="session")

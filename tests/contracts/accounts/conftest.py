@@ -22,11 +22,11 @@ from entrepot.accounts.users import Users
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
 from entrepot.metadata import grants, projects, users
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.events import Source
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.tables import metadata
+from tests.support.databases import create_all
 from tests.support.rights import give_all
 
 #: Who acts in these tests, as the audit log sees it.

@@ -16,10 +16,10 @@ from entrepot.access.key_challenges import PATIENCE
 from entrepot.access.security_keys import MOST, Registered
 from entrepot.metadata import clock
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.tables import metadata
 from tests.support.authenticator import BACKED_UP, ELIGIBLE, PRESENT, SoftKey, to_text
+from tests.support.databases import create_all
 from tests.support.security_keys import BY, HERE, PARTY, Place, make_place
 
 

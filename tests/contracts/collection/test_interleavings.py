@@ -20,7 +20,6 @@ from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.model import CollectionLimits
 from entrepot.metadata import manifests, tables
 from entrepot.metadata.database import Database, Row, Statistics, T, Transaction, Work
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.query import Query
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.work_tables import work_metadata
@@ -33,6 +32,7 @@ from entrepot.telemetry.progress import Unwatched
 from tests.contracts.collection.conftest import GRACE, Clock, House, collecting_in
 from tests.contracts.registry.conftest import Kit
 from tests.contracts.registry.pushing import ALICE, NAME, Pusher
+from tests.support.databases import create_all
 from tests.support.interleaving import Actor, Order, orders, sample
 from tests.support.manifests import entry, image, index
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.insight.chosen import Chosen, Part
 from entrepot.metadata import projects, settling, usage
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.tables import metadata as metadata_tables
 from entrepot.metadata.work_tables import work_metadata as work_tables
 from entrepot.oci.digest import Digest
@@ -24,6 +23,7 @@ from entrepot.oci.errors import RegistryError
 from entrepot.oci.reference import parse_reference
 from tests.contracts.insight.conftest import World, on_disk
 from tests.contracts.registry.conftest import Kit, sqlite
+from tests.support.databases import create_all
 from tests.support.manifests import descriptor, entry, image, index
 
 REPOSITORIES = ("one/a", "one/b", "two/a")

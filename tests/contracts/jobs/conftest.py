@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.tables import metadata as metadata_tables
 from entrepot.metadata.work_tables import work_metadata
 from tests.support.database_fixtures import database, postgres
+from tests.support.databases import create_all
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ from entrepot.adapters.identity.ldap.directory import LdapDirectory
 from entrepot.adapters.identity.ldap.settings import from_config
 from entrepot.config.schema.ldap import Ldap
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.tables import metadata
 from tests.support.database_fixtures import database, postgres
-from tests.support.databases import sqlite_database
+from tests.support.databases import create_all, sqlite_database
 from tests.support.slapd import Slapd, slapd
 
 __all__ = ["database", "postgres"]

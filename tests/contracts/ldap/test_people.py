@@ -24,10 +24,10 @@ from entrepot.metadata import (
     users,
 )
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.events import Source
 from entrepot.metadata.tables import metadata
 from entrepot.metadata.users import UserRecord
+from tests.support.databases import create_all
 from tests.support.directory import ScriptedDirectory
 
 BY = Source(name="test")

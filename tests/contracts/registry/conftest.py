@@ -11,7 +11,6 @@ import pytest
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.postgres import PostgresDatabase
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.sqlite import SqliteDatabase
@@ -21,6 +20,7 @@ from entrepot.registry.ports import BlobStore
 from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
 from tests.contracts.registry.pushing import Pusher
+from tests.support.databases import create_all
 from tests.support.postgres import running_postgres
 
 

@@ -14,10 +14,10 @@ from entrepot.access.permissions import PULL, PUSH
 from entrepot.access.readable import readable
 from entrepot.metadata import projects, tables
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.query import Query
 from entrepot.oci.reference import RepositoryName, sort_key
 from entrepot.registry.catalog import Catalog
+from tests.support.databases import create_all
 
 NAMES = sorted(
     {

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.tables import metadata as metadata_tables
 from entrepot.metadata.work_tables import work_metadata as work_tables
 from entrepot.oci import media_type
@@ -23,6 +22,7 @@ from tests.contracts.registry.pushing import Pusher
 from tests.http.transport import AsgiClient
 from tests.support.access_modes import basic, registry_with
 from tests.support.app import App
+from tests.support.databases import create_all
 from tests.support.disks import CountingFs
 from tests.support.manifests import image
 

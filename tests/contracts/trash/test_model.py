@@ -31,7 +31,6 @@ from entrepot.lifecycle.quotas import ProjectQuota, RoomInTrash
 from entrepot.lifecycle.trash.restoring import Restoring
 from entrepot.metadata import contents, repositories, trash_usage
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata as metadata_tables
 from entrepot.metadata.trash import TrashEntry
@@ -51,6 +50,7 @@ from tests.contracts.retention.conftest import Keeper
 from tests.contracts.retention.conftest import rule as about
 from tests.contracts.trash.conftest import DAY, WEEK, Bin
 from tests.contracts.trash.test_restored_meanwhile import Meanwhile
+from tests.support.databases import create_all
 from tests.support.manifests import image
 from tests.support.trash_model import NAMES, TAGS, Entry, Model, Refused, Repository
 

@@ -13,9 +13,9 @@ from entrepot.access.policy import Policy
 from entrepot.access.roles import ensure_roles
 from entrepot.metadata import principals, projects
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata
+from tests.support.databases import create_all
 from tests.support.rights import give_all
 
 #: Makes an account with grants, pairs as `give` takes them.

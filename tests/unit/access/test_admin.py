@@ -14,10 +14,10 @@ from entrepot.accounts.passwords import checked_password
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
 from entrepot.metadata import grants, principals
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata
 from entrepot.vault.private_file import create_once
+from tests.support.databases import create_all
 
 
 def cheap(password: str) -> str:

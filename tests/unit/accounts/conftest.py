@@ -13,10 +13,10 @@ from entrepot.accounts.keys import Keys
 from entrepot.accounts.robots import Robots
 from entrepot.metadata import grants, principals, projects
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.events import Source
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata
+from tests.support.databases import create_all
 from tests.support.rights import give_all
 
 BY = Source(name="admin", address="192.0.2.1", credential="password")

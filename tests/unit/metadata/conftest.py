@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata
-from tests.support.databases import sqlite_database
+from tests.support.databases import create_all, sqlite_database
 
 
 @pytest.fixture

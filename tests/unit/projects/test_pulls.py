@@ -11,13 +11,12 @@ import pytest
 
 from entrepot.metadata import artifact_parts, manifests, repositories
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata
 from entrepot.oci.reference import RepositoryName
 from entrepot.projects.contents import pulls
 from entrepot.projects.contents.pulls import PullCounter
-from tests.support.databases import sqlite_database
+from tests.support.databases import create_all, sqlite_database
 
 
 @pytest.fixture

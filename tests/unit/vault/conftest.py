@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import create_all
 from entrepot.metadata.tables import metadata
 from entrepot.vault.master import KeySource
 from entrepot.vault.vault import Vault
-from tests.support.databases import sqlite_database
+from tests.support.databases import create_all, sqlite_database
 
 
 @pytest.fixture
