@@ -11,6 +11,7 @@ from entrepot.metadata.database import Database
 from entrepot.metadata.principals import PrincipalRecord
 from entrepot.metadata.tables import metadata
 from tests.support.databases import create_all
+from tests.support.rows import all_grants
 
 
 @pytest.fixture
@@ -70,12 +71,12 @@ async def test_grants_of_one_account_and_of_audiences(rows: Database) -> None:
     seen = [(g.principal_id, g.audience) for g in await grants.list_for(rows, alice.id)]
     assert seen == [(alice.id, None), (None, "anyone")]
     assert [g.audience for g in await grants.list_for(rows, None)] == ["anyone"]
-    everything = await grants.list_all(rows)
+    everything = await all_grants(rows)
     assert len(everything) == 3
     assert await rows.write(lambda tx: grants.remove(tx, everything[0].id))
     assert not await rows.write(lambda tx: grants.remove(tx, everything[0].id))
     await rows.write(lambda tx: grants.remove_from(tx, "test"))
-    assert await grants.list_all(rows) == []
+    assert await all_grants(rows) == []
 
 
 async def test_refresh_tokens(rows: Database) -> None:
@@ -121,7 +122,7 @@ async def test_the_first_account_and_the_compatibility_grant(
         await ensure_compatibility(rows, audience)
     admin = await principals.find(rows, principals.USER, NAME)
     assert admin is not None
-    assert [(g.principal_id, g.audience, g.origin) for g in await grants.list_all(rows)] == [
+    assert [(g.principal_id, g.audience, g.origin) for g in await all_grants(rows)] == [
         (admin.id, None, "first-start"),
         (None, "authenticated", "registry2-compat"),
     ]

@@ -66,12 +66,10 @@ async def test_adding_removes_idle_ones_and_those_beyond_the_limit(rows: Databas
 
 
 async def test_sessions_end_one_by_one_and_together(rows: Database) -> None:
-    """One by its hash, all but one of an account, and those of one session at a provider."""
+    """One by its hash, and all but one of an account."""
     for number in range(5):
-        await add(rows, replace(SESSION, hash=f"h{number}", provider_session=f"sid-{number}"))
+        await add(rows, replace(SESSION, hash=f"h{number}"))
     assert await rows.write(lambda tx: sessions_web.remove(tx, "h0"))
     assert not await rows.write(lambda tx: sessions_web.remove(tx, "h0"))
-    assert await rows.write(lambda tx: sessions_web.remove_of_provider(tx, "oidc:corp", "sid-1")) == 1
-    assert await rows.write(lambda tx: sessions_web.remove_of_provider(tx, "oidc:other", "sid-2")) == 0
-    assert await rows.write(lambda tx: sessions_web.remove_others(tx, 1, "h3")) == 2
+    assert await rows.write(lambda tx: sessions_web.remove_others(tx, 1, "h3")) == 3
     assert await hashes(rows) == ["h3"]

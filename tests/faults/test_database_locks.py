@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from entrepot.metadata.opening import METADATA_NAME, open_embedded
-from entrepot.serving.slow_readers import set_user_timeout
+from entrepot.serving.slow_readers import limit_slow_readers
 
 #: SQLite's "somebody is here" lock in the shared index (UNIX_SHM_DMS in its os_unix.c).
 _HERE = 128
@@ -42,7 +42,7 @@ async def test_limiting_slow_readers_leaves_the_locks_of_the_databases(tmp_path:
     stores = await open_embedded(tmp_path)
     try:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            assert set_user_timeout(7.5) >= 1
+            await limit_slow_readers(7.5)
             assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7500
         assert ask(tmp_path / f"{METADATA_NAME}-shm") == "held"
         assert ask(tmp_path / "work.db-shm") == "held"

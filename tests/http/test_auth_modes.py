@@ -15,6 +15,7 @@ from entrepot.access.errors import SetupError
 from entrepot.adapters.identity.key_ids import libtrust_id
 from entrepot.metadata import grants
 from tests.support.access_modes import basic, push, registry_with
+from tests.support.rows import all_grants
 from tests.unit.access.certificates import Party, new_key, token
 
 HTPASSWD = "auth:\n  htpasswd:\n    realm: Registry Realm\n    path: {}\n"
@@ -63,7 +64,7 @@ async def test_the_compatibility_grant_can_be_removed(tmp_path: Path) -> None:
     alice = basic("alice", "s3cret")
     async with registry_with(tmp_path, section) as registry:
         database = registry.app.stores.metadata
-        (row,) = await grants.list_all(database)
+        (row,) = await all_grants(database)
         assert (row.origin, row.audience, row.role, row.project) == (
             "registry2-compat",
             "authenticated",
@@ -227,7 +228,7 @@ async def test_one_folder_never_mixes_names(tmp_path: Path) -> None:
         pass
     async with registry_with(tmp_path, users(tmp_path, admin="other")) as registry:
         database = registry.app.stores.metadata
-        (row,) = [row for row in await grants.list_all(database) if row.origin == "registry2-compat"]
+        (row,) = [row for row in await all_grants(database) if row.origin == "registry2-compat"]
         await database.write(lambda tx: grants.remove(tx, row.id))
         assert await push(registry.client, "new/app", basic("admin", "other")) == 401
         assert (await registry.client.get("/v2/", headers=basic("admin", "correct horse"))).status == 401

@@ -24,6 +24,7 @@ from tests.http.pushing import NAME, push_blob, push_image, put_manifest
 from tests.support.app import App, Opener
 from tests.support.damage import flip_a_bit
 from tests.support.manifests import digest_of
+from tests.support.rows import open_findings
 
 #: More than what is answered from memory (`registry.small_blobs.SMALL`), and several pieces long.
 CONTENT = os.urandom(3 * 1024 * 1024 + 17)
@@ -54,7 +55,7 @@ async def state_of(app: App, digest: str) -> str:
 
 async def damage_told(app: App) -> list[tuple[str, str]]:
     """List the open findings."""
-    return [(one.kind, one.subject) for one in await findings.list_open(app.stores.metadata, limit=10)]
+    return [(kind, subject) for kind, subject, _ in await open_findings(app.stores.metadata)]
 
 
 def another_process(app: App) -> App:

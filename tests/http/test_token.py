@@ -27,6 +27,7 @@ from entrepot.web.router import Route
 from entrepot.web.token.endpoint import FORM_SECONDS, TokenEndpoint, token_routes
 from tests.http.transport import Answer, AsgiClient
 from tests.support.app import App, AppOptions, open_app
+from tests.support.rows import all_grants
 
 ADMIN = "correct horse battery"
 ALICE = hash_password("alice's secret")
@@ -378,7 +379,7 @@ async def test_a_grant_taken_back_closes_an_open_registry(tmp_path: Path) -> Non
     async with open_app(tmp_path) as plain:
         client = plain.client()
         assert (await client.get("/v2/")).status == 200
-        (row,) = await grants.list_all(plain.stores.metadata)
+        (row,) = await all_grants(plain.stores.metadata)
         await plain.stores.metadata.write(lambda tx: grants.remove(tx, row.id))
         await ensure_compatibility(plain.stores.metadata, None)
         refused = await client.get("/v2/")

@@ -13,6 +13,7 @@ from entrepot.metadata.database import Database
 from entrepot.metadata.errors import ConstraintViolated
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.reference import RepositoryName
+from tests.support.rows import all_grants
 
 #: What a registry of version 1 wrote at its starts, and what happened in it.
 _VERSION_1 = (
@@ -54,7 +55,7 @@ async def upgraded(database: Database, monkeypatch: pytest.MonkeyPatch) -> Datab
 
 async def test_its_grants_become_roles(upgraded: Database) -> None:
     """The admin keeps everything, and the compatibility grant becomes an ordinary one of the same reach."""
-    rows = await grants.list_all(upgraded)
+    rows = await all_grants(upgraded)
     assert [(row.origin, row.role_id, row.principal_name, row.audience, row.created_at) for row in rows] == [
         ("first-start", SYSTEM_ADMIN, "admin", None, 10),
         ("registry2-compat", REGISTRY2, None, "authenticated", 11),
@@ -107,4 +108,4 @@ async def test_grants_refer_to_roles_that_exist(upgraded: Database) -> None:
     """The new table has its foreign keys: a role that does not exist cannot be given."""
     with pytest.raises(ConstraintViolated):
         await upgraded.write(lambda tx: grants.add(tx, audience="anyone", role_id=77, origin="test"))
-    assert len(await grants.list_all(upgraded)) == 2
+    assert len(await all_grants(upgraded)) == 2

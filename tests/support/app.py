@@ -109,7 +109,7 @@ class App:
 
     async def publish(self, project: str) -> None:
         """Make a project public."""
-        await self.stores.metadata.write(lambda tx: projects.set_public(tx, project, public=True))
+        await self.stores.metadata.write(lambda tx: projects.set_visibility(tx, project, public=True, internal=False))
 
     async def bearer(self, principal: Principal, scopes: str) -> AsgiClient:
         """Return a client with a token for these scopes."""

@@ -54,9 +54,6 @@ class Rights:
             yield from grants
 
 
-NO_RIGHTS = Rights((), {})
-
-
 def decide(
     principal: Principal,
     rights: Rights,

@@ -100,7 +100,7 @@ class Sessions:
             provider: What said so: `local`, `ldap` or `oidc:NAME`.
             address: Of the client, for the owner's list.
             agent: What the browser calls itself, for the same.
-            provider_session: The provider's name for its session, so that it can end ours.
+            provider_session: The provider's name for its session, by which it is ended there when ours is.
 
         Raises:
             CredentialsRefused: The principal has no account here, or it was closed or changed since.
@@ -210,12 +210,6 @@ class Sessions:
         if ended:
             await self._record(principal.name, "all others" if kept else "all", by)
         return ended
-
-    async def end_provider_session(self, provider: str, provider_session: str) -> int:
-        """End the sessions that a provider's session opened, because it ended there; return how many."""
-        return await self._work.write(
-            lambda tx: sessions_web.remove_of_provider(tx, provider, provider_session), name="end provider's sessions"
-        )
 
     async def _add(self, record: WebSessionRecord, *, instead_of: str = "") -> None:
         idle_since = self._now() - self._idle()

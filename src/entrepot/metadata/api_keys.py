@@ -108,7 +108,6 @@ _REMOVE = Query(
     delete(api_keys).where(api_keys.c.id == bindparam("id"), api_keys.c.principal_id == bindparam("principal_id")),
     "api_keys.remove",
 )
-_REMOVE_OF = Query(delete(api_keys).where(api_keys.c.principal_id == bindparam("principal_id")), "api_keys.remove_of")
 
 
 def _record(row: Row) -> ApiKeyRecord:
@@ -192,8 +191,3 @@ async def remove_ended(tx: Transaction, principal_id: int, before: int) -> None:
 async def remove(tx: Transaction, principal_id: int, key_id: int) -> bool:
     """Remove one key of an account; False when the account has none of this id."""
     return await tx.execute(_REMOVE, id=key_id, principal_id=principal_id) == 1
-
-
-async def remove_of(tx: Transaction, principal_id: int) -> None:
-    """Remove all keys of an account."""
-    await tx.execute(_REMOVE_OF, principal_id=principal_id)

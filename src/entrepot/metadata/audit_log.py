@@ -171,10 +171,6 @@ _SEAL = Query(
     "audit_log.seal",
 )
 _REMOVE = Query(delete(events).where(events.c.sequence <= bindparam("until")), "audit_log.remove")
-_LAG = Query(
-    select(func.min(events.c.at)).where(events.c.seal.is_(None)),
-    "audit_log.lag",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,12 +249,6 @@ async def number_at(reader: Reader, at: int) -> int:
 async def unsealed(reader: Reader, *, limit: int) -> list[EventRecord]:
     """Return the oldest events that are not in the chain yet."""
     return [EventRecord(*row) for row in await reader.all(_UNSEALED, limit=limit)]
-
-
-async def oldest_unsealed(reader: Reader) -> int | None:
-    """Return the time of the oldest event that is not in the chain yet."""
-    row = await reader.one(_LAG)
-    return None if row is None or row[0] is None else int(row[0])
 
 
 async def sealed(reader: Reader, *, after: int, limit: int) -> list[EventRecord]:

@@ -7,7 +7,6 @@ that the open ones are what is wrong now.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, select, update
 
@@ -21,28 +20,7 @@ BLOB_MISSING = "blob missing"
 MANIFEST_DAMAGED = "manifest damaged"
 KINDS = (BLOB_DAMAGED, BLOB_MISSING, MANIFEST_DAMAGED)
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong with something."""
-
-    id: int
-    kind: str
-    subject: str  #: a digest
-    detail: str
-    found_by: str  #: `pull`, `scrub`, `doctor`, ...
-    found_at: int
-
-
 _IS_OPEN = findings.c.ended_at.is_(None)
-_COLUMNS = (
-    findings.c.id,
-    findings.c.kind,
-    findings.c.subject,
-    findings.c.detail,
-    findings.c.found_by,
-    findings.c.found_at,
-)
 _OPEN = Query(
     lambda d: (
         d.insert(findings)
@@ -63,13 +41,6 @@ _END = Query(
     .values(ended_at=bindparam("now"), ended_by=bindparam("by")),
     "findings.end",
 )
-_PAGE = Query(
-    select(*_COLUMNS)
-    .where(_IS_OPEN, findings.c.subject > bindparam("after"))
-    .order_by(findings.c.subject, findings.c.kind)
-    .limit(bindparam("limit")),
-    "findings.page",
-)
 _AMONG = Query(select(findings.c.subject).where(in_list(findings.c.subject, "subjects"), _IS_OPEN), "findings.among")
 _COUNT = Query(select(findings.c.kind, func.count()).where(_IS_OPEN).group_by(findings.c.kind), "findings.count")
 
@@ -82,11 +53,6 @@ async def open_(tx: Transaction, kind: str, subject: str, *, detail: str, by: st
 async def end(tx: Transaction, subject: str, *, by: str) -> int:
     """Record that nothing is wrong with `subject` any more; return how many findings that ended."""
     return await tx.execute(_END, about=subject, by=by, now=clock.now())
-
-
-async def list_open(reader: Reader, *, after: str = "", limit: int) -> list[Finding]:
-    """Return open findings in the order of their subjects, those behind `after`."""
-    return [Finding(*row) for row in await reader.all(_PAGE, after=after, limit=limit)]
 
 
 async def among(reader: Reader, subjects: Sequence[str]) -> set[str]:

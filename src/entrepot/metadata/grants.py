@@ -93,9 +93,7 @@ def _reaching(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
 _FOR = Query(_select().where(_reaching()), "grants.list_for")
 _HERE_FOR = Query(_select().where(_reaching(_HERE)), "grants.list_here")
 _AT_ANY_FOR = Query(_select().where(_reaching(_AT_ANY)), "grants.list_at")
-_LIST = Query(_select(), "grants.list")
 _OF = Query(_select().where(grants.c.principal_id == bindparam("principal_id")), "grants.of_principal")
-_ON = Query(_select().where(grants.c.project_id == bindparam("project_id")), "grants.on_project")
 _FIND = Query(_select().where(grants.c.id == bindparam("id")), "grants.find")
 _ADD = Query(
     lambda d: (
@@ -137,7 +135,6 @@ _WHOLE = Query(
     "grants.whole",
 )
 _REMOVE = Query(delete(grants).where(grants.c.id == bindparam("id")), "grants.remove")
-_REMOVE_OF = Query(delete(grants).where(grants.c.principal_id == bindparam("principal_id")), "grants.remove_of")
 _REMOVE_FROM = Query(delete(grants).where(grants.c.origin == bindparam("origin")), "grants.remove_from")
 
 
@@ -165,19 +162,9 @@ async def list_at(reader: Reader, principal_id: int | None, names: Iterable[str]
     return [record_of(row) for row in rows]
 
 
-async def list_all(reader: Reader) -> list[GrantRecord]:
-    """Return every grant, oldest first."""
-    return [record_of(row) for row in await reader.all(_LIST)]
-
-
 async def of_principal(reader: Reader, principal_id: int) -> list[GrantRecord]:
     """Return the grants made to one user, robot or group itself."""
     return [record_of(row) for row in await reader.all(_OF, principal_id=principal_id)]
-
-
-async def on_project(reader: Reader, project_id: int) -> list[GrantRecord]:
-    """Return the grants on one project."""
-    return [record_of(row) for row in await reader.all(_ON, project_id=project_id)]
 
 
 async def on_everything(reader: Reader, principal_ids: Iterable[int]) -> list[GrantRecord]:
@@ -241,11 +228,6 @@ async def set_scope(
 async def remove(tx: Transaction, grant_id: int) -> bool:
     """Take one grant back; False when there is none with this id."""
     return await tx.execute(_REMOVE, id=grant_id) == 1
-
-
-async def remove_of(tx: Transaction, principal_id: int) -> None:
-    """Take back all grants to one user, robot or group."""
-    await tx.execute(_REMOVE_OF, principal_id=principal_id)
 
 
 async def remove_from(tx: Transaction, origin: str) -> None:

@@ -139,13 +139,6 @@ _ACTIVE = Query(
     .limit(1),
     "job_runs.active",
 )
-_LAST = Query(
-    select(*_COLUMNS)
-    .where(_R.kind == bindparam("kind"), _R.subject == bindparam("subject"))
-    .order_by(_R.id.desc())
-    .limit(1),
-    "job_runs.last",
-)
 _STOP_WAITING = Query(
     update(job_runs)
     .where(_R.id == bindparam("run"), _R.state == State.PENDING.value)
@@ -187,12 +180,6 @@ async def find(reader: Reader, run: int) -> Run | None:
 async def find_active(reader: Reader, kind: str, subject: str = "") -> Run | None:
     """Return the oldest run of a kind and subject that has not ended."""
     row = await reader.one(_ACTIVE, kind=kind, subject=subject)
-    return None if row is None else from_row(row)
-
-
-async def find_last(reader: Reader, kind: str, subject: str = "") -> Run | None:
-    """Return the latest run of a kind and subject."""
-    row = await reader.one(_LAST, kind=kind, subject=subject)
     return None if row is None else from_row(row)
 
 

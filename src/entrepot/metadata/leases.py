@@ -7,10 +7,10 @@ without speaking to each other, and a job whose holder died is taken up when the
 
 from __future__ import annotations
 
-from sqlalchemy import and_, bindparam, or_, select, update
+from sqlalchemy import and_, bindparam, or_, update
 
 from entrepot.metadata import clock
-from entrepot.metadata.database import Reader, Transaction
+from entrepot.metadata.database import Transaction
 from entrepot.metadata.query import Query
 from entrepot.metadata.work_tables import leases
 
@@ -33,7 +33,6 @@ _RELEASE = Query(
     .values(holder="", expires_at=bindparam("at")),
     "leases.release",
 )
-_EXPIRES = Query(select(_L.expires_at).where(_L.name == bindparam("lease")), "leases.expires")
 
 
 async def take(tx: Transaction, name: str, holder: str, *, seconds: float) -> bool:
@@ -47,9 +46,3 @@ async def take(tx: Transaction, name: str, holder: str, *, seconds: float) -> bo
 async def release(tx: Transaction, name: str, holder: str, *, again_in: float) -> None:
     """Give a lease back; nobody may take it before `again_in` seconds have passed."""
     await tx.execute(_RELEASE, lease=name, me=holder, at=clock.after(again_in))
-
-
-async def expires_at(reader: Reader, name: str) -> int | None:
-    """Say until when a lease is held or not to be taken, in microseconds since the epoch."""
-    row = await reader.one(_EXPIRES, lease=name)
-    return None if row is None else int(row[0])

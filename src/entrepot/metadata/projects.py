@@ -39,13 +39,6 @@ _COLUMNS = (
 )
 _FIND = Query(select(*_COLUMNS).where(projects.c.name == bindparam("name")), "projects.find")
 _FIND_ALL = Query(select(*_COLUMNS).where(in_list(projects.c.name, "names")), "projects.find_all")
-_LIST = Query(
-    select(*_COLUMNS)
-    .where(projects.c.name > bindparam("last"), listed(projects.c.name))
-    .order_by(projects.c.name)
-    .limit(bindparam("limit")),
-    "projects.list",
-)
 _BY_ID = select(*_COLUMNS).where(projects.c.id == bindparam("id"))
 _FIND_BY_ID = Query(_BY_ID.where(listed(projects.c.name)), "projects.find_by_id")
 #: Nobody renames it, or deletes it, before the transaction ends, so that something may be put into it.
@@ -154,11 +147,6 @@ async def find_deleted(reader: Reader, project_id: int) -> ProjectRecord | None:
     return None if row is None else _record(row)
 
 
-async def page(reader: Reader, *, limit: int, last: str = "") -> list[ProjectRecord]:
-    """Return up to `limit` projects after `last`, in bytewise order of their names."""
-    return [_record(row) for row in await reader.all(_LIST, last=last, limit=limit)]
-
-
 async def public_names(reader: Reader) -> list[str]:
     """Return the names of all public projects."""
     return [row[0] for row in await reader.all(_PUBLIC)]
@@ -208,11 +196,6 @@ async def remove(tx: Transaction, project_id: int) -> bool:
     """
     await tx.execute(_REMOVE_ROBOTS, id=project_id)
     return await tx.execute(_REMOVE, id=project_id) == 1
-
-
-async def set_public(tx: Transaction, name: str, *, public: bool) -> bool:
-    """Make a project public or private; False when there is no such project."""
-    return await set_visibility(tx, name, public=public, internal=False)
 
 
 async def set_visibility(tx: Transaction, name: str, *, public: bool, internal: bool) -> bool:

@@ -57,13 +57,6 @@ _REMOVE_OTHERS = Query(
     ),
     "web_sessions.remove_others",
 )
-_REMOVE_OF_PROVIDER = Query(
-    delete(web_sessions).where(
-        web_sessions.c.provider == bindparam("provider"),
-        web_sessions.c.provider_session == bindparam("provider_session"),
-    ),
-    "web_sessions.remove_of_provider",
-)
 _REMOVE_IDLE = Query(delete(web_sessions).where(web_sessions.c.seen_at <= bindparam("at")), "web_sessions.remove_idle")
 _REMOVE_OLDEST = Query(
     delete(web_sessions).where(
@@ -118,8 +111,3 @@ async def remove(tx: Transaction, hashed: str) -> bool:
 async def remove_others(tx: Transaction, principal_id: int, but: str) -> int:
     """Remove all sessions of an account but one; return how many."""
     return await tx.execute(_REMOVE_OTHERS, principal_id=principal_id, but=but)
-
-
-async def remove_of_provider(tx: Transaction, provider: str, provider_session: str) -> int:
-    """Remove the sessions that one session at a provider opened; return how many."""
-    return await tx.execute(_REMOVE_OF_PROVIDER, provider=provider, provider_session=provider_session)

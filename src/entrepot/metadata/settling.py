@@ -84,12 +84,6 @@ async def projects_after(reader: Reader, last: int, limit: int) -> list[int]:
     return [row[0] for row in await reader.all(_IDS, last=last, limit=limit)]
 
 
-async def recount(reader: Reader, project_id: int) -> Counts:
-    """Add up from nothing what a project uses."""
-    row = await reader.one(_COMPARED, project=project_id)
-    return Counts() if row is None else _counts(map(int, row[2 + len(_NAMES) :]))
-
-
 async def wrong_sum(reader: Reader, project_id: int) -> WrongSum | None:
     """Hold the sums of a project against what there is; None where they agree, or it is gone."""
     row = await reader.one(_COMPARED, project=project_id)

@@ -85,12 +85,6 @@ _REMEMBER = Query(
     ),
     "tags.remember",
 )
-_HISTORY = Query(
-    select(tag_history.c.name, tag_history.c.digest, tag_history.c.action, tag_history.c.actor, tag_history.c.at)
-    .where(tag_history.c.repository_id == bindparam("repository_id"), tag_history.c.name == bindparam("name"))
-    .order_by(tag_history.c.id),
-    "tags.history",
-)
 _MOVE_HISTORY = Query(
     update(tag_history)
     .where(
@@ -214,9 +208,3 @@ async def touched(reader: Reader, repository_id: int, names: Sequence[str], *, b
     """Return those of `names` that anybody but one actor ever set or deleted."""
     rows = await reader.all(_TOUCHED, repository_id=repository_id, names=list(names), actor=but_by)
     return {row[0] for row in rows}
-
-
-async def history(reader: Reader, repository_id: int, name: str) -> list[tuple[str, str, str, str, int]]:
-    """Return (tag, digest, action, actor, time in microseconds) rows, oldest first."""
-    rows = await reader.all(_HISTORY, repository_id=repository_id, name=name)
-    return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]

@@ -42,8 +42,6 @@ _TEXTS: Final = frozenset(("proxy_cache_filter_pattern",))
 _DURATIONS: Final = frozenset((TRASH,))
 _MAX_TEXT: Final = 1024
 KNOWN: Final = _FLAGS | _NUMBERS | _CHOICES.keys() | _TEXTS | _DURATIONS
-#: Set by other parts of the API, and only shown here.
-READ_ONLY: Final = frozenset(("retention_id",))
 
 
 def checked(settings: Mapping[str, str]) -> dict[str, str]:

@@ -10,17 +10,12 @@ from __future__ import annotations
 import socket
 from functools import partial
 
-from entrepot.serving.listeners import for_each_listener, once_listening
+from entrepot.serving.listeners import once_listening
 
 
 async def limit_slow_readers(seconds: float) -> None:
     """Wait for this process's listening sockets and set the time for the connections they will accept."""
     await once_listening(partial(_limit, seconds=seconds))
-
-
-def set_user_timeout(seconds: float) -> int:
-    """Set the time on every TCP socket of this process that listens; return how many those are."""
-    return for_each_listener(partial(_limit, seconds=seconds))
 
 
 def _limit(listener: socket.socket, seconds: float) -> None:

@@ -13,7 +13,7 @@ from entrepot.adoption.presence import Presence
 from entrepot.adoption.report import ProblemKind, ReportFile
 from entrepot.adoption.run import Progress
 from entrepot.adoption.tree import Tree
-from entrepot.metadata import contents, repositories, tags
+from entrepot.metadata import contents, repositories
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, ManifestUnknown
 from entrepot.oci.reference import RepositoryName, Tag
@@ -22,6 +22,7 @@ from entrepot.registry import layout
 from tests.contracts.adoption.conftest import Folder
 from tests.contracts.registry.pushing import ALICE, NAME, Pusher
 from tests.support.manifests import entry, image, index
+from tests.support.rows import moves_of
 
 V1, V2, LATEST = Tag.parse("v1"), Tag.parse("v2"), Tag.parse("latest")
 
@@ -60,8 +61,8 @@ async def test_new_and_moved_tags_and_new_repositories_come_in(folder: Folder) -
     assert (await folder.registry.tags.list(copied, limit=10)).items == ["latest", "new", "v1", "v2"]
     row = await repositories.find_exact(folder.stores.metadata, NAME)
     assert row is not None
-    history = await tags.history(folder.stores.metadata, row.id, "latest")
-    assert [(digest, actor) for _, digest, _, actor, _ in history][-1] == (str(Digest.of(first)), "registry:2")
+    history = await moves_of(folder.stores.metadata, row.id, "latest")
+    assert (history[-1].digest, history[-1].actor) == (str(Digest.of(first)), "registry:2")
     assert (await folder.comparison().check()).differences == []
 
 

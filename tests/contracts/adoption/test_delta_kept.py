@@ -12,7 +12,7 @@ from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.lifecycle.immutability.rules import ImmutableRules, RuleText
 from entrepot.lifecycle.selectors import Selector
 from entrepot.lifecycle.trash.restoring import Restoring
-from entrepot.metadata import projects, repositories, tags, trash
+from entrepot.metadata import projects, repositories, trash
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Unsupported
 from entrepot.oci.reference import Tag
@@ -20,6 +20,7 @@ from entrepot.projection.files import TreeFiles
 from entrepot.registry.settings import RegistrySettings
 from tests.contracts.adoption.conftest import Folder
 from tests.contracts.registry.pushing import ALICE, NAME
+from tests.support.rows import moves_of
 
 V1, V2, LATEST = Tag.parse("v1"), Tag.parse("v2"), Tag.parse("latest")
 SETTINGS = RegistrySettings(tag_rules=ImmutableTags(), trash_seconds=3600.0)
@@ -66,8 +67,8 @@ async def test_immutable_tags_are_neither_moved_nor_pruned(folder: Folder) -> No
     assert (kept["v1"].theirs, kept["v2"].theirs) == (second, None)
     row = await repositories.find_exact(folder.stores.metadata, NAME)
     assert row is not None
-    history = await tags.history(folder.stores.metadata, row.id, "v1")
-    assert [digest for _, digest, *_ in history] == [str(first)]
+    history = await moves_of(folder.stores.metadata, row.id, "v1")
+    assert [move.digest for move in history] == [str(first)]
     await folder.comparison().write()
     assert (await folder.comparison().check()).differences == []
 

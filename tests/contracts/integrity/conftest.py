@@ -11,12 +11,13 @@ from entrepot.integrity.doctor import Doctor
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Report
 from entrepot.integrity.scrub import Pass, Scrub
-from entrepot.metadata import blobs, findings
+from entrepot.metadata import blobs
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.registry.quarantine import Quarantine
 from entrepot.telemetry.progress import Progress, Unwatched
 from tests.contracts.registry.conftest import Kit, kit, postgres_url, pusher, registry
+from tests.support.rows import open_findings
 
 __all__ = ["kit", "postgres_url", "pusher", "registry"]
 
@@ -96,7 +97,7 @@ class Ward:
 
     async def open_findings(self) -> list[tuple[str, str]]:
         """List what is wrong."""
-        return sorted((one.kind, one.subject) for one in await findings.list_open(self.kit.metadata, limit=99))
+        return sorted((kind, subject) for kind, subject, _ in await open_findings(self.kit.metadata))
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from entrepot.metadata.tables import metadata
 from entrepot.metadata.users import UserRecord
 from tests.support.databases import create_all
 from tests.support.directory import ScriptedDirectory
+from tests.support.rows import runs_of
 
 BY = Source(name="test")
 DEVS = DirectoryGroup(subject="cn=devs,dc=example", name="devs")
@@ -319,16 +320,14 @@ async def test_many_rows_at_once(rows: Database) -> None:
 
 
 async def test_runs_are_kept_and_the_oldest_forgotten(rows: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest come first, in pages; of very many the oldest go."""
+    """What came of each is written down whole; of very many runs with one directory the oldest go."""
     monkeypatch.setattr(sync_runs, "KEPT", 3)
     for number in range(5):
         run = await rows.write(lambda tx, number=number: sync_runs.start(tx, "ldap", dry_run=number == 4))
         report = {"people": number, "problems": ["Jürgen: nein"]}
         await rows.write(lambda tx, run=run, report=report: sync_runs.finish(tx, run, report))
     await rows.write(lambda tx: sync_runs.start(tx, "other", dry_run=False))
-    page = await sync_runs.page(rows, "ldap", limit=2)
-    assert [(run.report["people"], run.dry_run) for run in page] == [(4, True), (3, False)]
-    assert page[0].report["problems"] == ["Jürgen: nein"]
-    assert page[0].finished_at is not None
-    older = await sync_runs.page(rows, "ldap", limit=9, before=page[-1].id)
-    assert [run.report["people"] for run in older] == [2]
+    runs = await runs_of(rows, "ldap")
+    assert [(run.report["people"], run.dry_run) for run in runs] == [(4, True), (3, False), (2, False)]
+    assert runs[0].report["problems"] == ["Jürgen: nein"]
+    assert runs[0].finished_at is not None

@@ -10,11 +10,12 @@ from entrepot.accounts.directory.model import DirectoryGroup, Person
 from entrepot.accounts.directory.people import People
 from entrepot.accounts.directory.synchronising import FEW, Report, Rules, Synchronisation
 from entrepot.accounts.users import Users
-from entrepot.metadata import directory_people, memberships, principals, sync_runs, users
+from entrepot.metadata import directory_people, memberships, principals, users
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
 from tests.contracts.ldap.conftest import Connect
 from tests.support.directory import ScriptedDirectory
+from tests.support.rows import runs_of
 from tests.support.slapd import Slapd, group_dn, password_of, person, slapd, user_dn
 
 BY = Source(name="test")
@@ -54,7 +55,7 @@ async def test_a_thousand_people_of_a_real_directory(shared_slapd: Slapd, connec
     assert len(await open_names(accounts)) == 1000
     again = await Synchronisation(accounts, directory, Rules(create=True), BY).run()
     assert (again.people, again.counts) == (1004, {})
-    runs = await sync_runs.page(accounts, "ldap", limit=9)
+    runs = await runs_of(accounts, "ldap")
     assert [(run.report["people"], run.report["counts"]) for run in runs] == [(1004, {}), (1004, report.counts)]
     tenth = await users.find(accounts, "user0010")
     assert tenth is not None
@@ -125,7 +126,7 @@ async def test_half_an_answer_closes_nobody(accounts: Database, fault: str) -> N
     report = await sync(accounts, directory)
     assert report.error
     assert len(await open_names(accounts)) == 6
-    assert (await sync_runs.page(accounts, "ldap", limit=1))[0].report["error"] == report.error
+    assert (await runs_of(accounts, "ldap"))[0].report["error"] == report.error
 
 
 async def test_a_directory_that_suddenly_knows_nobody_is_not_believed(accounts: Database) -> None:

@@ -21,6 +21,7 @@ from entrepot.registry.service import Registry
 from tests.contracts.registry.conftest import Kit
 from tests.contracts.registry.pushing import ALICE, NAME, Pusher
 from tests.support.manifests import image
+from tests.support.rows import open_findings
 
 LAYER = Digest.of(b"layer")
 _EVENTS = Query(
@@ -50,10 +51,6 @@ async def _state(kit: Kit) -> str:
     return row.state
 
 
-async def _open(kit: Kit) -> list[tuple[str, str, str]]:
-    return [(one.kind, one.subject, one.found_by) for one in await findings.list_open(kit.metadata, limit=9)]
-
-
 async def test_a_damaged_blob_is_out_of_sight_until_it_is_pushed(
     kit: Kit, quarantine: Quarantine, found: list[tuple[str, str]], pusher: Pusher, registry: Registry
 ) -> None:
@@ -64,7 +61,7 @@ async def test_a_damaged_blob_is_out_of_sight_until_it_is_pushed(
         assert await quarantine.damaged(LAYER, file, "wrong", by="scrub")
     assert await _state(kit) == rows.DAMAGED
     assert found == [(findings.BLOB_DAMAGED, "scrub")] * 2
-    assert await _open(kit) == [(findings.BLOB_DAMAGED, str(LAYER), "scrub")]
+    assert await open_findings(kit.metadata) == [(findings.BLOB_DAMAGED, str(LAYER), "scrub")]
     assert await findings.count_open(kit.metadata) == {findings.BLOB_DAMAGED: 1}
     for look in (registry.blobs.get, registry.blobs.stat):
         with pytest.raises(BlobUnknown):
@@ -74,7 +71,7 @@ async def test_a_damaged_blob_is_out_of_sight_until_it_is_pushed(
         await pusher.manifest(image(b"{}", b"layer"), "v2")
     await pusher.blob(b"layer")
     assert await _state(kit) == rows.LIVE
-    assert await _open(kit) == []
+    assert await open_findings(kit.metadata) == []
     assert (await pusher.manifest(body, "v2")).tags == ("v2",)
     assert await kit.metadata.all(_EVENTS) == [
         ("quarantine", NAME, str(LAYER), "integrity", "scrub"),
@@ -93,7 +90,7 @@ async def test_a_missing_blob_is_out_of_sight_until_it_is_pushed(
     assert await quarantine.missing(LAYER, "gone", by="scrub")
     assert await _state(kit) == rows.MISSING
     await pusher.blob(b"layer")
-    assert (await _state(kit), await _open(kit)) == (rows.LIVE, [])
+    assert (await _state(kit), await open_findings(kit.metadata)) == (rows.LIVE, [])
 
 
 async def test_a_file_that_was_replaced_meanwhile_is_not_condemned(
@@ -103,7 +100,7 @@ async def test_a_file_that_was_replaced_meanwhile_is_not_condemned(
     await pusher.blob(b"layer")
     other = StoredBlob(key=str(LAYER), size=5, inode=1, mtime_ns=1)
     assert not await quarantine.damaged(LAYER, other, "wrong", by="scrub")
-    assert (await _state(kit), await _open(kit)) == (rows.LIVE, [])
+    assert (await _state(kit), await open_findings(kit.metadata)) == (rows.LIVE, [])
 
 
 async def test_a_push_between_the_look_and_the_verdict_wins(
@@ -122,7 +119,7 @@ async def test_a_push_between_the_look_and_the_verdict_wins(
 
     monkeypatch.setattr(MemoryBlobStore, "stat", stat_then_push)
     assert not await quarantine.damaged(LAYER, file, "wrong", by="scrub")
-    assert (await _state(kit), await _open(kit)) == (rows.LIVE, [])
+    assert (await _state(kit), await open_findings(kit.metadata)) == (rows.LIVE, [])
 
 
 async def test_nothing_is_written_while_the_registry_is_read_only(kit: Kit, pusher: Pusher) -> None:
@@ -134,7 +131,7 @@ async def test_nothing_is_written_while_the_registry_is_read_only(kit: Kit, push
     assert await quarantine.damaged(LAYER, file, "wrong", by="scrub"), "it is damaged all the same"
     await quarantine.manifest(LAYER, "wrong", by="scrub")
     assert told == [findings.BLOB_DAMAGED, findings.MANIFEST_DAMAGED]
-    assert (await _state(kit), await _open(kit)) == (rows.LIVE, [])
+    assert (await _state(kit), await open_findings(kit.metadata)) == (rows.LIVE, [])
 
 
 async def test_a_verification_counts_for_the_file_that_was_read(kit: Kit, pusher: Pusher) -> None:

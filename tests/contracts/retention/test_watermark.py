@@ -16,6 +16,7 @@ from entrepot.lifecycle.disks import Disk as Made
 from entrepot.lifecycle.retention.policies import PolicyText
 from entrepot.lifecycle.watermark import Step, Watermark
 from entrepot.metadata import job_queues, job_runs
+from entrepot.metadata.filtering import Condition, Match, Selection
 from entrepot.metadata.job_runs import Wanted
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import events
@@ -201,9 +202,9 @@ async def test_a_dry_run_stands_for_no_policy(keeper: Keeper) -> None:
     (step,) = await CleanUpSteps(metadata=keeper.bin.database, untagged=None)()
     await keeper.bin.database.write(lambda tx: job_queues.pause(tx, "retention", "alice"))
     await step.run(Unwatched())
-    last = await job_runs.find_last(keeper.bin.database, "retention", f"policy:{number}")
-    assert last is not None
-    assert last.id != looked
+    of_policy = Condition(field="subject", match=Match.EQUAL, values=(f"policy:{number}",))
+    runs = await job_runs.page(keeper.bin.database, Selection(conditions=(of_policy,)))
+    assert [run.id == looked for run in runs.items] == [False, True]
 
 
 async def test_what_may_not_be_collected_now_ends_no_clean_up(kit: Kit) -> None:

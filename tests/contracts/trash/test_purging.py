@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from entrepot.access.faults import NotFound, PreconditionFailed
-from entrepot.metadata import manifests, projects, repositories, tags, trash
+from entrepot.metadata import manifests, projects, repositories, trash
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, NameUnknown
@@ -13,6 +13,7 @@ from entrepot.oci.reference import RepositoryName
 from tests.contracts.registry.pushing import ALICE, NAME
 from tests.contracts.trash.conftest import DAY, Bin
 from tests.support.manifests import entry, image, index
+from tests.support.rows import moves_of
 
 OTHER = RepositoryName.parse("team/other")
 _EVENTS = RawQuery("SELECT kind, actor, repository, detail FROM events ORDER BY id")
@@ -40,7 +41,7 @@ async def test_an_artifact_with_its_parts_and_its_history(bin_: Bin) -> None:
     with pytest.raises(BlobUnknown):
         await bin_.registry.blobs.get(NAME, Digest.of(b"one"))
     assert (await bin_.registry.blobs.get(OTHER, Digest.of(b"one"))).size == 3
-    assert await tags.history(bin_.database, repository.id, "multi") == []
+    assert await moves_of(bin_.database, repository.id, "multi") == []
     assert await bin_.entries() == []
     told = [row for row in await bin_.database.all(_EVENTS) if row[0] == "purge"]
     assert [(row[1], row[2], "a secret" in row[3]) for row in told] == [("alice", NAME, True)]
@@ -85,7 +86,7 @@ async def test_what_lies_in_the_trash_of_the_repository_goes_with_it(bin_: Bin) 
     assert (done.manifests, done.copies) == (2, 0)
     assert await bin_.entries() == []
     repository = await bin_.repository()
-    assert [await tags.history(bin_.database, repository.id, f"v{number}") for number in (1, 2, 3)] == [[], [], []]
+    assert [await moves_of(bin_.database, repository.id, f"v{number}") for number in (1, 2, 3)] == [[], [], []]
 
 
 async def test_an_entry_of_the_trash_with_what_went_with_it(bin_: Bin) -> None:
@@ -117,8 +118,8 @@ async def test_an_entry_of_a_tag(bin_: Bin) -> None:
     assert (done.manifests, done.copies) == (0, 1)
     assert await bin_.has("v2")
     repository = await bin_.repository()
-    assert await tags.history(bin_.database, repository.id, "v1") == []
-    assert len(await tags.history(bin_.database, repository.id, "v2")) == 1
+    assert await moves_of(bin_.database, repository.id, "v1") == []
+    assert len(await moves_of(bin_.database, repository.id, "v2")) == 1
 
 
 async def test_a_repository_and_all_of_its_trash(bin_: Bin) -> None:

@@ -19,6 +19,7 @@ from entrepot.metadata import (
     trash,
 )
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.filtering import Selection
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, NameUnknown
 from entrepot.oci.reference import RepositoryName
@@ -26,6 +27,7 @@ from entrepot.registry.project_deletion import ProjectNotEmpty
 from tests.contracts.registry.pushing import ALICE, NAME
 from tests.contracts.trash.conftest import Bin
 from tests.support.manifests import entry, image, index
+from tests.support.rows import moves_of
 
 OTHER = RepositoryName.parse("team/other")
 FAR = RepositoryName.parse("far/app")
@@ -79,7 +81,7 @@ async def test_a_recreated_repository_is_a_new_one(bin_: Bin) -> None:
     assert (await bin_.registry.tags.list(NAME, limit=99)).items == ["v1"]
     there = await repositories.find_exact(bin_.database, NAME)
     assert there is not None
-    assert [move[1] for move in await tags.history(bin_.database, there.id, "v1")] == [str(Digest.of(newer))]
+    assert [move.digest for move in await moves_of(bin_.database, there.id, "v1")] == [str(Digest.of(newer))]
     restored = await bin_.restore(await bin_.entry(trash.REPOSITORY))
     assert restored.aside == ["v1"]
     assert len(restored.tags) == 45
@@ -90,7 +92,7 @@ async def test_a_recreated_repository_is_a_new_one(bin_: Bin) -> None:
     assert len(listed) == 1
     assert (await bin_.registry.blobs.get(NAME, Digest.of(b"loose"))).size == 5
     assert await bin_.entries() == []
-    moves = {move[1]: move[2] for move in await tags.history(bin_.database, there.id, "v1")}
+    moves = {move.digest: move.action for move in await moves_of(bin_.database, there.id, "v1")}
     assert moves[str(old)] in (tags.ASIDE, tags.SET)
     assert await repositories.some_of_project(bin_.database, there.project_id, limit=9) == [there]
 
@@ -161,7 +163,7 @@ async def test_an_empty_project_comes_back_with_settings_members_and_robots(bin_
     await bin_.registry.project_deletion.delete(project, actor=ALICE)
     assert await projects.find(bin_.database, "team") is None
     assert await projects.find_by_id(bin_.database, project.id) is None
-    assert await projects.page(bin_.database, limit=9) == []
+    assert (await project_lists.every(bin_.database, Selection())).items == []
     assert await principals.find(bin_.database, principals.ROBOT, "team+ci") is None
     hidden = await principals.find_by_id(bin_.database, robot)
     assert hidden is not None

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from entrepot.metadata import grants, principals, projects, robots
+from entrepot.metadata import principals, projects, robots
 from tests.http.pushing import push_image
 from tests.support.api import Api, refusal
 from tests.support.app import App
 from tests.support.events import recorded
+from tests.support.rows import all_grants
 
 AsUser = Callable[[str], Api]
 
@@ -243,7 +244,7 @@ async def test_a_project_goes_with_all_that_is_its_own(app: App, admin: Api, as_
     assert (await as_user("maker").delete("/projects/demo")).status == 200
     assert await projects.find(metadata, "demo") is None
     assert await principals.find_by_id(metadata, robot) is None
-    assert [grant.project for grant in await grants.list_all(metadata) if grant.origin == "owner"] == ["kept"]
+    assert [grant.project for grant in await all_grants(metadata) if grant.origin == "owner"] == ["kept"]
     assert (await recorded(metadata))[-1].kind == "delete"
     assert refusal(await admin.delete("/projects/demo")) == (404, "NOT_FOUND")
 

@@ -77,7 +77,7 @@ def account(database: Database) -> AccountMaker:
 async def make_project(database: Database, name: str, *, public: bool) -> None:
     """Add a project, or change its visibility."""
     await database.write(lambda tx: projects.ensure(tx, name))
-    await database.write(lambda tx: projects.set_public(tx, name, public=public))
+    await database.write(lambda tx: projects.set_visibility(tx, name, public=public, internal=False))
 
 
 @pytest.fixture(scope="session")

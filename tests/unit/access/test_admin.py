@@ -12,12 +12,13 @@ from entrepot.access.keys import load_or_create
 from entrepot.access.roles import ensure_roles
 from entrepot.accounts.passwords import checked_password
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
-from entrepot.metadata import grants, principals
+from entrepot.metadata import principals
 from entrepot.metadata.database import Database
 from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata
 from entrepot.vault.private_file import create_once
 from tests.support.databases import create_all
+from tests.support.rows import all_grants
 
 
 def cheap(password: str) -> str:
@@ -43,7 +44,7 @@ async def test_the_first_start_makes_the_account(database: Database, tmp_path: P
     assert stored is not None
     assert stored.encoded.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert LocalAccounts(database).matches(stored.encoded, password)
-    (grant,) = await grants.list_all(database)
+    (grant,) = await all_grants(database)
     assert (grant.principal_id, grant.role, grant.permissions) == (stored.principal.id, "systemAdmin", {"*:*"})
     assert (grant.project, grant.repositories, grant.tags, grant.expires_at) == (None, None, None, None)
 
@@ -55,7 +56,7 @@ async def test_the_next_start_changes_nothing(database: Database, tmp_path: Path
     assert await ensure_admin(database, tmp_path, cheap) is None
     assert await ensure_admin(database, tmp_path, cheap, "given later") is None
     assert await secret_of(database) == before
-    assert len(await grants.list_all(database)) == 1
+    assert len(await all_grants(database)) == 1
 
 
 async def test_a_given_password_is_neither_printed_nor_kept(database: Database, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from entrepot.oci.errors import ErrorCode
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.scope import Scope, format_scopes
 from tests.support.rights import give
+from tests.support.rows import all_grants
 from tests.unit.access.conftest import AccountMaker, Clock, make_project
 
 APP = RepositoryName.parse("team/app")
@@ -58,7 +59,7 @@ async def test_a_right_taken_is_gone_in_time(
     """A read may be decided on what was true five seconds ago, and no longer."""
     alice = await account("alice", ("*", "pull,push"))
     assert await may(authorizer, alice, PULL, APP)
-    (row,) = await grants.list_all(database)
+    (row,) = await all_grants(database)
     await database.write(lambda tx: grants.remove(tx, row.id))
     clock.now += 4.9
     assert await may(authorizer, alice, PULL, APP)
@@ -74,7 +75,7 @@ async def test_writes_are_decided_on_what_is_true_now(
     alice = await account("alice", ("*", "*"))
     assert await may(authorizer, alice, PULL, APP)
     assert await may(authorizer, alice, permission, APP)
-    (row,) = await grants.list_all(database)
+    (row,) = await all_grants(database)
     await database.write(lambda tx: grants.remove(tx, row.id))
     assert not await may(authorizer, alice, permission, APP)
 

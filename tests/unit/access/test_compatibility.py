@@ -10,6 +10,7 @@ from entrepot.metadata import grants
 from entrepot.metadata.database import Database
 from entrepot.oci.reference import RepositoryName
 from tests.support.rights import give
+from tests.support.rows import all_grants
 
 APP = Target.of(RepositoryName.parse("team/app"))
 ALICE = Principal(kind=PrincipalKind.USER, name="alice")
@@ -26,7 +27,7 @@ ADMINISTRATION = [
 
 
 async def audiences(database: Database) -> list[str | None]:
-    return [row.audience for row in await grants.list_all(database) if row.origin == ORIGIN]
+    return [row.audience for row in await all_grants(database) if row.origin == ORIGIN]
 
 
 async def test_an_htpasswd_name_may_what_registry_2_lets_it(database: Database, authorizer: Authorizer) -> None:
@@ -57,11 +58,11 @@ async def test_a_removed_grant_stays_removed(database: Database) -> None:
     """The next start with the same configuration does not bring it back."""
     await ensure_compatibility(database, Audience.AUTHENTICATED)
     await ensure_compatibility(database, Audience.AUTHENTICATED)
-    (row,) = await grants.list_all(database)
+    (row,) = await all_grants(database)
     assert await database.write(lambda tx: grants.remove(tx, row.id))
     assert not await database.write(lambda tx: grants.remove(tx, row.id))
     await ensure_compatibility(database, Audience.AUTHENTICATED)
-    assert await grants.list_all(database) == []
+    assert await all_grants(database) == []
 
 
 @pytest.mark.parametrize("then", [Audience.AUTHENTICATED, None])
@@ -80,4 +81,4 @@ async def test_other_grants_are_left_alone(database: Database) -> None:
     await give(database, "project:a", "pull", audience="anyone", origin="me")
     for audience in (Audience.ANYONE, None, Audience.AUTHENTICATED):
         await ensure_compatibility(database, audience)
-        assert [row.origin for row in await grants.list_all(database) if row.origin != ORIGIN] == ["me"]
+        assert [row.origin for row in await all_grants(database) if row.origin != ORIGIN] == ["me"]

@@ -15,9 +15,10 @@ from entrepot.access.passwords import GuardedPasswords
 from entrepot.access.throttle import Throttle
 from entrepot.accounts.htpasswd_import import ORIGIN, Imported, import_htpasswd
 from entrepot.adapters.identity.accounts import LocalAccounts, PasswordRenewal
-from entrepot.metadata import grants, principals, users
+from entrepot.metadata import principals, users
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
+from tests.support.rows import all_grants
 
 BY = Source(name="operator", credential="command line")
 HERE = "192.0.2.7"
@@ -79,7 +80,7 @@ async def test_everybody_in_the_file_signs_in(database: Database, tmp_path: Path
     person = await users.find(database, "bob")
     assert person is not None
     assert (person.provider, person.sysadmin, person.must_change) == ("local", False, False)
-    assert await grants.list_all(database) == []
+    assert await all_grants(database) == []
 
 
 async def test_the_hash_becomes_ours_at_the_sign_in(
@@ -138,7 +139,7 @@ async def test_rights_of_registry2_are_given_on_request(database: Database, tmp_
     """Each new account gets one visible grant, and accounts of before get none."""
     await take(database, tmp_path, line("old", "x"))
     await take(database, tmp_path, line("old", "x") + line("new", "x"), rights=True)
-    given = await grants.list_all(database)
+    given = await all_grants(database)
     assert [(grant.principal_name, grant.role, grant.origin, grant.project) for grant in given] == [
         ("new", "registry2", ORIGIN, None)
     ]

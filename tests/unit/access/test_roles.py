@@ -19,6 +19,7 @@ from entrepot.access.roles import (
 )
 from entrepot.metadata import grants, roles
 from entrepot.metadata.database import Database
+from tests.support.rows import all_grants
 
 _CRUD = "create read update delete"
 #: What Harbor gives (src/common/rbac/project/rbac_role.go, without exports of CVEs), by its names for resources.
@@ -222,4 +223,4 @@ async def test_a_start_keeps_what_people_made(database: Database) -> None:
     mine = await roles.find(database, made)
     assert mine is not None
     assert (mine.id, mine.permissions) == (FIRST_CUSTOM, {"tag:list"})
-    assert [grant.role for grant in await grants.list_all(database)] == ["guest"]
+    assert [grant.role for grant in await all_grants(database)] == ["guest"]

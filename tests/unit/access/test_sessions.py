@@ -201,18 +201,6 @@ async def test_a_renewed_session_outlives_the_change_that_ends_the_others(place:
     assert await place.sessions.renew(mine.cookie) is None
 
 
-async def test_a_provider_ends_what_it_opened(place: Place) -> None:
-    """When a session at the provider ends, ours of that session end, and no others."""
-    alice = await place.account()
-    opened = {
-        sid: await place.sessions.open(alice, provider="oidc:corp", address="", agent="", provider_session=sid)
-        for sid in ("one", "two")
-    }
-    assert await place.sessions.end_provider_session("oidc:corp", "one") == 1
-    assert await place.sessions.authenticate(opened["one"].cookie) is None
-    assert await place.sessions.authenticate(opened["two"].cookie) is not None
-
-
 async def test_sessions_do_not_pile_up(place: Place) -> None:
     """A script that signs in again and again keeps a hundred sessions and no more."""
     alice = await place.account()

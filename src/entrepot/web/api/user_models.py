@@ -25,7 +25,6 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "update_time": "2026-01-02T03:04:05Z",
 }
 
-UserId = Annotated[int, Field(ge=1, lt=2**63)]
 _Short = Annotated[str, Field(max_length=255)]
 _Long = Annotated[str, Field(max_length=4096)]
 _Password = Annotated[str, Field(max_length=1024)]
