@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Select, bindparam, func, select
 
 from entrepot.metadata.database import Reader, Row
+from entrepot.metadata.labels import COLUMNS as LABEL_COLUMNS
 from entrepot.metadata.labels import LabelRecord
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import (
@@ -142,16 +143,7 @@ _TAGS_OF = Query(
     _tags().where(tags.c.manifest_id == bindparam("id")).order_by(tags.c.id.desc()), "artifact_parts.tags_of"
 )
 _LABELS = Query(
-    select(
-        manifest_labels.c.manifest_id,
-        labels.c.id,
-        labels.c.project_id,
-        labels.c.name,
-        labels.c.description,
-        labels.c.color,
-        labels.c.created_at,
-        labels.c.updated_at,
-    )
+    select(manifest_labels.c.manifest_id, *LABEL_COLUMNS)
     .join(labels, labels.c.id == manifest_labels.c.label_id)
     .where(in_list(manifest_labels.c.manifest_id, "ids"))
     .order_by(labels.c.name, labels.c.id),

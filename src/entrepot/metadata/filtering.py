@@ -24,6 +24,7 @@ from entrepot.metadata.patient import patient
 from entrepot.metadata.query import Query, in_list
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 #: Rows are counted up to here: the total of a longer list is at least this.
 COUNT_LIMIT = 100_000
@@ -92,6 +93,10 @@ class Listed(Generic[T]):
 
     items: list[T]
     total: int
+
+    def map(self, make: Callable[[T], S]) -> Listed[S]:
+        """Return the page with what `make` makes of each item."""
+        return Listed([make(item) for item in self.items], self.total)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,8 +100,7 @@ async def page(reader: Reader, selection: Selection) -> Listed[GroupRecord]:
     Raises:
         FieldUnknown: The selection names another field.
     """
-    found = await LISTING.read(reader, selection)
-    return Listed([_record(row) for row in found.items], found.total)
+    return (await LISTING.read(reader, selection)).map(_record)
 
 
 async def add(tx: Transaction, name: str, *, provider: str = LOCAL, subject: str | None = None) -> GroupRecord | None:

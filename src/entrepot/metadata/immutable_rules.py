@@ -84,8 +84,7 @@ def _record(row: Row) -> RuleRecord:
 
 async def page(reader: Reader, project_id: int, selection: Selection) -> Listed[RuleRecord]:
     """Return a page of a project's rules."""
-    found = await OF_PROJECT.read(reader, selection, project=project_id)
-    return Listed([_record(row) for row in found.items], found.total)
+    return (await OF_PROJECT.read(reader, selection, project=project_id)).map(_record)
 
 
 async def in_force(reader: Reader, project_id: int) -> list[tuple[int, str, str]]:

@@ -185,8 +185,7 @@ async def find_active(reader: Reader, kind: str, subject: str = "") -> Run | Non
 
 async def page(reader: Reader, selection: Selection) -> Listed[Run]:
     """Return a page of the runs, newest first unless another order is asked for."""
-    found = await LISTING.read(reader, selection)
-    return Listed([from_row(row) for row in found.items], found.total)
+    return (await LISTING.read(reader, selection)).map(from_row)
 
 
 async def stop(tx: Transaction, run: int) -> bool:

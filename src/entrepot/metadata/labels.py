@@ -26,7 +26,7 @@ class LabelRecord:
     updated_at: int
 
 
-_COLUMNS = (
+COLUMNS = (
     labels.c.id,
     labels.c.project_id,
     labels.c.name,
@@ -46,12 +46,12 @@ FIELDS = {
 _BY_NAME = (Order("name"),)
 _IN = labels.c.project_id == bindparam("project")
 _GLOBAL = labels.c.project_id.is_(None)
-OF_PROJECT = Listing("labels.of_project", select(*_COLUMNS).where(_IN), FIELDS, order=_BY_NAME, key=labels.c.id)
-OF_ALL = Listing("labels.of_all", select(*_COLUMNS).where(_GLOBAL), FIELDS, order=_BY_NAME, key=labels.c.id)
+OF_PROJECT = Listing("labels.of_project", select(*COLUMNS).where(_IN), FIELDS, order=_BY_NAME, key=labels.c.id)
+OF_ALL = Listing("labels.of_all", select(*COLUMNS).where(_GLOBAL), FIELDS, order=_BY_NAME, key=labels.c.id)
 
-_FIND = Query(select(*_COLUMNS).where(labels.c.id == bindparam("id")), "labels.find")
-_NAMED = Query(select(*_COLUMNS).where(_IN, labels.c.name == bindparam("name")), "labels.named")
-_NAMED_GLOBAL = Query(select(*_COLUMNS).where(_GLOBAL, labels.c.name == bindparam("name")), "labels.named_global")
+_FIND = Query(select(*COLUMNS).where(labels.c.id == bindparam("id")), "labels.find")
+_NAMED = Query(select(*COLUMNS).where(_IN, labels.c.name == bindparam("name")), "labels.named")
+_NAMED_GLOBAL = Query(select(*COLUMNS).where(_GLOBAL, labels.c.name == bindparam("name")), "labels.named_global")
 _ADD = Query(
     lambda d: (
         d.insert(labels)
@@ -84,7 +84,7 @@ _REMOVE = Query(delete(labels).where(labels.c.id == bindparam("id")), "labels.re
 async def find(reader: Reader, label_id: int) -> LabelRecord | None:
     """Return the label of this id, if there is one."""
     row = await reader.one(_FIND, id=label_id)
-    return None if row is None else LabelRecord(*row)
+    return None if row is None else _record(row)
 
 
 async def named(reader: Reader, project_id: int | None, name: str) -> LabelRecord | None:
@@ -93,14 +93,14 @@ async def named(reader: Reader, project_id: int | None, name: str) -> LabelRecor
         row = await reader.one(_NAMED_GLOBAL, name=name)
     else:
         row = await reader.one(_NAMED, project=project_id, name=name)
-    return None if row is None else LabelRecord(*row)
+    return None if row is None else _record(row)
 
 
 async def page(reader: Reader, project_id: int | None, selection: Selection) -> Listed[LabelRecord]:
     """Return a page of the labels of a project, or of those for all."""
     if project_id is None:
-        return _records(await OF_ALL.read(reader, selection))
-    return _records(await OF_PROJECT.read(reader, selection, project=project_id))
+        return (await OF_ALL.read(reader, selection)).map(_record)
+    return (await OF_PROJECT.read(reader, selection, project=project_id)).map(_record)
 
 
 async def add(tx: Transaction, project_id: int | None, *, name: str, description: str, color: str) -> int:
@@ -123,5 +123,5 @@ async def remove(tx: Transaction, label_id: int) -> bool:
     return await tx.execute(_REMOVE, id=label_id) == 1
 
 
-def _records(found: Listed[Row]) -> Listed[LabelRecord]:
-    return Listed([LabelRecord(*row) for row in found.items], found.total)
+def _record(row: Row) -> LabelRecord:
+    return LabelRecord(*row)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, or_, select
 
 from entrepot.metadata import principals
-from entrepot.metadata.database import Reader, Row
+from entrepot.metadata.database import Reader
 from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
 from entrepot.metadata.grants import GrantRecord, record_of, select_grants
 from entrepot.metadata.query import Query
@@ -55,17 +55,13 @@ _SAME = Query(
 )
 
 
-def _listed(found: Listed[Row]) -> Listed[GrantRecord]:
-    return Listed([record_of(row) for row in found.items], found.total)
-
-
 async def page(reader: Reader, project_id: int, selection: Selection) -> Listed[GrantRecord]:
     """Return a page of a project's members; `MEMBERS.fields` says by what they are filtered and sorted.
 
     Raises:
         FieldUnknown: The selection names another field.
     """
-    return _listed(await MEMBERS.read(reader, selection, project_id=project_id))
+    return (await MEMBERS.read(reader, selection, project_id=project_id)).map(record_of)
 
 
 async def every_grant(reader: Reader, selection: Selection) -> Listed[GrantRecord]:
@@ -74,7 +70,7 @@ async def every_grant(reader: Reader, selection: Selection) -> Listed[GrantRecor
     Raises:
         FieldUnknown: The selection names another field.
     """
-    return _listed(await GRANTS.read(reader, selection))
+    return (await GRANTS.read(reader, selection)).map(record_of)
 
 
 async def same(

@@ -104,7 +104,7 @@ async def members(reader: Reader, group_id: int, selection: Selection) -> Listed
         FieldUnknown: The selection names another field.
     """
     found = await _MEMBERS.read(reader, selection, group_id=group_id)
-    return Listed([GroupMember(id=r[0], name=r[1], disabled=bool(r[2])) for r in found.items], found.total)
+    return found.map(lambda row: GroupMember(id=row[0], name=row[1], disabled=bool(row[2])))
 
 
 async def replace(

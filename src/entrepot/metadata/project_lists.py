@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, select, union_all
 
 from entrepot.metadata.database import Reader, Row
 from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
-from entrepot.metadata.projects import ProjectRecord
+from entrepot.metadata.projects import COLUMNS, ProjectRecord, record_of
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import grants, principals, projects, repositories
@@ -28,18 +28,8 @@ class ProjectEntry:
     owner: str | None
 
 
-_COLUMNS = (
-    projects.c.id,
-    projects.c.name,
-    projects.c.public,
-    projects.c.internal,
-    projects.c.owner_id,
-    projects.c.created_at,
-    projects.c.updated_at,
-    principals.c.name,
-)
 _OWNED = projects.outerjoin(principals, principals.c.id == projects.c.owner_id)
-_ALL = select(*_COLUMNS).select_from(_OWNED).where(listed(projects.c.name))
+_ALL = select(*COLUMNS, principals.c.name).select_from(_OWNED).where(listed(projects.c.name))
 _VISIBLE = union_all(
     select(projects.c.id).where(projects.c.public == bindparam("public")),
     select(projects.c.id).where(projects.c.internal == bindparam("internal")),
@@ -81,7 +71,7 @@ _ROLES = Query(
 
 
 def _entry(row: Row) -> ProjectEntry:
-    return ProjectEntry(ProjectRecord(*(*row[:2], bool(row[2]), bool(row[3]), *row[4:7])), row[7])
+    return ProjectEntry(record_of(row[:-1]), row[-1])
 
 
 async def find(reader: Reader, project_id: int) -> ProjectEntry | None:
@@ -92,8 +82,7 @@ async def find(reader: Reader, project_id: int) -> ProjectEntry | None:
 
 async def every(reader: Reader, selection: Selection) -> Listed[ProjectEntry]:
     """Return a page of all projects."""
-    found = await ALL.read(reader, selection)
-    return Listed([_entry(row) for row in found.items], found.total)
+    return (await ALL.read(reader, selection)).map(_entry)
 
 
 async def visible(
@@ -107,7 +96,7 @@ async def visible(
         public=1 if public else _NEVER,
         internal=1 if internal else _NEVER,
     )
-    return Listed([_entry(row) for row in found.items], found.total)
+    return found.map(_entry)
 
 
 async def repository_counts(reader: Reader, project_ids: Iterable[int]) -> dict[int, int]:

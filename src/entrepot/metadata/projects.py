@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, cast, delete, select, update
 
-from entrepot.metadata import clock
+from entrepot.metadata import clock, robots
 from entrepot.metadata.columns import WHOLE
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.shadows import listed
-from entrepot.metadata.tables import principals, project_usage, projects, robots, settings
+from entrepot.metadata.tables import project_usage, projects, settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class ProjectRecord:
     updated_at: int
 
 
-_COLUMNS = (
+COLUMNS = (
     projects.c.id,
     projects.c.name,
     projects.c.public,
@@ -37,13 +37,13 @@ _COLUMNS = (
     projects.c.created_at,
     projects.c.updated_at,
 )
-_FIND = Query(select(*_COLUMNS).where(projects.c.name == bindparam("name")), "projects.find")
-_FIND_ALL = Query(select(*_COLUMNS).where(in_list(projects.c.name, "names")), "projects.find_all")
-_BY_ID = select(*_COLUMNS).where(projects.c.id == bindparam("id"))
+_FIND = Query(select(*COLUMNS).where(projects.c.name == bindparam("name")), "projects.find")
+_FIND_ALL = Query(select(*COLUMNS).where(in_list(projects.c.name, "names")), "projects.find_all")
+_BY_ID = select(*COLUMNS).where(projects.c.id == bindparam("id"))
 _FIND_BY_ID = Query(_BY_ID.where(listed(projects.c.name)), "projects.find_by_id")
 #: Nobody renames it, or deletes it, before the transaction ends, so that something may be put into it.
 _HOLD = Query(
-    select(*_COLUMNS).where(projects.c.name == bindparam("name")).with_for_update(read=True, key_share=True),
+    select(*COLUMNS).where(projects.c.name == bindparam("name")).with_for_update(read=True, key_share=True),
     "projects.hold",
 )
 _LOCK = Query(_BY_ID.with_for_update(), "projects.lock")
@@ -70,12 +70,6 @@ _TOUCH = Query(
     update(projects).where(projects.c.id == bindparam("project")).values(updated_at=bindparam("at")), "projects.touch"
 )
 _REMOVE = Query(delete(projects).where(projects.c.id == bindparam("id")), "projects.remove")
-_REMOVE_ROBOTS = Query(
-    delete(principals).where(
-        principals.c.id.in_(select(robots.c.principal_id).where(robots.c.project_id == bindparam("id")))
-    ),
-    "projects.remove_robots",
-)
 _CREATE = Query(
     lambda d: (
         d.insert(projects)
@@ -108,43 +102,44 @@ _LIMIT_NEW = Query(
 )
 
 
-def _record(row: Row) -> ProjectRecord:
+def record_of(row: Row) -> ProjectRecord:
+    """Return the project in a row of `COLUMNS`."""
     return ProjectRecord(*(*row[:2], bool(row[2]), bool(row[3]), *row[4:]))
 
 
 async def find(reader: Reader, name: str) -> ProjectRecord | None:
     """Return the project of this name, if there is one."""
     row = await reader.one(_FIND, name=name)
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
 async def find_all(reader: Reader, names: Iterable[str]) -> list[ProjectRecord]:
     """Return those projects of these names that there are, in no order."""
-    return [_record(row) for row in await reader.all(_FIND_ALL, names=names)]
+    return [record_of(row) for row in await reader.all(_FIND_ALL, names=names)]
 
 
 async def find_by_id(reader: Reader, project_id: int) -> ProjectRecord | None:
     """Return the project of this id, if there is one."""
     row = await reader.one(_FIND_BY_ID, id=project_id)
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
 async def hold(tx: Transaction, name: str) -> ProjectRecord | None:
     """Return the project of this name, which keeps it until the transaction ends."""
     row = await tx.one(_HOLD, name=name)
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
 async def lock(tx: Transaction, project_id: int) -> ProjectRecord | None:
     """Return the project of this id, deleted or not: until the transaction ends nobody renames it, or adds to it."""
     row = await tx.one(_LOCK, id=project_id)
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
 async def find_deleted(reader: Reader, project_id: int) -> ProjectRecord | None:
     """Return the project of this id if it is in the trash."""
     row = await reader.one(_FIND_DELETED, id=project_id)
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
 async def public_names(reader: Reader) -> list[str]:
@@ -194,7 +189,7 @@ async def remove(tx: Transaction, project_id: int) -> bool:
     Raises:
         ConstraintViolated: It has repositories.
     """
-    await tx.execute(_REMOVE_ROBOTS, id=project_id)
+    await robots.remove_of_project(tx, project_id)
     return await tx.execute(_REMOVE, id=project_id) == 1
 
 

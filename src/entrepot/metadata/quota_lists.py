@@ -57,8 +57,7 @@ def _record(row: Row) -> QuotaRecord:
 
 async def page(reader: Reader, selection: Selection) -> Listed[QuotaRecord]:
     """Return a page of all quotas."""
-    found = await ALL.read(reader, selection)
-    return Listed([_record(row) for row in found.items], found.total)
+    return (await ALL.read(reader, selection)).map(_record)
 
 
 async def find(reader: Reader, project_id: int) -> QuotaRecord | None:

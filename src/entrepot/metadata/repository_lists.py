@@ -99,12 +99,12 @@ _DESCRIBE: Final = Query(
 
 async def every(reader: Reader, selection: Selection) -> Listed[RepositoryEntry]:
     """Return a page of all repositories."""
-    return _listed(await ALL.read(reader, selection))
+    return (await ALL.read(reader, selection)).map(_entry)
 
 
 async def of_project(reader: Reader, project_id: int, selection: Selection) -> Listed[RepositoryEntry]:
     """Return a page of the repositories of one project."""
-    return _listed(await OF_PROJECT.read(reader, selection, project=project_id))
+    return (await OF_PROJECT.read(reader, selection, project=project_id)).map(_entry)
 
 
 async def visible(
@@ -118,7 +118,7 @@ async def visible(
         public=1 if public else _NEVER,
         internal=1 if internal else _NEVER,
     )
-    return _listed(found)
+    return found.map(_entry)
 
 
 async def find(reader: Reader, repository_id: int) -> RepositoryEntry | None:
@@ -139,10 +139,6 @@ async def ids_of_project(reader: Reader, project_id: int) -> AsyncIterator[int]:
 async def describe(tx: Transaction, repository_id: int, description: str) -> bool:
     """Say what a repository is for; False when there is none of this id."""
     return await tx.execute(_DESCRIBE, repository=repository_id, text=description, now=clock.now()) == 1
-
-
-def _listed(found: Listed[Row]) -> Listed[RepositoryEntry]:
-    return Listed([_entry(row) for row in found.items], found.total)
 
 
 def _entry(row: Row) -> RepositoryEntry:

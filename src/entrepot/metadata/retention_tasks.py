@@ -119,8 +119,7 @@ def _record(row: Row) -> TaskRecord:
 
 async def page(reader: Reader, run: int, selection: Selection) -> Listed[TaskRecord]:
     """Return a page of the tasks of a run, in their order."""
-    found = await OF_RUN.read(reader, selection, run=run)
-    return Listed([_record(row) for row in found.items], found.total)
+    return (await OF_RUN.read(reader, selection, run=run)).map(_record)
 
 
 async def find(reader: Reader, run: int, task: int) -> TaskRecord | None:

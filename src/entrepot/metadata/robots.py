@@ -166,7 +166,7 @@ async def page(reader: Reader, project_id: int | None, selection: Selection) -> 
         found = await OF_REGISTRY.read(reader, selection)
     else:
         found = await OF_PROJECT.read(reader, selection, project_id=project_id)
-    return Listed([_record(row) for row in found.items], found.total)
+    return found.map(_record)
 
 
 async def count(reader: Reader, project_id: int) -> int:

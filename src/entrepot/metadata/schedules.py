@@ -121,8 +121,7 @@ async def due(reader: Reader, kinds: Sequence[str], limit: int) -> list[Schedule
 
 async def page(reader: Reader, selection: Selection, *, in_force: bool = False) -> Listed[Schedule]:
     """Return a page of the schedules, of all or only of those in force."""
-    found = await (IN_FORCE if in_force else LISTING).read(reader, selection)
-    return Listed([_schedule(row) for row in found.items], found.total)
+    return (await (IN_FORCE if in_force else LISTING).read(reader, selection)).map(_schedule)
 
 
 async def put(

@@ -50,8 +50,7 @@ _HELD: Final = Query(
 
 async def page(reader: Reader, repository_id: int, tag: str, selection: Selection) -> Listed[TagMove]:
     """Return a page of the moves of a tag, the latest first."""
-    found = await LIST.read(reader, selection, repository=repository_id, tag=tag)
-    return Listed([TagMove(*row) for row in found.items], found.total)
+    return (await LIST.read(reader, selection, repository=repository_id, tag=tag)).map(lambda row: TagMove(*row))
 
 
 async def latest(reader: Reader, repository_id: int, tag: str, *, until: int, but: str) -> TagMove | None:

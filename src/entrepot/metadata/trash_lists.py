@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, select
 
-from entrepot.metadata.database import Reader, Row
+from entrepot.metadata.database import Reader
 from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
 from entrepot.metadata.query import in_list
 from entrepot.metadata.tables import projects, trash
@@ -42,18 +42,14 @@ VISIBLE: Final = Listing(
 
 async def every(reader: Reader, selection: Selection) -> Listed[TrashEntry]:
     """Return a page of everything in the trash."""
-    return _entries(await ALL.read(reader, selection))
+    return (await ALL.read(reader, selection)).map(entry_of)
 
 
 async def of_project(reader: Reader, project_id: int, selection: Selection) -> Listed[TrashEntry]:
     """Return a page of what was deleted in one project."""
-    return _entries(await OF_PROJECT.read(reader, selection, project_id=project_id))
+    return (await OF_PROJECT.read(reader, selection, project_id=project_id)).map(entry_of)
 
 
 async def visible(reader: Reader, selection: Selection, *, names: Collection[str]) -> Listed[TrashEntry]:
     """Return a page of what was deleted in projects of these names, which those in the trash have too."""
-    return _entries(await VISIBLE.read(reader, selection, names=sorted(names)))
-
-
-def _entries(found: Listed[Row]) -> Listed[TrashEntry]:
-    return Listed([entry_of(row) for row in found.items], found.total)
+    return (await VISIBLE.read(reader, selection, names=sorted(names))).map(entry_of)

@@ -152,15 +152,14 @@ def _layers() -> Select[Any]:
 _LAYERS: Final = Query(_layers(), "usage_lists.layers")
 
 
+def _project(row: Row) -> UsedProject:
+    behind = 2 + len(SUMS)
+    return UsedProject(id=row[0], name=row[1], found=_found(row[2:behind]), standing=standing_of(row[behind:]))
+
+
 async def projects_page(reader: Reader, selection: Selection, analysis: int) -> Listed[UsedProject]:
     """Return a page of all projects, those that use most first unless another order is asked for."""
-    found = await PROJECTS.read(reader, selection, analysis=analysis)
-    behind = 2 + len(SUMS)
-    rows = [
-        UsedProject(id=row[0], name=row[1], found=_found(row[2:behind]), standing=standing_of(row[behind:]))
-        for row in found.items
-    ]
-    return Listed(rows, found.total)
+    return (await PROJECTS.read(reader, selection, analysis=analysis)).map(_project)
 
 
 async def repositories_page(
@@ -171,7 +170,7 @@ async def repositories_page(
         found = await REPOSITORIES.read(reader, selection, analysis=analysis)
     else:
         found = await OF_PROJECT.read(reader, selection, analysis=analysis, project=project)
-    return Listed([UsedRepository(id=row[0], name=row[1], found=_found(row[2:])) for row in found.items], found.total)
+    return found.map(lambda row: UsedRepository(id=row[0], name=row[1], found=_found(row[2:])))
 
 
 def _found(sums: Row) -> Found | None:

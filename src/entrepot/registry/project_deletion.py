@@ -149,5 +149,4 @@ class _Removing:
         found = await projects.lock(tx, self.project_id)
         if found is None or found.name != shadows.of_gone(self.project_id):
             return
-        await robots.remove_of_project(tx, self.project_id)
         await projects.remove(tx, self.project_id)
