@@ -24,8 +24,7 @@ async def rows(database: Database) -> Database:
 
 async def make(database: Database, name: str = "alice") -> PrincipalRecord:
     """Make an account."""
-    assert await database.write(lambda tx: principals.create(tx, principals.USER, name, secret="hash"))
-    record = await principals.find(database, principals.USER, name)
+    record = await database.write(lambda tx: principals.create(tx, principals.USER, name, secret="hash"))
     assert record is not None
     return record
 

@@ -40,8 +40,7 @@ async def robot(database: Database, name: str, project_id: int | None = None) ->
     """Add a robot and return its id."""
 
     async def write(tx: Transaction) -> int:
-        await principals.create(tx, principals.ROBOT, name, secret=None)
-        made = await principals.find(tx, principals.ROBOT, name)
+        made = await principals.create(tx, principals.ROBOT, name, secret=None)
         assert made is not None
         await robots.add(tx, made.id, project_id=project_id, description=f"{name}!", duration=90, creator="user:alice")
         return made.id

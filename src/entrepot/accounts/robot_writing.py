@@ -143,10 +143,9 @@ async def _project_id(tx: Transaction, name: str) -> int:
 async def _add_account(tx: Transaction, draft: Draft, secret: Secret) -> int:
     if await principals.find(tx, principals.USER, draft.name) is not None:
         raise Conflict(f"there is a user named {draft.name}; choose another name")
-    if not await principals.create(tx, principals.ROBOT, draft.name, secret=secret.encoded):
+    account = await principals.create(tx, principals.ROBOT, draft.name, secret=secret.encoded)
+    if account is None:
         raise Conflict(f"there is a robot named {draft.name}; choose another name")
-    account = await principals.find(tx, principals.ROBOT, draft.name)
-    assert account is not None  # made a moment ago, in this transaction
     await principals.set_expiry(tx, account.id, robots.end_of(account.created_at, draft.duration))
     if draft.disabled:
         await principals.set_disabled(tx, account.id, disabled=True)

@@ -109,9 +109,8 @@ async def add(tx: Transaction, name: str, *, provider: str = LOCAL, subject: str
     Raises:
         ConstraintViolated: The provider's subject is another group already.
     """
-    if not await principals.create(tx, principals.GROUP, name, secret=None):
+    account = await principals.create(tx, principals.GROUP, name, secret=None)
+    if account is None:
         return None
-    account = await principals.find(tx, principals.GROUP, name)
-    assert account is not None  # made a moment ago, in this transaction
     await tx.execute(_ADD, principal_id=account.id, provider=provider, subject=subject)
     return await find_by_id(tx, account.id)

@@ -126,13 +126,13 @@ async def find_by_id(reader: Reader, principal_id: int) -> PrincipalRecord | Non
     return None if row is None else _record(row)
 
 
-async def create(tx: Transaction, kind: str, name: str, *, secret: str | None) -> bool:
-    """Add an account; False when one of this kind and name exists, which is then left as it is."""
+async def create(tx: Transaction, kind: str, name: str, *, secret: str | None) -> PrincipalRecord | None:
+    """Add an account and return it; None when one of this kind and name exists, which is then left as it is."""
     at = clock.now()
     added = await tx.execute(
         _CREATE, kind=kind, name=name, secret=secret, epoch=0, disabled=0, created_at=at, updated_at=at
     )
-    return added == 1
+    return await find(tx, kind, name) if added else None
 
 
 async def set_secret(tx: Transaction, principal_id: int, secret: str | None) -> None:

@@ -225,10 +225,9 @@ async def add(
     Raises:
         ConstraintViolated: The provider's subject is somebody else already.
     """
-    if not await principals.create(tx, principals.USER, name, secret=secret):
+    account = await principals.create(tx, principals.USER, name, secret=secret)
+    if account is None:
         return None
-    account = await principals.find(tx, principals.USER, name)
-    assert account is not None  # made a moment ago, in this transaction
     await tx.execute(
         _ADD,
         principal_id=account.id,

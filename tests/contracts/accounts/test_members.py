@@ -50,8 +50,7 @@ async def test_groups_are_members_too(house: House) -> None:
     member = await house.members.add(house.team, group.id, GUEST, acting=house.admin, by=BY)
     assert member.principal_kind == "group"
     assert await may(house, alice, PULL, "team/app")
-    await house.database.write(lambda tx: principals.create(tx, principals.ROBOT, "robot$ci", secret=None))
-    robot = await principals.find(house.database, principals.ROBOT, "robot$ci")
+    robot = await house.database.write(lambda tx: principals.create(tx, principals.ROBOT, "robot$ci", secret=None))
     assert robot is not None
     with pytest.raises(NotFound):
         await house.members.add(house.team, robot.id, GUEST, acting=house.admin, by=BY)

@@ -141,8 +141,7 @@ async def _with_members(bin_: Bin) -> tuple[int, int]:
         await project_metadata.put(tx, project.id, {"auto_scan": "true"})
         ids = []
         for kind, name in ((principals.USER, "bob"), (principals.ROBOT, "team+ci")):
-            await principals.create(tx, kind, name, secret="hash")
-            found = await principals.find(tx, kind, name)
+            found = await principals.create(tx, kind, name, secret="hash")
             assert found is not None
             await grants.add(
                 tx, principal_id=found.id, role_id=None, permissions=("*",), project_id=project.id, origin="t"

@@ -253,8 +253,7 @@ async def _robot(app: App, project_id: int) -> int:
     """Make a robot of a project and return its id."""
 
     async def work(tx: object) -> int:
-        await principals.create(tx, principals.ROBOT, "robot$demo+ci", secret=None)
-        made = await principals.find(tx, principals.ROBOT, "robot$demo+ci")
+        made = await principals.create(tx, principals.ROBOT, "robot$demo+ci", secret=None)
         assert made is not None
         await robots.add(tx, made.id, project_id=project_id, description="", duration=-1, creator="maker")
         return made.id

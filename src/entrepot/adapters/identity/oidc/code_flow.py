@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
+from entrepot.accounts.providers.mapping import Rules
 from entrepot.accounts.providers.model import Kept, PersonGone, ProviderError, ProviderUnavailable, SignInRefused
 from entrepot.oci import strict_json
 from entrepot.outbound.client import Requester
@@ -34,6 +35,17 @@ class RegisteredClient:
     scopes: tuple[str, ...]
     parameters: Mapping[str, str]
     pkce: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CodeFlowProvider:
+    """What every `Provider` that is asked by the code flow has."""
+
+    name: str
+    title: str
+    rules: Rules
+    client: RegisteredClient
+    http: Requester
 
 
 def departure(endpoint: str, client: RegisteredClient, redirect_uri: str, kept: Kept, **more: str) -> str:

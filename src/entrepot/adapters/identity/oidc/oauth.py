@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from entrepot.accounts.providers.mapping import Rules
 from entrepot.accounts.providers.model import Arrival, Grip, Kept, PersonGone, ProviderUnavailable, SignInRefused, Told
 from entrepot.adapters.identity.oidc.code_flow import (
-    RegisteredClient,
+    CodeFlowProvider,
     ask_with_token,
     code_of,
     departure,
@@ -21,7 +20,6 @@ from entrepot.adapters.identity.oidc.code_flow import (
 )
 from entrepot.adapters.identity.oidc.fields import at, filled
 from entrepot.metadata import clock
-from entrepot.outbound.client import Requester
 
 _NEXT: Final = re.compile(r'\brel="?next\b')
 _MOST_PAGES: Final = 20
@@ -58,36 +56,21 @@ class Templates:
     realname: str
 
 
-class OAuthProvider:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OAuthProvider(CodeFlowProvider):
     """A `Provider`; see there."""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        title: str,
-        rules: Rules,
-        client: RegisteredClient,
-        endpoints: Endpoints,
-        templates: Templates,
-        http: Requester,
-    ) -> None:
-        self.name = name
-        self.title = title
-        self.rules = rules
-        self._client = client
-        self._endpoints = endpoints
-        self._templates = templates
-        self._http = http
+    endpoints: Endpoints
+    templates: Templates
 
     async def address(self, redirect_uri: str, kept: Kept) -> str:
         """See `Provider`."""
-        return departure(self._endpoints.authorize, self._client, redirect_uri, kept)
+        return departure(self.endpoints.authorize, self.client, redirect_uri, kept)
 
     async def arrival(self, answer: Mapping[str, str], redirect_uri: str, kept: Kept) -> Arrival:
         """See `Provider`."""
         code = code_of(answer, kept)
-        tokens = await redeem(self._http, self._endpoints.token, self._client, code, redirect_uri, kept, basic=False)
+        tokens = await redeem(self.http, self.endpoints.token, self.client, code, redirect_uri, kept, basic=False)
         grip = _grip(tokens)
         try:
             return Arrival(told=await self._told(grip.token), grip=grip)
@@ -97,7 +80,7 @@ class OAuthProvider:
     async def ask_again(self, subject: str, grip: Grip) -> tuple[Told, Grip]:
         """See `Provider`: the token itself is used, and renewed where it ends."""
         if grip.refresh and grip.ends_at is not None and clock.after(_EARLY) >= grip.ends_at:
-            tokens = await renew(self._http, self._endpoints.token, self._client, grip.refresh, basic=False)
+            tokens = await renew(self.http, self.endpoints.token, self.client, grip.refresh, basic=False)
             grip = _grip(tokens, grip.refresh)
         told = await self._told(grip.token)
         if told.subject != subject:
@@ -109,18 +92,18 @@ class OAuthProvider:
         return ""
 
     async def _told(self, token: str) -> Told:
-        user = document(await ask_with_token(self._http, self._endpoints.user, token))
-        subject = filled(self._templates.subject, user)
+        user = document(await ask_with_token(self.http, self.endpoints.user, token))
+        subject = filled(self.templates.subject, user)
         if not subject:
             raise ProviderUnavailable("the provider's answer does not say who it is; check the setting subject")
         groups: list[str] = []
-        for where in self._endpoints.groups:
+        for where in self.endpoints.groups:
             groups += await self._groups(where, token)
         return Told(
             subject=subject,
-            name=filled(self._templates.name, user) or subject,
-            email=filled(self._templates.email, user),
-            realname=filled(self._templates.realname, user),
+            name=filled(self.templates.name, user) or subject,
+            email=filled(self.templates.email, user),
+            realname=filled(self.templates.realname, user),
             groups=tuple(groups),
         )
 
@@ -130,7 +113,7 @@ class OAuthProvider:
         for _ in range(_MOST_PAGES):
             if url is None:
                 break
-            answer = await ask_with_token(self._http, url, token)
+            answer = await ask_with_token(self.http, url, token)
             found += _names(at(document(answer), where.items), where.name)
             url = _next(answer.headers.get("link", ""), where.url)
         return found

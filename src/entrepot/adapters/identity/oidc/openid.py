@@ -13,7 +13,6 @@ from typing import Final
 from entrepot.access.errors import TokenRefused
 from entrepot.access.issuer import LEEWAY, Issuer
 from entrepot.access.jwt import Claims, read_header
-from entrepot.accounts.providers.mapping import Rules
 from entrepot.accounts.providers.model import (
     Arrival,
     Grip,
@@ -24,7 +23,7 @@ from entrepot.accounts.providers.model import (
     Told,
 )
 from entrepot.adapters.identity.oidc.code_flow import (
-    RegisteredClient,
+    CodeFlowProvider,
     ask_with_token,
     code_of,
     departure,
@@ -34,7 +33,6 @@ from entrepot.adapters.identity.oidc.code_flow import (
     with_query,
 )
 from entrepot.adapters.identity.oidc.fields import groups_at, text_at
-from entrepot.outbound.client import Requester
 from entrepot.outbound.errors import OutboundError
 
 _HASHES: Final = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512}
@@ -49,43 +47,27 @@ class ClaimNames:
     groups: str  #: empty: the provider says nothing of groups
 
 
-class OpenIdProvider:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OpenIdProvider(CodeFlowProvider):
     """A `Provider`; see there."""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        title: str,
-        rules: Rules,
-        issuer: Issuer,
-        client: RegisteredClient,
-        claims: ClaimNames,
-        http: Requester,
-        logout: bool = True,
-    ) -> None:
-        self.name = name
-        self.title = title
-        self.rules = rules
-        self._issuer = issuer
-        self._client = client
-        self._claims = claims
-        self._http = http
-        self._logout = logout
+    issuer: Issuer
+    claims: ClaimNames
+    logout: bool = True  #: at the provider too, where it can be done
 
     async def address(self, redirect_uri: str, kept: Kept) -> str:
         """See `Provider`."""
         endpoint = await self._endpoint("authorization_endpoint")
-        return departure(endpoint, self._client, redirect_uri, kept, nonce=kept.nonce)
+        return departure(endpoint, self.client, redirect_uri, kept, nonce=kept.nonce)
 
     async def arrival(self, answer: Mapping[str, str], redirect_uri: str, kept: Kept) -> Arrival:
         """See `Provider`."""
         metadata = await self._metadata()
         names_issuer = metadata.get("authorization_response_iss_parameter_supported") is True
-        code = code_of(answer, kept, self._issuer.name, names_issuer=names_issuer)
+        code = code_of(answer, kept, self.issuer.name, names_issuer=names_issuer)
         endpoint = await self._endpoint("token_endpoint")
         tokens = await redeem(
-            self._http, endpoint, self._client, code, redirect_uri, kept, basic=self._says_basic(metadata)
+            self.http, endpoint, self.client, code, redirect_uri, kept, basic=self._says_basic(metadata)
         )
         claims = await self._id_claims(tokens, kept.nonce)
         access = _text(tokens, "access_token")
@@ -98,14 +80,14 @@ class OpenIdProvider:
             told=told,
             grip=Grip(token=refresh) if refresh else None,
             session=_session(claims, kept),
-            hint=_text(tokens, "id_token") if self._logout else "",
+            hint=_text(tokens, "id_token") if self.logout else "",
         )
 
     async def ask_again(self, subject: str, grip: Grip) -> tuple[Told, Grip]:
         """See `Provider`: the refresh token is exchanged, and what came with it or the userinfo endpoint read."""
         metadata = await self._metadata()
         endpoint = await self._endpoint("token_endpoint")
-        tokens = await renew(self._http, endpoint, self._client, grip.token, basic=self._says_basic(metadata))
+        tokens = await renew(self.http, endpoint, self.client, grip.token, basic=self._says_basic(metadata))
         claims = await self._renewed_claims(tokens)
         if claims and claims.get("sub") != subject:
             raise PersonGone("the provider speaks of somebody else now")
@@ -114,13 +96,13 @@ class OpenIdProvider:
 
     async def farewell(self, hint: str, back_to: str) -> str:
         """See `Provider`: the address of RP-initiated logout."""
-        if not self._logout:
+        if not self.logout:
             return ""
         try:
-            endpoint = await self._issuer.find_endpoint("end_session_endpoint")
+            endpoint = await self.issuer.find_endpoint("end_session_endpoint")
         except OutboundError as error:
             raise ProviderUnavailable(str(error)) from error
-        query = {"client_id": self._client.id, "post_logout_redirect_uri": back_to}
+        query = {"client_id": self.client.id, "post_logout_redirect_uri": back_to}
         return with_query(endpoint, query | ({"id_token_hint": hint} if hint else {})) if endpoint else ""
 
     async def _id_claims(self, tokens: Claims, nonce: str) -> dict[str, object]:
@@ -128,7 +110,7 @@ class OpenIdProvider:
         if not token:
             raise SignInRefused("the provider sent no ID token; the scope openid is needed")
         try:
-            claims = await self._issuer.claims(token, audience=self._client.id, fetched=True)
+            claims = await self.issuer.claims(token, audience=self.client.id, fetched=True)
             self._check(claims, nonce, time.time())
             _check_access_token(token, claims, _text(tokens, "access_token"))
         except TokenRefused as refused:
@@ -143,7 +125,7 @@ class OpenIdProvider:
         if not token:
             return {}
         try:
-            return await self._issuer.claims(token, audience=self._client.id, fetched=True)
+            return await self.issuer.claims(token, audience=self.client.id, fetched=True)
         except TokenRefused as refused:
             raise ProviderUnavailable(f"the provider's ID token cannot be believed: {refused.message}") from refused
         except OutboundError as error:
@@ -158,7 +140,7 @@ class OpenIdProvider:
         if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
             raise TokenRefused("it was made for another sign-in")
         party = claims.get("azp")
-        if (party is not None and party != self._client.id) or (party is None and _many(claims.get("aud"))):
+        if (party is not None and party != self.client.id) or (party is None and _many(claims.get("aud"))):
             raise TokenRefused("it was made for another party")
         issued = claims.get("iat")
         if not isinstance(issued, int | float) or isinstance(issued, bool) or issued > now + LEEWAY:
@@ -166,28 +148,28 @@ class OpenIdProvider:
 
     async def _told(self, claims: Claims, access_token: str) -> Told:
         """Put together what is told, with the userinfo endpoint where the ID token leaves out what we want."""
-        wanted = [self._claims.name, "email", *([self._claims.groups] if self._claims.groups else [])]
+        wanted = [self.claims.name, "email", *([self.claims.groups] if self.claims.groups else [])]
         known = dict(claims)
         if access_token and any(not _has(known, name) for name in wanted):
             known = {**await self._userinfo(str(claims["sub"]), access_token), **known}
         subject = str(claims["sub"])
         return Told(
             subject=subject,
-            name=text_at(known, self._claims.name) or text_at(known, "email").partition("@")[0] or subject,
+            name=text_at(known, self.claims.name) or text_at(known, "email").partition("@")[0] or subject,
             email=text_at(known, "email") if known.get("email_verified") is not False else "",
             realname=text_at(known, "name"),
-            groups=tuple(groups_at(known, self._claims.groups)),
+            groups=tuple(groups_at(known, self.claims.groups)),
         )
 
     async def _userinfo(self, subject: str, access_token: str) -> dict[str, object]:
         """Ask the userinfo endpoint; nothing where the provider has none (Core 1.0, section 5.3)."""
         try:
-            endpoint = await self._issuer.find_endpoint("userinfo_endpoint")
+            endpoint = await self.issuer.find_endpoint("userinfo_endpoint")
         except OutboundError as error:
             raise ProviderUnavailable(str(error)) from error
         if endpoint is None:
             return {}
-        found = document(await ask_with_token(self._http, endpoint, access_token))
+        found = document(await ask_with_token(self.http, endpoint, access_token))
         if not isinstance(found, dict):
             raise ProviderUnavailable("the provider's userinfo endpoint sent no JSON object")
         if found.get("sub") != subject:
@@ -196,13 +178,13 @@ class OpenIdProvider:
 
     async def _metadata(self) -> Mapping[str, object]:
         try:
-            return await self._issuer.metadata()
+            return await self.issuer.metadata()
         except OutboundError as error:
             raise ProviderUnavailable(f"the provider cannot be asked: {error}") from error
 
     async def _endpoint(self, name: str) -> str:
         try:
-            return await self._issuer.endpoint(name)
+            return await self.issuer.endpoint(name)
         except OutboundError as error:
             raise ProviderUnavailable(f"the provider cannot be asked: {error}") from error
 
