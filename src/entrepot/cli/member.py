@@ -42,7 +42,7 @@ def list_command(
     project: Project, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
 ) -> None:
     """List the members of a project."""
-    found = ask(server, config, data, lambda api: api.every(f"/projects/{part(project)}/members"))
+    found = ask(server, config, data, lambda api: api.every(_members(project)))
     columns: dict[str, Column] = {
         "id": "id",
         "name": "entity_name",
@@ -67,7 +67,7 @@ def add_command(
     member = {"member_group": {"group_name": who}} if group else {"member_user": {"username": who}}
 
     async def work(api: Api) -> None:
-        await api.post(f"/projects/{part(project)}/members", {"role_id": await _role_id(api, role), **member})
+        await api.post(_members(project), {"role_id": await _role_id(api, role), **member})
 
     ask(server, config, data, work)
     typer.echo(f"{who} is {role} of {project}.")
@@ -87,8 +87,7 @@ def set_command(
     """Give a member another role."""
 
     async def work(api: Api) -> None:
-        path = f"/projects/{part(project)}/members"
-        await api.put(f"{path}/{await _member_id(api, path, who, group=group)}", {"role_id": await _role_id(api, role)})
+        await api.put(await _member(api, project, who, group=group), {"role_id": await _role_id(api, role)})
 
     ask(server, config, data, work)
     typer.echo(f"{who} is {role} of {project}.")
@@ -107,8 +106,7 @@ def remove_command(
     """End a membership."""
 
     async def work(api: Api) -> None:
-        path = f"/projects/{part(project)}/members"
-        await api.delete(f"{path}/{await _member_id(api, path, who, group=group)}")
+        await api.delete(await _member(api, project, who, group=group))
 
     ask(server, config, data, work)
     typer.echo(f"{who} is no member of {project} any more.")
@@ -118,10 +116,15 @@ async def _role_id(api: Api, name: str) -> int:
     return _ROLES.get(name) or await role_id(api, name)
 
 
-async def _member_id(api: Api, path: str, who: str, *, group: bool) -> int:
+def _members(project: str) -> str:
+    return f"/projects/{part(project)}/members"
+
+
+async def _member(api: Api, project: str, who: str, *, group: bool) -> str:
+    """Return the path of a membership."""
     kind = "g" if group else "u"
-    found: list[Any] = await api.every(path, entityname=who)
+    found: list[Any] = await api.every(_members(project), entityname=who)
     for entry in found:
         if (entry["entity_name"], entry["entity_type"]) == (who, kind):
-            return int(entry["id"])
+            return f"{_members(project)}/{entry['id']}"
     raise ApiRefused(f"{who} is no member; entrepot member list shows all")

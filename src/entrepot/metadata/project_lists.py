@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, func, select, union_all
+from sqlalchemy import bindparam, func, select
 
 from entrepot.metadata.database import Reader, Row
 from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
 from entrepot.metadata.projects import COLUMNS, ProjectRecord, record_of
-from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.query import Query
 from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import grants, principals, projects, repositories
+from entrepot.metadata.visibility import VISIBLE_PROJECTS, seen
 
 #: Repositories of a project are counted up to here.
 REPOSITORIES_LIMIT = 10_000
-#: In place of 1 where nothing is to be found.
-_NEVER = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +29,6 @@ class ProjectEntry:
 
 _OWNED = projects.outerjoin(principals, principals.c.id == projects.c.owner_id)
 _ALL = select(*COLUMNS, principals.c.name).select_from(_OWNED).where(listed(projects.c.name))
-_VISIBLE = union_all(
-    select(projects.c.id).where(projects.c.public == bindparam("public")),
-    select(projects.c.id).where(projects.c.internal == bindparam("internal")),
-    select(projects.c.id).where(in_list(projects.c.name, "names")),
-)
 FIELDS = {
     "project_id": Field(column=projects.c.id, kind=Kind.NUMBER),
     "name": Field(column=projects.c.name),
@@ -47,7 +41,7 @@ FIELDS = {
 _BY_NAME = (Order("name"),)
 ALL = Listing("project_lists.all", _ALL, FIELDS, order=_BY_NAME, key=projects.c.id)
 VISIBLE = Listing(
-    "project_lists.visible", _ALL.where(projects.c.id.in_(_VISIBLE)), FIELDS, order=_BY_NAME, key=projects.c.id
+    "project_lists.visible", _ALL.where(projects.c.id.in_(VISIBLE_PROJECTS)), FIELDS, order=_BY_NAME, key=projects.c.id
 )
 
 _ONE = Query(_ALL.where(projects.c.id == bindparam("id")), "project_lists.one")
@@ -89,13 +83,7 @@ async def visible(
     reader: Reader, selection: Selection, *, names: Collection[str], public: bool, internal: bool
 ) -> Listed[ProjectEntry]:
     """Return a page of the projects of these names, and of those that are public or internal where that is asked."""
-    found = await VISIBLE.read(
-        reader,
-        selection,
-        names=sorted(names),
-        public=1 if public else _NEVER,
-        internal=1 if internal else _NEVER,
-    )
+    found = await VISIBLE.read(reader, selection, **seen(names, public=public, internal=internal))
     return found.map(_entry)
 
 

@@ -6,17 +6,16 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import bindparam, select, union_all, update
+from sqlalchemy import bindparam, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
-from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.query import Query
 from entrepot.metadata.shadows import listed
-from entrepot.metadata.tables import manifests, projects, repositories
+from entrepot.metadata.tables import manifests, repositories
+from entrepot.metadata.visibility import VISIBLE_PROJECTS, seen
 
-#: In place of 1 where nothing is to be found.
-_NEVER: Final = -1
 _AT_ONCE: Final = 500
 
 
@@ -54,11 +53,6 @@ _BASE = select(
     _PUSHED_AT,
 )
 _LISTED = _BASE.where(listed(_R.sort_key))
-_VISIBLE = union_all(
-    select(projects.c.id).where(projects.c.public == bindparam("public")),
-    select(projects.c.id).where(projects.c.internal == bindparam("internal")),
-    select(projects.c.id).where(in_list(projects.c.name, "names")),
-)
 FIELDS: Final = {
     "name": Field(column=_R.name),
     "path": Field(column=_R.sort_key),
@@ -79,7 +73,7 @@ OF_PROJECT: Final = Listing(
     key=_R.id,
 )
 VISIBLE: Final = Listing(
-    "repository_lists.visible", _LISTED.where(_R.project_id.in_(_VISIBLE)), FIELDS, order=_BY_PATH, key=_R.id
+    "repository_lists.visible", _LISTED.where(_R.project_id.in_(VISIBLE_PROJECTS)), FIELDS, order=_BY_PATH, key=_R.id
 )
 _ONE: Final = Query(_LISTED.where(_R.id == bindparam("id")), "repository_lists.one")
 _IDS: Final = Query(
@@ -111,13 +105,7 @@ async def visible(
     reader: Reader, selection: Selection, *, names: Collection[str], public: bool, internal: bool
 ) -> Listed[RepositoryEntry]:
     """Return a page of the repositories of projects with these names, and of those open to all where that is asked."""
-    found = await VISIBLE.read(
-        reader,
-        selection,
-        names=sorted(names),
-        public=1 if public else _NEVER,
-        internal=1 if internal else _NEVER,
-    )
+    found = await VISIBLE.read(reader, selection, **seen(names, public=public, internal=internal))
     return found.map(_entry)
 
 
