@@ -79,7 +79,6 @@ class Users:
         email: str | None = None,
         realname: str = "",
         comment: str = "",
-        must_change: bool = False,
     ) -> UserRecord:
         """Make a local account, without any right.
 
@@ -90,7 +89,6 @@ class Users:
             email: Their address.
             realname: Their name.
             comment: For people.
-            must_change: Whether they must choose another password before anything else.
 
         Raises:
             Invalid: A value cannot be, the password least of all.
@@ -104,9 +102,7 @@ class Users:
 
         async def work(tx: Transaction) -> UserRecord:
             await require_free(tx, name)
-            made = await rows.add(
-                tx, name, secret=encoded, email=email, realname=realname, comment=comment, must_change=must_change
-            )
+            made = await rows.add(tx, name, secret=encoded, email=email, realname=realname, comment=comment)
             if made is None:
                 raise Conflict(f"there is a user {name} already; choose another name")
             await events.add(tx, events.CREATE, by=by, subject=f"user:{name}", detail={"provider": rows.LOCAL})

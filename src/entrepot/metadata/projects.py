@@ -75,7 +75,7 @@ _CREATE = Query(
         d.insert(projects)
         .values(
             name=bindparam("name"),
-            public=bindparam("public"),
+            public=0,
             created_at=bindparam("created_at"),
             updated_at=bindparam("created_at"),
         )
@@ -152,18 +152,18 @@ async def internal_names(reader: Reader) -> list[str]:
     return [row[0] for row in await reader.all(_INTERNAL)]
 
 
-async def ensure(tx: Transaction, name: str, *, public: bool = False) -> ProjectRecord:
+async def ensure(tx: Transaction, name: str) -> ProjectRecord:
     """Return the project of this name, created if it is missing; it keeps its name until the transaction ends."""
     found = None
     while found is None:  # somebody may delete it between the two
-        await create(tx, name, public=public)
+        await create(tx, name)
         found = await hold(tx, name)
     return found
 
 
-async def create(tx: Transaction, name: str, *, public: bool = False) -> bool:
-    """Add a project with the limit of new ones; False when there is one of this name, which is left as it is."""
-    if await tx.execute(_CREATE, name=name, public=int(public), created_at=clock.now()) != 1:
+async def create(tx: Transaction, name: str) -> bool:
+    """Add a private project with the limit of new ones; False when one of this name is there, which stays as it is."""
+    if await tx.execute(_CREATE, name=name, created_at=clock.now()) != 1:
         return False
     await tx.execute(_LIMIT_NEW, name=name)
     return True

@@ -95,7 +95,7 @@ _ADD = Query(
         comment=bindparam("comment"),
         provider=bindparam("provider"),
         subject=bindparam("subject"),
-        must_change=bindparam("must_change"),
+        must_change=0,
         password_at=bindparam("password_at"),
         checked_at=bindparam("checked_at"),
     ),
@@ -218,7 +218,6 @@ async def add(
     email: str | None = None,
     realname: str = "",
     comment: str = "",
-    must_change: bool = False,
 ) -> UserRecord | None:
     """Add a person; None when there is an account of this name.
 
@@ -236,7 +235,6 @@ async def add(
         comment=comment,
         provider=provider,
         subject=subject,
-        must_change=int(must_change),
         password_at=None if secret is None else account.created_at,
         checked_at=None if provider == LOCAL else account.created_at,
     )

@@ -63,7 +63,6 @@ class Repository:
     id: int
     project_id: int
     name: str  #: with its project, also where it is stored without
-    stored_name: str
     description: str
     created_at: int
     updated_at: int

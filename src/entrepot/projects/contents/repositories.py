@@ -105,7 +105,6 @@ class Repositories:
                 id=entry.id,
                 project_id=entry.project_id,
                 name=await self.names.called(entry.name),
-                stored_name=entry.name,
                 description=entry.description or "",
                 created_at=entry.created_at,
                 updated_at=_changed_at(entry),

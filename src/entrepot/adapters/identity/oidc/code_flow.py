@@ -120,14 +120,14 @@ async def renew(
     return await _ask_for_token(http, endpoint, client, form, basic=basic)
 
 
-async def ask_with_token(http: Requester, url: str, token: str, *, accept: str = "application/json") -> Response:
+async def ask_with_token(http: Requester, url: str, token: str) -> Response:
     """Ask an address with an access token.
 
     Raises:
         PersonGone: The provider does not take the token.
         ProviderUnavailable: It cannot be asked.
     """
-    headers = {"Authorization": f"Bearer {token}", "Accept": accept}
+    headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
     answer = await asked(http, "GET", url, headers=headers)
     if answer.status == HTTPStatus.UNAUTHORIZED:
         raise PersonGone("the provider does not take the token that it gave")
