@@ -171,7 +171,8 @@ def test_the_audit_log_is_read(run: Run) -> None:
     run("user", "create", "bob", "--email", "bob@example.org", "--stdin", stdin=PASSWORD)
     found = listed(run, "audit", "list", "--kind", "create", "--subject", "user:")
     assert [entry["resource"] for entry in found[:2]] == ["bob", "alice"]
-    assert listed(run, "audit", "list", "--kind", "create", "--subject", "user:", "-n", "1") == found[:1]
+    (newest,) = listed(run, "audit", "list", "--kind", "create", "--subject", "user:", "-n", "1")
+    assert newest["id"] == found[0]["id"]  # it may have been sealed meanwhile
     assert listed(run, "audit", "list", "--until", "2020-01-01") == []
     exported = run("audit", "export", "--subject", "user:bob", "--since", "2020-01-01").stdout.splitlines()
     assert [json.loads(line)["subject"] for line in exported] == ["user:bob"] * len(exported)
