@@ -8,7 +8,6 @@ from sqlalchemy import select
 from entrepot.metadata import manifests as manifest_rows
 from entrepot.metadata import outbox
 from entrepot.metadata import repositories as repository_rows
-from entrepot.metadata import tags as tag_rows
 from entrepot.metadata.database import Reader
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import project_blobs
@@ -31,6 +30,7 @@ from entrepot.registry.service import Registry
 from tests.contracts.registry.conftest import Kit
 from tests.contracts.registry.pushing import ALICE, NAME, STRANGER, Pusher
 from tests.support.manifests import entry, image, index
+from tests.support.rows import moves_of
 
 _USAGE = Query(select(project_blobs.c.references), "test.usage_of_manifests")
 
@@ -223,8 +223,8 @@ async def test_moving_a_tag_is_remembered(kit: Kit, pusher: Pusher) -> None:
     await pusher.manifest(second, "latest")
     repository = await repository_rows.find(kit.metadata, NAME)
     assert repository is not None
-    history = await tag_rows.history(kit.metadata, repository.id, "latest")
-    moves = [(digest, action, actor) for _, digest, action, actor, _ in history]
+    history = await moves_of(kit.metadata, repository.id, "latest")
+    moves = [(move.digest, move.action, move.actor) for move in history]
     assert moves == [(str(Digest.of(body)), "set", "alice") for body in (first, second)]
 
 
