@@ -6,8 +6,12 @@ import errno
 import os
 import random
 import threading
-from collections.abc import Sequence
+import time
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -18,11 +22,13 @@ from entrepot.adapters.blobs.direct import BLOCK, cut_at_block
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.fs import Fs
 from entrepot.adapters.blobs.hashing import LiveHash
+from entrepot.adapters.blobs.threads import Threads
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import InsufficientStorage
 from tests.contracts.blob_uploads import append, pieces_of, read
 
 MIB = 1 << 20
+T = TypeVar("T")
 
 
 class WatchedFs(Fs):
@@ -118,6 +124,30 @@ class PatientFs(WatchedFs):
             assert self.hashed.acquire(timeout=30)
 
 
+class SlowFs(WatchedFs):
+    """A disk that takes its time for the second direct write."""
+
+    def __init__(self) -> None:
+        """Begin at rest."""
+        super().__init__()
+        self.direct_writes = self.at_work = 0
+        self.closed_at_work = False
+
+    def write(self, file: int, parts: Sequence[bytes | memoryview], offset: int) -> None:
+        """Write, sooner or later."""
+        self.at_work += 1
+        self.direct_writes += file in self.direct
+        if self.direct_writes == 2:
+            time.sleep(0.3)
+        super().write(file, parts, offset)
+        self.at_work -= 1
+
+    def close(self, file: int) -> None:
+        """Note when that takes the file from under a write."""
+        self.closed_at_work |= self.at_work > 0
+        super().close(file)
+
+
 @pytest.fixture(autouse=True)
 def _no_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let direct writes begin at the first byte: the tests need less data then."""
@@ -207,6 +237,29 @@ async def test_bytes_are_hashed_while_the_disk_takes_them(tmp_path: Path, monkey
     data = random.Random(4).randbytes(4 * MIB)
     assert await stored(tmp_path, disk, data) == data
     assert disk.written[True] >= 3 * MIB
+
+
+async def test_without_a_thread_for_the_hash_nothing_writes_to_a_file_that_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine may refuse one more thread: the upload ends then with whole batches, and goes on from there."""
+    disk, data = SlowFs(), random.Random(5).randbytes(6 * MIB)
+    store, receive, asked = FilesystemBlobStore(tmp_path, fs=disk), Threads.receive, count(1)
+
+    def refused(threads: Threads, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        if next(asked) == 2:
+            raise RuntimeError("can't start new thread")
+        return receive(threads, function, *arguments)
+
+    monkeypatch.setattr(Threads, "receive", refused)
+    await store.start_upload("push")
+    with pytest.raises(RuntimeError, match="new thread"):
+        await append(store, "push", data)
+    assert not disk.closed_at_work
+    got = await store.upload_size("push")
+    await append(store, "push", data[got:], offset=got)
+    assert await store.seal("push", Digest.of(data)) == len(data)
+    store.close()
 
 
 @settings(max_examples=40, deadline=None)

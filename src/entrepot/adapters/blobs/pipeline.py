@@ -63,8 +63,9 @@ class Pipeline:
         parts = batch if len(batch) <= _PARTS else [b"".join(batch)]
         if self._live is not None and self._file.passes_cache(sum(map(len, parts))):
             # The disk does most of the writing: a hash costs a core as long, and need not wait for it.
-            writing = self._threads.disk(self._file.write, parts)
-            self._running = (writing, self._threads.receive(self._live.update, parts))
+            self._running = (self._threads.receive(self._live.update, parts),)
+            # Second: if there is no thread for one of them, nothing is left that writes to a file about to be closed.
+            self._running += (self._threads.disk(self._file.write, parts),)
         else:
             self._running = (self._threads.receive(self._store, parts),)
 
