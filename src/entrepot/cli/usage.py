@@ -35,6 +35,7 @@ Project = Annotated[str | None, typer.Option("--project", help="Of this project;
 Count = Annotated[int, typer.Option("--count", min=1, max=50, help="How many are shown.")]
 _STEP: Final = 50
 _NO_ANALYSIS: Final = "No analysis has been made yet: entrepot job start analysis"
+_NOT_ANALYSED: Final = "No analysis has seen anything of this yet: entrepot job start analysis"
 
 
 @app.command("show")
@@ -60,8 +61,8 @@ def show_command(
 
     found, columns = ask(server, config, data, work)
     show(found, columns, as_json=as_json)
-    if not as_json and columns is not TAGS and all(entry["analysed"] is None for entry in found):
-        typer.echo(_NO_ANALYSIS)
+    if found and not as_json and columns is not TAGS and all(entry["analysed"] is None for entry in found):
+        typer.echo(_NOT_ANALYSED)
 
 
 @app.command("disk")

@@ -1,4 +1,4 @@
-"""`entrepot usage` before the first analysis."""
+"""`entrepot usage` before the first analysis, and of what none has seen."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from entrepot.cli import project
 from entrepot.cli.usage import app
 from entrepot.metadata.opening import open_embedded
 
@@ -47,3 +48,11 @@ def test_an_empty_list_of_the_largest_says_how_an_analysis_is_begun(folder: Path
     """In place of a table without rows; a program gets its empty list."""
     assert said(folder, "top", what) == f"No analysis has found any {what} yet: {HOW}\n"
     assert said(folder, "top", what, "--json") == "[]\n"
+
+
+def test_a_project_without_repositories_says_nothing_of_analyses(folder: Path) -> None:
+    """There is nothing that one could have seen; of the project itself, which none has seen, it says how to begin."""
+    runner = CliRunner(env={"COLUMNS": "250"})
+    assert runner.invoke(project.app, ["create", "hollow", "--data", str(folder)]).exit_code == 0
+    assert "nalysis" not in said(folder, "show", "hollow")
+    assert said(folder, "show").endswith(f"No analysis has seen anything of this yet: {HOW}\n")
