@@ -179,6 +179,26 @@ async def test_a_comparison_goes_on_where_it_was_stopped(house: House, monkeypat
     assert (await house.collect()).files == 35
 
 
+async def test_a_comparison_that_was_stopped_still_finds_what_is_gone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not known yet whether any file is there: whoever goes on looks at those once more."""
+    monkeypatch.setattr(module, "_PIECE", 1)
+    monkeypatch.setattr(module, "_NOTED", 1)
+    for content in (b"gone", b"there"):
+        await house.pusher.blob(content)
+    del house.store._blobs[str(Digest.of(b"gone"))]
+
+    class Stopping(Unwatched):
+        async def step(self, done: int, total: int | None = None) -> None:
+            if done > 2:  # the file, and the first row
+                raise Stopped
+
+    with pytest.raises(Stopped):
+        await _orphans(house).run(Stopping())
+    assert (await _find(house)).missing == 1
+
+
 async def test_nothing_is_looked_for_while_the_gate_is_closed(house: House) -> None:
     """What another registry wrote would be taken for garbage."""
     _leave(house, b"foreign")

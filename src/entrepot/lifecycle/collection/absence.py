@@ -33,6 +33,11 @@ class Absence:
     _gone: list[Digest] = field(default_factory=list)
     _is_there: bool = False
 
+    @property
+    def is_undecided(self) -> bool:
+        """Tell whether files are gone of which nobody can say yet whether they are lost."""
+        return bool(self._gone)
+
     async def look(self, rows: Sequence[BlobUnderReview]) -> int:
         """Take those out of sight whose bytes are gone or cut; return how many that were."""
         if len(self._gone) >= _ENOUGH:
