@@ -1,6 +1,7 @@
 """`/ldap`: a real directory is tried, searched and taken from, by its settings in Harbor's names."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.throttle import Throttle
+from entrepot.accounts.directory.model import NoDirectory
 from entrepot.accounts.directory.sign_in import DirectoryPasswords
 from entrepot.adapters.identity.ldap.source import SetDirectory
 from entrepot.metadata import users
@@ -133,6 +135,16 @@ async def test_who_signs_in_follows_the_settings(set_up: Api, app: App, settings
     now[0] += 6
     assert await passwords.verify(Basic("carol", password_of("carol")), "192.0.2.1") is None
     await source.close()
+
+
+@pytest.mark.usefixtures("set_up")
+async def test_a_password_that_cannot_be_opened_is_a_fault_of_the_settings(app: App, tmp_path: Path) -> None:
+    """With another secret key, say: whoever asks for the directory is told so each time, and nothing else stops."""
+    vault = Vault(app.stores.metadata, KeySource(tmp_path / "other", {}))
+    source = SetDirectory(Configuration(app.stores.metadata, vault))
+    for _ in range(2):
+        with pytest.raises(NoDirectory, match="key"):
+            await source.current()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from entrepot.accounts.directory.model import Configured, Directory, DirectorySo
 from entrepot.config.schema.ldap import Ldap
 from entrepot.system.configuration import Configuration
 from entrepot.system.keys import Value, keys
+from entrepot.vault.errors import VaultError
 
 #: Seconds between two looks at the settings.
 _LOOK = 5.0
@@ -107,7 +108,7 @@ class SetDirectory:
         self._fault = ""
         try:
             await self._change(await self._read(values) if _is_on(values) else None)
-        except NoDirectory as error:
+        except (NoDirectory, VaultError) as error:
             self._fault = str(error)
 
     async def _read(self, values: Mapping[str, Value]) -> LdapSettings:
