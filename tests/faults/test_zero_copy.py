@@ -7,13 +7,16 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from entrepot.serving import file_part
 from entrepot.serving.connection import Connections, Ends, is_idle
+from entrepot.serving.page_cache import PageCache
 from entrepot.serving.zero_copy import EXTENSION, ZeroCopy, head_bytes
 
 CONTENT = os.urandom(1 << 20) * 8
@@ -74,6 +77,37 @@ class Exchange:
         self.client.close()
 
 
+class Trips:
+    """Counts what is done in threads."""
+
+    def __init__(self, zero_copy: ZeroCopy) -> None:
+        self.count = 0
+        self._run = zero_copy.run
+        zero_copy.run = self.run  # type: ignore[method-assign] # it goes on to what it stands for
+
+    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Count, and do it."""
+        self.count += 1
+        return await self._run(function, *arguments)
+
+
+class Memory(PageCache):
+    """A page cache that holds all files, or none."""
+
+    def __init__(self, *, all_of_it: bool) -> None:
+        super().__init__()
+        self._all = all_of_it
+
+    def holds(self, file: int, offset: int, count: int) -> bool:
+        """Say so."""
+        return self._all
+
+
+def _counted(written: list[int], connection: socket.socket, file: int, offset: int, count: int) -> int:
+    written.append(os.sendfile(connection.fileno(), file, offset, count))
+    return written[-1]
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A file to send."""
@@ -102,6 +136,42 @@ async def test_head_and_part_reach_the_client(file: Path, exchange: Exchange, st
     assert b'\r\netag: "x"\r\n' in head
     assert body == CONTENT[1000:3_001_000]
     assert [message["type"] for message in exchange.sent] == ["http.response.start"]
+
+
+async def test_what_is_in_memory_of_a_ranges_beginning_takes_no_thread(file: Path, exchange: Exchange) -> None:
+    """The event loop writes it, which waits for no disk; where the system cannot tell, a thread does."""
+    trips = Trips(exchange.zero_copy)
+    exchange.zero_copy.memory = Memory(all_of_it=True)
+    _, received = await asyncio.gather(exchange.answer(file, 5, 4 << 20, 206), asyncio.to_thread(exchange.received))
+    assert received.partition(b"\r\n\r\n")[2] == CONTENT[5 : 5 + (4 << 20)]
+    assert trips.count == 0
+
+
+async def test_what_is_on_the_disk_is_written_by_a_thread(file: Path, exchange: Exchange) -> None:
+    """The event loop waits for no disk."""
+    trips = Trips(exchange.zero_copy)
+    exchange.zero_copy.memory = Memory(all_of_it=False)
+    _, received = await asyncio.gather(exchange.answer(file, 5, 2 << 20, 206), asyncio.to_thread(exchange.received))
+    assert received.partition(b"\r\n\r\n")[2] == CONTENT[5 : 5 + (2 << 20)]
+    assert trips.count > 0
+
+
+async def test_a_client_that_has_enough_is_not_written_to_for_nothing(
+    file: Path, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the rest of a file little more is written than a client takes; who takes all of it has a fast line then."""
+    written: list[int] = []
+    monkeypatch.setattr(file_part, "_refer", partial(_counted, written))
+    exchange.zero_copy.memory = Memory(all_of_it=True)
+    exchange.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 << 10)
+    answering = asyncio.create_task(exchange.answer(file, status=206))
+    await asyncio.to_thread(exchange.client.recv, 1 << 20, socket.MSG_WAITALL)
+    await asyncio.sleep(0.1)
+    assert sum(written) < 3 << 20
+    rest = await asyncio.to_thread(exchange.received)
+    await answering
+    assert sum(written) == len(CONTENT)
+    assert rest.endswith(CONTENT[-1000:])
 
 
 async def test_the_server_cannot_write_afterwards(file: Path, exchange: Exchange) -> None:

@@ -1,4 +1,7 @@
-"""A part of a file on its way into a client's connection. All of it blocks, on the disk and a little on the client."""
+"""A part of a file on its way into a client's connection.
+
+All of it blocks, on the disk and a little on the client, except what is said to wait for nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,27 @@ import os
 import select
 import socket
 import threading
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from entrepot.serving.page_cache import PageCache
 
 #: What one turn writes at most, so that a client with a fast line leaves room for the others.
 _TURN_BYTES: Final = 16 << 20
 #: How long a turn waits for a client. To wait in the event loop costs two trips between threads, and whoever reads fast
 #: is back sooner than that.
 PATIENCE_SECONDS: Final = 0.005
+#: So much of a range is written in the event loop where that waits for nothing: who asks for the rest of a large file
+#: has often enough after that, and a trip to a thread costs more than to write it.
+_BEGINNING_BYTES: Final = 4 << 20
+_BEGINNING_TURN_BYTES: Final = 1 << 20
+#: What a connection holds of that beginning beside what is on its way: more is written for nothing if the client ends.
+_HELD_BYTES: Final = 512 << 10
+_NO_LIMIT: Final = 0
 _COPY_BYTES: Final = 128 << 10
+
+Write = Callable[[socket.socket, int, int, int], int]
 
 _own = threading.local()
 
@@ -26,8 +42,9 @@ class FilePart:
         """Begin with nothing written."""
         self._head = memoryview(head)
         self._file = file
-        self._offset = offset
+        self._start = self._offset = offset
         self._end = offset + count
+        self._held = _NO_LIMIT
         self.patient = True  #: whether the client reads so fast that a turn waits for it
 
     def push(self, connection: socket.socket, *, by_copy: bool) -> bool:
@@ -37,13 +54,35 @@ class FilePart:
             OSError: The client has gone, the file cannot be read, or it is shorter than the part.
         """
         turn = min(self._end, self._offset + _TURN_BYTES)
-        write = _copy if by_copy else _refer
-        while self._offset < turn:
+        self._limit(connection, _NO_LIMIT)
+        return self._write(connection, turn, _copy if by_copy else _refer, patient=self.patient)
+
+    def push_beginning(self, connection: socket.socket, memory: PageCache) -> bool | None:
+        """Write what the client takes at once of the beginning; say whether that was all.
+
+        It waits for nothing. None when nothing can be written so: beyond the beginning, or where it is not in memory.
+
+        Raises:
+            OSError: As above.
+        """
+        turn = min(self._end, self._start + _BEGINNING_BYTES, self._offset + _BEGINNING_TURN_BYTES)
+        if self._offset >= turn or not memory.holds(self._file, self._offset, turn - self._offset):
+            return None
+        self._limit(connection, _HELD_BYTES)
+        return self._write(connection, turn, _refer, patient=False)
+
+    def _limit(self, connection: socket.socket, held: int) -> None:
+        if held != self._held:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, held)
+            self._held = held
+
+    def _write(self, connection: socket.socket, until: int, write: Write, *, patient: bool) -> bool:
+        while self._offset < until:
             try:
                 self._write_head(connection)
-                self._offset += _some(write(connection, self._file, self._offset, turn - self._offset))
+                self._offset += _some(write(connection, self._file, self._offset, until - self._offset))
             except BlockingIOError:
-                if not (self.patient and _takes_more(connection)):
+                if not (patient and _takes_more(connection)):
                     break
         return self._offset == self._end
 

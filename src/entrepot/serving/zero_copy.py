@@ -27,6 +27,7 @@ from typing import IO, Any, Final, TypeVar
 
 from entrepot.serving.connection import Connections, Ends, end, is_idle
 from entrepot.serving.file_part import PATIENCE_SECONDS, FilePart
+from entrepot.serving.page_cache import PageCache
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -46,6 +47,7 @@ class ZeroCopy:
         """Start no thread yet."""
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="zero-copy")
         self._connections = Connections()
+        self.memory = PageCache()
 
     def offer(self, scope: Message, send: Send) -> Send:
         """Give what a request's application is to send by; its scope says so if it may use the extension."""
@@ -119,8 +121,14 @@ class _Sender:
             end(connection)
 
     async def _push(self, connection: socket.socket, part: FilePart, *, by_copy: bool) -> None:
-        while not await self._zero_copy.run(partial(part.push, connection, by_copy=by_copy)):
+        while not await self._turn(connection, part, by_copy=by_copy):
             part.patient = await _writable(connection) < PATIENCE_SECONDS
+
+    async def _turn(self, connection: socket.socket, part: FilePart, *, by_copy: bool) -> bool:
+        done = None if by_copy else part.push_beginning(connection, self._zero_copy.memory)
+        if done is None:
+            return await self._zero_copy.run(partial(part.push, connection, by_copy=by_copy))
+        return done
 
     def _is_better_copied(self, ends: Ends) -> bool:
         """Tell whether copying costs this machine less.
