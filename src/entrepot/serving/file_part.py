@@ -1,6 +1,6 @@
 """A part of a file on its way into a client's connection.
 
-All of it blocks, on the disk and a little on the client, except what is said to wait for nothing.
+All of it blocks, on the disk and a little on the client, except what is in memory and written without patience.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _TURN_BYTES: Final = 16 << 20
 #: How long a turn waits for a client. To wait in the event loop costs two trips between threads, and whoever reads fast
 #: is back sooner than that.
 PATIENCE_SECONDS: Final = 0.005
-#: So much of a range is written in the event loop where that waits for nothing: who asks for the rest of a large file
-#: has often enough after that, and a trip to a thread costs more than to write it.
+#: So much of a part is written in the event loop where it is in memory: who asks for the rest of a large file has often
+#: enough after that, and a trip to a thread costs more than to write it.
 _BEGINNING_BYTES: Final = 4 << 20
 _BEGINNING_TURN_BYTES: Final = 1 << 20
 #: What a connection holds of that beginning beside what is on its way: more is written for nothing if the client ends.
@@ -60,7 +60,7 @@ class FilePart:
     def push_beginning(self, connection: socket.socket, memory: PageCache) -> bool | None:
         """Write what the client takes at once of the beginning; say whether that was all.
 
-        It waits for nothing. None when nothing can be written so: beyond the beginning, or where it is not in memory.
+        None when nothing is to be written so: beyond the beginning, or where it is not in memory.
 
         Raises:
             OSError: As above.

@@ -1,13 +1,16 @@
-"""Whether parts of files are in memory, so that to send them waits for no disk."""
+"""Whether parts of files are in memory, so that to send them does not wait for a disk."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 from typing import Final
 
-#: The number of `cachestat` (Linux 6.5) is the same on all machines; older systems know no such call.
+#: The number of `cachestat` (Linux 6.5) on the machines that we know; older systems have no such call.
 _CACHESTAT: Final = 451
+#: Pages count as soon as they are to be read. What is still on its way is longer than this.
+_STEP_BYTES: Final = 64 << 10
 
 
 class _Range(ctypes.Structure):
@@ -33,10 +36,24 @@ class PageCache:
         self._call = ctypes.PyDLL(None).syscall
         self._range = _Range()
         self._found = _Statistics()
+        self._byte = bytearray(1)
 
     def holds(self, file: int, offset: int, count: int) -> bool:
         """Tell whether a part of an open file is all in memory; False where the system does not say."""
+        return self._has_pages(file, offset, count) and self._has_read(file, offset, count)
+
+    def _has_pages(self, file: int, offset: int, count: int) -> bool:
         self._range.offset, self._range.length = offset, count
         asked = self._call(_CACHESTAT, file, ctypes.byref(self._range), ctypes.byref(self._found), 0)
         pages = (offset + count - 1) // mmap.PAGESIZE - offset // mmap.PAGESIZE + 1
         return asked == 0 and bool(self._found.cached >= pages)
+
+    def _has_read(self, file: int, offset: int, count: int) -> bool:
+        last = offset + count - 1
+        try:
+            return all(
+                os.preadv(file, [self._byte], place, os.RWF_NOWAIT)
+                for place in (*range(offset, last, _STEP_BYTES), last)
+            )
+        except OSError:  # it would have to wait, or cannot say
+            return False
