@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 
 def can_tell(path: Path) -> bool:
-    """Tell whether the kernel has the call (Linux 6.5), and the file system is one of those that read without waiting."""
+    """Tell whether the kernel has the call (Linux 6.5), and the file system is one that reads without waiting."""
     major, minor = platform.release().split(".")[:2]
     kind = subprocess.run(["stat", "-f", "-c", "%T", path], check=True, capture_output=True, text=True).stdout.strip()
     return (int(major), int(minor.partition("-")[0])) >= (6, 5) and kind in {"ext2/ext3", "xfs", "btrfs"}
