@@ -108,7 +108,7 @@ LOCAL = "local"
 PROXIED = "proxied"
 
 
-#: Reading an address takes longer than finding a manifest, and each request has one.
+# Reading an address takes longer than finding a manifest, and each request has one.
 @lru_cache(maxsize=4096)
 def network_of(client: str) -> str:
     """Return the network that one client can be expected to have to itself: a /24 or a /64, or this host."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +12,13 @@ from rich.filesize import decimal
 
 from entrepot.bootstrap.collection import accept_damage, collect
 from entrepot.cli.folder import AsJson, run
+from entrepot.cli.management.output import time_of
 from entrepot.cli.place import ConfigFile, Data, located
 from entrepot.cli.progress import Bar
 from entrepot.config import Config
 from entrepot.config.durations import format_duration
 from entrepot.lifecycle.collection.whole import FromTrash, Request, Result
-from entrepot.metadata.clock import MICROSECONDS
+from entrepot.metadata import clock
 from entrepot.telemetry.progress import Progress, Unwatched
 
 DryRun = Annotated[
@@ -151,6 +151,6 @@ def _lines(place: Config, request: Request, result: Result) -> list[str]:
             f"{orphans.missing:,} blobs whose bytes are gone."
         )
     if result.next_due_at is not None:
-        due = datetime.fromtimestamp(result.next_due_at / MICROSECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        due = f"{time_of(clock.text(result.next_due_at))} UTC"
         found.append(f"{result.waiting:,} things wait for their grace of {grace}; the first is looked at {due}.")
     return found

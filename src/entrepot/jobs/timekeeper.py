@@ -84,9 +84,8 @@ class Timekeeper:
     async def _settle_one(self, kind: JobKind) -> None:
         line = kind.traits.schedule if await _applies(kind) else ""
         known = await schedules.find(self._metadata, kind.name)
-        if known is None and line:
-            await self._set(kind, line)
-        if known is not None and known.origin is Origin.CONFIGURATION and known.cron != line:
+        is_ours = known is None or known.origin is Origin.CONFIGURATION
+        if is_ours and line != (known.cron if known else ""):
             await self._set(kind, line)
 
     async def _set(self, kind: JobKind, line: str) -> None:

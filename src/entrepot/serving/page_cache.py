@@ -9,7 +9,8 @@ from typing import Final
 
 #: The number of `cachestat` (Linux 6.5) on the machines that we know; older systems have no such call.
 _CACHESTAT: Final = 451
-#: Pages count as soon as they are to be read. What is still on its way is longer than this.
+#: Pages that are still on their way from the disk are counted, too. They come in longer stretches than this, so that a
+#: byte of each step tells.
 _STEP_BYTES: Final = 64 << 10
 
 
