@@ -45,7 +45,13 @@ async def version_3(database: Database) -> None:
     await _run(database, released_3.statements(database.dialect))
 
 
-VERSIONS: Mapping[int, Fill] = {1: version_1, 2: version_2, 3: version_3}
+async def version_4(database: Database) -> None:
+    """The same with a security key."""
+    await version_3(database)
+    await _run(database, _VERSION_4)
+
+
+VERSIONS: Mapping[int, Fill] = {1: version_1, 2: version_2, 3: version_3, 4: version_4}
 
 
 async def _run(database: Database, statements: list[str]) -> None:
@@ -186,5 +192,12 @@ _VERSION_2 = [
         "INSERT INTO events (kind, repository, digest, tag, actor, at, project, subject, address, credential, request, "
         f"result, count, sequence, seal) VALUES ('push', 'team/app', '{digest_of(IMAGES[0])}', 'v1', 'alice', 93, "
         "'team', NULL, '192.0.2.7', 'key:1', 'r1', 'success', 1, 1, 'seal')"
+    ),
+]
+_VERSION_4 = [
+    (
+        "INSERT INTO security_keys (principal_id, name, credential, public_key, host, sign_count, aaguid, transports, "
+        "backed_up, created_at, last_used_at) VALUES (2, 'yubikey', 'c', 'p', 'registry.example.test', 3, 'a', 'usb', "
+        "0, 130, 131)"
     ),
 ]

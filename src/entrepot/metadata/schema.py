@@ -17,7 +17,7 @@ from entrepot.metadata.errors import SchemaTooNew, SchemaTooOld
 from entrepot.metadata.query import Query
 
 #: The schema this program is written for: the number of the last migration.
-VERSION: Final = 4
+VERSION: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
