@@ -44,6 +44,7 @@ _ADD = Query(
         hashed_digest=None,
         started_at=bindparam("now"),
         updated_at=bindparam("now"),
+        counted_for=bindparam("counted_for"),
     ),
     "sessions.add",
 )
@@ -75,17 +76,34 @@ def _at_most(limit: str, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
 
 _OPEN = Query(
     select(
-        _at_most("most", _S.principal == bindparam("principal"), _S.updated_at > bindparam("since")),
+        _at_most("most", _S.counted_for == bindparam("counted_for"), _S.updated_at > bindparam("since")),
         _at_most("most_in_all"),
     ),
     "sessions.open",
 )
 
 
-async def add(tx: Transaction, session_id: str, *, repository: str, principal: str, algorithm: str) -> None:
+def _oldest_empty(condition: ColumnElement[bool], name: str) -> Query:
+    found = select(_S.id).where(condition, _S.updated_at < bindparam("before"), _S.hashed_offset == 0)
+    return Query(found.order_by(_S.updated_at).limit(bindparam("limit")), name)
+
+
+_EMPTY_OF = _oldest_empty(_S.counted_for == bindparam("counted_for"), "sessions.empty_of")
+_EMPTY_OF_ADDRESSES = _oldest_empty(_S.counted_for != _S.principal, "sessions.empty_of_addresses")
+
+
+async def add(
+    tx: Transaction, session_id: str, *, repository: str, principal: str, counted_for: str, algorithm: str
+) -> None:
     """Open an upload session."""
     await tx.execute(
-        _ADD, id=session_id, repository=repository, principal=principal, algorithm=algorithm, now=clock.now()
+        _ADD,
+        id=session_id,
+        repository=repository,
+        principal=principal,
+        counted_for=counted_for,
+        algorithm=algorithm,
+        now=clock.now(),
     )
 
 
@@ -110,11 +128,21 @@ async def idle(reader: Reader, *, before: int, limit: int) -> list[str]:
     return [row[0] for row in await reader.all(_IDLE, before=before, limit=limit)]
 
 
-async def open_of(reader: Reader, principal: str, *, since: int, most: int, most_in_all: int) -> tuple[int, int]:
-    """Count the sessions of a principal that received something since a time, and all sessions, up to two limits."""
-    row = await reader.one(_OPEN, principal=principal, since=since, most=most, most_in_all=most_in_all)
+async def open_of(reader: Reader, counted_for: str, *, since: int, most: int, most_in_all: int) -> tuple[int, int]:
+    """Count what counts for somebody and received something since a time, and all sessions, up to two limits."""
+    row = await reader.one(_OPEN, counted_for=counted_for, since=since, most=most, most_in_all=most_in_all)
     assert row is not None
     return int(row[0]), int(row[1])
+
+
+async def oldest_empty_of(reader: Reader, counted_for: str, *, before: int, limit: int) -> list[str]:
+    """Return ids of sessions that count for somebody and of which no bytes are noted, begun before a time."""
+    return [row[0] for row in await reader.all(_EMPTY_OF, counted_for=counted_for, before=before, limit=limit)]
+
+
+async def oldest_empty_of_addresses(reader: Reader, *, before: int, limit: int) -> list[str]:
+    """Return ids of sessions that count for an address and of which no bytes are noted, begun before a time."""
+    return [row[0] for row in await reader.all(_EMPTY_OF_ADDRESSES, before=before, limit=limit)]
 
 
 async def known(reader: Reader, ids: Sequence[str]) -> set[str]:

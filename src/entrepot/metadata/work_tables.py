@@ -19,6 +19,7 @@ OLDEST_WORK_VERSION: Final = 6
 work_metadata: Final = MetaData(naming_convention=NAMES)
 
 #: An upload's offset is the length of its file. `hashed_digest` is the digest of its first `hashed_offset` bytes.
+#: `counted_for` is whose bound it counts against: an account, or the address of somebody without one.
 upload_sessions: Final = keyed(
     "upload_sessions",
     work_metadata,
@@ -31,8 +32,10 @@ upload_sessions: Final = keyed(
     words("hashed_digest", null=True),
     number("started_at"),
     number("updated_at"),
+    words("counted_for", null=True),
     Index(None, "updated_at"),
     Index(None, "principal", "updated_at"),
+    Index(None, "counted_for", "updated_at"),
 )
 
 #: Who does a job that only one process may do at a time.

@@ -165,6 +165,10 @@ class BlobStore(Protocol):
         """Drop an upload and free its space. Idempotent; an append at work on it ends with BlobUploadUnknown."""
         ...
 
+    async def cancel_empty_upload(self, upload_id: str) -> bool:
+        """Drop an upload unless it has bytes or a request is at work on it; tell whether it is gone."""
+        ...
+
     async def uploads(self) -> list[tuple[str, int]]:
         """List every upload: its id and when it was last written to, in microseconds since the epoch."""
         ...

@@ -39,6 +39,10 @@ from entrepot.registry.settings import HOUR, RegistrySettings
 _DELETING_POLL = 0.05
 #: Seconds after which somebody who has too many sessions open may try again.
 _RETRY_SECONDS = 60
+#: Seconds for which a session that received nothing is left alone, however many there are: slow clients need it.
+_EMPTY_SECONDS = 60.0
+#: So many of the oldest are looked at for one that may go.
+_EMPTY_LOOKS = 100
 #: Who heals a blob, in findings and events.
 _PUSH = "push"
 
@@ -78,24 +82,35 @@ class Uploads:
         *,
         principal: str,
         actor: Actor,
+        counted_for: str | None = None,
         algorithm: str = "sha256",
         session_id: str | None = None,
     ) -> UploadSession:
         """Open a session; `principal` is the only one who may use it. `session_id` is a new one of ours.
 
+        It counts for the principal, or for `counted_for` where many clients are one principal.
+
         Raises:
             NameUnknown: The project does not exist and the actor may not create it.
             QuotaExceeded: The project has no room already.
-            TooManyRequests: The principal, or all together, have too many sessions open.
+            TooManyRequests: Whom it counts for, or all together, have too many sessions open.
             Unsupported: The registry is read-only.
         """
         self.settings.require_writable()
         await require_project(self.metadata, name, actor)
         await with_room(self.settings.make_room, partial(self._require_space, name))
-        await self._require_room(principal)
+        counted_for = counted_for or principal
+        await self._require_room(counted_for)
         session_id = session_id or new_session_id()
         await self.store.start_upload(session_id)
-        add = partial(sessions.add, session_id=session_id, repository=name, principal=principal, algorithm=algorithm)
+        add = partial(
+            sessions.add,
+            session_id=session_id,
+            repository=name,
+            principal=principal,
+            counted_for=counted_for,
+            algorithm=algorithm,
+        )
         try:
             await self.work.write(add, name="start upload")
         except BaseException:  # on a full disk, an empty file for each refused try would take all inodes
@@ -177,26 +192,45 @@ class Uploads:
         await self._row(name, session_id, principal, UploadEvent.CANCEL)
         await self._forget(session_id)
 
-    async def _require_room(self, principal: str) -> None:
-        """Each session costs a file. One that its client forgot counts against it for an hour: clients get killed."""
+    async def _require_room(self, counted_for: str) -> None:
+        """Each session costs a file. One that its client forgot counts against it for an hour: clients get killed.
+
+        At a bound the oldest that never received anything makes room: those that are only opened to fill it stop
+        nobody for longer than a minute.
+        """
         mine, everybodys = await sessions.open_of(
             self.work,
-            principal,
+            counted_for,
             since=clock.after(-HOUR),
             most=self.settings.max_open_uploads,
             most_in_all=self.settings.max_open_uploads_in_all,
         )
+        before = clock.after(-_EMPTY_SECONDS)
         if mine >= self.settings.max_open_uploads:
-            raise TooManyRequests(
-                _RETRY_SECONDS,
-                f"{mine:,} uploads of this account are open; complete or cancel (DELETE) some, then push again.",
-            )
+            oldest = await sessions.oldest_empty_of(self.work, counted_for, before=before, limit=_EMPTY_LOOKS)
+            if not await self._drop_one(oldest):
+                raise TooManyRequests(
+                    _RETRY_SECONDS,
+                    f"{mine:,} uploads of this account or address are open; complete or cancel (DELETE) some, "
+                    "then push again.",
+                )
         if everybodys >= self.settings.max_open_uploads_in_all:
-            raise TooManyRequests(
-                _RETRY_SECONDS,
-                f"{everybodys:,} uploads are open, which is all there may be; push again later. "
-                "Forgotten ones go after storage.maintenance.uploadpurging.age.",
-            )
+            # An account's own make room for that account alone.
+            oldest = await sessions.oldest_empty_of_addresses(self.work, before=before, limit=_EMPTY_LOOKS)
+            if not await self._drop_one(oldest):
+                raise TooManyRequests(
+                    _RETRY_SECONDS,
+                    f"{everybodys:,} uploads are open, which is all there may be; push again later. "
+                    "Forgotten ones go after storage.maintenance.uploadpurging.age.",
+                )
+
+    async def _drop_one(self, candidates: list[str]) -> bool:
+        """End the first that has no bytes and receives none now: its row does not say what goes on."""
+        for session_id in candidates:
+            if await self.store.cancel_empty_upload(session_id):
+                await self.work.write(partial(sessions.remove, ids=[session_id]), name="end empty upload")
+                return True
+        return False
 
     async def _row(
         self, name: RepositoryName, session_id: str, principal: str, event: UploadEvent | None = None

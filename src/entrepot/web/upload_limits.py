@@ -88,9 +88,13 @@ async def _take(places: Places, place: Place, request: Request) -> None:
         tell(request, standing)
 
 
+def uploader(request: Request, principal: Principal) -> str | None:
+    """Name whom an upload counts for: an account or, without one, the address; None for this host, without limit."""
+    return address_of(request.client) if principal.is_anonymous else principal.label
+
+
 def _keys(request: Request, principal: Principal, name: RepositoryName) -> Iterator[Key]:
-    """Tell whose place an upload takes; somebody without credentials takes none of an account's."""
-    who = address_of(request.client) if principal.is_anonymous else principal.label
+    who = uploader(request, principal)
     if who is not None:
         yield PlaceKind.UPLOADS, who
     yield PlaceKind.PROJECT_UPLOADS, name.project

@@ -47,7 +47,9 @@ class Uploads:
             with self.patch.context() as patch:
                 patch.setattr(clock, "now", lambda: then)
                 await self.work.write(
-                    lambda tx: sessions.add(tx, name, repository="a/b", principal="p", algorithm="sha256")
+                    lambda tx: sessions.add(
+                        tx, name, repository="a/b", principal="p", counted_for="p", algorithm="sha256"
+                    )
                 )
 
     async def left(self) -> tuple[set[str], set[str]]:

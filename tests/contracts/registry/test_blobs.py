@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from sqlalchemy import bindparam, delete, select, update
@@ -108,7 +110,9 @@ async def test_one_principal_cannot_open_sessions_without_end(kit: Kit) -> None:
     """The next POST is told to wait; others go on; room is made by completing or cancelling, and by an hour's time."""
     registry = kit.registry(max_open_uploads=2)
     opened = [await registry.uploads.start(NAME, principal=OWNER, actor=ALICE) for _ in range(2)]
-    with pytest.raises(TooManyRequests, match="2 uploads of this account are open; complete or cancel") as refusal:
+    with pytest.raises(
+        TooManyRequests, match="2 uploads of this account or address are open; complete or cancel"
+    ) as refusal:
         await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
     assert refusal.value.retry_after == 60
     assert len(await kit.store.uploads()) == 2
@@ -120,6 +124,45 @@ async def test_one_principal_cannot_open_sessions_without_end(kit: Kit) -> None:
     await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
 
 
+async def test_sessions_without_an_account_count_for_their_address(kit: Kit) -> None:
+    """One address that opens all it may stops nobody else, and what it opened for nothing makes room after a minute."""
+    registry = kit.registry(max_open_uploads=2)
+    start = partial(registry.uploads.start, NAME, principal="anonymous:", actor=ALICE)
+    slow, forgotten = await start(counted_for="192.0.2.1"), await start(counted_for="192.0.2.1")
+    await start(counted_for="192.0.2.2")
+    with pytest.raises(TooManyRequests, match="of this account or address"):
+        await start(counted_for="192.0.2.1")
+    await registry.uploads.append(NAME, slow.id, pieces(b"x"), principal="anonymous:")
+    await kit.work.write(lambda tx: tx.execute(_TOUCH, at=clock.after(-61)))
+    third = await start(counted_for="192.0.2.1")
+    with pytest.raises(BlobUploadUnknown):
+        await registry.uploads.status(NAME, forgotten.id, principal="anonymous:")
+    assert (await registry.uploads.status(NAME, slow.id, principal="anonymous:")).offset == 1
+    with pytest.raises(TooManyRequests):  # the newest is younger than a minute, and the other has bytes
+        await start(counted_for="192.0.2.1")
+    assert {third.id, slow.id} < {upload for upload, _ in await kit.store.uploads()}
+
+
+async def test_a_session_that_receives_its_first_bytes_makes_no_room(kit: Kit) -> None:
+    """Nothing is stored of them yet, but the request is at work: a slow client keeps its session."""
+    registry = kit.registry(max_open_uploads=1)
+    session = await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    await kit.work.write(lambda tx: tx.execute(_TOUCH, at=clock.after(-61)))
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        begun.set()
+        await go_on.wait()
+        yield b"at last"
+
+    appending = asyncio.create_task(registry.uploads.append(NAME, session.id, slowly(), principal=OWNER))
+    await begun.wait()
+    with pytest.raises(TooManyRequests):
+        await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    go_on.set()
+    assert (await appending).offset == 7
+
+
 async def test_all_sessions_together_are_bounded(kit: Kit) -> None:
     """Many accounts, and sessions forgotten long ago, count together."""
     registry = kit.registry(max_open_uploads_in_all=2)
@@ -128,6 +171,20 @@ async def test_all_sessions_together_are_bounded(kit: Kit) -> None:
     await kit.work.write(lambda tx: tx.execute(_TOUCH, at=0))
     with pytest.raises(TooManyRequests, match="2 uploads are open"):
         await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+
+
+async def test_sessions_of_addresses_make_room_for_accounts(kit: Kit) -> None:
+    """When all together have as many as there may be, the oldest that nobody in particular opened in vain goes."""
+    registry = kit.registry(max_open_uploads_in_all=2)
+    mine = await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    await registry.uploads.start(NAME, principal="anonymous:", counted_for="192.0.2.1", actor=ALICE)
+    with pytest.raises(TooManyRequests, match="2 uploads are open"):
+        await registry.uploads.start(NAME, principal="user:bob", actor=ALICE)
+    await kit.work.write(lambda tx: tx.execute(_TOUCH, at=0))
+    await registry.uploads.start(NAME, principal="user:bob", actor=ALICE)
+    assert (await registry.uploads.status(NAME, mine.id, principal=OWNER)).offset == 0
+    with pytest.raises(TooManyRequests):
+        await registry.uploads.start(NAME, principal="user:bob", actor=ALICE)
 
 
 async def test_a_cancelled_session_is_gone(registry: Registry) -> None:

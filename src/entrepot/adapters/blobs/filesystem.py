@@ -118,6 +118,10 @@ class FilesystemBlobStore:
         """Drop an upload."""
         await self._uploads.cancel(upload_id)
 
+    async def cancel_empty_upload(self, upload_id: str) -> bool:
+        """Drop an upload that nobody uses."""
+        return await self._uploads.cancel_empty(upload_id)
+
     async def uploads(self) -> list[tuple[str, int]]:
         """List every upload."""
         return await self._threads.call(self._uploads.all)

@@ -90,6 +90,11 @@ class MeasuredBlobStore:
         with self._timed("Delete"):
             await self._store.cancel_upload(upload_id)
 
+    async def cancel_empty_upload(self, upload_id: str) -> bool:
+        """See `BlobStore`."""
+        with self._timed("Delete"):
+            return await self._store.cancel_empty_upload(upload_id)
+
     async def uploads(self) -> list[tuple[str, int]]:
         """See `BlobStore`."""
         with self._timed("List"):

@@ -123,6 +123,14 @@ class MemoryBlobStore:
         if upload is not None:
             upload.cancelled = True
 
+    async def cancel_empty_upload(self, upload_id: str) -> bool:
+        """Drop an upload that nobody uses."""
+        upload = self._uploads.get(UploadId.parse(upload_id))
+        if upload is not None and (upload.busy or upload.data):
+            return False
+        await self.cancel_upload(upload_id)
+        return True
+
     async def uploads(self) -> list[tuple[str, int]]:
         """List every upload."""
         return [(upload_id, upload.written_at) for upload_id, upload in self._uploads.items()]

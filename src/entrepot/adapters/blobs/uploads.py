@@ -118,6 +118,18 @@ class Uploads:
         self._seals.pop(upload_id, None)
         await self._threads.call(self._remove, upload_id)
 
+    async def cancel_empty(self, upload_id: str) -> bool:
+        """Remove an upload that has no bytes, under the lock that a request at work on it would hold."""
+        try:
+            async with self._opened(upload_id) as file:
+                if file.size == 0:
+                    await self._threads.call(file.drop)
+                return file.size == 0
+        except BlobUploadUnknown:
+            return True
+        except UploadRangeInvalid:
+            return False
+
     @translated(BlobUploadUnknown)
     def all(self) -> list[tuple[str, int]]:
         """List the uploads and when each was last written to, in microseconds; blocks."""

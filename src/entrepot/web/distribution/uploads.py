@@ -20,6 +20,7 @@ from entrepot.web.distribution.mounts import try_mount
 from entrepot.web.http import Header, Request
 from entrepot.web.responses import Response
 from entrepot.web.services import Services
+from entrepot.web.upload_limits import uploader
 
 
 async def start_upload(request: Request, services: Services) -> Response:
@@ -39,6 +40,7 @@ async def start_upload(request: Request, services: Services) -> Response:
         session = await services.registry.uploads.start(
             name,
             principal=principal.label,
+            counted_for=uploader(request, principal),
             actor=await actor(request, principal, name, services),
             algorithm=_algorithm(request),
             session_id=session_id,
@@ -98,7 +100,13 @@ async def _take_whole(
     uploads = services.registry.uploads
     who = await actor(request, principal, name, services)
     body: AsyncIterator[bytes] = request.body
-    session = await uploads.start(name, principal=principal.label, actor=who, algorithm=digest.algorithm)
+    session = await uploads.start(
+        name,
+        principal=principal.label,
+        counted_for=uploader(request, principal),
+        actor=who,
+        algorithm=digest.algorithm,
+    )
     try:
         await uploads.complete(name, session.id, digest, body, principal=principal.label, actor=who)
     except BaseException:
