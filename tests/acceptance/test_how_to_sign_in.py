@@ -68,7 +68,7 @@ def test_keyless_ci(issuer: CiIssuer, tmp_path: Path) -> None:
         page = Page("how-to/keyless-ci.md", tmp_path, replaced, TYPED)
         page.follow(f"entrepot login https://{EXAMPLE} -u admin")
         page.follow("entrepot project create team")
-        page.environ["JOB_TOKEN"] = issuer.token(server.url, repository="acme/web")
+        page.environ["JOB_TOKEN"] = issuer.token(server.url, repository="acme/web", repository_id="123456789")
         page.run()
         assert signed_in(server, "robot$team+web", (tmp_path / "registry-token").read_text().strip())
         github, gitlab = (yaml.safe_load(page._here(text)) for text in blocks(page.name, "yaml"))
@@ -83,7 +83,7 @@ def test_keyless_ci(issuer: CiIssuer, tmp_path: Path) -> None:
         ours = gitlab["image"]["variables"]
         assert gitlab["image"]["id_tokens"]["JOB_TOKEN"]["aud"] == server.url
         page.environ |= {name: value.replace("$$", "$") for name, value in ours.items()}
-        page.environ["JOB_TOKEN"] = issuer.token(server.url, project_path="acme/web", ref_protected="true")
+        page.environ["JOB_TOKEN"] = issuer.token(server.url, project_id="4711", ref_protected="true")
         assert page.follow(f"{DOCKER}\n{gitlab['image']['script'][0]}") == ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -17,10 +18,13 @@ import pytest
 from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
 
+from entrepot.access.faults import Invalid
 from entrepot.access.jwt import quietly
 from entrepot.access.robots_trust import parse_trusts
 from entrepot.accounts.robot_model import NewRobot, RobotChange, RobotWithSecret
-from entrepot.metadata import principals
+from entrepot.jobs.robot_trust import RobotTrustCheck
+from entrepot.metadata import principals, robots
+from entrepot.metadata.database import Transaction
 from tests.http.transport import Answer, AsgiClient
 from tests.support.access_modes import basic, push, registry_with
 from tests.support.accounts import Accounts, on_project
@@ -316,3 +320,32 @@ async def test_an_ended_robot_is_nobody(registry: Federated, issuer: CiIssuer) -
     past = 1
     await registry.accounts.database.write(lambda tx: principals.set_expiry(tx, registry.robot.robot.id, past))
     await registry.refused(issuer.token(AUDIENCE))
+
+
+async def test_a_trust_by_branch_alone_lets_nobody_in(
+    registry: Federated, issuer: CiIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """None can be made; one that an older version made refuses every token with the reason, and the log names it."""
+    loose = {"issuer": issuer.url, "audience": AUDIENCE, "claims": {"ref": "refs/heads/main"}}
+    accounts, robot = registry.accounts, registry.robot.robot
+    for attempt in (
+        accounts.robots.create(NewRobot(name="x", trust=parse_trusts([loose])), acting=accounts.admin, by=accounts.by),
+        accounts.robots.update(
+            robot.id, RobotChange(trust=parse_trusts([loose])), acting=accounts.admin, by=accounts.by
+        ),
+    ):
+        with pytest.raises(Invalid, match=r"says whose jobs it means.*; add repository"):
+            await attempt
+
+    async def as_an_older_version(tx: Transaction) -> None:
+        await robots.change(tx, robot.id, description="", duration=90, trust=json.dumps([loose]))
+
+    await accounts.database.write(as_an_older_version)
+    assert "none of its claims (ref)" in await registry.refused(issuer.token(AUDIENCE, repository="evil/fork"))
+    assert "none of its claims (ref)" in await registry.refused(issuer.token(AUDIENCE))
+    await RobotTrustCheck(accounts.database).run(asyncio.Event())
+    (record,) = [entry for entry in caplog.records if entry.message == "a robot's trust needs a look"]
+    assert record.__dict__["robot"] == robot.name
+    found = await accounts.robots.find(robot.id)
+    other = RobotChange(description="still changeable", trust=found.trust)
+    await accounts.robots.update(robot.id, other, acting=accounts.admin, by=accounts.by)

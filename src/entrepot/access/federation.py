@@ -16,6 +16,7 @@ from entrepot.access.jwt import looks_like_token, unverified_issuer
 from entrepot.access.memory import Memory
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.robots_trust import Trust, read_trusts
+from entrepot.access.trust_binding import binding_of
 from entrepot.metadata import clock, robots
 from entrepot.metadata.database import Reader
 from entrepot.metadata.robots import RobotRecord
@@ -99,7 +100,7 @@ class Federation:
             except TokenRefused as refused:
                 refusal = refused.message
                 continue
-            refusals = [trust.refusal(claims) for trust in candidates if trust.audience == audience]
+            refusals = [_refusal(trust, claims) for trust in candidates if trust.audience == audience]
             if not all(refusals):
                 return
             refusal = refusals[-1]
@@ -116,3 +117,8 @@ class Federation:
         except OutboundError as error:
             _log.warning("the keys of %s cannot be asked for: %s", name, error)
             raise Unavailable(10, f"{name} cannot be asked for its keys now; try again in a moment") from None
+
+
+def _refusal(trust: Trust, claims: dict[str, object]) -> str:
+    """Say why a trust does not let a token in; one that was made before its kind was refused lets nobody in."""
+    return trust.refusal(claims) or binding_of(trust).refusal

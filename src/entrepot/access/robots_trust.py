@@ -1,10 +1,11 @@
 """Which outside tokens speak for a robot: an issuer, an audience, and what the token's claims must be.
 
     {"issuer": "https://token.actions.githubusercontent.com", "audience": "https://registry.example.org",
-     "claims": {"repository": "acme/app", "ref": {"pattern": "refs/heads/release/*"}}}
+     "claims": {"repository_id": "74812", "ref": {"pattern": "refs/heads/release/*"}}}
 
 A claim is compared exactly, with one of several values, or with patterns as in grants (`*` stops at "/", `**` does
-not). At least one claim must be asked for: an issuer like the one above signs tokens for everybody's jobs.
+not). At least one claim must be asked for: an issuer like the one above signs tokens for everybody's jobs. Which
+claims say whose job it is: `trust_binding`.
 """
 
 from __future__ import annotations

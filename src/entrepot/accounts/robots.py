@@ -15,6 +15,7 @@ from entrepot.access.authorizer import Authorizer
 from entrepot.access.faults import Invalid, NotFound
 from entrepot.access.model import Principal
 from entrepot.access.robots_trust import Trust
+from entrepot.access.trust_binding import binding_of
 from entrepot.accounts.giving import require_to_have
 from entrepot.accounts.outranking import require_to_outrank, require_to_take_from
 from entrepot.accounts.robot_model import (
@@ -107,6 +108,7 @@ class Robots:
         check_text(new.description)
         check_duration(new.duration)
         check_permissions(new.permissions, new.project)
+        _check_binding(new.trust)
         duration = settings.duration if new.duration is None else new.duration
         draft = Draft(
             name=whole_name(settings.prefix, new.project, new.name),
@@ -140,12 +142,13 @@ class Robots:
             Invalid: Something about it cannot be.
             Forbidden: Who asks would give or take what it does not have.
         """
-        record = await self._record(robot_id)
+        robot = await self.find(robot_id)
         check_text(change.description)
         check_duration(change.duration)
         if change.permissions is not None:
-            check_permissions(change.permissions, record.project)
-        await self._require_for_change(await self._whole(record), change, acting)
+            check_permissions(change.permissions, robot.project)
+        _check_binding([trust for trust in change.trust or () if trust not in robot.trust])
+        await self._require_for_change(robot, change, acting)
         await self._database.write(lambda tx: change_robot(tx, robot_id, change, by, expected), name="change robot")
         return await self.find(robot_id)
 
@@ -227,6 +230,18 @@ def _with_prefix(condition: Condition, prefix: str) -> Condition:
     if condition.field != "name" or condition.match is not Match.EQUAL:
         return condition
     return replace(condition, match=Match.ANY, values=(*condition.values, f"{prefix}{condition.values[0]}"))
+
+
+def _check_binding(trusts: Sequence[Trust]) -> None:
+    """Go on only if each trust says whose jobs it means.
+
+    Raises:
+        Invalid: One does not; the message says what to add.
+    """
+    for trust in trusts:
+        binding = binding_of(trust)
+        if binding.refusal or binding.weakness:
+            raise Invalid(f"the trust in {trust.issuer} cannot be used: {binding.refusal or binding.weakness}")
 
 
 def _is_new(trust: tuple[Trust, ...] | None, before: tuple[Trust, ...]) -> bool:

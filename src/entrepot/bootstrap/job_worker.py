@@ -37,6 +37,8 @@ from entrepot.jobs.model import Job, JobKind
 from entrepot.jobs.noting_usage import USAGE_HISTORY, NotingUsage
 from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.jobs.provider_check import ProviderCheck
+from entrepot.jobs.robot_trust import INTERVAL as ROBOT_TRUST_INTERVAL
+from entrepot.jobs.robot_trust import RobotTrustCheck
 from entrepot.jobs.scrubbing import SCRUB, DamageWatch, Scrubbing
 from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
 from entrepot.jobs.worker import JobWorker
@@ -181,6 +183,7 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
         *disk_jobs(parts, metrics),
         *audit_jobs(parts),
         *provider_jobs(parts),
+        Job(name="robot-trust", run=RobotTrustCheck(parts.stores.metadata).run, interval=ROBOT_TRUST_INTERVAL),
     ]
 
 

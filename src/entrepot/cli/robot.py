@@ -42,7 +42,8 @@ Claim = Annotated[
     typer.Option(
         "--claim",
         metavar="NAME=VALUE",
-        help="What a claim of theirs must be; * and ** stand for any text without and with slashes. Repeat it.",
+        help="What a claim of theirs must be; * and ** stand for any text without and with slashes. Repeat it; one "
+        "must say whose job it is, by number where the issuer gives one: repository_id=74812.",
     ),
 ]
 
@@ -69,7 +70,11 @@ def list_command(
         "until (UTC)": _end,
         "made by": "creator",
     }
-    show(ask(server, config, data, work), columns, as_json=as_json)
+    found = ask(server, config, data, work)
+    show(found, columns, as_json=as_json)
+    for robot in found:
+        for warning in robot.get("trust_warnings", ()):
+            typer.echo(f"warning: {robot['name']}: {warning}", err=True)
 
 
 @app.command("create")

@@ -90,6 +90,13 @@ _FIND_NAMED = Query(
     _select().where(principals.c.kind == "robot", principals.c.name == bindparam("name"), listed(principals.c.name)),
     "robots.find_named",
 )
+_TRUSTING = Query(
+    _select()
+    .where(robots.c.trust.is_not(None), robots.c.principal_id > bindparam("after"))
+    .order_by(robots.c.principal_id)
+    .limit(bindparam("limit")),
+    "robots.trusting",
+)
 _ADD = Query(
     lambda d: d.insert(robots).values(
         principal_id=bindparam("principal_id"),
@@ -154,6 +161,11 @@ async def find_named(reader: Reader, name: str) -> RobotRecord | None:
     """Return the robot of this whole name, if there is one."""
     row = await reader.one(_FIND_NAMED, name=name)
     return None if row is None else _record(row)
+
+
+async def trusting(reader: Reader, *, after: int, limit: int) -> list[RobotRecord]:
+    """Return robots for which outside tokens speak, by id from the one after `after`, up to `limit`."""
+    return [_record(row) for row in await reader.all(_TRUSTING, after=after, limit=limit)]
 
 
 async def page(reader: Reader, project_id: int | None, selection: Selection) -> Listed[RobotRecord]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from entrepot.access.robots_trust import TrustInvalid, as_document, parse_trusts, read_trusts, write_trusts
+from entrepot.access.trust_binding import binding_of, trust_warnings
 
 GITHUB: dict[str, Any] = {
     "issuer": "https://token.actions.githubusercontent.com",
@@ -119,3 +120,85 @@ def test_a_robot_trusts_few() -> None:
     for entries in ([GITHUB] * 21, GITHUB, None):
         with pytest.raises(TrustInvalid):
             parse_trusts(entries)
+
+
+HOUSE = "https://ci.example.org"
+ENTERPRISE = "https://github.example.org/_services/token"
+
+
+def binding(issuer: str = HOUSE, **claims: object) -> str:
+    """Say how a trust is bound: to somebody, by name alone, or to nobody."""
+    (trust,) = parse_trusts([{**with_claims(**claims), "issuer": issuer}])
+    found = binding_of(trust)
+    return "nobody" if found.refusal else "name" if found.weakness else "bound"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"ref": "refs/heads/main"},
+        {"ref": "refs/heads/main", "environment": "production", "ref_protected": True},
+        {"job_workflow_ref": "acme/shared/.github/workflows/build.yml@refs/heads/main"},
+        {"actor_id": "17"},
+        {"repository": {"pattern": "*/app"}},
+        {"repository": {"pattern": "acme*/app"}},
+        {"repository": {"pattern": "{acme,acme2}/app"}},
+        {"repository": {"patterns": ["acme/app", "**/app"]}},
+        {"repository_owner": {"pattern": "acme*"}},
+        {"repository_id": {"pattern": "74*"}},
+        {"project_path": {"pattern": "acme?/web"}},
+        {"sub": {"pattern": "repo:*/app:ref:refs/heads/main"}},
+        {"sub": {"pattern": "repo:acme*/app:*"}},
+        {"sub": {"pattern": "s*"}},
+        {"sub": "environment:production"},
+        {"sub": {"pattern": "ref:refs/heads/*"}},
+    ],
+)
+def test_rules_that_let_everybodys_repository_in(claims: dict[str, object]) -> None:
+    """A branch, an environment, a shared workflow, or how a name begins, say nothing of whose job it is."""
+    assert binding(**claims) == "nobody"
+    (warning,) = trust_warnings(parse_trusts([with_claims(**claims)]))
+    assert warning.startswith("tokens are refused: none of its claims")
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"repository": "acme/app", "ref": {"pattern": "refs/heads/*"}},
+        {"repository": {"pattern": "acme/*"}},
+        {"repository": {"pattern": "acme/**"}},
+        {"repository": ["acme/app", "acme/web"]},
+        {"workflow_ref": {"pattern": "acme/app/.github/workflows/*"}},
+        {"repository_owner": "acme"},
+        {"repository_id": 74812, "ref": {"pattern": "refs/heads/*"}},
+        {"sub": "repo:acme/app:ref:refs/heads/main"},
+        {"sub": {"pattern": "repo:acme/*:ref:refs/heads/main"}},
+        {"sub": {"pattern": "system:serviceaccount:ci:*"}},
+        {"sub": "107517467455664443766"},
+        {"email": "builder@acme.iam.gserviceaccount.com"},
+        {"namespace_id": "72", "project_path": {"pattern": "*/web"}},
+    ],
+)
+def test_rules_that_say_whose_job_it_is(claims: dict[str, object]) -> None:
+    """One claim with a repository or an owner is enough, as a whole or with the owner before the first wildcard."""
+    assert binding(**claims) == "bound"
+    assert trust_warnings(parse_trusts([{**with_claims(**claims), "issuer": HOUSE}])) == []
+
+
+@pytest.mark.parametrize(
+    ("issuer", "claims", "hint"),
+    [
+        (GITHUB["issuer"], {"repository": "acme/app"}, "repository_id"),
+        (f"{GITHUB['issuer']}/acme-corp", {"repository_owner": "acme"}, "repository_owner_id"),
+        (ENTERPRISE, {"sub": "repo:acme/app:ref:refs/heads/main"}, "repository_id"),
+        (HOUSE, {"project_path": "acme/web", "ref_protected": "true"}, "project_id"),
+        (HOUSE, {"sub": "project_path:acme/web:ref_type:branch:ref:main"}, "namespace_id"),
+    ],
+)
+def test_names_where_the_issuer_gives_numbers(issuer: str, claims: dict[str, object], hint: str) -> None:
+    """GitHub and GitLab give lasting numbers; a name alone could be taken by somebody else, and the hint says which."""
+    assert binding(issuer, **claims) == "name"
+    (warning,) = trust_warnings(parse_trusts([{**with_claims(**claims), "issuer": issuer}]))
+    assert warning.startswith("tokens still work, but")
+    assert hint in warning
+    assert binding(issuer, **claims, repository_id="74812") == "bound"

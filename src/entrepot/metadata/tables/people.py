@@ -74,6 +74,12 @@ robots: Final = keyed(
     words("creator"),
     words("trust", null=True),
     Index(None, "project_id"),
+    Index(
+        "ix_robots_trusting",
+        "principal_id",
+        sqlite_where=text("trust IS NOT NULL"),
+        postgresql_where=text("trust IS NOT NULL"),
+    ),
 )
 
 #: Random keys, each the principal's second password; `limits` (JSON) is all that one may be used for.

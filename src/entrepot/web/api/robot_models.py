@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from entrepot.access.faults import Invalid
 from entrepot.access.permissions import Permission
 from entrepot.access.robots_trust import Trust, TrustInvalid, as_document, parse_trusts
+from entrepot.access.trust_binding import trust_warnings
 from entrepot.accounts.robot_model import FOR_EVER, Robot, RobotWithSecret
 from entrepot.accounts.robot_permissions import Kind, RobotPermission
 from entrepot.metadata.clock import MICROSECONDS
@@ -29,7 +30,7 @@ _TRUST: Final[list[Any]] = [
     {
         "issuer": "https://token.actions.githubusercontent.com",
         "audience": "https://registry.example.org",
-        "claims": {"repository": "acme/app", "ref": {"pattern": "refs/heads/release/*"}},
+        "claims": {"repository_id": "74812", "ref": {"pattern": "refs/heads/release/*"}},
     }
 ]
 _Text = Annotated[str, Field(max_length=1024)]
@@ -112,6 +113,7 @@ class RobotOut(BaseModel):
                 "creator_type": "user",
                 "creator": "alice",
                 "trust": _TRUST,
+                "trust_warnings": [],
                 "creation_time": "2026-01-02T03:04:05Z",
                 "update_time": "2026-01-02T03:04:05Z",
             }
@@ -130,6 +132,7 @@ class RobotOut(BaseModel):
     creator_type: str
     creator: str
     trust: list[dict[str, Any]]
+    trust_warnings: list[str]
     creation_time: datetime
     update_time: datetime
 
@@ -149,6 +152,7 @@ class RobotOut(BaseModel):
             creator_type=kind,
             creator=creator or robot.creator,
             trust=[as_document(trust) for trust in robot.trust],
+            trust_warnings=trust_warnings(robot.trust),
             creation_time=moment(robot.created_at),
             update_time=moment(robot.updated_at),
         )

@@ -3,6 +3,7 @@
 Programs of version 4 may go on beside it.
 """
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0005_pre"
@@ -12,3 +13,9 @@ down_revision = "0004_post"
 def upgrade() -> None:
     """Add it."""
     op.execute("UPDATE schema SET version = 5")
+    _add_trusting_robots()
+
+
+def _add_trusting_robots() -> None:
+    trusting = sa.text("trust IS NOT NULL")
+    op.create_index("ix_robots_trusting", "robots", ["principal_id"], sqlite_where=trusting, postgresql_where=trusting)
