@@ -21,7 +21,7 @@ MANIFEST = "/v2/team/app/manifests/v1"
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A registry with accounts, and an image in it."""
-    with Server() as running:
+    with Server(env={"REGISTRY_ACCESS_TOKEN_REFRESH": "true"}) as running:
         Client.of(running).push_image("team/app", "v1")
         yield running
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
 
+from tests.support.container_storage import container_storage
 from tests.support.docker import Docker
 from tests.support.places import REFUSAL, Place
 from tests.support.skopeo import Skopeo
@@ -82,6 +84,26 @@ def test_who_is_not_known_is_refused(docker: Docker, place: Place, busybox: Path
     assert REFUSAL.search(docker.refused("push", name))
     docker.forget()
     assert REFUSAL.search(docker.refused("pull", name))
+
+
+def test_a_login_leaves_the_password_for_podman_and_for_a_pull_by_auth_alone(
+    docker: Docker, login_place: Place, busybox: Path, tmp_path: Path
+) -> None:
+    """Docker's configuration has name and password after a login: Podman pulls with it, and who has its `auth`."""
+    assert login_place.login is not None
+    docker.login(login_place)
+    file = docker.terminal.home / ".docker/config.json"
+    kept = json.loads(file.read_text())["auths"][login_place.address]
+    assert kept == {"auth": base64.b64encode(":".join(login_place.login).encode()).decode()}
+    name = f"docker-{docker.store}/kept"
+    docker.load(busybox, f"{login_place.address}/{name}:1")
+    pushed = push(docker, f"{login_place.address}/{name}:1")
+    with container_storage(docker.terminal, tmp_path / "containers") as terminal:
+        options = ("--quiet", "--tls-verify=false", "--authfile", file)
+        assert terminal.run("podman", "pull", *options, f"{login_place.address}/{name}:1")
+    basic = f"Authorization: Basic {kept['auth']}"
+    head = docker.terminal.run("curl", "-fsSI", "-H", basic, f"{login_place.server.url}/v2/{name}/manifests/1")
+    assert pushed in head
 
 
 def test_layers_are_mounted_from_another_repository(docker: Docker, login_place: Place, busybox: Path) -> None:

@@ -231,6 +231,7 @@ def test_our_own_tokens_are_as_configured() -> None:
     """access.token: issuer, service, algorithm and both lives are those of the configuration."""
     names = {"ISSUER": "house", "SERVICE": "hub", "ALGORITHM": "EdDSA", "EXPIRATION": "2m", "REFRESHEXPIRATION": "1m"}
     env = {f"REGISTRY_ACCESS_TOKEN_{name}": value for name, value in names.items()}
+    env["REGISTRY_ACCESS_TOKEN_REFRESH"] = "true"
     with Server(env=env) as server:
         client = Client.of(server)
         challenge = Client(url=server.url).request("GET", "/v2/").headers["www-authenticate"]

@@ -77,6 +77,7 @@ class Federated:
 async def registry(tmp_path: Path, issuer: CiIssuer) -> AsyncIterator[Federated]:
     """Run it; it may ask its own host, which by default no registry may."""
     environ = {"REGISTRY_OUTBOUND_ALLOW": '["127.0.0.1"]', "ENTREPOT_ADMIN_PASSWORD": "admin of the tests"}
+    environ["REGISTRY_ACCESS_TOKEN_REFRESH"] = "true"
     async with registry_with(tmp_path / "data", None, environ) as running:
         accounts = await Accounts.of(running.app.stores.metadata)
         await accounts.project("demo")

@@ -54,8 +54,9 @@ class Registry:
 
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
-    """Run it."""
-    async with registry_with(tmp_path, None, {"ENTREPOT_ADMIN_PASSWORD": "admin of the tests"}) as running:
+    """Run it; it hands out refresh tokens."""
+    environ = {"ENTREPOT_ADMIN_PASSWORD": "admin of the tests", "REGISTRY_ACCESS_TOKEN_REFRESH": "true"}
+    async with registry_with(tmp_path, None, environ) as running:
         accounts = await Accounts.of(running.app.stores.metadata)
         await accounts.project("demo")
         yield Registry(running.client, accounts)

@@ -22,6 +22,7 @@ from tests.support.api import Api, refusal
 from tests.support.rights import give
 
 SETTING = "REGISTRY_ACCESS_SECONDFACTOR_ADMINISTRATORS"
+REFRESH = {"REGISTRY_ACCESS_TOKEN_REFRESH": "true"}
 FACTOR = "/users/current/second_factor"
 SCOPE = "repository:demo/app:pull,push"
 FORM = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://registry.test"}
@@ -215,14 +216,14 @@ async def test_what_the_password_opened_before_it_was_required_counts_no_longer(
     """Sessions, refresh tokens and tokens are good for setting one up, once the setting is made or their owner becomes
     an administrator by whatever way; those of others go on, and of who is none any more, again.
     """
-    async with deployed(tmp_path) as before:
+    async with deployed(tmp_path, REFRESH) as before:
         registrar = Registrar(before)
         await registrar.admin.made("/projects", {"project_name": "demo"})
         await registrar.person("devel")
         await registrar.member("devel", DEVELOPER, "demo")
         admin, devel = await Opened.by(before, ADMIN), await Opened.by(before, "devel")
         assert (await admin.api.get("/configurations")).status == 200
-    async with deployed(tmp_path, {SETTING: "true"}) as running:
+    async with deployed(tmp_path, {**REFRESH, SETTING: "true"}) as running:
         admin, devel = admin.at(running), devel.at(running)
         await assert_good_for_nothing(admin)
         await assert_goes_on(devel)

@@ -35,6 +35,7 @@ def issuer(tmp_path: Path) -> Iterator[CiIssuer]:
 async def registry(tmp_path: Path) -> AsyncIterator[SignInRegistry]:
     """Run it; it may ask its own host."""
     environ = {"REGISTRY_OUTBOUND_ALLOW": '["127.0.0.1"]', "ENTREPOT_ADMIN_PASSWORD": PASSWORD}
+    environ["REGISTRY_ACCESS_TOKEN_REFRESH"] = "true"
     async with registry_with(tmp_path / "data", None, environ) as running:
         yield running
 

@@ -49,9 +49,15 @@ class Registry:
 
 
 @pytest.fixture
-async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
+def environ() -> dict[str, str]:
+    """Give the variables that it runs with: it hands out refresh tokens."""
+    return {"REGISTRY_ACCESS_TOKEN_REFRESH": "true"}
+
+
+@pytest.fixture
+async def registry(tmp_path: Path, environ: dict[str, str]) -> AsyncIterator[Registry]:
     """Run one."""
-    config = load(None, {}, data=tmp_path, listen=None).config
+    config = load(None, environ, data=tmp_path, listen=None).config
     async with open_app(tmp_path) as plain:
         database = plain.stores.metadata
         await prepare_access(config, database, {"ENTREPOT_ADMIN_PASSWORD": ADMIN})
@@ -119,6 +125,17 @@ async def test_the_way_of_docker_login(registry: Registry) -> None:
     assert later.json()["refresh_token"] == document["refresh_token"]
     assert "token" not in later.json()
     assert (await registry.client.get("/v2/_catalog", headers=bearer(later))).status == 200
+
+
+@pytest.mark.parametrize("environ", [{}])
+async def test_docker_login_keeps_the_password_unless_refresh_tokens_are_switched_on(registry: Registry) -> None:
+    """Who asks for offline access gets a token and nothing that a client would keep in place of the password."""
+    query = "account=admin&client_id=docker&offline_token=true&service=entrepot"
+    asked = await get_token(registry.client, query, headers=basic("admin", ADMIN))
+    assert (asked.status, "refresh_token" in asked.json()) == (200, False)
+    form = {"grant_type": "password", "username": "admin", "password": ADMIN, "access_type": "offline"}
+    posted = await post_token(registry.client, **form)
+    assert (posted.status, "refresh_token" in posted.json()) == (200, False)
 
 
 async def test_basic_is_accepted_at_v2_too(registry: Registry) -> None:

@@ -1,5 +1,8 @@
 """Refresh tokens: what a client keeps in place of the password (Docker token specification, "OAuth2").
 
+They are handed out where `access.token.refresh` is set: many programs read a password out of Docker's configuration,
+and few can do anything with a token. What was handed out before works until its end.
+
 A token is random; the database has its hash only. It carries the epoch of its account in clear, covered by the hash,
 so that a changed password or a disabled account ends it whatever else happens.
 """
@@ -8,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.errors import CredentialsRefused, SecondFactorNeeded
@@ -16,29 +21,42 @@ from entrepot.access.key_limits import limits_as_grants
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.metadata import api_keys, clock, principals, refresh_tokens
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.errors import DatabaseFull, DatabaseUnavailable
 
 LIFETIME = 30 * 24 * 3600
 #: An account's tokens beyond this many go, oldest first: each `docker login` makes one.
 _KEEP = 200
+#: Using a token writes its new end down only once this part of its life is over: a write for each use is for nothing.
+_PROLONG_AFTER = 1 / 30
 _PREFIX = "ert"
 
 
 class RefreshTokens:
     """Issues and redeems refresh tokens of local accounts."""
 
-    def __init__(self, database: Database, authorizer: Authorizer | None = None, *, lifetime: float = LIFETIME) -> None:
+    def __init__(
+        self,
+        database: Database,
+        authorizer: Authorizer | None = None,
+        *,
+        lifetime: float = LIFETIME,
+        handed_out: bool = True,
+    ) -> None:
         """Keep what to ask; `authorizer` tells who lacks a second factor, where one may be required."""
         self._database = database
         self._authorizer = authorizer
         self._lifetime = lifetime
+        self._handed_out = handed_out
 
     async def issue(self, principal: Principal, service: str) -> str | None:
         """Make a token for the account; None for who has none, and for who signed in with what lives for minutes.
 
+        None for everybody where no tokens are handed out.
+
         Raises:
             CredentialsRefused: The account was disabled or changed since it signed in.
         """
-        if principal.id is None or principal.fleeting:
+        if not self._handed_out or principal.id is None or principal.fleeting:
             return None
         account = principal.id
         token = f"{_PREFIX}_{principal.epoch}_{secrets.token_urlsafe(32)}"
@@ -62,6 +80,8 @@ class RefreshTokens:
     async def redeem(self, token: str, service: str) -> Principal:
         """Return the account that a token speaks for, limited as the key is that it was made with.
 
+        A token that is used lives on, where tokens are handed out.
+
         Raises:
             CredentialsRefused: Unknown, expired, made for another service, or its account or key was disabled, changed
                 or removed.
@@ -72,10 +92,22 @@ class RefreshTokens:
             raise CredentialsRefused("the refresh token is not valid; sign in again")
         principal = await self._current(self._database, record.principal_id, _epoch(token))
         if record.key_id is not None:
-            return await self._limited(principal, record.key_id)
-        if self._authorizer is not None and await self._authorizer.is_unproven(principal):
+            principal = await self._limited(principal, record.key_id)
+        elif self._authorizer is not None and await self._authorizer.is_unproven(principal):
             raise SecondFactorNeeded
+        if self._handed_out:
+            await self._prolong(token, record.expires_at)
         return principal
+
+    async def _prolong(self, token: str, expires_at: int) -> None:
+        until = clock.after(self._lifetime)
+        if expires_at > clock.after(self._lifetime * (1 - _PROLONG_AFTER)):
+            return
+        prolong = partial(refresh_tokens.prolong, token_hash=_hash(token), expires_at=until)
+        with suppress(
+            DatabaseFull, DatabaseUnavailable
+        ):  # the token is good all the same, and the next use tries again
+            await self._database.write(prolong, name="refresh token prolong")
 
     async def _limited(self, principal: Principal, key_id: int) -> Principal:
         key = await api_keys.find_by_id(self._database, key_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Transaction
@@ -53,14 +53,21 @@ _REMOVE_OF = Query(
 _REMOVE_EXPIRED = Query(
     delete(refresh_tokens).where(refresh_tokens.c.expires_at <= bindparam("at")), "refresh_tokens.remove_expired"
 )
-#: Keeps an account's newest tokens: a script that signs in for each pull must not fill the table.
+#: A token that went meanwhile stays gone.
+_PROLONG = Query(
+    update(refresh_tokens)
+    .where(refresh_tokens.c.token_hash == bindparam("wanted"), refresh_tokens.c.expires_at < bindparam("until"))
+    .values(expires_at=bindparam("until")),
+    "refresh_tokens.prolong",
+)
+#: Keeps the tokens of an account that end last: a script that signs in for each pull must not fill the table.
 _REMOVE_OLDEST = Query(
     delete(refresh_tokens).where(
         refresh_tokens.c.principal_id == bindparam("principal_id"),
         refresh_tokens.c.token_hash.in_(
             select(refresh_tokens.c.token_hash)
             .where(refresh_tokens.c.principal_id == bindparam("principal_id"))
-            .order_by(refresh_tokens.c.created_at.desc())
+            .order_by(refresh_tokens.c.expires_at.desc(), refresh_tokens.c.created_at.desc())
             .limit(1000)
             .offset(bindparam("keep"))
         ),
@@ -86,7 +93,7 @@ async def add(
     keep: int,
     key_id: int | None = None,
 ) -> None:
-    """Add a token; expired ones go, and of the account's others all but the `keep` newest."""
+    """Add a token; expired ones go, and of the account's others all but the `keep` that end last."""
     await tx.execute(_REMOVE_EXPIRED, at=clock.now())
     await tx.execute(
         _ADD,
@@ -100,6 +107,11 @@ async def add(
         key_id=key_id,
     )
     await tx.execute(_REMOVE_OLDEST, principal_id=principal_id, keep=keep)
+
+
+async def prolong(tx: Transaction, *, token_hash: str, expires_at: int) -> None:
+    """Let a token live on until then, if that is later than its end."""
+    await tx.execute(_PROLONG, wanted=token_hash, until=expires_at)
 
 
 async def remove_of(tx: Transaction, principal_id: int) -> None:

@@ -108,6 +108,33 @@ async def test_tokens_expire(account: AccountMaker, database: Database) -> None:
     assert await _count(database) == 1
 
 
+async def test_use_prolongs_a_token(account: AccountMaker, database: Database) -> None:
+    """Where tokens are handed out, one that is used ends its whole life later; another end is written down rarely."""
+    token = await RefreshTokens(database, lifetime=60).issue(await account("alice"), "entrepot")
+    assert token is not None
+    ends = [await _end(database, token)]
+    for lifetime in (3600, 3600 + 100, 3600 + 200):  # each a little later than the one before, as time would be
+        await RefreshTokens(database, lifetime=lifetime).redeem(token, "entrepot")
+        ends.append(await _end(database, token))
+    assert ends[1] - ends[0] == pytest.approx(3540e6, abs=5e6)
+    assert ends[2] == ends[1]
+    assert ends[3] - ends[1] == pytest.approx(200e6, abs=5e6)
+
+
+async def test_switched_off_no_token_is_made_and_those_of_before_work_until_their_end(
+    refresh: RefreshTokens, account: AccountMaker, database: Database
+) -> None:
+    """A configuration that hands out no tokens gives none, honours those it gave before, and prolongs none."""
+    alice = await account("alice")
+    before = await refresh.issue(alice, "entrepot")
+    assert before is not None
+    end = await _end(database, before)
+    off = RefreshTokens(database, lifetime=1e9, handed_out=False)
+    assert await off.issue(alice, "entrepot") is None
+    assert await off.redeem(before, "entrepot") == alice
+    assert await _end(database, before) == end
+
+
 async def test_an_account_keeps_its_newest_tokens(
     refresh: RefreshTokens, account: AccountMaker, database: Database
 ) -> None:
@@ -121,6 +148,12 @@ async def test_an_account_keeps_its_newest_tokens(
         await refresh.redeem(token, "entrepot")
     with pytest.raises(CredentialsRefused):
         await refresh.redeem(tokens[0] or "", "entrepot")
+
+
+async def _end(database: Database, token: str) -> int:
+    record = await refresh_tokens.find(database, hashlib.sha256(token.encode()).hexdigest())
+    assert record is not None
+    return record.expires_at
 
 
 async def _count(database: Database) -> int:

@@ -204,7 +204,7 @@ def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy,
     )
     by_key = RecordedKeys(keys_of_accounts, sign_ins)
     authenticator = CredentialAuthenticator(passwords=passwords, tokens=tokens, keys=by_key)
-    refresh = RefreshTokens(database, authorizer, lifetime=wanted.refreshexpiration)
+    refresh = RefreshTokens(database, authorizer, lifetime=wanted.refreshexpiration, handed_out=wanted.refresh)
     return Access(
         authenticator=authenticator,
         authorizer=authorizer,

@@ -108,8 +108,11 @@ class IssuedTokens(Section):
     """Service named in the challenge, and audience of the tokens."""
     expiration: Duration = Field(default=300.0, ge=60)
     """Life of a token, at least 60s. An upload authorised when it was opened may finish after that."""
+    refresh: Flag = False
+    """Hands out refresh tokens: `docker login` keeps one in place of the password. Podman, Skopeo and Kubernetes cannot
+    use what it has kept then. Those that were handed out before work until their end."""
     refreshexpiration: Duration = Field(default=30 * 24 * 3600.0, ge=60)
-    """Life of a refresh token, which is what `docker login` keeps."""
+    """Life of a refresh token after its last use; without `refresh`, no use prolongs one."""
     exchangeexpiration: Duration = Field(default=900.0, ge=60, le=3600)
     """Life of a token that a CI job gets for the token of its CI service, 60s to 1h: as long as a build takes."""
     algorithm: Algorithm = "ES256"
