@@ -204,7 +204,7 @@ async def test_what_is_told_of_artifacts(filled: Filled) -> None:
         (index, digest(11), 11, "team/app", 0),
         (image, digest(10), 10, "team/app", 0),
     ]
-    assert records[1].annotations == {"number": "10"}
+    assert (await artifact_parts.annotations_of(database, [image, index]))[image] == {"number": "10"}
     assert await artifact_parts.blob_sizes(database, [image, index]) == {image: 19}
     assert await artifact_parts.sizes(database, [image]) == {image: 10}
     children = await artifact_parts.children(database, [image, index])
@@ -213,10 +213,14 @@ async def test_what_is_told_of_artifacts(filled: Filled) -> None:
     }
     configs = await artifact_parts.configs(database, [image, index])
     assert {row: (c.key, c.size) for row, c in configs.items()} == {image: ("key5", 5)}
-    assert [tag.name for tag in (await artifact_parts.tags_of_all(database, [image, index]))[image]] == ["v2", "v1"]
-    assert [tag.name for tag in await artifact_parts.tags_of(database, image)] == ["v2", "v1"]
-    assert await artifact_parts.accessories(database, filled.repository.id, [digest(10), digest(11)]) == [signature]
-    assert await artifact_parts.accessories(database, filled.repository.id + 1, [digest(10)]) == []
+    tags = await artifact_parts.tags_of_all(database, [image, index], each=9)
+    assert {row: [tag.name for tag in found] for row, found in tags.items()} == {image: ["v2", "v1"]}
+    assert [tag.name for tag in (await artifact_parts.tags_of_all(database, [image], each=1))[image]] == ["v2"]
+    listed = await artifact_parts.tags_of(database, image, ListSelection(limit=1))
+    assert ([tag.name for tag in listed.items], listed.total) == (["v2"], 2)
+    here = filled.repository.id
+    assert await artifact_parts.accessories(database, here, [digest(10), digest(11)], each=9) == [signature]
+    assert await artifact_parts.accessories(database, here + 1, [digest(10)], each=9) == []
 
 
 async def test_pulls_add_up(filled: Filled) -> None:

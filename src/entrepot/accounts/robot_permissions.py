@@ -23,6 +23,10 @@ ORIGIN = "robot"
 EVERY_PROJECT = "*"
 REGISTRY = "/"
 _MOST = 200
+#: Characters of all permissions of one robot, as an answer writes them: a page shows a hundred robots.
+_MOST_CHARACTERS = 128 * 1024
+#: Of one action that is allowed: `{"resource":"tag-retention","action":"operate","effect":"allow"}`.
+_ACCESS_CHARACTERS = 60
 
 
 class Kind(StrEnum):
@@ -41,6 +45,12 @@ class RobotPermission:
     access: tuple[Permission, ...]
     repositories: str | None = None
     tags: str | None = None
+
+    @property
+    def characters(self) -> int:
+        """About how long it is in an answer."""
+        texts = (self.namespace, self.repositories or "", self.tags or "")
+        return _ACCESS_CHARACTERS * len(set(self.access)) + sum(map(len, texts))
 
     @property
     def project(self) -> str | None:
@@ -120,6 +130,10 @@ def check_permissions(permissions: tuple[RobotPermission, ...], project: str | N
     """
     if len(permissions) > _MOST:
         raise Invalid(f"a robot has {_MOST} permissions at most; use patterns or * for more")
+    if sum(permission.characters for permission in permissions) > _MOST_CHARACTERS:
+        raise Invalid(
+            f"the robot's permissions are longer than {_MOST_CHARACTERS // 1024} KiB; use patterns or * for more"
+        )
     for permission in permissions:
         permission.check()
         if project is not None and permission.project != project:

@@ -96,7 +96,7 @@ class Looking:
         """
         reader = patient(self.metadata)
         tops = await self._tops(IMAGE, project, limit)
-        names = await artifact_parts.tags_of_all(reader, tops)
+        names = await artifact_parts.tags_of_all(reader, tops, each=_TAGS)
         return [
             UsedImage(
                 record=record,

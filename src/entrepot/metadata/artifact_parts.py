@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
 from entrepot.metadata.database import Reader, Row
+from entrepot.metadata.dialect import Dialect
+from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
 from entrepot.metadata.labels import COLUMNS as LABEL_COLUMNS
 from entrepot.metadata.labels import LabelRecord
-from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.query import Query, first_of_each, in_list
 from entrepot.metadata.tables import (
     blobs,
     labels,
@@ -26,16 +28,17 @@ from entrepot.metadata.tables import (
     tags,
 )
 
-#: Tags that a page of artifacts shows at most, and accessories; the lists of one artifact show all, page by page.
-#: Entries of indexes: an index may have 10,000 of them.
+#: Tags that a page of artifacts shows at most, and accessories, each artifact as many as any other; the lists of one
+#: artifact show all, page by page. Entries of indexes: an index may have 10,000 of them.
 MOST_TAGS: Final = 10_000
 MOST_CHILDREN: Final = 20_000
 MOST_ACCESSORIES: Final = 1_000
+MOST_LABELS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactRecord:
-    """A manifest with its place and its pulls."""
+    """A manifest with its place and its pulls; its annotations, which may be all of it, are asked for apart."""
 
     id: int
     project_id: int
@@ -46,7 +49,6 @@ class ArtifactRecord:
     artifact_type: str | None
     size: int  #: of the manifest alone
     subject: str | None
-    annotations: dict[str, str]
     created_at: int  #: its latest push
     pull_count: int
     pulled_at: int | None
@@ -93,7 +95,6 @@ _RECORDS = Query(
         _M.artifact_type,
         _M.size,
         _M.subject,
-        _M.annotations,
         _M.created_at,
         func.coalesce(manifest_pulls.c.count, 0),
         manifest_pulls.c.last_at,
@@ -105,6 +106,10 @@ _RECORDS = Query(
     )
     .where(in_list(_M.id, "ids")),
     "artifact_parts.records",
+)
+_ANNOTATIONS = Query(
+    select(_M.id, _M.annotations).where(in_list(_M.id, "ids"), _M.annotations.is_not(None)),
+    "artifact_parts.annotations",
 )
 _BLOB_SIZES = Query(
     select(manifest_blobs.c.manifest_id, func.sum(blobs.c.size))
@@ -135,33 +140,59 @@ def _tags() -> Select[Any]:
     )
 
 
-_TAGS = Query(
-    _tags().where(in_list(tags.c.manifest_id, "ids")).order_by(tags.c.id.desc()).limit(bindparam("limit")),
-    "artifact_parts.tags",
-)
-_TAGS_OF = Query(
-    _tags().where(tags.c.manifest_id == bindparam("id")).order_by(tags.c.id.desc()), "artifact_parts.tags_of"
+def _tags_of_each(dialect: Dialect) -> Select[Any]:
+    def newest(one: Any, manifest: ColumnElement[int]) -> Select[Any]:
+        found = select(one.id).where(one.manifest_id == manifest)
+        return found.order_by(one.id.desc()).limit(bindparam("each"))
+
+    return _tags().select_from(first_of_each(dialect, "ids", tags.c.manifest_id, newest)).order_by(tags.c.id.desc())
+
+
+_TAGS = Query(_tags_of_each, "artifact_parts.tags")
+#: By what the tags of one artifact are filtered and sorted.
+TAG_FIELDS: Final = {
+    "name": Field(column=tags.c.name),
+    "id": Field(column=tags.c.id, kind=Kind.NUMBER),
+    "push_time": Field(column=tags.c.updated_at, kind=Kind.TIME),
+}
+TAGS_OF: Final = Listing(
+    "artifact_parts.tags_of",
+    _tags().where(tags.c.manifest_id == bindparam("manifest")),
+    TAG_FIELDS,
+    order=(Order("id", descending=True),),
+    key=tags.c.id,
 )
 _LABELS = Query(
     select(manifest_labels.c.manifest_id, *LABEL_COLUMNS)
     .join(labels, labels.c.id == manifest_labels.c.label_id)
     .where(in_list(manifest_labels.c.manifest_id, "ids"))
-    .order_by(labels.c.name, labels.c.id),
+    .order_by(labels.c.name, labels.c.id)
+    .limit(bindparam("limit")),
     "artifact_parts.labels",
 )
-_ACCESSORIES = Query(
-    select(_M.id)
-    .where(_M.repository_id == bindparam("repository"), in_list(_M.subject, "subjects"))
-    .order_by(_M.subject, _M.digest)
-    .limit(bindparam("limit")),
-    "artifact_parts.accessories",
-)
+
+
+def _accessories_of_each(dialect: Dialect) -> Select[Any]:
+    def of_subject(one: Any, subject: ColumnElement[str]) -> Select[Any]:
+        found = select(one.id).where(one.repository_id == bindparam("repository"), one.subject == subject)
+        return found.order_by(one.digest).limit(bindparam("each"))
+
+    found = select(_M.id).select_from(first_of_each(dialect, "subjects", _M.subject, of_subject))
+    return found.order_by(_M.subject, _M.digest)
+
+
+_ACCESSORIES = Query(_accessories_of_each, "artifact_parts.accessories")
 
 
 async def records(reader: Reader, ids: Sequence[int]) -> list[ArtifactRecord]:
     """Return manifests in the order of `ids`, without those that are gone."""
     found = {row[0]: _record(row) for row in await reader.all(_RECORDS, ids=ids)}
     return [found[row_id] for row_id in ids if row_id in found]
+
+
+async def annotations_of(reader: Reader, ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """Return the annotations of those manifests that have some: as many bytes as the manifests have."""
+    return {row[0]: json.loads(row[1]) for row in await reader.all(_ANNOTATIONS, ids=ids)}
 
 
 async def blob_sizes(reader: Reader, ids: Sequence[int]) -> dict[int, int]:
@@ -188,33 +219,31 @@ async def configs(reader: Reader, ids: Sequence[int]) -> dict[int, ConfigRecord]
     return {row[0]: ConfigRecord(digest=row[1], key=row[2], size=row[3]) for row in rows}
 
 
-async def tags_of_all(reader: Reader, ids: Sequence[int]) -> dict[int, list[TagRecord]]:
-    """Return for each manifest its tags, the newest first, up to `MOST_TAGS` in all."""
+async def tags_of_all(reader: Reader, ids: Sequence[int], *, each: int) -> dict[int, list[TagRecord]]:
+    """Return for each manifest up to `each` of its tags, the newest first."""
     found: defaultdict[int, list[TagRecord]] = defaultdict(list)
-    for row in await reader.all(_TAGS, ids=ids, limit=MOST_TAGS):
+    for row in await reader.all(_TAGS, ids=ids, each=each):
         tag = _tag(row)
         found[tag.manifest_id].append(tag)
     return found
 
 
-async def tags_of(reader: Reader, manifest_id: int) -> list[TagRecord]:
-    """Return all tags of a manifest, the newest first."""
-    return [_tag(row) for row in await reader.all(_TAGS_OF, id=manifest_id)]
+async def tags_of(reader: Reader, manifest_id: int, selection: Selection) -> Listed[TagRecord]:
+    """Return a page of a manifest's tags, the newest first unless another order is asked for."""
+    return (await TAGS_OF.read(reader, selection, manifest=manifest_id)).map(_tag)
 
 
 async def labels_of(reader: Reader, ids: Sequence[int]) -> dict[int, list[LabelRecord]]:
-    """Return for each manifest the labels on it, by name."""
+    """Return for each manifest the labels on it, by name, up to `MOST_LABELS` in all."""
     found: defaultdict[int, list[LabelRecord]] = defaultdict(list)
-    for row in await reader.all(_LABELS, ids=ids):
+    for row in await reader.all(_LABELS, ids=ids, limit=MOST_LABELS):
         found[row[0]].append(LabelRecord(*row[1:]))
     return found
 
 
-async def accessories(
-    reader: Reader, repository_id: int, subjects: Sequence[str], *, limit: int = MOST_ACCESSORIES
-) -> list[int]:
-    """Return the row ids of up to `limit` manifests of a repository whose subject is one of these digests."""
-    rows = await reader.all(_ACCESSORIES, repository=repository_id, subjects=subjects, limit=limit)
+async def accessories(reader: Reader, repository_id: int, subjects: Sequence[str], *, each: int) -> list[int]:
+    """Return the row ids of manifests of a repository whose subject is one of these digests, up to `each` of each."""
+    rows = await reader.all(_ACCESSORIES, repository=repository_id, subjects=subjects, each=each)
     return [row[0] for row in rows]
 
 
@@ -229,10 +258,9 @@ def _record(row: Row) -> ArtifactRecord:
         artifact_type=row[6],
         size=row[7],
         subject=row[8],
-        annotations=json.loads(row[9]) if row[9] else {},
-        created_at=row[10],
-        pull_count=int(row[11]),
-        pulled_at=row[12],
+        created_at=row[9],
+        pull_count=int(row[10]),
+        pulled_at=row[11],
     )
 
 

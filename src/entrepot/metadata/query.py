@@ -15,7 +15,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ARRAY, BindParameter, ColumnElement, Executable, String, Text, bindparam, cast, column, func
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    BindParameter,
+    Column,
+    ColumnElement,
+    Executable,
+    FromClause,
+    Select,
+    String,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    true,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
@@ -52,6 +68,29 @@ def list_rows(dialect: Dialect, name: str) -> ColumnElement[str]:
     if dialect.name == SQLITE.name:
         return func.json_each(given).table_valued(column("value", Text), name="given").c.value
     return func.unnest(cast(given, ARRAY(Text))).column_valued("given")
+
+
+def first_of_each(
+    dialect: Dialect, name: str, key: Column[Any], first: Callable[[Any, ColumnElement[Any]], Select[Any]]
+) -> FromClause:
+    """Build the rows of a table with an `id` that a bounded question finds for each value of the list parameter `name`.
+
+    Args:
+        dialect: For which database.
+        name: Of the list parameter.
+        key: The column that holds one of the values.
+        first: The question: from the columns of the table, and one value, to the ids of some rows.
+    """
+    table = key.table
+    inner = table.alias("one")
+    given = bindparam(name, type_=ListType())
+    if dialect.name == SQLITE.name:
+        values = func.json_each(given).table_valued(column("value", key.type), name="given")
+        return values.join(table, table.c.id.in_(first(inner.c, values.c.value).correlate(values)))
+    kind = Text if isinstance(key.type, String) else BigInteger
+    rows = func.unnest(cast(given, ARRAY(kind))).table_valued(column("value", key.type)).render_derived(name="given")
+    found = first(inner.c, rows.c.value).correlate(rows).lateral("found")
+    return rows.join(found, true()).join(table, table.c.id == found.c.id)
 
 
 def word(dialect: Dialect, text: ColumnElement[str], number: int) -> ColumnElement[str]:

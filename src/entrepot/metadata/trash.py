@@ -45,6 +45,7 @@ class TrashEntry:
     actor: str
     deleted_at: int
     expires_at: int
+    truncated: bool = False  #: there are more tags than those
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,10 +208,10 @@ _FORGET_UNTAGGED = Query(
 )
 
 
-def entry_of(row: Row) -> TrashEntry:
+def entry_of(row: Row, *, truncated: bool = False) -> TrashEntry:
     """Return the entry in a row of `COLUMNS`."""
     values = dict(zip((column.name for column in COLUMNS), row, strict=True))
-    return TrashEntry(**{**values, "tags": tuple(json.loads(values["tags"]))})
+    return TrashEntry(**{**values, "tags": tuple(json.loads(values["tags"])), "truncated": truncated})
 
 
 async def seconds_of(reader: Reader, project_id: int, *, default: float) -> float:

@@ -12,6 +12,7 @@ from entrepot.metadata.artifact_parts import TagRecord
 from entrepot.metadata.artifacts import Selection
 from entrepot.metadata.database import Reader
 from entrepot.metadata.filtering import COUNT_LIMIT, Listed
+from entrepot.metadata.filtering import Selection as ListSelection
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import DigestInvalid, TagInvalid
@@ -94,9 +95,9 @@ class Artifacts:
             raise NotFound(f"there is no artifact {reference[:150]} in repository {repository.name}")
         return found[0]
 
-    async def tags(self, manifest_id: int) -> list[TagRecord]:
-        """Return all tags of an artifact, the newest first."""
-        return await artifact_parts.tags_of(self.metadata, manifest_id)
+    async def tags(self, manifest_id: int, selection: ListSelection) -> Listed[TagRecord]:
+        """Return a page of an artifact's tags, the newest first unless another order is asked for."""
+        return await artifact_parts.tags_of(self.metadata, manifest_id, selection)
 
     async def accessories(self, manifest_id: int) -> list[Accessory]:
         """Return what refers to an artifact, up to 10,000 of it."""

@@ -1,29 +1,39 @@
-"""From the row ids of artifacts to all that a list tells of them: each question is asked once for the whole page."""
+"""From the row ids of artifacts to all that a list tells of them: each question is asked once for the whole page.
+
+A manifest may consist of annotations, and its configuration be as large as one that is read at all. So sizes are asked
+first; where a page's manifests and configurations have more than `_PAGE_BYTES` together, the later ones tell what their
+rows say and that this is not all. An artifact that is asked for alone tells everything.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final
 
 from entrepot.metadata import artifact_parts as parts
 from entrepot.metadata.artifact_parts import ArtifactRecord, ChildRecord, ConfigRecord
 from entrepot.metadata.database import Reader
+from entrepot.metadata.labels import LabelRecord
 from entrepot.oci import manifest as oci_manifest
 from entrepot.oci import media_type as media_types
+from entrepot.oci.descriptor import Descriptor
 from entrepot.oci.errors import ManifestInvalid
 from entrepot.oci.manifest import Manifest
 from entrepot.projects.contents import kinds
 from entrepot.projects.contents.attributes import attributes
 from entrepot.projects.contents.model import Accessory, Artifact, ChildReference, With
-from entrepot.projects.contents.small_blobs import SmallBlobs
+from entrepot.projects.contents.small_blobs import LARGEST, SmallBlobs
 from entrepot.registry.manifests import Manifests
 
 MIB: Final = 1024 * 1024
-#: Bytes that are read for one page, of manifests and of configurations: beyond it, the rest of the page tells less.
-_PAGE_BYTES: Final = 8 * MIB
+#: Bytes of the manifests and configurations that one page repeats: as much as one manifest may have.
+_PAGE_BYTES: Final = 4 * MIB
+#: A number of a configuration may be written four times as long as it came: 1e15.
+_CONFIG_WEIGHT: Final = 4
+#: Characters of labels on one page, whose descriptions are long where somebody wants them to be.
+_LABEL_CHARACTERS: Final = MIB // 2
 #: An index may list indexes; nobody nests them deeper.
 _DEPTH: Final = 3
 
@@ -41,37 +51,48 @@ class Describing:
         records = await parts.records(self.metadata, ids)
         children = await parts.children(self.metadata, _indexes(records))
         sizes = await self._sizes(records, children)
-        contents = await self._manifests(records)
-        configs = await self._configs(records)
-        tags = await parts.tags_of_all(self.metadata, ids) if wanted.tags else {}
+        known = await self._known_configs(records)
+        whole = {record.id for record in _within_bound(records, known)}
+        annotations = await parts.annotations_of(self.metadata, sorted(whole)) if whole else {}
+        contents = await self._manifests([record for record in records if record.id in whole])
+        configs = await self._configs({row_id: blob for row_id, blob in known.items() if row_id in whole})
+        tags = await parts.tags_of_all(self.metadata, ids, each=_share(parts.MOST_TAGS, ids)) if wanted.tags else {}
         labels = await parts.labels_of(self.metadata, ids) if wanted.labels else {}
+        shown_labels = _affordable(labels)
         accessories = await self._accessories(records) if wanted.accessories else {}
+        fewer_labels = _count(labels) >= parts.MOST_LABELS or _count(shown_labels) < _count(labels)
         return [
             Artifact(
                 record=record,
                 kind=(kind := kinds.kind_of(record.artifact_type, record.media_type)),
                 media_type=_media_type(record, contents.get(record.id)),
                 size=sizes[record.id],
+                annotations=annotations.get(record.id, {}),
                 attributes=attributes(kind, configs.get(record.id)),
                 references=_references(record, children.get(record.id, []), contents.get(record.id)),
                 additions=kinds.additions_of(kind, record.media_type),
                 tags=tags.get(record.id, ()),
-                labels=labels.get(record.id, ()),
+                labels=shown_labels.get(record.id, ()),
                 accessories=accessories.get(record.id, ()),
+                truncated=fewer_labels
+                or record.id not in whole
+                or len(tags.get(record.id, ())) >= _share(parts.MOST_TAGS, ids)
+                or len(accessories.get(record.id, ())) >= _share(parts.MOST_ACCESSORIES, ids),
             )
             for record in records
         ]
 
     async def accessories(self, subject: ArtifactRecord, *, limit: int) -> list[Accessory]:
         """Return up to `limit` manifests that refer to another one, by digest."""
-        ids = await parts.accessories(self.metadata, subject.repository_id, [subject.digest], limit=limit)
+        ids = await parts.accessories(self.metadata, subject.repository_id, [subject.digest], each=limit)
         return await self._described_accessories(ids, {subject.digest: subject.id})
 
     async def _accessories(self, records: Sequence[ArtifactRecord]) -> Mapping[int, list[Accessory]]:
         found: defaultdict[int, list[Accessory]] = defaultdict(list)
         for repository_id in sorted({record.repository_id for record in records}):
             subjects = {record.digest: record.id for record in records if record.repository_id == repository_id}
-            ids = await parts.accessories(self.metadata, repository_id, list(subjects))
+            each = _share(parts.MOST_ACCESSORIES, records)
+            ids = await parts.accessories(self.metadata, repository_id, list(subjects), each=each)
             for accessory in await self._described_accessories(ids, subjects):
                 found[subjects[accessory.record.subject or ""]].append(accessory)
         return found
@@ -116,23 +137,24 @@ class Describing:
     async def _manifests(self, records: Sequence[ArtifactRecord]) -> dict[int, Manifest]:
         """Read the manifests of those artifacts whose row does not say everything."""
         found: dict[int, Manifest] = {}
-        for record in _within_bound([record for record in records if not kinds.is_image_config(record.artifact_type)]):
+        for record in records:
+            if kinds.is_image_config(record.artifact_type):
+                continue
             raw = await self.manifests.content(record.digest)
             manifest = None if raw is None else _parsed(raw, record.media_type)
             if manifest is not None:
                 found[record.id] = manifest
         return found
 
-    async def _configs(self, records: Sequence[ArtifactRecord]) -> dict[int, bytes]:
-        """Read the configurations of artifacts of a known kind."""
+    async def _known_configs(self, records: Sequence[ArtifactRecord]) -> dict[int, ConfigRecord]:
+        """Return the configurations of artifacts of a known kind, if it can be looked into."""
         ids = [r.id for r in records if kinds.kind_of(r.artifact_type, r.media_type) != kinds.UNKNOWN]
         known = await parts.configs(self.metadata, ids) if ids else {}
-        found: dict[int, bytes] = {}
-        for row_id, blob in _affordable(known):
-            content = await self.blobs.read(blob)
-            if content is not None:
-                found[row_id] = content
-        return found
+        return {row_id: blob for row_id, blob in known.items() if blob.size <= LARGEST}
+
+    async def _configs(self, known: Mapping[int, ConfigRecord]) -> dict[int, bytes]:
+        found = {row_id: await self.blobs.read(blob) for row_id, blob in known.items()}
+        return {row_id: content for row_id, content in found.items() if content is not None}
 
 
 def _indexes(records: Sequence[ArtifactRecord]) -> list[int]:
@@ -143,14 +165,36 @@ def _ids(lists: Iterable[Sequence[ChildRecord]]) -> list[int]:
     return [child.id for children in lists for child in children if child.id is not None]
 
 
-def _within_bound(records: Sequence[ArtifactRecord]) -> list[ArtifactRecord]:
-    totals = accumulate(record.size for record in records)
-    return [record for record, total in zip(records, totals, strict=True) if total <= _PAGE_BYTES]
+def _within_bound(records: Sequence[ArtifactRecord], configs: Mapping[int, ConfigRecord]) -> Iterator[ArtifactRecord]:
+    """Give the records that a page has room for, and the first in any case; a small one after a large one, too."""
+    room = _PAGE_BYTES
+    for number, record in enumerate(records):
+        config = configs.get(record.id)
+        cost = record.size + (0 if config is None else _CONFIG_WEIGHT * config.size)
+        if cost <= room or number == 0:
+            room = max(room - cost, 0)
+            yield record
 
 
-def _affordable(configs: Mapping[int, ConfigRecord]) -> list[tuple[int, ConfigRecord]]:
-    totals = accumulate(blob.size for blob in configs.values())
-    return [entry for entry, total in zip(configs.items(), totals, strict=True) if total <= _PAGE_BYTES]
+def _affordable(labels: Mapping[int, Sequence[LabelRecord]]) -> dict[int, list[LabelRecord]]:
+    room = _LABEL_CHARACTERS
+    found: dict[int, list[LabelRecord]] = {}
+    for row_id, each in labels.items():
+        found[row_id] = []
+        for label in each:
+            room -= len(label.name) + len(label.description)
+            if room >= 0:
+                found[row_id].append(label)
+    return found
+
+
+def _count(found: Mapping[int, Sequence[object]]) -> int:
+    return sum(map(len, found.values()))
+
+
+def _share(most: int, artifacts: Sequence[object]) -> int:
+    """Return how many of a page's tags or accessories are one artifact's."""
+    return most // max(len(artifacts), 1)
 
 
 def _parsed(raw: bytes, media_type: str) -> Manifest | None:
@@ -169,15 +213,18 @@ def _media_type(record: ArtifactRecord, manifest: Manifest | None) -> str:
 def _references(
     record: ArtifactRecord, children: Sequence[ChildRecord], manifest: Manifest | None
 ) -> list[ChildReference]:
-    entries = {} if manifest is None else {str(entry.digest): entry for entry in manifest.manifests}
+    """Pair what an index lists with what it says of it; an entry that comes twice says each of its words once."""
+    said: defaultdict[str, list[Descriptor]] = defaultdict(list)
+    for entry in reversed(() if manifest is None else manifest.manifests):
+        said[str(entry.digest)].append(entry)
     return [
         ChildReference(parent_id=record.id, child_id=child.id, digest=child.digest)
-        if (entry := entries.get(child.digest)) is None
+        if not said[child.digest]
         else ChildReference(
             parent_id=record.id,
             child_id=child.id,
             digest=child.digest,
-            platform=entry.platform,
+            platform=(entry := said[child.digest].pop()).platform,
             annotations=entry.annotations,
             urls=entry.urls,
         )

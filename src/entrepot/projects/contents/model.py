@@ -48,12 +48,14 @@ class Artifact:
     kind: str
     media_type: str  #: of the configuration; of the manifest itself where that has none
     size: int  #: with everything it refers to
+    annotations: Mapping[str, str]
     attributes: Mapping[str, object]
     references: Sequence[ChildReference]
     additions: Sequence[str]
     tags: Sequence[TagRecord] = ()
     labels: Sequence[LabelRecord] = ()
     accessories: Sequence[Accessory] = ()
+    truncated: bool = False  #: a page had no room for all of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

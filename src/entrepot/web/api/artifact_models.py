@@ -214,6 +214,9 @@ class Artifact(BaseModel):
     labels: list[Label]
     accessories: list[Accessory]
     addition_links: dict[str, AdditionLink]
+    truncated: Annotated[
+        bool | None, Field(description="True where the page had no room for all of it: ask for the artifact alone.")
+    ] = None
 
     @classmethod
     def of(cls, artifact: model.Artifact, repository: str) -> Artifact:
@@ -233,12 +236,13 @@ class Artifact(BaseModel):
             push_time=moment(record.created_at),
             pull_time=_moment(record.pulled_at),
             extra_attrs=dict(artifact.attributes),
-            annotations=record.annotations,
+            annotations=dict(artifact.annotations),
             references=[Reference.of(each) for each in artifact.references],
             tags=[Tag.of(tag, record.pulled_at) for tag in artifact.tags],
             labels=[Label.of(label) for label in artifact.labels],
             accessories=[Accessory.of(each) for each in artifact.accessories],
             addition_links=_links(artifact, repository),
+            truncated=True if artifact.truncated else None,
         )
 
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Given
 
 from entrepot.access.permissions import Permission
-from entrepot.metadata.artifact_parts import TagRecord
-from entrepot.metadata.filtering import Field, Kind, Selection
-from entrepot.metadata.tables import manifests, tags
+from entrepot.metadata.artifact_parts import TAG_FIELDS
+from entrepot.metadata.filtering import Field, Selection
+from entrepot.metadata.tables import manifests
 from entrepot.projects.contents.model import Accessory as AccessoryView
 from entrepot.web.api.artifact_models import Accessory, Tag
 from entrepot.web.api.artifact_of import ArtifactIn, TagName, artifact_where
@@ -25,19 +25,9 @@ from entrepot.web.api.refusals import refusals
 _CREATE_TAG, _LIST_TAGS, _DELETE_TAG = (Permission.of("tag", action) for action in ("create", "list", "delete"))
 _ADD_LABEL, _REMOVE_LABEL = Permission("artifact-label:create"), Permission("artifact-label:delete")
 _LIST_ACCESSORIES = Permission("accessory:list")
-_TAG_FIELDS: Final[Mapping[str, Field]] = {
-    "name": Field(column=tags.c.name),
-    "id": Field(column=tags.c.id, kind=Kind.NUMBER),
-    "push_time": Field(column=tags.c.updated_at, kind=Kind.TIME),
-}
 _ACCESSORY_FIELDS: Final[Mapping[str, Field]] = {
     "type": Field(column=manifests.c.artifact_type),
     "digest": Field(column=manifests.c.digest),
-}
-_OF_TAG: Final[Getters[TagRecord]] = {
-    "name": lambda tag: tag.name,
-    "id": lambda tag: tag.id,
-    "push_time": lambda tag: tag.updated_at,
 }
 _OF_ACCESSORY: Final[Getters[AccessoryView]] = {
     "type": lambda accessory: accessory.kind,
@@ -88,13 +78,12 @@ async def list_tags(
     response: Response,
     services: ServicesOf,
     artifact: Annotated[ArtifactIn, Depends(artifact_where(_LIST_TAGS))],
-    wanted: Annotated[Selection, Depends(selection(_TAG_FIELDS))],
+    wanted: Annotated[Selection, Depends(selection(TAG_FIELDS))],
 ) -> list[Tag]:
     """List the tags of an artifact, the newest first."""
-    found = await services.contents.artifacts.tags(artifact.id)
-    fitting = chosen(found, wanted, _OF_TAG)
-    describe(request, response, wanted, len(fitting))
-    return [Tag.of(tag, artifact.artifact.record.pulled_at) for tag in page(fitting, wanted)]
+    found = await services.contents.artifacts.tags(artifact.id, wanted)
+    describe(request, response, wanted, found.total)
+    return [Tag.of(tag, artifact.artifact.record.pulled_at) for tag in found.items]
 
 
 async def create_tag(

@@ -16,6 +16,9 @@ from entrepot.web.api.values import moment
 
 _DIGEST = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 
+#: Tags of one entry that are shown.
+MOST_TAGS = 1_000
+
 
 class TrashItem(BaseModel):
     """Something that was deleted and can be restored; names are those of the moment."""
@@ -30,6 +33,7 @@ class TrashItem(BaseModel):
                 "repository": "team/app",
                 "digest": _DIGEST,
                 "tags": ["v1", "latest"],
+                "truncated": False,
                 "deletion": "5f2b7c1d9e0a4b36",
                 "deleted_by": "alice",
                 "deletion_time": "2026-01-02T03:04:05Z",
@@ -45,6 +49,7 @@ class TrashItem(BaseModel):
     repository: str | None
     digest: str | None
     tags: list[str]
+    truncated: Annotated[bool, Field(description="There are more tags than are shown; all of them are restored.")]
     deletion: Annotated[str, Field(description="The same for what went together, or because of it.")]
     deleted_by: str
     deletion_time: datetime
@@ -61,7 +66,8 @@ class TrashItem(BaseModel):
                 "project_id": entry.project_id,
                 "repository": entry.repository,
                 "digest": entry.digest,
-                "tags": list(entry.tags),
+                "tags": list(entry.tags[:MOST_TAGS]),
+                "truncated": entry.truncated or len(entry.tags) > MOST_TAGS,
                 "deletion": entry.deletion,
                 "deleted_by": entry.actor,
                 "deletion_time": moment(entry.deleted_at),
