@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import ClientSession
 
 from tests.support.browser import Browser, browser
 from tests.support.container_storage import container_storage
 from tests.support.network import Network
 from tests.support.openid import CLIENT_ID, CLIENT_SECRET, OpenId, open_id_provider
+from tests.support.pages import blocks
 from tests.support.server import ADMIN_PASSWORD, Server
 from tests.support.terminal import Terminal, open_terminal
 
@@ -28,10 +30,13 @@ PEOPLE = {
         "preferred_username": subject,
         "email": f"{subject}@example.org",
         "name": subject.title(),
-        "groups": ["developers", "hidden"],
+        "groups": ["registry-users", "developers"],
     }
-    for subject in ("alice", "bob", "carol", "dave", "erin")
+    for subject in ("alice", "bob", "carol", "dave", "erin", "grace")
 }
+#: Somebody whose name at the provider nobody can have here.
+PEOPLE["frank"] = {**PEOPLE["alice"], "preferred_username": "admin"}
+HOW_TO = "how-to/sign-in-with-keycloak.md"
 #: How long until a change at the provider must be in force: `check` and its pause, in place of five minutes.
 PATIENCE = 40.0
 
@@ -93,10 +98,10 @@ class Person:
     page: Browser
     csrf: str = field(default="", repr=False)
 
-    async def sign_in(self, name: str, *, onboard: str = "") -> None:
+    async def sign_in(self, name: str, *, provider: str = "keycloak", onboard: str = "") -> None:
         """Sign in at the provider, agree, and choose a name where one is asked for."""
         await self.page.forget()
-        await self.page.visit(f"{self.site.server.url}/c/oidc/login?redirect_url=/readyz")
+        await self.page.visit(f"{self.site.server.url}/c/oidc/login?provider={provider}&redirect_url=/readyz")
         await self.page.fill(login=name, password="whatever")
         await self.page.submit()
         await self.page.submit()
@@ -136,27 +141,38 @@ def _basic(name: str, password: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     """Run the provider and the registry, each knowing the other."""
-    with open_id_provider(PEOPLE) as provider, _registry(provider) as server:
-        provider.start(f"{server.url}/c/oidc/callback/main", f"{server.url}/")
+    with open_id_provider(PEOPLE) as provider, _registry(provider, check="5s") as server:
+        provider.start([f"{server.url}/c/oidc/callback/{name}" for name in ("keycloak", "short")], f"{server.url}/")
         yield Site(server, provider)
 
 
+def configuration(provider: OpenId, **changes: str) -> Any:
+    """Give the how-to page's configuration, with this provider's address and secret, and a second way without consent.
+
+    Nothing else is added, or what the page says would not be what is shown; `changes` are of times alone.
+    """
+    secret = provider.folder / "client-secret"
+    secret.write_text(CLIENT_SECRET)
+    text = blocks(HOW_TO, "yaml")[0]
+    for example, real in {
+        "https://keycloak.example.org/realms/main": provider.issuer,
+        "keycloak.example.org": "127.0.0.1",
+        "/etc/entrepot/keycloak-secret": str(secret),
+    }.items():
+        assert example in text
+        text = text.replace(example, real)
+    config = yaml.safe_load(text)
+    [section] = config["access"]["oidc"]
+    assert section["clientid"] == CLIENT_ID
+    section |= changes
+    scopes = [scope for scope in section["scopes"] if scope != "offline_access"]
+    config["access"]["oidc"].append({**section, "name": "short", "title": "Short", "scopes": scopes})
+    return config
+
+
 @contextmanager
-def _registry(provider: OpenId) -> Iterator[Server]:
-    section = {
-        "name": "main",
-        "title": "Main login",
-        "issuer": provider.issuer,
-        "clientid": CLIENT_ID,
-        "clientsecret": CLIENT_SECRET,
-        "scopes": ["openid", "profile", "email", "groups", "offline_access"],
-        "parameters": {"prompt": "consent"},
-        "groupfilter": "dev.*|admins",
-        "admingroups": ["admins"],
-        "check": "5s",
-    }
-    env = {"REGISTRY_ACCESS_OIDC": json.dumps([section]), "REGISTRY_OUTBOUND_ALLOW": "[127.0.0.1]"}
-    with Server(env=env) as server:
+def _registry(provider: OpenId, **changes: str) -> Iterator[Server]:
+    with Server(configuration(provider, **changes)) as server:
         yield server
 
 
@@ -180,11 +196,11 @@ async def test_a_person_signs_in_and_pushes(site: Site, person: Person, podman: 
     """The group is mapped to maintainer; the key pushes to the group's project, and nowhere else, with the reason."""
     await site.admin("POST", "/projects", {"project_name": "app"})
     await site.admin("POST", "/projects", {"project_name": "other"})
-    await site.admin("POST", "/usergroups", {"group_name": "developers", "group_type": 3, "provider": "oidc:main"})
+    await site.admin("POST", "/usergroups", {"group_name": "developers", "group_type": 3, "provider": "oidc:keycloak"})
     member = {"role_id": 4, "member_group": {"group_name": "developers"}}
     await site.admin("POST", "/projects/app/members", member)
 
-    await person.sign_in("alice", onboard="alice")
+    await person.sign_in("alice")
     assert await person.page.path() == "/readyz"
     status, me = await person.api("GET", "/users/current")
     assert status == 200
@@ -206,7 +222,7 @@ async def test_a_person_signs_in_and_pushes(site: Site, person: Person, podman: 
 
 async def test_a_rotated_key_does_not_keep_people_out(site: Site, person: Person) -> None:
     """After the provider has changed its key, the next sign-in succeeds, and so does the one after it."""
-    await person.sign_in("bob", onboard="bob")
+    await person.sign_in("bob")
     for _ in range(2):
         site.provider.rotate_key()
         await person.sign_in("bob")
@@ -215,7 +231,7 @@ async def test_a_rotated_key_does_not_keep_people_out(site: Site, person: Person
 
 async def test_somebody_removed_at_the_provider_is_out_here(site: Site, person: Person) -> None:
     """Key and session end by themselves, and the provider lets nobody in; back there, the same key works again."""
-    await person.sign_in("carol", onboard="carol")
+    await person.sign_in("carol")
     key = await person.make_key("ci")
     assert await site.status_with("carol", key) == 200
     site.provider.remove("carol")
@@ -235,13 +251,57 @@ async def test_somebody_removed_at_the_provider_is_out_here(site: Site, person: 
     assert await site.until(accepted, "the key was not accepted again") < 10
 
 
+@pytest.mark.full
+async def test_five_minutes_are_enough_with_the_pages_own_times() -> None:
+    """With the page's configuration to the letter, somebody disabled there is refused here within five minutes."""
+    with open_id_provider(PEOPLE) as provider, _registry(provider) as server:
+        provider.start([f"{server.url}/c/oidc/callback/keycloak"], f"{server.url}/")
+        site = Site(server, provider)
+        async with browser() as page:
+            await page.ignore_policies()
+            person = Person(site, page)
+            await person.sign_in("carol")
+            key = await person.make_key("ci")
+            provider.remove("carol")
+            begun = time.monotonic()
+            while await site.status_with("carol", key) == 200:
+                assert time.monotonic() - begun < 300
+                await asyncio.sleep(1)
+
+
+async def test_without_a_refresh_token_people_are_asked_about_while_they_can_be(site: Site, person: Person) -> None:
+    """Groups follow, the log says what is missing, and a token that ends early throws nobody out: keys go on."""
+    await person.sign_in("grace", provider="short")
+    key = await person.make_key("ci")
+    assert "a provider gave no refresh token" in site.server.logs()
+    site.provider.change("grace", groups=["registry-users", "registry-admins"])
+    await site.until(lambda: _signed_out(person), "the group did not arrive")
+    site.provider.remove("grace")
+
+    async def told() -> bool:
+        return "can be asked about an account no more" in site.server.logs()
+
+    await site.until(told, "the end of the token was not told")
+    assert await site.status_with("grace", key) == 200
+    [account] = await site.admin("GET", "/users?q=username%3Dgrace")
+    assert (account["state"], account["provider_asked_at"]) == ("active", None)
+    assert account["works_until"] is not None
+
+
+async def test_a_name_that_is_taken_is_asked_for(site: Site, person: Person) -> None:
+    """The provider's `admin` is not ours, and chooses another name on a page of ours."""
+    await person.sign_in("frank", onboard="frank")
+    assert await person.page.path() == "/readyz"
+    assert (await person.api("GET", "/users/current"))[1]["username"] == "frank"
+
+
 async def _signed_out(person: Person) -> bool:
     return (await person.api("GET", "/users/current"))[0] == 401
 
 
 async def test_groups_follow_in_the_background(site: Site, person: Person) -> None:
     """Somebody put into the provider's group of administrators is one here soon, by a new sign-in, until taken out."""
-    await person.sign_in("dave", onboard="dave")
+    await person.sign_in("dave")
 
     async def is_admin() -> bool:
         return bool((await person.api("GET", "/users/current"))[1]["sysadmin_flag"])
@@ -250,21 +310,21 @@ async def test_groups_follow_in_the_background(site: Site, person: Person) -> No
         return not await is_admin()
 
     assert not await is_admin()
-    site.provider.change("dave", groups=["admins"])
+    site.provider.change("dave", groups=["registry-users", "registry-admins"])
     await site.until(lambda: _signed_out(person), "the group did not arrive, or ended nothing")
     await person.sign_in("dave")
     assert await is_admin()
-    site.provider.change("dave", groups=[])
+    site.provider.change("dave", groups=["registry-users"])
     await site.until(is_none, "the group did not leave")
 
 
 async def test_signing_out_ends_the_session_at_the_provider(site: Site, person: Person) -> None:
     """The provider asks whether to sign out there, too, and leads back; the next sign-in asks for the password."""
-    await person.sign_in("erin", onboard="erin")
+    await person.sign_in("erin")
     await person.page.visit(f"{site.server.url}/c/log_out")
     assert (await person.page.url()).startswith(f"{site.provider.issuer}/session/end")
     await person.page.submit("form [name=logout], button[type=submit]")
     assert (await person.page.url()) == f"{site.server.url}/"
     assert "sid" not in await person.page.cookies()
-    await person.page.visit(f"{site.server.url}/c/oidc/login?provider=main")
+    await person.page.visit(f"{site.server.url}/c/oidc/login?provider=keycloak")
     assert await person.page.has("[name=login]"), await person.page.text()

@@ -26,6 +26,7 @@ from entrepot.accounts.providers.sign_in import NameWanted, ProviderParts, Provi
 from entrepot.metadata import clock, grants, groups, memberships, principals, provider_grips, tables, users, work_tables
 from entrepot.metadata.database import Database
 from entrepot.metadata.query import RawQuery
+from entrepot.metadata.sealed import REFRESH, about
 from entrepot.vault.master import KeySource
 from entrepot.vault.rotation import rotate
 from entrepot.vault.vault import Vault
@@ -306,6 +307,43 @@ async def test_somebody_removed_at_the_provider_is_out(registry: Registry) -> No
     registry.provider.people["7"] = removed
     assert await policy.is_current(await registry.enter("7"))
     assert await policy.is_current(fresh)
+
+
+async def test_without_a_lasting_grip_people_are_asked_about_while_one_lasts(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Then nobody is thrown out, and nobody stays for ever: the account ends as stated; log and account say so."""
+    registry.provider.gives_passing_grip = True
+    registry.provider.add("7", "alice", "devs")
+    alice = await registry.enter("7")
+    assert "a provider gave no refresh token" in caplog.text
+    registry.provider.add("7", "alice", "ops")
+    assert (await registry.check()).confirmed == 1
+    assert await registry.groups_of(alice.id) == ["ops"]
+    before = await user(registry, "alice")
+    registry.provider.ended = {"7"}
+    tally = await registry.check()
+    assert (tally.lost, tally.closed, tally.unanswered) == (1, 0, 0)
+    assert "can be asked about an account no more" in caplog.text
+    after = await user(registry, "alice")
+    assert (after.expires_at, after.checked_at) == (before.expires_at, None)
+    assert (await registry.check()).asked == 0
+    assert (await registry.grips.find(after.id)).hints == {"session of 7": "hint of 7"}
+    await registry.enter("7")
+    assert (await user(registry, "alice")).checked_at is not None
+
+
+async def test_programs_of_schema_4_do_not_ask_with_a_passing_grip(registry: Registry) -> None:
+    """They would take it for a refresh token and close the account; so it stands where they do not look."""
+    registry.provider.gives_passing_grip = True
+    registry.provider.add("7", "alice")
+    alice = await registry.enter("7")
+    assert alice.id is not None
+    sealed = await provider_grips.find(registry.database, alice.id)
+    assert sealed is not None
+    document = json.loads(await registry.vault.open(sealed, about(REFRESH, alice.id)))
+    assert document["grip"] is None
+    assert document["passing"]["token"].startswith("grip of 7")
 
 
 async def test_somebody_who_may_no_longer_enter_is_out(registry: Registry) -> None:

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from entrepot.cli.app import app
 from tests.support.certificates import Identity, authority, identity
 from tests.support.http_client import Client, certificate_of, eventually, unverified
-from tests.support.server import Server, ServerFailed
+from tests.support.server import ADMIN_PASSWORD, Server, ServerFailed
 
 MIB = 1024 * 1024
 
@@ -177,6 +179,30 @@ def test_clients_must_show_a_certificate_of_the_authority(tmp_path: Path, first:
         for stranger in (None, identity("mallory"), identity("eve", other)):
             with pytest.raises((ssl.SSLError, ConnectionError)):
                 answer_for(server, tmp_path, stranger)
+
+
+def test_commands_sign_in_with_a_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server asks clients for one, `entrepot login --cert` shows it, and so do commands after it."""
+    ours = authority()
+    ours.write(tmp_path / "ca.crt", tmp_path / "ca.key")
+    identity(signed_by=ours).write(tmp_path / "tls.crt", tmp_path / "tls.key")
+    identity("alice", ours).write(tmp_path / "alice.crt", tmp_path / "alice.key")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(app, words, input=f"{ADMIN_PASSWORD}\n")
+
+    with Server(tls_config(tmp_path, clientcas=[str(tmp_path / "ca.crt")]) | {"auth": "accounts"}) as server:
+        login = ("login", server.url, "-u", "admin", "--password-stdin")
+        refused = run(*login)
+        assert refused.exit_code == 1
+        assert "--cert" in refused.output, refused.output
+        shown = ("--cert", str(tmp_path / "alice.crt"), "--key", str(tmp_path / "alice.key"))
+        assert run(*login, *shown).exit_code == 0
+        made = run("project", "create", "team")
+        assert made.exit_code == 0, made.output
+        assert run("logout").exit_code == 0
 
 
 def answer_for(server: Server, folder: Path, who: Identity | None) -> int:

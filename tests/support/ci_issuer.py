@@ -29,6 +29,11 @@ class CiIssuer:
     log: Path
     keys: list[RSAKey | ECKey] = field(default_factory=list)
 
+    def describe(self, **more: object) -> None:
+        """Say in the discovery document who it is, and more."""
+        document = {"issuer": self.url, "jwks_uri": f"{self.url}/keys.json", **more}
+        (self.folder / ".well-known" / "openid-configuration").write_text(json.dumps(document))
+
     def rotate(self, kid: str, *, keep: bool = False) -> None:
         """Sign with a new key from now on; the old ones are shown on if they are kept."""
         made = RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
@@ -80,8 +85,7 @@ def ci_issuer(folder: Path, prefix: Sequence[str] = ()) -> Iterator[CiIssuer]:
         process = subprocess.Popen([str(word) for word in command], stdout=output, stderr=subprocess.STDOUT)
     try:
         issuer = CiIssuer(url=f"http://127.0.0.1:{_port(process, log)}", folder=folder / "site", log=log)
-        document = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys.json"}
-        (issuer.folder / ".well-known" / "openid-configuration").write_text(json.dumps(document))
+        issuer.describe()
         issuer.rotate("first")
         yield issuer
     finally:

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,12 +62,12 @@ class OpenId:
         self.process.send_signal(signal.SIGHUP)
         self._wait_for("rotated")
 
-    def start(self, redirect_uri: str, home: str) -> None:
+    def start(self, redirect_uris: Sequence[str], home: str) -> None:
         """Start it for a registry with these addresses."""
         client = {
             "client_id": CLIENT_ID,
             "client_secret": CLIENT_SECRET,
-            "redirect_uris": [redirect_uri],
+            "redirect_uris": list(redirect_uris),
             "post_logout_redirect_uris": [home],
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],

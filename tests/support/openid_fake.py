@@ -56,8 +56,8 @@ class FakeOpenId:
         client = RegisteredClient(
             id="registry",
             secret=lambda: secret,
-            scopes=("openid", "profile"),
-            parameters={"prompt": "login", "state": "never ours"},
+            scopes=options.pop("scopes", ("openid", "profile")),
+            parameters=options.pop("parameters", {"prompt": "login", "state": "never ours"}),
         )
         names = ClaimNames(name=options.pop("name_claim", "preferred_username"), groups=options.pop("groups", "groups"))
         return OpenIdProvider(

@@ -9,6 +9,7 @@ from entrepot.accounts.providers.mapping import Rules
 from entrepot.accounts.providers.model import (
     Arrival,
     Grip,
+    GripLost,
     Kept,
     PersonGone,
     Provider,
@@ -16,6 +17,7 @@ from entrepot.accounts.providers.model import (
     SignInRefused,
     Told,
 )
+from entrepot.metadata import clock
 
 
 @dataclass(slots=True)
@@ -30,6 +32,8 @@ class Vouching:
     asked: list[str] = field(default_factory=list)  #: subjects, in the order in which they were asked about
     turns: int = 0  #: how often it gave a new grip
     gives_grip: bool = True
+    gives_passing_grip: bool = False  #: one that nothing renews
+    ended: set[str] = field(default_factory=set)  #: subjects whose passing grip is at its end
 
     def add(self, subject: str, name: str = "", *groups: str, email: str = "", realname: str = "") -> Told:
         """Let it know somebody."""
@@ -61,6 +65,8 @@ class Vouching:
         """See `Provider`."""
         self.asked.append(subject)
         self._check_up(subject)
+        if not grip.is_lasting and subject in self.ended:
+            raise GripLost("the access token of the sign-in has ended")
         if subject not in self.people:
             raise PersonGone("the provider no longer vouches for the account (invalid_grant)")
         assert grip.token.startswith(f"grip of {subject} ")
@@ -72,7 +78,8 @@ class Vouching:
 
     def _grip(self, subject: str) -> Grip:
         self.turns += 1
-        return Grip(token=f"grip of {subject} {self.turns}")
+        end = clock.after(3600) if self.gives_passing_grip else None
+        return Grip(token=f"grip of {subject} {self.turns}", ends_at=end, is_lasting=end is None)
 
     def _check_up(self, subject: str) -> None:
         if {subject, "*"} & self.down:

@@ -174,10 +174,11 @@ def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
     )
 
 
-async def _try_issuer(config: Config, issuer: str) -> None:
+async def _try_issuer(config: Config, issuer: str, ca: str) -> None:
     from entrepot.adapters.identity.oidc.source import try_issuer  # noqa: PLC0415 - many have no provider
 
-    await try_issuer(OutboundSettings.from_config(config.outbound), issuer)
+    own = next((section.ca for section in config.access.oidc if section.issuer == issuer), "")
+    await try_issuer(OutboundSettings.from_config(config.outbound).with_ca(own), issuer, ca)
 
 
 def _job_kinds(parts: Embedded) -> list[JobTraits]:

@@ -1,7 +1,9 @@
 """`entrepot config`: look at a configuration without starting anything."""
 
+import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,9 +25,23 @@ Listen = Annotated[str | None, typer.Option("--listen", help="Address to listen 
 
 
 @app.command("check")
-def check_command(file: File = None, *, data: Data = None, listen: Listen = None, as_json: AsJson = False) -> None:
-    """Say everything that is wrong or odd about a configuration. Exits with 1 if serve would not start."""
+def check_command(
+    file: File = None,
+    *,
+    data: Data = None,
+    listen: Listen = None,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="Ask the OpenID providers that it names, too, as the registry would.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say everything that is wrong or odd about a configuration.
+
+    Exits with 1 if serve would not start, or a provider that is asked gives no answer.
+    """
     report = check(file, os.environ, data=data, listen=listen)
+    if report.loaded is not None:
+        report = asyncio.run(_with_providers(report, report.loaded.config, ask=ask))
     typer.echo(_as_json(report) if as_json else _as_text(report))
     raise typer.Exit(0 if report.ok else 1)
 
@@ -54,6 +70,19 @@ def show_command(
 def reference_command() -> None:
     """Write the reference page of all keys, in Markdown."""
     typer.echo(render_reference(), nl=False)
+
+
+async def _with_providers(report: Report, config: Config, *, ask: bool) -> Report:
+    """Add what can be said of sign-in providers; names are looked up, and with `ask` the providers are asked."""
+    if not (config.access.oidc or config.access.oauth):
+        return report
+    from entrepot.bootstrap import sign_in_services  # noqa: PLC0415 - few configurations name a provider
+
+    warnings = [*report.warnings, *await sign_in_services.look_at_ways(config)]
+    if not ask:
+        return replace(report, warnings=warnings)
+    found = await sign_in_services.ask_providers(config)
+    return replace(report, warnings=[*warnings, *found.warnings], problems=[*report.problems, *found.problems])
 
 
 def visible(config: Config, *, everything: bool) -> dict[str, object]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,16 +29,25 @@ def login_command(
     user: Annotated[str | None, typer.Option("--username", "-u", help="Name of the account.")] = None,
     stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")] = False,
     days: Annotated[int, typer.Option("--days", min=1, help="Days until the login ends.")] = _DAYS,
+    cert: Annotated[
+        Path | None,
+        typer.Option("--cert", metavar="FILE", help="Certificate (PEM) to show to a server that asks for one."),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Its key, without a password; else it is in --cert.")
+    ] = None,
 ) -> None:
     """Sign in to a server: makes an API key there and keeps it where only you can read it."""
+    if key is not None and cert is None:
+        raise typer.BadParameter("--key is the key of --cert; give both")
     name = user or typer.prompt("Username")
     password = sys.stdin.readline().rstrip("\n") if stdin else typer.prompt("Password", hide_input=True)
 
     async def work() -> logins.Login:
         logins.load()  # before there is a key that could not be kept
-        address = logins.normal(server)
-        made = await _key(with_password(address, name, password), days)
-        login = logins.Login(address, name, made["secret"], made["id"])
+        unsigned = logins.Login(logins.normal(server), name, "", 0, _absolute(cert), _absolute(key))
+        made = await _key(with_password(unsigned, password), days)
+        login = replace(unsigned, key=made["secret"], key_id=made["id"])
         logins.remember(login)
         return login
 
@@ -60,6 +71,10 @@ def logout_command(
 
     login = run(work)
     typer.echo(f"Signed out of {login.server}.")
+
+
+def _absolute(file: Path | None) -> str:
+    return "" if file is None else str(file.absolute())
 
 
 async def _key(api: Api, days: int) -> Any:

@@ -12,7 +12,7 @@ from entrepot.cli.folder import AsJson
 from entrepot.cli.htpasswd import import_command
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.local import NOWHERE
-from entrepot.cli.management.output import show
+from entrepot.cli.management.output import Column, show
 from entrepot.cli.management.place import ConfigFile, Data, Server, ask
 
 app = typer.Typer(no_args_is_help=True, help="People: list, create, disable, remove.")
@@ -37,8 +37,22 @@ def list_command(
     """List the accounts of people."""
     query = None if search is None else f"username=~{search}"
     found = ask(server, config, data, lambda api: api.every("/users", q=query))
-    columns = {"id": "user_id", "name": "username", "email": "email", "real name": "realname", "admin": "sysadmin_flag"}
+    columns: dict[str, Column] = {
+        "id": "user_id",
+        "name": "username",
+        "email": "email",
+        "admin": "sysadmin_flag",
+        "from": "provider",
+        "state": _state,
+    }
     show(found, columns, as_json=as_json)
+
+
+def _state(entry: Any) -> str:
+    """Say whether an account works; of a provider that cannot be asked again, until when."""
+    unasked = entry["provider"].startswith("oidc:") and not entry["provider_asked_at"]
+    ends = entry["works_until"] if unasked and entry["state"] == "active" else None
+    return f"{entry['state']} until {ends[:16].replace('T', ' ')} UTC, not asked again" if ends else entry["state"]
 
 
 @app.command("create")

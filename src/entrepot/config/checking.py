@@ -7,6 +7,7 @@ from pathlib import Path
 from entrepot.config.errors import ConfigInvalid
 from entrepot.config.files import inspect_files
 from entrepot.config.loading import Loaded, load
+from entrepot.config.schema import Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,14 @@ def check(
     found = inspect_files(loaded.config)
     return Report(
         loaded=loaded,
-        warnings=[*loaded.warnings, *found.warnings],
+        warnings=[*loaded.warnings, *found.warnings, *_doubts(loaded.config)],
         problems=[*loaded.problems, *found.problems],
     )
+
+
+def _doubts(config: Config) -> list[str]:
+    return [
+        f"access.oidc[{index}].{key}: {doubt}"
+        for index, provider in enumerate(config.access.oidc)
+        for key, doubt in provider.doubts.items()
+    ]

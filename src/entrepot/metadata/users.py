@@ -41,6 +41,12 @@ class UserRecord:
     created_at: int
     updated_at: int
 
+    def state(self, now: int) -> str:
+        """Return `active`, `disabled` by an administrator here, or `closed` because its provider vouches no more."""
+        if self.disabled:
+            return "disabled"
+        return "closed" if self.expires_at is not None and self.expires_at <= now else "active"
+
 
 def _sysadmin() -> Any:
     return cast(

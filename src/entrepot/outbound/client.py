@@ -127,7 +127,7 @@ class Client:
 
         route = await plan(target, self._settings, self._resolve)
         if self._trust is None:
-            self._trust = await asyncio.to_thread(trust_store, self._settings.ca_file)
+            self._trust = await asyncio.to_thread(trust_store, self._settings)
         return await exchange(route, wanted, self._trust)
 
 

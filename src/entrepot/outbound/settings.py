@@ -18,6 +18,9 @@ class OutboundSettings:
     networks: tuple[Network, ...] = ()  #: the same for addresses
     proxy: str = ""  #: URL of a proxy that reaches everybody who is not allowed above
     ca_file: str = ""  #: PEM file of authorities to believe beside the system's
+    ca_pem: str = ""  #: more of them, as text
+    certificate: str = ""  #: PEM file of the certificate that we show, where somebody asks for one
+    key: str = ""  #: PEM file of its key, without a password; empty: it is in the same file
 
     @classmethod
     def of(cls, allow: Iterable[str] = (), *, proxy: str = "", ca_file: str = "") -> OutboundSettings:
@@ -45,6 +48,6 @@ class OutboundSettings:
         """
         return cls.of(section.allow, proxy=section.proxy, ca_file=section.cabundle)
 
-    def with_ca(self, ca_file: str) -> OutboundSettings:
-        """Return the same rules with another file of authorities, for a service that has its own; empty: the same."""
-        return replace(self, ca_file=ca_file) if ca_file else self
+    def with_ca(self, ca_file: str, *, pem: str = "") -> OutboundSettings:
+        """Return the same rules with a service's own file of authorities, or with more of them; empty: the same."""
+        return replace(self, ca_file=ca_file or self.ca_file, ca_pem=pem or self.ca_pem)

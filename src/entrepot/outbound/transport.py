@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -21,9 +22,12 @@ from yarl import URL
 from entrepot.outbound.errors import AnswerInvalid, Unreachable
 from entrepot.outbound.guard import Route, look_up
 from entrepot.outbound.response import Response
+from entrepot.outbound.settings import OutboundSettings
 
 #: Everything has one deadline, the caller's.
 _NO_TIMEOUT = ClientTimeout(total=None, sock_connect=None, sock_read=None)
+#: What OpenSSL says where a server refuses a client without a certificate, or with one that it does not know.
+_WANTS_CERTIFICATE = ("certificate required", "certificate_required", "unknown ca", "handshake failure")
 #: But what may be of any length ends only when nothing comes any more.
 _WHILE_IT_COMES = ClientTimeout(total=None, sock_connect=30, sock_read=60)
 
@@ -95,6 +99,11 @@ async def exchange(route: Route, wanted: Exchange, trust: ssl.SSLContext) -> Res
             f"{route.url.origin} cannot be reached: {error.os_error.strerror or 'no connection'}"
         ) from error
     except (ClientError, OSError, ValueError) as error:
+        if any(words in str(error).lower() for words in _WANTS_CERTIFICATE):
+            raise Unreachable(
+                f"{route.url.origin} takes clients with a certificate that it knows alone; a command shows one after "
+                "`entrepot login --cert FILE`"
+            ) from error
         raise Unreachable(f"{route.url.origin} broke off: {type(error).__name__}") from error
 
 
@@ -118,17 +127,30 @@ def _result(host: str, port: int, address: str) -> ResolveResult:
     return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
 
 
-def trust_store(ca_file: str) -> ssl.SSLContext:
-    """Return what is believed: the system's authorities, and those of a file.
+def trust_store(settings: OutboundSettings) -> ssl.SSLContext:
+    """Return who is believed, the system's authorities and those of the settings, and as whom we come.
 
     Raises:
-        Unreachable: The file cannot be used.
+        Unreachable: A file cannot be used.
     """
-    try:
-        context = ssl.create_default_context()
-        if ca_file:
-            context.load_verify_locations(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise Unreachable(f"the authorities in {ca_file} cannot be used: {error}") from error
+    context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    with _naming(f"the authorities in {settings.ca_file}"):
+        if settings.ca_file:
+            context.load_verify_locations(cafile=settings.ca_file)
+    with _naming("the authorities that were given"):
+        if settings.ca_pem:
+            context.load_verify_locations(cadata=settings.ca_pem)
+    with _naming(f"the certificate {settings.certificate} with the key {settings.key or settings.certificate}"):
+        if settings.certificate:
+            # The password is given so that OpenSSL asks nobody for one.
+            context.load_cert_chain(settings.certificate, settings.key or None, password="")
     return context
+
+
+@contextlib.contextmanager
+def _naming(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        raise Unreachable(f"{what} cannot be used: {error}") from error

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
+from entrepot.access.issuer import DISCOVERY_PATH
 from tests.support.api import Api, refusal
+from tests.support.certificates import authority
 from tests.support.ci_issuer import ci_issuer
+from tests.support.listener import listening_with_tls
 
 PING = "/system/oidc/ping"
 
@@ -34,3 +38,20 @@ async def test_only_administrators_try_one(anonymous: Api, nobody: Api) -> None:
     """Nobody else has the registry ask an address of theirs (CVE-2020-13788)."""
     assert refusal(await anonymous.post(PING, {"url": "http://127.0.0.1"})) == (401, "UNAUTHORIZED")
     assert refusal(await nobody.post(PING, {"url": "http://127.0.0.1"})) == (403, "FORBIDDEN")
+
+
+async def test_a_certificate_is_verified_by_the_authority_that_is_given(admin: Api, tmp_path: Path) -> None:
+    """Not by none, and never not at all: `verify_cert: false` is refused with what to do instead."""
+    async with listening_with_tls(tmp_path) as (listener, file):
+        url, ours = listener.url, Path(file).read_text()
+        authority("another authority").write(tmp_path / "other.pem", tmp_path / "other.key")
+        listener.answer(DISCOVERY_PATH, lambda: web.json_response({"issuer": url}))
+        for ca, status in (
+            (ours, 200),
+            ((tmp_path / "other.pem").read_text(), 400),
+            ("", 400),
+            ("no certificate", 400),
+        ):
+            assert (await admin.post(PING, {"url": url, "ca": ca})).status == status
+        refused = await admin.post(PING, {"url": url, "ca": ours, "verify_cert": False})
+    assert "always verified" in refused.json()["errors"][0]["message"]

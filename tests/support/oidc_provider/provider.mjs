@@ -23,8 +23,8 @@ function makeProvider() {
   return new Provider(settings.issuer, {
     clients: [settings.client],
     jwks: { keys: [newKey()] },
-    claims: { openid: ['sub'], email: ['email'], groups: ['groups'], profile: ['name', 'preferred_username'] },
-    scopes: ['openid', 'offline_access', 'email', 'profile', 'groups'],
+    claims: { openid: ['sub'], email: ['email'], profile: ['name', 'preferred_username', 'groups'] },
+    scopes: ['openid', 'offline_access', 'email', 'profile'],
     features: { devInteractions: { enabled: true }, backchannelLogout: { enabled: true } },
     pkce: { required: () => true },
     cookies: { keys: [cookieKey] },

@@ -6,13 +6,15 @@ import base64
 import hashlib
 import json
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from joserfc.jwk import ECKey, OctKey
 
-from entrepot.accounts.providers.model import Grip, PersonGone, ProviderUnavailable, SignInRefused, Told
+from entrepot.accounts.providers.model import Grip, GripLost, PersonGone, ProviderUnavailable, SignInRefused, Told
+from entrepot.metadata import clock
 from tests.support.openid_fake import KEPT, NAME, REDIRECT, FakeOpenId
 
 
@@ -40,6 +42,56 @@ async def test_the_way_there_is_secured(fake: FakeOpenId) -> None:
         "state": ["the-state"],
     }
     assert KEPT.verifier not in address.query
+
+
+@pytest.mark.parametrize(
+    ("scopes", "parameters", "prompt"),
+    [
+        (("openid", "offline_access"), {}, "consent"),
+        (("openid", "profile"), {}, None),
+        (("openid", "offline_access"), {"prompt": "login"}, "login"),
+        (("openid", "offline_access"), {"prompt": ""}, None),
+    ],
+)
+async def test_consent_is_asked_for_where_offline_access_is(
+    fake: FakeOpenId, scopes: tuple[str, ...], parameters: dict[str, str], prompt: str | None
+) -> None:
+    """Without `prompt=consent` a provider gives no refresh token (Core 1.0, section 11); an operator's own counts."""
+    provider = fake.provider(scopes=scopes, parameters=parameters)
+    query = parse_qs(urlsplit(await provider.address(REDIRECT, KEPT)).query)
+    assert query.get("prompt") == (None if prompt is None else [prompt])
+
+
+async def test_without_a_refresh_token_the_access_token_asks(fake: FakeOpenId) -> None:
+    """For as long as it says, at the userinfo endpoint; at its end nothing is known, and nobody is thrown out."""
+    fake.tokens = {"refresh_token": None, "expires_in": 3600}
+    fake.userinfo = {"sub": "7", "preferred_username": "alice", "email": "a@example.org", "groups": ["devs"]}
+    provider = fake.provider()
+    grip = (await provider.arrival(fake.answer(), REDIRECT, KEPT)).grip
+    assert grip is not None
+    assert (grip.token, grip.is_lasting) == ("access", False)
+    fake.userinfo["groups"] = ["ops"]
+    told, again = await provider.ask_again("7", grip)
+    assert (told.groups, again) == (("ops",), grip)
+    fake.userinfo_status = 503
+    with pytest.raises(ProviderUnavailable):
+        await provider.ask_again("7", grip)
+    fake.userinfo_status = 401
+    with pytest.raises(GripLost, match="no longer"):
+        await provider.ask_again("7", grip)
+    with pytest.raises(GripLost, match="has ended"):
+        await provider.ask_again("7", replace(grip, ends_at=clock.now()))
+
+
+@pytest.mark.parametrize("missing", ["expires_in", "groups", "endpoint"])
+async def test_an_access_token_that_could_not_ask_is_not_kept(fake: FakeOpenId, missing: str) -> None:
+    """Without an end, without a userinfo endpoint, or where that leaves out the ID token's groups: no grip."""
+    fake.tokens = {"refresh_token": None, "expires_in": None if missing == "expires_in" else 3600}
+    fake.userinfo = {"sub": "7", "preferred_username": "alice", "email": "a@example.org"}
+    if missing == "endpoint":
+        del fake.metadata["userinfo_endpoint"]
+    arrival = await fake.provider().arrival(fake.answer(), REDIRECT, KEPT)
+    assert (arrival.grip, arrival.told.groups) == (None, ("devs",))
 
 
 async def test_somebody_arrives(fake: FakeOpenId) -> None:

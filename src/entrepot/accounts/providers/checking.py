@@ -2,7 +2,7 @@
 
 Whoever is due is asked about, those first who wait longest, a few at a time. Somebody whom the provider no longer
 vouches for is closed at once. Where it cannot be asked, nothing changes: the account ends by itself after the time
-that `Rules.offline` says.
+that `Rules.offline` says. So does that of somebody for whom nothing lasting to ask with came, once it has ended.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from entrepot.accounts.providers.grips import Grips
 from entrepot.accounts.providers.model import (
+    GripLost,
     PersonGone,
     Provider,
     ProviderError,
@@ -42,11 +43,12 @@ class Tally:
     confirmed: int = 0
     closed: int = 0
     unanswered: int = 0
+    lost: int = 0  #: nothing to ask with is left
 
     @property
     def asked(self) -> int:
         """How many were asked about."""
-        return self.confirmed + self.closed + self.unanswered
+        return self.confirmed + self.closed + self.unanswered + self.lost
 
 
 class ProviderChecks:
@@ -99,6 +101,13 @@ class ProviderChecks:
             await self._people.close(person.id, person.sealed, str(error), CHECKER)
             _log.info("closed an account", extra={"user": person.name, "provider": provider.name, "reason": str(error)})
             tally.closed += 1
+        except GripLost as error:
+            await self._grips.let_go(person.id, person.sealed)
+            _log.warning(
+                "a provider can be asked about an account no more",
+                extra={"user": person.name, "provider": provider.name, "reason": str(error)},
+            )
+            tally.lost += 1
         except (ProviderError, VaultError) as error:
             _log.warning(
                 "a provider could not be asked about an account",
@@ -123,3 +132,4 @@ def _add(total: Tally, part: Tally) -> None:
     total.confirmed += part.confirmed
     total.closed += part.closed
     total.unanswered += part.unanswered
+    total.lost += part.lost

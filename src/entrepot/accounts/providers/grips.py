@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from entrepot.accounts.providers.model import Grip
 from entrepot.metadata import provider_grips
@@ -55,8 +56,7 @@ class Grips:
             VaultError: It cannot be opened.
         """
         document = json.loads(await self._vault.open(sealed, about(REFRESH, user_id)))
-        grip = document.get("grip")
-        return Held(grip=None if grip is None else Grip(**grip), hints=document.get("hints", {}))
+        return Held(grip=_read(document), hints=document.get("hints", {}))
 
     async def put(self, user_id: int, held: Held, *, at: int) -> None:
         """Keep what a sign-in brought."""
@@ -82,6 +82,17 @@ class Grips:
                 return
             sealed = now
 
+    async def let_go(self, user_id: int, sealed: str) -> None:
+        """Keep no grip of an account any more, unless a sign-in has brought another one meanwhile."""
+        held = await self.open(user_id, sealed)
+        without = await self._seal(user_id, Held(grip=None, hints=held.hints)) if held.hints else None
+
+        async def work(tx: Transaction) -> None:
+            if await provider_grips.find(tx, user_id) == sealed:
+                await provider_grips.put(tx, user_id, without, at=None)
+
+        await self._metadata.write(work, name="let grip go")
+
     async def _swap(self, user_id: int, old: str, new: str) -> bool:
         async def work(tx: Transaction) -> bool:
             return await provider_grips.swap(tx, user_id, old=old, new=new)
@@ -89,6 +100,23 @@ class Grips:
         return await self._metadata.write(work, name="replace grip")
 
     async def _seal(self, user_id: int, held: Held) -> str:
-        grip = held.grip
-        kept = None if grip is None else {"token": grip.token, "refresh": grip.refresh, "ends_at": grip.ends_at}
-        return await self._vault.seal(json.dumps({"grip": kept, "hints": dict(held.hints)}), about(REFRESH, user_id))
+        document = {**_written(held.grip), "hints": dict(held.hints)}
+        return await self._vault.seal(json.dumps(document), about(REFRESH, user_id))
+
+
+def _written(grip: Grip | None) -> dict[str, object]:
+    """Write a grip; one that nothing renews has a place of its own, where programs of schema 4 do not look.
+
+    They would take it for a refresh token, be refused, and close the account.
+    """
+    if grip is None:
+        return {"grip": None}
+    kept = {"token": grip.token, "refresh": grip.refresh, "ends_at": grip.ends_at}
+    return {"grip": kept} if grip.is_lasting else {"grip": None, "passing": kept}
+
+
+def _read(document: Mapping[str, Any]) -> Grip | None:
+    if document["grip"] is not None:
+        return Grip(**document["grip"])
+    passing = document.get("passing")
+    return None if passing is None else Grip(**passing, is_lasting=False)

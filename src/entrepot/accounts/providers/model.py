@@ -21,6 +21,10 @@ class SignInRefused(ProviderError):
     """The provider, or what it says, lets nobody in this time; the message says why."""
 
 
+class GripLost(ProviderError):
+    """What we could ask with has ended and cannot be renewed: nothing is known of the person from here on."""
+
+
 class PersonGone(ProviderError):
     """The provider no longer vouches for the person: removed, disabled, or the consent was taken back."""
 
@@ -43,6 +47,7 @@ class Grip:
     token: str = field(repr=False)
     refresh: str = field(default="", repr=False)  #: for providers whose tokens end
     ends_at: int | None = None  #: microseconds since the epoch
+    is_lasting: bool = True  #: False: nothing renews it, so it can be asked with until `ends_at` alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,7 @@ class Provider(Protocol):
 
         Raises:
             PersonGone: The provider no longer vouches for them.
+            GripLost: The grip was not lasting, and is at its end.
         """
         ...
 

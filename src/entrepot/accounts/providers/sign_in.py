@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from entrepot.accounts.providers.pending import Journeys, Stranger, Strangers, T
 from entrepot.accounts.providers.people import People, Standing, standing, suggested_name
 from entrepot.metadata import clock
 from entrepot.metadata.events import Source
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +193,12 @@ class ProviderSignIn:
         before = await self._parts.grips.find(principal.id)
         held = Held(grip=arrival.grip, hints=before.hints).with_hint(arrival.session, arrival.hint)
         await self._parts.grips.put(principal.id, held, at=clock.now())
+        if arrival.grip is None or not arrival.grip.is_lasting:
+            _log.warning(
+                "a provider gave no refresh token, so it cannot be asked whether somebody is still there; the account "
+                "and its keys work until `offline` has passed, and again after the next sign-in",
+                extra={"user": principal.name, "provider": provider.name},
+            )
         session = await self._parts.sessions.open(
             principal,
             provider=provider_key(provider.name),

@@ -28,6 +28,8 @@ class Login:
     user: str
     key: str = field(repr=False)
     key_id: int = 0
+    certificate: str = ""  #: file of the certificate to show to a server that asks for one
+    certificate_key: str = ""  #: file of its key; empty: the same
 
 
 def normal(server: str) -> str:
@@ -96,8 +98,13 @@ def _write(logins: list[Login]) -> None:
     waiting = path.with_suffix(".new")
     waiting.unlink(missing_ok=True)
     with os.fdopen(os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump([asdict(login) for login in logins], file)
+        json.dump([_entry(login) for login in logins], file)
     waiting.rename(path)
+
+
+def _entry(login: Login) -> dict[str, object]:
+    """Return what is kept of a login; what it does not use is left out, for commands of before know nothing of it."""
+    return {name: value for name, value in asdict(login).items() if value or not name.startswith("certificate")}
 
 
 def _path() -> Path:

@@ -88,7 +88,9 @@ class OidcProvider(_Provider):
     issuer: HttpUrl = Field(min_length=1)
     """Issuer, exactly as its discovery document spells it; the document is below it."""
     scopes: tuple[Text, ...] = ("openid", "profile", "email", "offline_access")
-    """Scopes to ask for. Without `offline_access` some providers cannot be asked again in the background."""
+    """Scopes to ask for. With `offline_access` people are asked for their consent (`prompt=consent`), without which
+    providers give no refresh token for it; what `parameters` says of `prompt` comes first. Without a refresh token a
+    provider can be asked again only while the access token of the sign-in lasts, mostly minutes to an hour."""
     nameclaim: Text = Field(default="preferred_username", min_length=1)
     """Claim with the user name."""
     groupsclaim: Text = "groups"
@@ -97,6 +99,17 @@ class OidcProvider(_Provider):
     """More parameters of the address that people are sent to, such as `prompt: login`."""
     logout: Flag = True
     """Ends the session at the provider, too, when somebody signs out here."""
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """What will not do what it looks like, by key."""
+        prompt = self.parameters.get("prompt", "consent").split()
+        if "offline_access" not in self.scopes or "consent" in prompt:
+            return {}
+        return {
+            "parameters.prompt": "has no consent, so many providers give no refresh token for offline_access, and "
+            "cannot be asked whether people are still there; leave it out, or add consent"
+        }
 
 
 class OAuthGroups(Section):

@@ -17,7 +17,7 @@ _TEST = Permission("configuration:update")
 
 
 class OidcEndpoint(BaseModel):
-    """The provider to try. Certificates are verified, whatever `verify_cert` says."""
+    """The provider to try; `ca` is PEM text of authorities to believe beside the usual ones."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"url": "https://login.example.org/realms/main", "verify_cert": True}}
@@ -25,6 +25,7 @@ class OidcEndpoint(BaseModel):
 
     url: Annotated[str, Field(max_length=1024)]
     verify_cert: bool = True
+    ca: Annotated[str, Field(max_length=256 * 1024)] = ""
 
 
 def router() -> APIRouter:
@@ -35,9 +36,18 @@ def router() -> APIRouter:
 
 
 async def ping(body: OidcEndpoint, caller: CallerOf, services: ServicesOf) -> None:
-    """Ask a provider for its discovery document; changes nothing."""
+    """Ask a provider for its discovery document; changes nothing.
+
+    Its certificate is always verified, as when people sign in: by the authorities of `ca`, of the configured provider
+    with this issuer, and of `outbound.cabundle`.
+    """
     await caller.require(_TEST)
+    if not body.verify_cert:
+        raise Invalid(
+            "a provider's certificate is always verified here; leave verify_cert out and give the authority that "
+            "signed it as ca, and in access.oidc[].ca or outbound.cabundle"
+        )
     try:
-        await services.try_issuer(body.url)
+        await services.try_issuer(body.url, body.ca)
     except ProviderUnavailable as error:
         raise Invalid(str(error)) from None

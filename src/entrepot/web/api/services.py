@@ -42,8 +42,9 @@ from entrepot.web.services import Services
 
 #: Tells how much space there is for blobs.
 VolumeOf = Callable[[], Awaitable[Volume]]
-#: Asks an issuer for its discovery document; raises `ProviderUnavailable` when there is none that can be used.
-TryIssuer = Callable[[str], Awaitable[None]]
+#: Asks an issuer, believing the authorities of a PEM text too, for its discovery document; raises `ProviderUnavailable`
+#: when there is none that can be used.
+TryIssuer = Callable[[str, str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

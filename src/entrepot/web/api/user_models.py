@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from entrepot.access.model import Principal
+from entrepot.metadata import clock
 from entrepot.metadata.users import UserRecord
 from entrepot.web.api.values import moment
 
@@ -21,6 +22,9 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "admin_role_in_auth": False,
     "provider": "local",
     "disabled": False,
+    "state": "active",
+    "works_until": None,
+    "provider_asked_at": None,
     "creation_time": "2026-01-02T03:04:05Z",
     "update_time": "2026-01-02T03:04:05Z",
 }
@@ -31,7 +35,12 @@ _Password = Annotated[str, Field(max_length=1024)]
 
 
 class User(BaseModel):
-    """A person; `provider` says who knows their password."""
+    """A person; `provider` says who knows their password.
+
+    `state` is `active`, `disabled` (by an administrator here) or `closed` (the provider no longer vouches for them, or
+    could not be asked for too long). `works_until` is when the account of a provider's person ends without another
+    answer; without `provider_asked_at` the provider gave nothing to ask it with again.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
 
@@ -44,6 +53,9 @@ class User(BaseModel):
     admin_role_in_auth: bool = False
     provider: str = ""
     disabled: bool = False
+    state: str = "active"
+    works_until: datetime | None = None
+    provider_asked_at: datetime | None = None
     creation_time: datetime | None = None
     update_time: datetime | None = None
 
@@ -59,6 +71,9 @@ class User(BaseModel):
             sysadmin_flag=record.sysadmin,
             provider=record.provider,
             disabled=record.disabled,
+            state=record.state(clock.now()),
+            works_until=None if record.expires_at is None else moment(record.expires_at),
+            provider_asked_at=None if record.checked_at is None else moment(record.checked_at),
             creation_time=moment(record.created_at),
             update_time=moment(record.updated_at),
         )

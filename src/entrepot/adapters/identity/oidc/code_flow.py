@@ -52,7 +52,7 @@ def departure(endpoint: str, client: RegisteredClient, redirect_uri: str, kept: 
     """Return the address to send a browser to; ours beat the operator's own parameters."""
     pkce = {"code_challenge": _challenge(kept.verifier), "code_challenge_method": "S256"} if client.pkce else {}
     query = {
-        **client.parameters,
+        **{name: value for name, value in client.parameters.items() if value},
         **more,
         **pkce,
         "response_type": "code",

@@ -16,8 +16,10 @@ from entrepot.access.jwt import Claims, read_header
 from entrepot.accounts.providers.model import (
     Arrival,
     Grip,
+    GripLost,
     Kept,
     PersonGone,
+    ProviderError,
     ProviderUnavailable,
     SignInRefused,
     Told,
@@ -33,10 +35,19 @@ from entrepot.adapters.identity.oidc.code_flow import (
     with_query,
 )
 from entrepot.adapters.identity.oidc.fields import groups_at, text_at
+from entrepot.metadata import clock
 from entrepot.outbound.errors import OutboundError
 
 _HASHES: Final = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512}
 _LONGEST_SUBJECT: Final = 255
+#: Seconds after which an access token that is said to last longer counts as ended.
+_LONGEST_ACCESS: Final = 30 * 24 * 3600.0
+#: The scope that asks for a refresh token (Core 1.0, section 11).
+OFFLINE_ACCESS: Final = "offline_access"
+_UNASKED: Final = (
+    "so people are asked about only while the access token of their sign-in lasts; accounts and keys then work until "
+    "`offline` has passed since"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +69,7 @@ class OpenIdProvider(CodeFlowProvider):
     async def address(self, redirect_uri: str, kept: Kept) -> str:
         """See `Provider`."""
         endpoint = await self._endpoint("authorization_endpoint")
-        return departure(endpoint, self.client, redirect_uri, kept, nonce=kept.nonce)
+        return departure(endpoint, self.client, redirect_uri, kept, **self._consent(), nonce=kept.nonce)
 
     async def arrival(self, answer: Mapping[str, str], redirect_uri: str, kept: Kept) -> Arrival:
         """See `Provider`."""
@@ -75,16 +86,17 @@ class OpenIdProvider(CodeFlowProvider):
             told = await self._told(claims, access)
         except PersonGone as gone:
             raise SignInRefused(str(gone)) from None
-        refresh = _text(tokens, "refresh_token")
         return Arrival(
             told=told,
-            grip=Grip(token=refresh) if refresh else None,
+            grip=await self._grip(tokens, claims),
             session=_session(claims, kept),
             hint=_text(tokens, "id_token") if self.logout else "",
         )
 
     async def ask_again(self, subject: str, grip: Grip) -> tuple[Told, Grip]:
         """See `Provider`: the refresh token is exchanged, and what came with it or the userinfo endpoint read."""
+        if not grip.is_lasting:
+            return await self._ask_while_it_lasts(subject, grip), grip
         metadata = await self._metadata()
         endpoint = await self._endpoint("token_endpoint")
         tokens = await renew(self.http, endpoint, self.client, grip.token, basic=self._says_basic(metadata))
@@ -93,6 +105,68 @@ class OpenIdProvider(CodeFlowProvider):
             raise PersonGone("the provider speaks of somebody else now")
         told = await self._told({"sub": subject, **claims}, _text(tokens, "access_token"))
         return told, Grip(token=_text(tokens, "refresh_token") or grip.token)
+
+    async def refresh_doubt(self) -> str:
+        """Say why the provider may give no refresh token, by its discovery document; empty when it seems to.
+
+        Raises:
+            ProviderUnavailable: It cannot be asked, or is another one.
+        """
+        metadata = await self._metadata()
+        supported, grants = metadata.get("scopes_supported"), metadata.get("grant_types_supported")
+        if isinstance(grants, list) and "refresh_token" not in grants:
+            return f"{self.issuer.name} gives no refresh tokens, {_UNASKED}"
+        if isinstance(supported, list) and OFFLINE_ACCESS in supported and OFFLINE_ACCESS not in self.client.scopes:
+            return f"has no {OFFLINE_ACCESS}, for which {self.issuer.name} gives refresh tokens, {_UNASKED}"
+        return ""
+
+    async def _ask_while_it_lasts(self, subject: str, grip: Grip) -> Told:
+        """Ask the userinfo endpoint with the access token of the sign-in.
+
+        That the provider takes it no longer says nothing of the person: who signs out there ends it, too.
+        """
+        if grip.ends_at is not None and clock.now() >= grip.ends_at:
+            raise GripLost("the access token of the sign-in has ended, and the provider gave no refresh token")
+        try:
+            return await self._told({"sub": subject}, grip.token)
+        except PersonGone:
+            raise GripLost(
+                "the provider takes the access token of the sign-in no longer, and gave no refresh token"
+            ) from None
+
+    async def _grip(self, tokens: Claims, claims: Claims) -> Grip | None:
+        """Return what to ask with the next time: a refresh token, else the access token for as long as it says.
+
+        An access token is none where the userinfo endpoint leaves out what the ID token told, groups for one.
+        """
+        refresh, access, seconds = (
+            _text(tokens, "refresh_token"),
+            _text(tokens, "access_token"),
+            tokens.get("expires_in"),
+        )
+        if refresh:
+            return Grip(token=refresh)
+        if not access or isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
+            return None
+        try:
+            known = await self._userinfo(str(claims["sub"]), access)
+        except ProviderError:
+            return None
+        if any(_has(claims, name) and not _has(known, name) for name in self._wanted):
+            return None
+        return Grip(token=access, ends_at=clock.after(min(float(seconds), _LONGEST_ACCESS)), is_lasting=False)
+
+    @property
+    def _wanted(self) -> list[str]:
+        return [self.claims.name, "email", *([self.claims.groups] if self.claims.groups else [])]
+
+    def _consent(self) -> dict[str, str]:
+        """Ask for consent where a refresh token is wanted: without, offline access is ignored (Core 1.0, section 11).
+
+        What the operator says of `prompt` counts as it is.
+        """
+        wanted = OFFLINE_ACCESS in self.client.scopes and "prompt" not in self.client.parameters
+        return {"prompt": "consent"} if wanted else {}
 
     async def farewell(self, hint: str, back_to: str) -> str:
         """See `Provider`: the address of RP-initiated logout."""
@@ -148,9 +222,8 @@ class OpenIdProvider(CodeFlowProvider):
 
     async def _told(self, claims: Claims, access_token: str) -> Told:
         """Put together what is told, with the userinfo endpoint where the ID token leaves out what we want."""
-        wanted = [self.claims.name, "email", *([self.claims.groups] if self.claims.groups else [])]
         known = dict(claims)
-        if access_token and any(not _has(known, name) for name in wanted):
+        if access_token and any(not _has(known, name) for name in self._wanted):
             known = {**await self._userinfo(str(claims["sub"]), access_token), **known}
         subject = str(claims["sub"])
         return Told(

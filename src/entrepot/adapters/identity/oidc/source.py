@@ -61,14 +61,14 @@ class Providers:
         return self._fixed if found is None or found.name in self.fixed else [*self._fixed, found]
 
 
-async def try_issuer(outbound: OutboundSettings, issuer: str) -> None:
-    """Ask an issuer for its discovery document.
+async def try_issuer(outbound: OutboundSettings, issuer: str, ca: str = "") -> None:
+    """Ask an issuer for its discovery document; `ca` is PEM text of more authorities to believe.
 
     Raises:
         ProviderUnavailable: It cannot be asked, or gives none that can be used.
     """
     try:
-        await Issuer(Client(outbound), issuer).metadata()
+        await Issuer(Client(outbound.with_ca("", pem=ca)), issuer).metadata()
     except OutboundError as error:
         raise ProviderUnavailable(str(error)) from error
 
