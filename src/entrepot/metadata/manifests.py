@@ -198,6 +198,20 @@ _REFERRER_IDS = Query(
     select(_M.id).where(_M.repository_id == bindparam("repository_id"), _M.subject == bindparam("digest")),
     "manifests.referrer_ids",
 )
+#: By a tag that names its digest, then by the subject: an index of referrers comes before what it lists.
+_TAGGED_BESIDE = Query(
+    select(tags.c.manifest_id)
+    .where(tags.c.repository_id == bindparam("repository_id"), in_list(tags.c.name, "names"))
+    .distinct(),
+    "manifests.tagged_beside",
+)
+_SOME_REFERRER_IDS = Query(
+    select(_M.id)
+    .where(_M.repository_id == bindparam("repository_id"), _M.subject == bindparam("digest"))
+    .order_by(_M.digest)
+    .limit(bindparam("limit")),
+    "manifests.some_referrer_ids",
+)
 _DROP_BLOBS = Query(
     delete(manifest_blobs).where(manifest_blobs.c.manifest_id == bindparam("manifest_id")), "manifests.drop_blobs"
 )
@@ -381,6 +395,15 @@ async def dependants(reader: Reader, manifest: ManifestRow) -> list[int]:
     children = await reader.all(_CHILD_IDS, manifest_id=manifest.id)
     referrers = await reader.all(_REFERRER_IDS, repository_id=manifest.repository_id, digest=manifest.digest)
     return [row[0] for row in (*children, *referrers)]
+
+
+async def accessories(
+    reader: Reader, repository_id: int, digest: str, tag_names: Sequence[str], *, limit: int
+) -> list[int]:
+    """Return the row ids of what has one of these tags, then of up to `limit` manifests whose subject is this one."""
+    tagged = await reader.all(_TAGGED_BESIDE, repository_id=repository_id, names=list(tag_names))
+    referring = await reader.all(_SOME_REFERRER_IDS, repository_id=repository_id, digest=digest, limit=limit)
+    return list(dict.fromkeys(row[0] for row in (*tagged, *referring)))
 
 
 async def queue(tx: Transaction, ids: Sequence[int], *, review_after: int) -> None:

@@ -17,7 +17,8 @@ from entrepot.config.durations import parse_duration
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query, in_list
-from entrepot.metadata.tables import manifest_children, manifests, project_metadata, trash
+from entrepot.metadata.tables import manifest_children, manifests, project_metadata, tag_history, trash
+from entrepot.oci.referrers import accessory_tags
 
 TAG: Final = "tag"
 MANIFEST: Final = "manifest"
@@ -166,6 +167,26 @@ _REFERRING_TO = Query(
     .order_by(manifests.c.digest),
     "trash.referring_to",
 )
+#: What a tag named when it was deleted; the history of the repository's tags knows, whose shadow it is.
+_TAGGED_BESIDE = Query(
+    select(trash.c.digest)
+    .select_from(tag_history.join(trash, trash.c.digest == tag_history.c.digest))
+    .where(
+        tag_history.c.repository_id
+        == select(trash.c.repository_id)
+        .where(trash.c.place_id == bindparam("place_id"), trash.c.digest == bindparam("digest"))
+        .limit(1)
+        .correlate(None)
+        .scalar_subquery(),
+        in_list(tag_history.c.name, "names"),
+        trash.c.place_id == bindparam("place_id"),
+        trash.c.deletion == bindparam("deletion"),
+        trash.c.digest != bindparam("digest"),
+    )
+    .distinct()
+    .order_by(trash.c.digest),
+    "trash.tagged_beside",
+)
 _OF_REPOSITORY = Query(
     _select(trash.c.repository_id == bindparam("repository_id"), trash.c.digest == bindparam("digest")),
     "trash.of_repository",
@@ -304,6 +325,13 @@ async def listed_by(reader: Reader, place_id: int, digest: str) -> list[str]:
 async def referring_to(reader: Reader, place_id: int, digest: str, deletion: str) -> list[str]:
     """Return the digests of manifests in a shadow that refer to one, and went by the same deletion."""
     return [row[0] for row in await reader.all(_REFERRING_TO, place_id=place_id, digest=digest, deletion=deletion)]
+
+
+async def accessories(reader: Reader, place_id: int, digest: str, deletion: str) -> list[str]:
+    """Return the digests of what is about a manifest, by its subject or its tag, and went by the same deletion."""
+    names = accessory_tags(digest)
+    rows = await reader.all(_TAGGED_BESIDE, place_id=place_id, digest=digest, deletion=deletion, names=names)
+    return [*(row[0] for row in rows), *await referring_to(reader, place_id, digest, deletion)]
 
 
 async def due(reader: Reader, *, until: int, limit: int) -> list[TrashEntry]:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from entrepot.oci.descriptor import Descriptor
 from entrepot.oci.digest import Digest
@@ -10,6 +11,9 @@ from entrepot.oci.media_type import OCI_INDEX
 from entrepot.oci.reference import Tag
 
 _NOT_IN_TAGS = re.compile(r"[^a-zA-Z0-9._-]")
+#: What follows the digest in a tag of an accessory: of cosign's, and nothing in the fallback tag.
+TAG_SUFFIXES: Final = (".sig", ".att", ".sbom", "")
+_ACCESSORY_TAG: Final = re.compile(r"sha256-([0-9a-f]{64})(\.sig|\.att|\.sbom)?")
 
 
 def fallback_tag(digest: Digest) -> Tag:
@@ -17,6 +21,17 @@ def fallback_tag(digest: Digest) -> Tag:
     algorithm = _NOT_IN_TAGS.sub("-", digest.algorithm[:32])
     encoded = _NOT_IN_TAGS.sub("-", digest.encoded[:64])
     return Tag(f"{algorithm}-{encoded}")
+
+
+def accessory_tags(digest: str) -> list[str]:
+    """Name the tags under which clients keep what is about a manifest: signatures, attestations, SBOMs."""
+    return [digest.replace(":", "-", 1) + suffix for suffix in TAG_SUFFIXES]
+
+
+def subject_of_tag(tag: str) -> str | None:
+    """Return the digest that an accessory's tag names; None where it is another tag."""
+    found = _ACCESSORY_TAG.fullmatch(tag)
+    return None if found is None else f"sha256:{found[1]}"
 
 
 def render_index(descriptors: Iterable[Descriptor]) -> bytes:

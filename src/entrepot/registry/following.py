@@ -11,6 +11,7 @@ from entrepot.metadata.database import Transaction
 from entrepot.metadata.manifests import ManifestRow
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.trash import Deletion
+from entrepot.registry.accessories import Accessories
 from entrepot.registry.model import Actor
 from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.trash import Disposal
@@ -18,28 +19,29 @@ from entrepot.registry.trash import Disposal
 
 async def follow(
     tx: Transaction, manifest_id: int, settings: RegistrySettings, *, actor: Actor, purging: bool = False
-) -> bool:
-    """Let a manifest, by its row id, go the way of what it belonged to; False when it stays.
+) -> int:
+    """Let a manifest, by its row id, go the way of what it belonged to; return how many went with its accessories.
 
     It stays if it has a tag, if an index of its repository lists it, or if its subject is there. Else it goes into the
     trash with what it belonged to, for as long as that is kept; where that has gone for good, so does this.
     """
     found = await manifests.locked_with_subject(tx, manifest_id)
     if found is None:
-        return False
+        return 0
     manifest, subject = found
     repository = await repositories.find_by_id(tx, manifest.repository_id)
     if repository is None or shadows.is_shadow(repository.name):
-        return False
+        return 0
     if await _is_needed(tx, manifest, subject):
-        return False
+        return 0
     leader = None if purging else await _leader(tx, repository, manifest, subject)
     disposal = Disposal(repository=repository, deletion=leader, grace_seconds=settings.grace_seconds, purging=purging)
+    before = await Accessories(disposal=disposal, rules=settings.tag_rules, actor=actor).take(tx, manifest.digest)
     unread = await disposal.manifest(tx, manifest, [])
     gone = {"repository": repository.name, "digest": manifest.digest, "tags": [], "blobs": unread}
     await outbox.add(tx, outbox.MANIFEST_DELETED, **gone)
     await events.add(tx, events.DELETE, by=actor, repository=repository.name, digest=manifest.digest)
-    return True
+    return before + 1
 
 
 async def _is_needed(tx: Transaction, manifest: ManifestRow, subject: str | None) -> bool:

@@ -136,7 +136,7 @@ class Manifests:
     async def delete(
         self, name: RepositoryName, reference: Reference, *, actor: Actor, expected: Digest | None = None
     ) -> None:
-        """Delete a tag (what it points at stays), or a manifest with all tags that point at it.
+        """Delete a tag (what it points at stays), or a manifest with all tags that point at it and what is about it.
 
         Args:
             name: The repository.

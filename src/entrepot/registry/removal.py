@@ -11,6 +11,7 @@ from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Denied, ManifestUnknown
 from entrepot.oci.reference import RepositoryName, Tag
+from entrepot.registry.accessories import Accessories
 from entrepot.registry.model import Actor
 from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.tag_rules import require_movable
@@ -47,7 +48,7 @@ class Removal:
         await self._tell(tx, repository, digest, tag)
 
     async def delete_manifest(self, digest: Digest, tx: Transaction) -> None:
-        """Remove a manifest and the tags that point at it.
+        """Remove a manifest, the tags that point at it, and what is about it: signatures, SBOMs.
 
         Raises:
             Denied: An index lists it.
@@ -62,7 +63,11 @@ class Removal:
             raise Denied(f"The manifest belongs to {indexes} index(es) of this repository; delete those first.")
         names = await tags.of_manifest(tx, manifest.id)
         await self._untag(tx, repository, names, manifest.digest)
-        unread = await (await self._disposal(tx, repository)).manifest(tx, manifest, names)
+        disposal = await self._disposal(tx, repository)
+        if self.on_disk:
+            accessories = Accessories(disposal=disposal, rules=self.settings.tag_rules, actor=self.actor)
+            await accessories.take(tx, manifest.digest)
+        unread = await disposal.manifest(tx, manifest, names)
         if self.on_disk:
             gone = {"repository": repository.name, "digest": manifest.digest, "tags": names, "blobs": unread}
             await outbox.add(tx, outbox.MANIFEST_DELETED, **gone)

@@ -154,7 +154,7 @@ class Bin:
         for kind, row_id in await self.database.all(_REVIEW):
             if kind == "manifest":
 
-                async def work(tx: Transaction, row_id: int = row_id) -> bool:
+                async def work(tx: Transaction, row_id: int = row_id) -> int:
                     return await follow(tx, row_id, self.settings, actor=ALICE)
 
                 gone += await self.database.write(work)

@@ -26,10 +26,10 @@ def following(settings: RegistrySettings) -> Leave:
     return partial(_follow, settings)
 
 
-async def _follow(settings: RegistrySettings, tx: Transaction, manifest: ManifestUnderReview) -> bool:
+async def _follow(settings: RegistrySettings, tx: Transaction, manifest: ManifestUnderReview) -> int:
     if not settings.delete_enabled or settings.read_only():
         after = clock.after(max(_LATER, settings.grace_seconds))
         await manifests.queue(tx, [manifest.row.id], review_after=after)
         await review.add(tx, review.MANIFEST, [manifest.row.id], after=after, reason="deleting was switched off")
-        return False
+        return 0
     return await follow(tx, manifest.row.id, settings, actor=COLLECTOR)

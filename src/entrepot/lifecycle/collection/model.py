@@ -59,8 +59,8 @@ class NoLinks:
 Gate = Callable[[], Awaitable[str | None]]
 #: Gives the turn to take bytes away: of all processes on the store, one at a time.
 Turn = Callable[[], AbstractAsyncContextManager[None]]
-#: Takes a manifest away that only something needed which has gone; False when it stays after all.
-Leave = Callable[[Transaction, ManifestUnderReview], Awaitable[bool]]
+#: Takes a manifest away that only something needed which has gone; gives how many went, 0 when it stays after all.
+Leave = Callable[[Transaction, ManifestUnderReview], Awaitable[int]]
 
 
 async def always() -> str | None:

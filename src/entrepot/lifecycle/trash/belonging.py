@@ -23,7 +23,7 @@ async def in_order(reader: Reader, place_id: int, digest: str, deletion: str) ->
         current, visited = waiting.pop()
         if visited:
             order.append(current)
-            waiting += [(one, False) for one in await trash.referring_to(reader, place_id, current, deletion)]
+            waiting += [(one, False) for one in await trash.accessories(reader, place_id, current, deletion)]
         elif current not in seen:
             seen.add(current)
             if len(seen) > MOST:

@@ -21,7 +21,7 @@ async def keep_with_index(tx: Transaction, entry: TrashEntry) -> bool:
     waiting = [entry.digest]
     while waiting:
         digest = waiting.pop()
-        waiting += await trash.referring_to(tx, entry.place_id, digest, entry.deletion)
+        waiting += await trash.accessories(tx, entry.place_id, digest, entry.deletion)
         await _note(tx, deletion, entry, digest)
     return True
 

@@ -22,6 +22,7 @@ from entrepot.metadata import events, manifests, outbox, repositories, trash
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.reference import RepositoryName
+from entrepot.oci.referrers import subject_of_tag
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor
 from entrepot.registry.settings import RegistrySettings
@@ -69,7 +70,7 @@ class ManifestRestoring:
         result = Restored(wanted.repository.project, wanted.repository, wanted.digest)
         pieces = list(_pieces(order))
         for piece in pieces[:-1]:
-            work = partial(self._bring, wanted, piece)
+            work = partial(self._bring, wanted, piece, by)
             result.add(await self.metadata.write(work, name="restore"), [], [])
         count, tagged = await self.metadata.write(partial(self._end, wanted, pieces[-1], by), name="restore")
         result.add(count, tagged.restored, tagged.aside)
@@ -88,21 +89,39 @@ class ManifestRestoring:
         place = None if wanted.place_id is None else await repositories.find_by_id(self.metadata, wanted.place_id)
         return place is not None and await manifests.by_digest(self.metadata, place.name, wanted.digest) is not None
 
-    async def _bring(self, wanted: Wanted, digests: Sequence[str], tx: Transaction) -> int:
+    async def _bring(self, wanted: Wanted, digests: Sequence[str], by: Actor, tx: Transaction) -> int:
         """Bring some of them; return how many were brought."""
         repository = await target(tx, wanted.repository, wanted.project_id, self.quota)
         place = None if wanted.place_id is None else await repositories.hold_by_id(tx, wanted.place_id)
         count = 0
         for digest in digests if place is not None else ():
             assert place is not None
-            count += await bring_back(tx, place, repository, digest) is not None
+            row_id = await bring_back(tx, place, repository, digest)
+            count += row_id is not None
+            if row_id is not None and digest != wanted.digest:
+                await self._tag_accessory(tx, wanted, repository, row_id, digest, by)
             await trash.forget_untagged(tx, place.id, digest)
         await self.quota.require_room(tx, repository.project_id)
         return count
 
+    async def _tag_accessory(
+        self, tx: Transaction, wanted: Wanted, repository: RepositoryRecord, manifest_id: int, digest: str, by: Actor
+    ) -> None:
+        """Give a signature back the tags that name what it signs."""
+        assert wanted.place_id is not None
+        went = [one for one in await trash.of_digest(tx, wanted.place_id, digest) if one.deletion == wanted.deletion]
+        entries = [one for one in went if one.tags and all(map(subject_of_tag, one.tags))]
+        names = [name for entry in entries for name in entry.tags]
+        retagging = Retagging(repository=repository, rules=self.settings.tag_rules, actor=by.name, replace=False)
+        tagged = await retagging.run(tx, names, manifest_id, digest)
+        if tagged.restored:
+            put = {"repository": repository.name, "digest": digest, "tags": tagged.restored, "blobs": []}
+            await outbox.add(tx, outbox.MANIFEST_PUT, **put)
+        await trash.remove(tx, [entry.id for entry in entries])
+
     async def _end(self, wanted: Wanted, digests: Sequence[str], by: Actor, tx: Transaction) -> tuple[int, Retagged]:
         """Bring the last of them, then the tags."""
-        count = await self._bring(wanted, digests, tx)
+        count = await self._bring(wanted, digests, by, tx)
         repository = await target(tx, wanted.repository, wanted.project_id, self.quota)
         row = await manifests.locked(tx, repository.id, wanted.digest)
         if row is None:

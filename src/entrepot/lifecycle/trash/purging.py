@@ -20,6 +20,7 @@ from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.trash import TrashEntry
 from entrepot.oci.reference import RepositoryName
+from entrepot.registry.accessories import Accessories
 from entrepot.registry.following import follow
 from entrepot.registry.model import Actor
 from entrepot.registry.project_deletion import ProjectDeletion
@@ -72,8 +73,8 @@ class Purging:
         """
         self.settings.require_deletes()
         root = _Root(repository, digest, self.settings, by)
-        waiting = await self.metadata.write(root.run, name="purge")
-        count = 1
+        accessories, waiting = await self.metadata.write(root.run, name="purge")
+        count = 1 + accessories
         while waiting:
             piece, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
             gone, more = await self.metadata.write(partial(self._follow, piece, by), name="purge")
@@ -145,8 +146,8 @@ class Purging:
         for row_id in ids:
             found = await manifests.locked_with_subject(tx, row_id)
             dependants = [] if found is None else await manifests.dependants(tx, found[0])
-            if await follow(tx, row_id, self.settings, actor=by.actor, purging=True):
-                gone += 1
+            if went := await follow(tx, row_id, self.settings, actor=by.actor, purging=True):
+                gone += went
                 waiting += dependants
         return gone, waiting
 
@@ -169,8 +170,8 @@ class _Root:
     settings: RegistrySettings
     by: Purger
 
-    async def run(self, tx: Transaction) -> list[int]:
-        """Do it; return the row ids of what it listed and of what refers to it."""
+    async def run(self, tx: Transaction) -> tuple[int, list[int]]:
+        """Do it; return how many accessories went too, and the row ids of what it listed and what refers to it."""
         repository = self.repository
         manifest = await manifests.locked(tx, repository.id, self.digest)
         if manifest is None:
@@ -180,16 +181,18 @@ class _Root:
         names = await tags.of_manifest(tx, manifest.id)
         await require_movable(self.settings.tag_rules, tx, repository, names)
         await tags.remove(tx, repository.id, names)
-        dependants = await manifests.dependants(tx, manifest)
         grace = self.settings.grace_seconds
         disposal = Disposal(repository=repository, deletion=None, grace_seconds=grace, purging=True)
+        accessories = Accessories(disposal=disposal, rules=self.settings.tag_rules, actor=self.by.actor)
+        count = await accessories.take(tx, self.digest)
+        dependants = await manifests.dependants(tx, manifest)
         unread = await disposal.manifest(tx, manifest, [])
         gone = {"repository": repository.name, "digest": self.digest, "tags": names, "blobs": unread}
         await outbox.add(tx, outbox.MANIFEST_DELETED, **gone)
         detail = {**(self.by.detail or {}), "tags": names}
         name, digest = repository.name, self.digest
         await events.add(tx, events.PURGE, by=self.by.actor, repository=name, digest=digest, detail=detail)
-        return dependants
+        return count, dependants
 
 
 async def _announce(entry: TrashEntry, by: Purger, tx: Transaction) -> bool:
