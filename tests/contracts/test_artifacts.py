@@ -219,7 +219,8 @@ async def test_what_is_told_of_artifacts(filled: Filled) -> None:
     listed = await artifact_parts.tags_of(database, image, ListSelection(limit=1))
     assert ([tag.name for tag in listed.items], listed.total) == (["v2"], 2)
     here = filled.repository.id
-    assert await artifact_parts.accessories(database, here, [digest(10), digest(11)], each=9) == [signature]
+    about = await artifact_parts.accessories(database, here, [digest(10), digest(11)], each=9)
+    assert [(row.id, row.subject, row.tag) for row in about] == [(signature, digest(10), "")]
     assert await artifact_parts.accessories(database, here + 1, [digest(10)], each=9) == []
 
 

@@ -27,6 +27,7 @@ from entrepot.metadata.tables import (
     repositories,
     tags,
 )
+from entrepot.oci.referrers import accessory_tags, subject_of_tag
 
 #: Tags that a page of artifacts shows at most, and accessories, each artifact as many as any other; the lists of one
 #: artifact show all, page by page. Entries of indexes: an index may have 10,000 of them.
@@ -81,6 +82,15 @@ class ChildRecord:
 
     digest: str
     id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessoryRow:
+    """A manifest that is about another one."""
+
+    id: int
+    subject: str  #: the other one's digest
+    tag: str = ""  #: that says so, where no subject does
 
 
 _M = manifests.c
@@ -172,16 +182,22 @@ _LABELS = Query(
 )
 
 
-def _accessories_of_each(dialect: Dialect) -> Select[Any]:
+def _referring_to_each(dialect: Dialect) -> Select[Any]:
     def of_subject(one: Any, subject: ColumnElement[str]) -> Select[Any]:
         found = select(one.id).where(one.repository_id == bindparam("repository"), one.subject == subject)
         return found.order_by(one.digest).limit(bindparam("each"))
 
-    found = select(_M.id).select_from(first_of_each(dialect, "subjects", _M.subject, of_subject))
+    found = select(_M.id, _M.subject).select_from(first_of_each(dialect, "subjects", _M.subject, of_subject))
     return found.order_by(_M.subject, _M.digest)
 
 
-_ACCESSORIES = Query(_accessories_of_each, "artifact_parts.accessories")
+_REFERRING = Query(_referring_to_each, "artifact_parts.referring")
+_TAGGED_BESIDE = Query(
+    select(tags.c.manifest_id, tags.c.name)
+    .where(tags.c.repository_id == bindparam("repository"), in_list(tags.c.name, "names"))
+    .order_by(tags.c.name),
+    "artifact_parts.tagged_beside",
+)
 
 
 async def records(reader: Reader, ids: Sequence[int]) -> list[ArtifactRecord]:
@@ -241,10 +257,17 @@ async def labels_of(reader: Reader, ids: Sequence[int]) -> dict[int, list[LabelR
     return found
 
 
-async def accessories(reader: Reader, repository_id: int, subjects: Sequence[str], *, each: int) -> list[int]:
-    """Return the row ids of manifests of a repository whose subject is one of these digests, up to `each` of each."""
-    rows = await reader.all(_ACCESSORIES, repository=repository_id, subjects=subjects, each=each)
-    return [row[0] for row in rows]
+async def accessories(reader: Reader, repository_id: int, subjects: Sequence[str], *, each: int) -> list[AccessoryRow]:
+    """Return manifests of a repository that are about these digests: by one of a few tags, and by subject.
+
+    Of the latter, up to `each` of each.
+    """
+    names = [name for subject in subjects for name in accessory_tags(subject)]
+    tagged = await reader.all(_TAGGED_BESIDE, repository=repository_id, names=names)
+    referring = await reader.all(_REFERRING, repository=repository_id, subjects=subjects, each=each)
+    found = {(row[0], subject_of_tag(row[1]) or ""): row[1] for row in tagged}
+    found |= {(row[0], row[1]): "" for row in referring}
+    return [AccessoryRow(id=row_id, subject=subject, tag=tag) for (row_id, subject), tag in found.items()]
 
 
 def _record(row: Row) -> ArtifactRecord:

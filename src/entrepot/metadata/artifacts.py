@@ -1,9 +1,9 @@
 """Which manifests of a repository a list of artifacts shows, found in steps that each cost the same.
 
-A manifest that an index lists stands for itself only with a tag; one whose subject is in the repository never does: it
-is an accessory of that. How many artifacts a repository has is not written down, since every push would have to change
-the number; so lists and counts walk through the repository in steps of `STEP` manifests, between which others are
-served.
+A manifest that an index lists stands for itself only with a tag; one whose subject is in the repository never does, nor
+one whose tags all name the digest of something there (`sha256-….sig`): it is an accessory of that. How many artifacts a
+repository has is not written down, since every push would have to change the number; so lists and counts walk through
+the repository in steps of `STEP` manifests, between which others are served.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, exists, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, exists, func, literal, or_, select
 
 from entrepot.metadata.columns import TEXT, WHOLE
 from entrepot.metadata.database import Reader
@@ -20,6 +20,7 @@ from entrepot.metadata.dialect import SQLITE, Dialect
 from entrepot.metadata.patient import patient
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import manifest_children, manifest_labels, manifests, tags
+from entrepot.oci.referrers import TAG_SUFFIXES
 
 #: Manifests looked at by one statement: some milliseconds.
 STEP: Final = 5_000
@@ -45,6 +46,7 @@ class Selection:
 
 _M = manifests.c
 _SUBJECT = manifests.alias("subject")
+_NAMED = manifests.alias("named")
 
 
 def _text(name: str) -> BindParameter[str]:
@@ -59,6 +61,21 @@ def _has_tag(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists(select(1).where(tags.c.manifest_id == _M.id, *conditions)).correlate(manifests)
 
 
+def _named_by_tag() -> ColumnElement[bool]:
+    """Say of a tag that it is an accessory's, of something else that is in its repository."""
+    name, prefix = tags.c.name, "sha256-"
+    digest = literal("sha256:", TEXT) + func.substr(name, len(prefix) + 1, 64, type_=TEXT)
+    rest = func.substr(name, len(prefix) + 65, type_=TEXT)
+    named = select(1).where(
+        _NAMED.c.repository_id == tags.c.repository_id, _NAMED.c.digest == digest, _NAMED.c.id != _M.id
+    )
+    return and_(
+        func.substr(name, 1, len(prefix), type_=TEXT) == prefix,
+        or_(*(rest == literal(suffix, TEXT) for suffix in TAG_SUFFIXES)),
+        exists(named).correlate(tags, manifests),
+    )
+
+
 def _stands_alone() -> ColumnElement[bool]:
     listed = exists(select(1).where(manifest_children.c.child_id == _M.id)).correlate(manifests)
     has_subject = exists(
@@ -66,6 +83,7 @@ def _stands_alone() -> ColumnElement[bool]:
     ).correlate(manifests)
     return and_(
         or_(_M.subject.is_(None), ~has_subject),
+        or_(~_has_tag(_named_by_tag()), _has_tag(~_named_by_tag())),
         or_(_number("parts") == 1, _has_tag(), ~listed),
     )
 

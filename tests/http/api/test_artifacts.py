@@ -160,6 +160,34 @@ async def test_what_refers_to_an_image_is_its_accessory(admin: Api, client: Asgi
     assert (await admin.found(f"{APP}?with_accessory=false"))[0]["accessories"] == []
 
 
+async def test_a_signature_by_its_tag_is_an_accessory(admin: Api, client: AsgiClient, an_image: bytes) -> None:
+    """As cosign keeps it without a subject: listed under its image and not beside it, and deleted with it."""
+    prefix = digest_of(an_image).replace(":", "-")
+    pushed = {}
+    for kind in ("sig", "att", "sbom"):
+        layer = kind.encode()
+        pushed[kind] = digest_of(await push(client, f"{prefix}.{kind}", image(b"{}", layer), b"{}", layer))
+    (artifact,) = await admin.found(APP)
+    kinds = {a["digest"]: a["type"] for a in artifact["accessories"]}
+    assert kinds == {
+        pushed["sig"]: "signature.cosign",
+        pushed["att"]: "subject.accessory",
+        pushed["sbom"]: "subject.accessory",
+    }
+    assert {a["subject_artifact_digest"] for a in artifact["accessories"]} == {digest_of(an_image)}
+    assert len(await admin.found(f"{APP}/v1/accessories")) == 3
+    assert (await admin.found("/projects/demo/repositories/app"))["artifact_count"] == 1
+    await admin.post(f"{APP}/{pushed['att']}/tags", {"name": "mine"})
+    assert len(await admin.found(APP)) == 2  # it stands for itself, too
+    await admin.delete(f"{APP}/{pushed['att']}/tags/mine")
+    stray = await push(client, f"sha256-{'0' * 64}.sig", image(b"{}", b"stray"), b"{}", b"stray")
+    assert [a["digest"] for a in await admin.found(APP)] == [digest_of(stray), digest_of(an_image)]
+    assert (await admin.delete(f"{APP}/v1")).status == 200
+    assert [a["digest"] for a in await admin.found(APP)] == [digest_of(stray)]
+    for digest in pushed.values():
+        assert refusal(await admin.get(f"{APP}/{digest}")) == (404, "NOT_FOUND")
+
+
 async def test_a_chart_shows_what_is_in_it(admin: Api, client: AsgiClient) -> None:
     """Its description as attributes; values, readme and dependencies as additions."""
     await push_chart(client, chart_archive(values_yaml="a: 1\n", README_md="# App", Chart_yaml="name: app"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from entrepot.metadata import artifact_parts as parts
-from entrepot.metadata.artifact_parts import ArtifactRecord, ChildRecord, ConfigRecord
+from entrepot.metadata.artifact_parts import AccessoryRow, ArtifactRecord, ChildRecord, ConfigRecord
 from entrepot.metadata.database import Reader
 from entrepot.metadata.labels import LabelRecord
 from entrepot.oci import manifest as oci_manifest
@@ -83,31 +83,36 @@ class Describing:
         ]
 
     async def accessories(self, subject: ArtifactRecord, *, limit: int) -> list[Accessory]:
-        """Return up to `limit` manifests that refer to another one, by digest."""
-        ids = await parts.accessories(self.metadata, subject.repository_id, [subject.digest], each=limit)
-        return await self._described_accessories(ids, {subject.digest: subject.id})
+        """Return manifests, up to `limit` by their subject, that are about another one."""
+        found = await parts.accessories(self.metadata, subject.repository_id, [subject.digest], each=limit)
+        return await self._described_accessories(found, {subject.digest: subject.id})
 
     async def _accessories(self, records: Sequence[ArtifactRecord]) -> Mapping[int, list[Accessory]]:
         found: defaultdict[int, list[Accessory]] = defaultdict(list)
         for repository_id in sorted({record.repository_id for record in records}):
             subjects = {record.digest: record.id for record in records if record.repository_id == repository_id}
             each = _share(parts.MOST_ACCESSORIES, records)
-            ids = await parts.accessories(self.metadata, repository_id, list(subjects), each=each)
-            for accessory in await self._described_accessories(ids, subjects):
-                found[subjects[accessory.record.subject or ""]].append(accessory)
+            rows = await parts.accessories(self.metadata, repository_id, list(subjects), each=each)
+            for accessory in await self._described_accessories(rows, subjects):
+                found[accessory.subject_id].append(accessory)
         return found
 
-    async def _described_accessories(self, ids: Sequence[int], subjects: Mapping[str, int]) -> list[Accessory]:
-        records = await parts.records(self.metadata, ids) if ids else []
-        sizes = await self._sizes(records, {})
+    async def _described_accessories(
+        self, rows: Sequence[AccessoryRow], subjects: Mapping[str, int]
+    ) -> list[Accessory]:
+        found = await parts.records(self.metadata, [row.id for row in rows]) if rows else []
+        records = {record.id: record for record in found}
+        sizes = await self._sizes(found, {})
         return [
             Accessory(
-                record=record,
-                kind=kinds.accessory_kind(record.artifact_type),
-                size=sizes[record.id],
-                subject_id=subjects.get(record.subject or ""),
+                record=records[row.id],
+                kind=kinds.accessory_kind(records[row.id].artifact_type, row.tag),
+                size=sizes[row.id],
+                subject=row.subject,
+                subject_id=subjects[row.subject],
             )
-            for record in records
+            for row in rows
+            if row.id in records
         ]
 
     async def _sizes(

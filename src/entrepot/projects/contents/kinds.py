@@ -28,10 +28,11 @@ _KINDS: Final = {type_: kind for kind, types in TYPES.items() for type_ in types
 #: `application/vnd.acme.rocket.config.v1+json` is a ROCKET.
 _NAMED: Final = re.compile(r"application/vnd\.[^.]*\.(.*)\.config\.[^.]*\+json")
 
+_COSIGN: Final = "signature.cosign"
 #: Accessories by artifact type; every other one is `subject.accessory`.
 _ACCESSORIES: Final = {
-    "application/vnd.dev.cosign.artifact.sig.v1+json": "signature.cosign",
-    "application/vnd.dev.sigstore.bundle.v0.3+json": "signature.cosign",
+    "application/vnd.dev.cosign.artifact.sig.v1+json": _COSIGN,
+    "application/vnd.dev.sigstore.bundle.v0.3+json": _COSIGN,
     "application/vnd.cncf.notary.signature": "signature.notation",
     "application/vnd.goharbor.harbor.sbom.v1": "sbom.harbor",
 }
@@ -58,8 +59,10 @@ def is_image_config(artifact_type: str | None) -> bool:
     return artifact_type in (_OCI_CONFIG, _DOCKER_CONFIG)
 
 
-def accessory_kind(artifact_type: str | None) -> str:
-    """Return what an accessory is to its subject."""
+def accessory_kind(artifact_type: str | None, tag: str = "") -> str:
+    """Return what an accessory is to its subject, told by its type or by the tag that names the subject."""
+    if tag.endswith(".sig"):
+        return _COSIGN
     return _ACCESSORIES.get(artifact_type or "", "subject.accessory")
 
 

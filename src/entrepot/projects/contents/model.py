@@ -32,12 +32,13 @@ class ChildReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accessory:
-    """A manifest that refers to another one: a signature, an SBOM."""
+    """A manifest that is about another one: a signature, an SBOM."""
 
     record: ArtifactRecord
     kind: str
     size: int
-    subject_id: int | None
+    subject: str  #: the other one's digest
+    subject_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -163,8 +163,8 @@ class Accessory(BaseModel):
         return cls(
             id=record.id,
             artifact_id=record.id,
-            subject_artifact_id=accessory.subject_id or 0,
-            subject_artifact_digest=record.subject or "",
+            subject_artifact_id=accessory.subject_id,
+            subject_artifact_digest=accessory.subject,
             subject_artifact_repo=record.repository,
             size=accessory.size,
             digest=record.digest,
