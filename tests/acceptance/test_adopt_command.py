@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.seed import write_registry2_tree
+from tests.support.commands import runner
 from tests.support.open_folders import let_others_in
 from tests.support.tools import find_tool
 
@@ -165,6 +166,20 @@ def test_nothing_is_pruned_while_the_registry_is_read_only(folder: Path, tmp_pat
     entrepot("readonly", "off", "--data", folder)
     assert json.loads(entrepot(*prune, folder).stdout)["kept"] == []
     assert "v3" not in entrepot("layout", "check", folder).stdout
+
+
+def test_collection_goes_on_after_a_project_of_an_adopted_folder_is_removed(tmp_path: Path) -> None:
+    """No other registry ever ran: our own deletions do not switch collection off, and `--delta` is never refused."""
+    folder = tmp_path / "registry"
+    write_registry2_tree(folder, repositories=2, tags=20)
+    run = runner(tmp_path / "home")
+    run("adopt", str(folder))
+    for project in ("team0", "team1"):
+        run("project", "remove", project, "--with-repositories", "--data", str(folder))
+    assert "40 manifests are gone" in run("trash", "empty", "--yes", "--data", str(folder)).output
+    assert "things wait for their grace" in run("gc", "--data", str(folder)).output
+    assert "Nothing is broken" in run("adopt", "--delta", str(folder)).output
+    assert not list((folder / "docker/registry/v2/repositories").rglob("link"))
 
 
 @pytest.mark.parametrize("words", [("adopt",), ("layout", "check"), ("layout", "write")])

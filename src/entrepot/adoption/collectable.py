@@ -25,6 +25,7 @@ class Collectable:
 
     intake: Intake
     report: ReportFile
+    foreign: ForeignWrites
     _looked: bool = field(default=False, init=False)
     _hidden: tuple[tuple[int, int], int] = field(default=((0, 0), 0), init=False)
 
@@ -53,13 +54,10 @@ class Collectable:
 
     async def _has_foreign_writes(self) -> bool:
         """Look at the folder itself once, since nobody may have done so after another registry had it."""
-        foreign = ForeignWrites(self.intake.metadata, self.intake.tree)
-        if await foreign.waiting():
-            return True
-        if not self._looked:
-            self._looked = not await foreign.find_unknown()
-            return not self._looked
-        return False
+        if not self._looked and not await self.foreign.waiting():
+            self.report.append((await self.foreign.look()).seen.problems)
+            self._looked = True
+        return await self.foreign.waiting()
 
     def _count_hidden(self) -> int:
         """Count what the report tells of; it is read again when it has grown."""

@@ -12,6 +12,7 @@ every write refuse, and the repository is read again.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -40,8 +41,12 @@ _OUTBOX_LOOKED_AT = 1000
 _GONE_A_PIECE = 50
 
 
+#: Writes what the outbox asks for to the files, as far as it can be written.
+CatchUp = Callable[[], Awaitable[object]]
+
+
 class OutboxWaiting(RegistryError):
-    """Pushes are still waiting to be written to the folder; run 'entrepot layout write' first, then this again."""
+    """What was pushed or deleted here cannot be written to the folder; look at its rights and room, then try again."""
 
 
 class TooBusy(RegistryError):
@@ -79,6 +84,8 @@ class Delta:
     on_progress: OnProgress = lambda _progress: None
     pruning: bool = False
     settings: RegistrySettings = field(default_factory=RegistrySettings)  #: of the registry, for what goes or moves
+    #: Brings the files up to what the metadata say, where no server may be there to do so.
+    catch_up: CatchUp | None = None
     #: What registry:2 no longer has, or has moved, and the metadata keep.
     kept: list[Kept] = field(default_factory=list)
 
@@ -86,13 +93,15 @@ class Delta:
         """Do it for every repository of the folder and of the metadata.
 
         Raises:
-            OutboxWaiting: The files lag behind the metadata, and nobody writes them.
+            OutboxWaiting: The files lag behind the metadata, and nobody can write them.
             TooBusy: A repository is pushed to all the time.
             ReadOnly: It is to prune, and the registry is read-only: from the start, or since a moment ago.
             Unsupported: It is to prune, and deleting is switched off; nothing was done.
         """
         if self.pruning:
             await prune.require_allowed(self.intake.metadata, self.settings)
+        if self.catch_up is not None:
+            await self.catch_up()
         progress = Progress()
         async for found in walk_names(self.intake.tree):
             note(progress, self.report, [entry for entry in found if isinstance(entry, Problem)])
@@ -154,7 +163,7 @@ class Delta:
             if not of_this and len(waiting) < _OUTBOX_LOOKED_AT:
                 return _Moment(latest)
             if asyncio.get_running_loop().time() > deadline:
-                raise OutboxWaiting
+                raise OutboxWaiting(f"{OutboxWaiting.__doc__} It is {name}.")
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _prune(self, taking: Taking, moment: _Moment, gone: list[Kept]) -> None:

@@ -1,33 +1,41 @@
-"""Noticing at a start that another registry has written to the folder since we last looked.
+"""Noticing that another registry has written to the folder since we last looked.
 
-Blobs appear and go in a few hundred folders. The time of their last change is remembered while a server runs; a later
-one at the next start asks for a closer look: which blobs are there that the metadata do not know, and which known ones
-are gone. An unknown blob that no link of the folder names is what a crash of our own left, and no trace of anybody.
-Tags that were moved between old images leave no trace.
+Blobs appear and go in a few hundred folders, the shards. The time of their last change is remembered while a server
+runs. A shard whose latest change is a blob that we have put there ourselves is as we left it. In any other one that was
+changed since, the names of its files are held against the rows: which are there that the metadata do not know, and
+which known ones are gone.
+
+An unknown file is a trace of somebody else only where a link of the folder names it, and that link is not one that we
+are about to remove ourselves: what was deleted here leaves its links to the outbox. Without such a link it is what a
+crash of our own left, and is queued for the collector. Tags that were moved between old images leave no trace.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
 
 from entrepot.adoption.links import RepositoryLinks
 from entrepot.adoption.presence import Presence, Seen
 from entrepot.adoption.report import Problem
-from entrepot.adoption.tree import Tree
-from entrepot.metadata import blobs, collecting, manifests, outbox, settings
+from entrepot.adoption.tree import Shard, Tree
+from entrepot.metadata import blobs, collecting, manifests, outbox, review, settings
+from entrepot.metadata.blobs import StoredRow
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.outbox import OutboxEntry
+from entrepot.metadata.query import ABOVE_ALL
 from entrepot.oci.digest import Digest
 
 _SEEN_KEY = "folder-seen"
 _FOREIGN_KEY = "folder-has-foreign-writes"
-_BLOBS_A_PIECE = 500
+_ROWS_A_PIECE = 1000
 #: A push that is going on writes its file before its row.
 _PUSH_SECONDS = 2.0
-#: More unknown blobs than a crash leaves behind: whose they are need not be looked up.
-_MOST_LOOKED_FOR = 500
+#: Rows that are asked which shards we have changed ourselves. What is older was remembered long ago.
+_MOST_EXPLAINED = 20_000
+_NS_A_MICROSECOND = 1000
 
 
 @dataclass(slots=True)
@@ -44,25 +52,24 @@ class ForeignWrites:
 
     metadata: Database
     tree: Tree
+    #: When this server began, in nanoseconds since the epoch: what it has put somewhere since may lie over the trace of
+    #: somebody who wrote before. None where no server of ours has just been started.
+    began_ns: int | None = None
 
     async def look(self) -> Foreign:
-        """Say what changed since `remember`, and make blobs missing whose bytes are gone."""
+        """Say what changed since it was remembered, and make blobs missing whose bytes are gone."""
         found = Foreign()
         remembered = await settings.find(self.metadata, _SEEN_KEY)
-        if remembered is not None and await self._newest() > int(remembered):
-            found.unknown = await self._count_unknown(int(remembered))
-            found.seen = await Presence(self.metadata, self.tree).check()
+        since = int(remembered or 0)
+        shards = [shard for shard in await self._shards() if shard.changed_ns > since]
+        for shard in await self._unexplained(shards, since):
+            await self._look_at(shard, since, found)
         if found.unknown or found.seen.lost:
             await self.metadata.write(_set_foreign, name="folder changed")
+        elif shards:
+            newest = max(shard.changed_ns for shard in shards)
+            await self.metadata.write(partial(_move_on, remembered, str(newest)), name="folder seen")
         return found
-
-    async def find_unknown(self) -> int:
-        """Count the blobs since `remember` that the metadata do not know, and note it if there are any."""
-        remembered = int(await settings.find(self.metadata, _SEEN_KEY) or 0)
-        unknown = await self._count_unknown(remembered) if await self._newest() > remembered else 0
-        if unknown:
-            await self.metadata.write(_set_foreign, name="folder changed")
-        return unknown
 
     async def waiting(self) -> bool:
         """Tell whether somebody has written what nobody has taken in since."""
@@ -75,52 +82,141 @@ class ForeignWrites:
 
     async def remember(self) -> None:
         """Count everything that is there by now as seen."""
-        newest = str(await self._newest())
-
-        async def put(tx: Transaction) -> None:
-            await settings.put(tx, _SEEN_KEY, newest)
-
+        newest = str(max((shard.changed_ns for shard in await self._shards()), default=0))
         if await settings.find(self.metadata, _SEEN_KEY) != newest:
-            await self.metadata.write(put, name="folder seen")
+            await self.metadata.write(lambda tx: settings.put(tx, _SEEN_KEY, newest), name="folder seen")
 
-    async def _count_unknown(self, since: int) -> int:
-        unknown = await self._unknown(self.tree.blobs_since(since))
+    async def begin(self) -> None:
+        """Count what is there before a folder is read for the first time as seen, unless somebody has begun before."""
+        newest = str(max((shard.changed_ns for shard in await self._shards()), default=0))
+        await self.metadata.write(lambda tx: settings.add(tx, _SEEN_KEY, newest), name="folder seen")
+
+    async def _shards(self) -> list[Shard]:
+        return await asyncio.to_thread(self.tree.shards)
+
+    async def _unexplained(self, shards: Sequence[Shard], since: int) -> list[Shard]:
+        """Leave out the shards whose latest change is something that we have put there."""
+        if not shards:
+            return []
+        ours = await self._ours(since // _NS_A_MICROSECOND)
+        latest = await asyncio.to_thread(self._latest, ours)
+        return [shard for shard in shards if shard.changed_ns > latest.get(shard.first, 0)]
+
+    async def _ours(self, since: int) -> list[str]:
+        """Return the digests of the newest blobs and manifests, back to a time in microseconds since the epoch."""
+        found: list[str] = []
+        for newest in (blobs.newest, manifests.newest):
+            before = ABOVE_ALL
+            while len(found) < _MOST_EXPLAINED:
+                rows = await newest(self.metadata, before=before, limit=_ROWS_A_PIECE)
+                found += [digest for _, digest, created_at in rows if created_at >= since]
+                if len(rows) < _ROWS_A_PIECE or rows[-1][2] < since:
+                    break
+                before = rows[-1][0]
+        return found
+
+    def _latest(self, digests: Sequence[str]) -> dict[str, int]:
+        """Say of every shard when we last put something there, by what its digests begin with."""
+        latest: dict[str, int] = {}
+        for digest in map(Digest.parse, digests):
+            placed = self.tree.placed_at(digest)
+            if self.began_ns is None or placed < self.began_ns:
+                first = f"{digest.algorithm}:{digest.encoded[:2]}"
+                latest[first] = max(latest.get(first, 0), placed)
+        return latest
+
+    async def _look_at(self, shard: Shard, since: int, found: Foreign) -> None:
+        """Hold the names of a shard's files against the rows."""
+        files = await asyncio.to_thread(self.tree.in_shard, shard)
+        unknown = set(files)
+        presence = Presence(self.metadata, self.tree)
+        last = shard.first
+        while rows := await blobs.stored_by_digest(self.metadata, after=last, limit=_ROWS_A_PIECE):
+            last = rows[-1].digest
+            here = [row for row in rows if row.digest.startswith(shard.first)]
+            unknown.difference_update(row.digest for row in here)
+            await presence.look([row for row in here if _is_odd(row, files)], found.seen)
+            if len(here) < len(rows):
+                break
+        aliases = await blobs.stored_apart(self.metadata, shard.first, limit=_ROWS_A_PIECE)
+        await presence.look([row for row in aliases if _is_odd(row, files)], found.seen)
+        found.unknown += await self._count_foreign(unknown, since)
+
+    async def _count_foreign(self, digests: Collection[str], since: int) -> int:
+        """Count those of the files without a blob that somebody else has put there."""
+        unknown = await self._unknown(digests)
+        unknown = await asyncio.to_thread(self._placed_after, unknown, since)
         if unknown:
             await asyncio.sleep(_PUSH_SECONDS)
-        unknown = await self._unknown(unknown)
-        going = await self._going() if unknown else set()
-        unknown = [digest for digest in unknown if str(digest) not in going]
-        if len(unknown) > _MOST_LOOKED_FOR:
-            return len(unknown)
-        return len(await asyncio.to_thread(self._linked, set(unknown))) if unknown else 0
+            unknown = await self._unknown(unknown)
+        if not unknown:
+            return 0
+        waiting = [entry async for entry in outbox.waiting(self.metadata)]
+        linked, foreign = await asyncio.to_thread(self._linked, unknown, _Removals(waiting))
+        await self.metadata.write(partial(_queue, sorted(unknown - linked)), name="queue files")
+        return len(foreign)
 
-    async def _going(self) -> set[str]:
-        """Return what we removed ourselves, and whose links are still to go: a crash may have come in between."""
-        return {name async for entry in outbox.waiting(self.metadata) for name in entry.names}
+    def _placed_after(self, digests: set[str], since: int) -> set[str]:
+        return {digest for digest in digests if self.tree.placed_at(Digest.parse(digest)) > since}
 
-    def _linked(self, digests: set[Digest]) -> set[Digest]:
-        """Return those of `digests` that the links of some repository name."""
-        found: set[Digest] = set()
+    def _linked(self, digests: set[str], removals: _Removals) -> tuple[set[str], set[str]]:
+        """Return those of `digests` that links of the folder name, and of these those that we are not to remove."""
+        linked: set[str] = set()
+        foreign: set[str] = set()
         for name in self.tree.names():
-            if not isinstance(name, Problem):
-                links = RepositoryLinks(self.tree, name)
-                found |= {one for one in digests if links.has_revision(one) or links.layer(one) is not None}
+            if isinstance(name, Problem):
+                continue
+            for digest, changed in RepositoryLinks(self.tree, name).named(digests):
+                linked.add(str(digest))
+                if not removals.cover(name, str(digest), changed):
+                    foreign.add(str(digest))
+        return linked, foreign
+
+    async def _unknown(self, digests: Collection[str]) -> set[str]:
+        """Return those of `digests` that no row speaks of."""
+        names, found = sorted(digests), set[str]()
+        for start in range(0, len(names), _ROWS_A_PIECE):
+            some = names[start : start + _ROWS_A_PIECE]
+            known = await manifests.known_contents(self.metadata, some)
+            known |= await blobs.known(self.metadata, some)
+            known |= await collecting.shared_keys(self.metadata, some)
+            found.update(set(some) - known)
         return found
 
-    async def _newest(self) -> int:
-        return await asyncio.to_thread(self.tree.newest_shard)
 
-    async def _unknown(self, digests: Iterable[Digest]) -> list[Digest]:
-        found: list[Digest] = []
-        walk = iter(digests)
-        while some := await asyncio.to_thread(lambda: list(islice(walk, _BLOBS_A_PIECE))):
-            names = [str(digest) for digest in some]
-            known = await manifests.known_contents(self.metadata, names)
-            known |= await blobs.known(self.metadata, names)
-            known |= await collecting.shared_keys(self.metadata, names)
-            found += [digest for digest in some if str(digest) not in known]
-        return found
+class _Removals:
+    """Which links the outbox is still to bring in line."""
+
+    def __init__(self, entries: Sequence[OutboxEntry]) -> None:
+        self._whole: dict[str, int] = {}
+        self._named: dict[tuple[str, str], int] = {}
+        for entry in entries:
+            repository = entry.repository or ""
+            if entry.topic == outbox.REPOSITORY_CHANGED:
+                self._whole[repository] = entry.ours_until
+            for name in entry.names:
+                self._named[repository, name] = entry.ours_until
+
+    def cover(self, repository: str, digest: str, changed: int) -> bool:
+        """Tell whether a link is to go, and was not written again by somebody else after that was decided."""
+        return changed <= max(self._whole.get(repository, 0), self._named.get((repository, digest), 0))
+
+
+def _is_odd(row: StoredRow, files: set[str]) -> bool:
+    """Tell whether a blob's file is there though it should not be, or the other way round."""
+    return (row.storage_key in files) == (row.state in blobs.LOST)
 
 
 async def _set_foreign(tx: Transaction) -> None:
     await settings.put(tx, _FOREIGN_KEY, "yes")
+
+
+async def _move_on(remembered: str | None, newest: str, tx: Transaction) -> None:
+    """Remember what was looked at, unless somebody has remembered more meanwhile."""
+    if await settings.find(tx, _SEEN_KEY) == remembered:
+        await settings.put(tx, _SEEN_KEY, newest)
+
+
+async def _queue(digests: Sequence[str], tx: Transaction) -> None:
+    """Leave what a crash left to the collector, which looks again when it is old enough."""
+    await review.add_files(tx, digests, after=0, reason="no row and no link speaks of it")

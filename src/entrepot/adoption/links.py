@@ -7,7 +7,7 @@ Nothing broken stops the reading; it is noted.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from entrepot.adoption.report import Problem, ProblemKind
@@ -19,6 +19,8 @@ from entrepot.registry import layout
 
 #: A link holds a digest; more than this is something else.
 _MAX_LINK_BYTES = 256
+#: As many digests are sooner asked for one by one than looked for among all links of a repository.
+_FEW = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +84,41 @@ class RepositoryLinks:
             if (link := self.tag(tag)) is not None:
                 yield link
 
+    def named(self, digests: Collection[str]) -> Iterator[tuple[Digest, int]]:
+        """Walk those of `digests` that the repository holds, as blob or manifest, with the times of their links.
+
+        A few are asked for one by one; among many, the links of the repository are listed, and only what is found so
+        is asked for.
+        """
+        for folder, link in ((layout.revisions, layout.revision_link), (layout.layers, layout.layer_link)):
+            some = digests if len(digests) <= _FEW else self._listed(folder(self.name)) & set(digests)
+            for digest in map(Digest.parse, some):
+                changed = self._changed_at(link(self.name, digest))
+                if changed is not None:
+                    yield digest, changed
+
+    def _listed(self, folder: str) -> set[str]:
+        return {
+            f"{algorithm.name}:{encoded.name}"
+            for algorithm in self._scan(folder)
+            for encoded in self._scan(f"{folder}/{algorithm.name}")
+        }
+
     def tag(self, tag: Tag) -> TagLink | None:
         """Read a tag; None when there is none."""
         path = layout.tag_current_link(self.name, tag)
         digest = self._read(path)
         if digest is None:
             return None
+        changed = self._changed_at(path)
+        return None if changed is None else TagLink(tag, digest, changed)
+
+    def _changed_at(self, path: str) -> int | None:
+        """Give the time of a link in microseconds since the epoch; None when there is none."""
         try:
-            changed = os.stat(self.tree.absolute(path)).st_mtime_ns  # noqa: PTH116 - half the cost of Path.stat
+            return os.stat(self.tree.absolute(path)).st_mtime_ns // 1000  # noqa: PTH116 - half the cost of Path.stat
         except OSError:
             return None
-        return TagLink(tag, digest, changed // 1000)
 
     def _addresses(self, folder: str) -> Iterator[Digest]:
         """Walk `<algorithm>/<hex>` below a folder of links."""

@@ -46,14 +46,18 @@ class Presence:
         last = 0
         while rows := await blobs.stored(self.metadata, after=last, limit=_BLOBS_A_PIECE):
             last = rows[-1].id
-            there = await asyncio.to_thread(self._there, rows)
-            lost = [row for row, here in zip(rows, there, strict=True) if not here and row.state not in blobs.LOST]
-            found = [row for row, here in zip(rows, there, strict=True) if here and row.state in blobs.LOST]
-            seen.lost += await self._set(lost, blobs.MISSING)
-            seen.found += await self._set(found, blobs.LIVE)
-            seen.problems += [await self._problem(row) for row in lost]
+            await self.look(rows, seen)
             on_piece()
         return seen
+
+    async def look(self, rows: Sequence[StoredRow], seen: Seen) -> None:
+        """Look at the files of some blobs; what became of them is added to `seen`."""
+        there = await asyncio.to_thread(self._there, rows)
+        lost = [row for row, here in zip(rows, there, strict=True) if not here and row.state not in blobs.LOST]
+        found = [row for row, here in zip(rows, there, strict=True) if here and row.state in blobs.LOST]
+        seen.lost += await self._set(lost, blobs.MISSING)
+        seen.found += await self._set(found, blobs.LIVE)
+        seen.problems += [await self._problem(row) for row in lost]
 
     def _there(self, rows: Sequence[StoredRow]) -> list[bool]:
         return [self._is_there(row) for row in rows]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from entrepot.adoption.tree import scan
 from entrepot.oci.errors import RegistryError
 from entrepot.registry import layout
 
@@ -29,7 +30,8 @@ def require_rights(root: Path) -> None:
     if not _exists(root):
         return  # making it will tell
     for folder in (root, *islice(_folders(root), _SAMPLE)):
-        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        # Folders of blobs come and go while a server beside us collects.
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK) and folder.exists():
             raise FolderNotUsable(_advice(root, folder))
     _require_one_device(root)
 
@@ -73,7 +75,7 @@ def _folders(root: Path) -> Iterator[Path]:
         level = [root / top]
         while level := [folder for folder in level if folder.is_dir()][:8]:
             yield from level
-            level = [child for folder in level if os.access(folder, os.R_OK) for child in islice(folder.iterdir(), 8)]
+            level = [Path(child.path) for folder in level for child in islice(scan(str(folder)), 8)]
 
 
 def _advice(root: Path, folder: Path) -> str:

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 
 from entrepot.adoption import state
+from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.report import Problem, ReportFile
 from entrepot.adoption.state import AdoptionState
@@ -54,6 +55,7 @@ class AdoptionRun:
         metadata = self.intake.metadata
         found = await state.prepare(metadata, self.intake.tree)
         if found is AdoptionState.LISTING:
+            await ForeignWrites(metadata, self.intake.tree).begin()
             await self._list(progress)
             await state.advance(metadata, AdoptionState.LISTING, AdoptionState.ADOPTING)
         if found is not AdoptionState.COMPLETE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from entrepot.adoption.report import Problem, ProblemKind
@@ -17,6 +18,20 @@ from entrepot.registry.ports import StoredBlob
 _MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
 OnError = Callable[[str, OSError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A folder of the blobs whose digests begin alike; whoever adds or collects one of them changes its time."""
+
+    algorithm: str
+    prefix: str
+    changed_ns: int  #: in nanoseconds since the epoch
+
+    @property
+    def first(self) -> str:
+        """Give what all digests in it begin with."""
+        return f"{self.algorithm}:{self.prefix}"
 
 
 class Tree:
@@ -101,27 +116,35 @@ class Tree:
         """Read the bytes of a manifest; None when there are none, or far too many."""
         return read_file(self._prefix + layout.blob_data(digest), _MAX_MANIFEST_BYTES)
 
-    def newest_shard(self) -> int:
-        """Give the time of the last change to any folder in which folders of blobs are made and removed.
+    def shards(self) -> list[Shard]:
+        """List the folders in which folders of blobs are made and removed, a few hundred in all."""
+        found = (
+            shard_of(algorithm.name, entry)
+            for algorithm in scan(self.absolute(layout.BLOBS))
+            for entry in scan(algorithm.path)
+        )
+        return [shard for shard in found if shard is not None]
 
-        In nanoseconds since the epoch, 0 without any: whoever adds or collects a blob moves it, and asking takes a few
-        hundred looks.
-        """
-        return max((shard.stat().st_mtime_ns for shard in self._shards()), default=0)
+    def in_shard(self, shard: Shard) -> set[str]:
+        """List the digests of the blobs and manifests in a shard, without a look at any of them."""
+        folder = self.absolute(f"{layout.BLOBS}/{shard.algorithm}/{shard.prefix}")
+        found = (layout.blob_at(shard.algorithm, shard.prefix, entry.name) for entry in scan(folder))
+        return {str(digest) for digest in found if digest is not None}
 
-    def blobs_since(self, time_ns: int) -> Iterator[Digest]:
-        """Walk the blobs and manifests whose folders were made after a time in nanoseconds since the epoch."""
-        for shard in self._shards():
-            if shard.stat().st_mtime_ns > time_ns:
-                algorithm = Path(shard.path).parent.name
-                for entry in scan(shard.path):
-                    digest = layout.blob_at(algorithm, shard.name, entry.name)
-                    if digest is not None and entry.stat().st_mtime_ns > time_ns:
-                        yield digest
+    def placed_at(self, digest: Digest) -> int:
+        """Give the time at which a blob was put into its folder, in nanoseconds since the epoch; 0 when it is gone."""
+        try:
+            return os.stat(self._prefix + layout.blob_folder(digest)).st_mtime_ns  # noqa: PTH116 - see __init__
+        except OSError:
+            return 0
 
-    def _shards(self) -> Iterator[os.DirEntry[str]]:
-        for algorithm in scan(self.absolute(layout.BLOBS)):
-            yield from scan(algorithm.path)
+
+def shard_of(algorithm: str, entry: os.DirEntry[str]) -> Shard | None:
+    """Describe an entry of an algorithm's folder; None when a collection has removed it since it was listed."""
+    try:
+        return Shard(algorithm, entry.name, entry.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None
 
 
 def scan(folder: str, on_error: OnError | None = None) -> Iterator[os.DirEntry[str]]:

@@ -18,9 +18,9 @@ _SUFFIXES: Final = frozenset({".key", ".json", ".pem"})
 def pack_keys(state: Path) -> bytes | None:
     """Read the keys in a folder of databases; None when there are none. Blocks."""
     found: dict[str, str] = {}
-    with suppress(FileNotFoundError):
-        for path in sorted((state / FOLDER).iterdir()):
-            if path.suffix in _SUFFIXES and not path.name.startswith("."):
+    for path in sorted((state / FOLDER).glob("*")):
+        if path.suffix in _SUFFIXES and not path.name.startswith("."):
+            with suppress(FileNotFoundError):  # a key that was put away since it was listed
                 found[path.name] = base64.b64encode(path.read_bytes()).decode()
     return json.dumps(found).encode() if found else None
 

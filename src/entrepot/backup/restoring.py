@@ -247,4 +247,4 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
     unfinished.rename(path)
     sync(path.parent)
     for leftover in path.parent.glob(f"{unfinished.name}*"):
-        leftover.unlink()
+        leftover.unlink(missing_ok=True)

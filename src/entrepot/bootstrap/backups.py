@@ -164,6 +164,7 @@ async def _write_files(folder: Path, progress: Progress) -> None:
     async with _opened(folder) as metadata:
         await Projector(metadata, TreeFiles(folder)).run()
         await Comparison(metadata, Tree(folder), TreeFiles(folder)).write()
+        await ForeignWrites(metadata, Tree(folder)).remember()
 
 
 async def find_newer(folder: Path) -> Newer:

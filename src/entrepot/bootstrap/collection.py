@@ -50,7 +50,7 @@ def removal_gate(parts: Embedded) -> Callable[[], Awaitable[str | None]]:
 
 
 def _collectable(parts: Embedded) -> Collectable:
-    return Collectable(parts.intake, ReportFile(parts.config.data))
+    return Collectable(parts.intake, ReportFile(parts.config.data), parts.foreign)
 
 
 def expiry_of(parts: Embedded) -> Expiry:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.measured import MeasuredBlobStore
+from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.gate import FolderGate
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.note import leave_note
@@ -45,12 +46,13 @@ class Embedded:
     read_only: ReadOnlySwitch
     registry: Registry
     intake: Intake
+    foreign: ForeignWrites
     vault: Vault
 
 
 @contextlib.asynccontextmanager
-async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
-    """Open a registry in the folder that the configuration names."""
+async def embedded(config: Config, metrics: Metrics, *, began_ns: int | None = None) -> AsyncIterator[Embedded]:
+    """Open a registry in the folder that the configuration names; `began_ns` is when a server began, if this is one."""
     require_rights(config.data)
     async with contextlib.AsyncExitStack() as stack:
         stores = await open_embedded(config.state)
@@ -94,6 +96,7 @@ async def embedded(config: Config, metrics: Metrics) -> AsyncIterator[Embedded]:
             read_only=read_only,
             registry=registry,
             intake=intake,
+            foreign=ForeignWrites(stores.metadata, intake.tree, began_ns),
             vault=Vault(stores.metadata, source),
         )
 

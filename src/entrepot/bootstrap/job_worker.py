@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +62,7 @@ _MINUTE = 60.0
 @contextlib.asynccontextmanager
 async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable[[asyncio.Event], Awaitable[None]]]:
     """Give the loop of the job worker."""
-    async with embedded(config, runtime.metrics) as parts, in_background(parts.read_only.watch()):
+    async with embedded(config, runtime.metrics, began_ns=_began_ns()) as parts, in_background(parts.read_only.watch()):
         metrics = runtime.metrics
         lasting = JobWorker(parts.stores.work, job_list(parts, metrics), metrics)
         dispatcher = Dispatcher(parts.stores.metadata, parts.stores.work, job_kinds(parts, metrics), metrics)
@@ -71,6 +73,14 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
                 group.create_task(dispatcher.run(stop))
 
         yield run
+
+
+def _began_ns() -> int:
+    """Say when the server began of which this is the worker, in nanoseconds since the epoch."""
+    status = Path(f"/proc/{os.getppid()}/stat").read_text(encoding="utf-8")
+    ticks = int(status.rpartition(")")[2].split()[19])  # proc_pid_stat(5): starttime is the 22nd field
+    ago = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.time_ns() - int(ago * 10**9)
 
 
 def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
@@ -174,7 +184,7 @@ def _directory_kinds(parts: Embedded) -> list[JobKind]:
 
 def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
     """List what the worker does beside them, under leases."""
-    adoption = FolderAdoption(parts.intake, ReportFile(parts.config.data), metrics)
+    adoption = FolderAdoption(parts.intake, ReportFile(parts.config.data), parts.foreign, metrics)
     return [
         Job(name="outbox", run=OutboxConsumer(parts.stores.metadata, outbox_handlers(parts), metrics).run),
         Job(name="adoption", run=adoption.run),

@@ -33,6 +33,8 @@ from entrepot.cli.place import ConfigFile, configured
 from entrepot.cli.progress import passing_bar
 from entrepot.config import Config
 from entrepot.lifecycle.immutability.locks import ImmutableTags
+from entrepot.projection.files import TreeFiles
+from entrepot.projection.projector import Projector
 from entrepot.registry.settings import RegistrySettings
 
 _SHOWN = 20
@@ -110,7 +112,8 @@ async def _adopt(folder: Path, console: Console, delta: RegistrySettings | None,
         with _bar(console) as on_progress:
             if delta is None or not was_adopted:
                 return _Outcome(await adoption.AdoptionRun(intake, report, on_progress).run(), was_adopted)
-            work = Delta(intake, report, on_progress, pruning=prune, settings=delta)
+            projector = Projector(stores.metadata, TreeFiles(folder))
+            work = Delta(intake, report, on_progress, pruning=prune, settings=delta, catch_up=projector.run)
             progress = await work.run()
         await ForeignWrites(stores.metadata, intake.tree).settle()
         return _Outcome(progress, was_adopted, work.kept)

@@ -26,10 +26,10 @@ _LOOK_SECONDS = 30.0
 class FolderAdoption:
     """Runs an adoption until it is complete; what a stopped one left is for the next."""
 
-    def __init__(self, intake: Intake, report: ReportFile, metrics: Metrics) -> None:
+    def __init__(self, intake: Intake, report: ReportFile, foreign: ForeignWrites, metrics: Metrics) -> None:
         self._intake = intake
         self._report = report
-        self._foreign = ForeignWrites(intake.metadata, intake.tree)
+        self._foreign = foreign
         self._done = metrics.gauge("entrepot_adoption_repositories", "Repositories adopted by this run.")
         self._total = metrics.gauge(
             "entrepot_adoption_repositories_expected", "Repositories that this run has to adopt."

@@ -19,7 +19,7 @@ from sqlalchemy import bindparam, exists, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
-from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.query import ABOVE_ALL, Query, in_list
 from entrepot.metadata.tables import (
     blobs,
     manifest_blobs,
@@ -110,6 +110,26 @@ _STORED_BY_DIGEST = Query(
     .order_by(blobs.c.digest)
     .limit(bindparam("limit")),
     "blobs.stored_by_digest",
+)
+#: Blobs whose bytes lie under another digest than their own.
+_STORED_APART = Query(
+    select(*_STORED_COLUMNS)
+    .where(
+        blobs.c.storage_key > bindparam("first"),
+        blobs.c.storage_key < bindparam("behind"),
+        blobs.c.storage_key != blobs.c.digest,
+        blobs.c.state != DELETING,
+    )
+    .order_by(blobs.c.storage_key)
+    .limit(bindparam("limit")),
+    "blobs.stored_apart",
+)
+_NEWEST = Query(
+    select(blobs.c.id, blobs.c.digest, blobs.c.created_at)
+    .where(blobs.c.id < bindparam("before"))
+    .order_by(blobs.c.id.desc())
+    .limit(bindparam("limit")),
+    "blobs.newest",
 )
 _LAST_ID = Query(select(func.max(blobs.c.id)), "blobs.last_id")
 _SET_STATE = Query(
@@ -230,6 +250,18 @@ async def stored(reader: Reader, *, after: int, limit: int) -> list[StoredRow]:
 async def stored_by_digest(reader: Reader, *, after: str, limit: int) -> list[StoredRow]:
     """Return up to `limit` blobs whose digest is behind `after`, in the order of their digests."""
     return [StoredRow(*row) for row in await reader.all(_STORED_BY_DIGEST, last=after, limit=limit)]
+
+
+async def stored_apart(reader: Reader, beginning: str, *, limit: int) -> list[StoredRow]:
+    """Return up to `limit` blobs whose bytes lie under another digest than their own, which begins like this."""
+    rows = await reader.all(_STORED_APART, first=beginning, behind=f"{beginning}~", limit=limit)
+    return [StoredRow(*row) for row in rows]
+
+
+async def newest(reader: Reader, *, limit: int, before: int = ABOVE_ALL) -> list[tuple[int, str, int]]:
+    """Return the row ids, digests and times of up to `limit` blobs, the newest first, those before a row id."""
+    rows = await reader.all(_NEWEST, before=before, limit=limit)
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def last_id(reader: Reader) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, exists, func, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
-from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.query import ABOVE_ALL, Query, in_list
 from entrepot.metadata.tables import (
     manifest_blobs,
     manifest_children,
@@ -87,6 +87,13 @@ _CONTENTS_AFTER = Query(
     .order_by(manifest_contents.c.digest)
     .limit(bindparam("limit")),
     "manifests.contents_after",
+)
+_NEWEST = Query(
+    select(_M.id, _M.digest, _M.created_at)
+    .where(_M.id < bindparam("before"))
+    .order_by(_M.id.desc())
+    .limit(bindparam("limit")),
+    "manifests.newest",
 )
 _KNOWN_CONTENTS = Query(
     select(manifest_contents.c.digest).where(in_list(manifest_contents.c.digest, "digests")), "manifests.known_contents"
@@ -289,6 +296,12 @@ async def mend_content(tx: Transaction, digest: str, raw: bytes) -> bool:
 async def known_contents(reader: Reader, digests: Sequence[str]) -> set[str]:
     """Return those of `digests` that are manifests of any repository."""
     return {row[0] for row in await reader.all(_KNOWN_CONTENTS, digests=list(digests))}
+
+
+async def newest(reader: Reader, *, limit: int, before: int = ABOVE_ALL) -> list[tuple[int, str, int]]:
+    """Return the row ids, digests and times of up to `limit` manifests, the newest first, those before a row id."""
+    rows = await reader.all(_NEWEST, before=before, limit=limit)
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def known_in(reader: Reader, repository_id: int, digests: Sequence[str]) -> set[str]:

@@ -26,6 +26,10 @@ REPOSITORY_CHANGED = "repository.changed"  #: as a whole: deleted or restored
 FILES = (MANIFEST_PUT, MANIFEST_DELETED, TAG_DELETED, BLOB_LINKED, BLOB_UNLINKED, REPOSITORY_CHANGED)
 
 
+#: Microseconds for which links may still be written by ours who asked the rows before an entry was made.
+_LATE = 60 * clock.MICROSECONDS
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
     """One thing to do."""
@@ -40,6 +44,11 @@ class OutboxEntry:
         """Return the repository that it is about."""
         name = self.payload.get("repository")
         return None if name is None else str(name)
+
+    @property
+    def ours_until(self) -> int:
+        """Say from when on a link that this entry takes away is somebody else's: who wrote it knew of no entry."""
+        return self.created_at + _LATE
 
     @property
     def names(self) -> frozenset[str]:

@@ -17,6 +17,7 @@ from typing import Final
 from entrepot.metadata import outbox
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.outbox import BATCH, OutboxEntry
+from entrepot.metadata.query import ABOVE_ALL
 
 #: Does what the entries say, in order; all of them are done when it returns.
 Handler = Callable[[Sequence[OutboxEntry]], Awaitable[None]]
@@ -26,8 +27,6 @@ _LIMITS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.E
 _AWAY: Final = {errno.ENOTCONN, errno.ETIMEDOUT, errno.ESTALE, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV}
 #: Errors that are no single repository's.
 EVERYBODYS: Final = frozenset({None, *_LIMITS, *_AWAY})
-#: Higher than any entry's number, and what both databases can compare with.
-_END: Final = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ class Round:
         Raises:
             OSError: Something that is not one repository's; nothing is lost.
         """
-        entries = await outbox.between(self.database, after=self._after, upto=_END, limit=limit)
+        entries = await outbox.between(self.database, after=self._after, upto=ABOVE_ALL, limit=limit)
         await self._remove(await attempt(self.handlers, entries, self.aside))
         # Only where something stays, which is not to be read again and again; the next round begins at the first. Where
         # nothing does, it is looked from the first one: a number may be given before a lower one is committed.

@@ -39,6 +39,9 @@ from sqlalchemy.types import Boolean, NullType
 
 from entrepot.metadata.dialect import SQLITE, Dialect
 
+#: Higher than any row's number, and what both databases can compare with.
+ABOVE_ALL = 2**63 - 1
+
 
 class ListType(NullType):
     """Marks the parameter of `in_list`: a list, which SQLite receives as JSON."""

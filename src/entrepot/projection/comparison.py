@@ -18,6 +18,7 @@ from entrepot.metadata.outbox_rounds import EVERYBODYS
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.files import TreeFiles
+from entrepot.registry import layout
 
 _NAMES_A_PAGE = 200
 
@@ -69,19 +70,24 @@ class Comparison:
         """
         return await self._run(writing=True)
 
-    async def align(self, name: RepositoryName) -> None:
-        """Make the links of one repository say what the metadata say; for whoever has the turn to write."""
+    async def align(self, name: RepositoryName, ours_until: int) -> None:
+        """Make the links of one repository say what the metadata say; for whoever has the turn to write.
+
+        A link of which the metadata know nothing, and that is younger than a time in microseconds since the epoch,
+        stays: another registry has written it, and it is still to be taken in.
+        """
         row = await repositories.find_exact(self.metadata, name)
         if row is not None and not row.adopted:
             return  # the metadata do not know all of it yet
         wanted = await contents.read(self.metadata, name)
-        if not (wanted.manifests or wanted.blobs):
+        theirs = await asyncio.to_thread(self.files.has_younger, name, ours_until)
+        if not (wanted.manifests or wanted.blobs or theirs):
             await asyncio.to_thread(self.files.remove_repository, name)
             return
         links = RepositoryLinks(self.tree, name)
         differences = await asyncio.to_thread(self._differences, wanted, links)
         extra = [one for one in differences if one.kind is DifferenceKind.EXTRA]
-        await asyncio.to_thread(self._remove, name, extra)
+        await asyncio.to_thread(self._remove, name, extra, ours_until)
         await self._mend(name, wanted, differences)
 
     async def check_one(self, name: RepositoryName, *, after: int) -> Result:
@@ -162,9 +168,11 @@ class Comparison:
                 digest = Digest.parse(wanted.tags[difference.subject])
                 await asyncio.to_thread(self.files.put_tag, name, Tag.parse(difference.subject), digest)
 
-    def _remove(self, name: RepositoryName, extra: list[Difference]) -> None:
+    def _remove(self, name: RepositoryName, extra: list[Difference], ours_until: int) -> None:
         """Tags go first, for the same reason."""
         for one in sorted(extra, key=lambda one: one.what != "tag"):
+            if self.files.changed_at(_link(name, one)) > ours_until:
+                continue
             if one.what == "tag":
                 self.files.remove_tag(name, Tag.parse(one.subject))
             elif one.what == "manifest":
@@ -194,6 +202,13 @@ def _compare(what: str, name: str, wanted: Collection[str], found: Collection[st
         *(Difference(DifferenceKind.MISSING, what, name, subject) for subject in missing),
         *(Difference(DifferenceKind.EXTRA, what, name, subject) for subject in extra),
     ]
+
+
+def _link(name: RepositoryName, difference: Difference) -> str:
+    if difference.what == "tag":
+        return layout.tag_current_link(name, Tag.parse(difference.subject))
+    link = layout.revision_link if difference.what == "manifest" else layout.layer_link
+    return link(name, Digest.parse(difference.subject))
 
 
 def _brings(entry: OutboxEntry, difference: Difference) -> bool:

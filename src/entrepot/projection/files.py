@@ -16,6 +16,9 @@ from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry import layout
 from entrepot.registry.turns import PROJECTION, turn
 
+#: How often a folder may be removed between making it and using it before that is somebody's fault.
+_TRIES = 5
+
 
 class TreeFiles:
     """The part of a folder that registry:2 reads and we only write."""
@@ -35,7 +38,7 @@ class TreeFiles:
     def put_manifest(self, name: RepositoryName, digest: Digest, content: bytes) -> None:
         """Write a manifest's bytes where registry:2 keeps blobs, then the link that gives them to a repository."""
         data = self._root / layout.blob_data(digest)
-        if not (data.exists() and data.stat().st_size == len(content)):
+        if _size(data) != len(content):
             self._write(data, content)
         self._link(layout.revision_link(name, digest), digest)
 
@@ -67,6 +70,19 @@ class TreeFiles:
             with suppress(FileNotFoundError):
                 shutil.rmtree(self._root / folder)
 
+    def changed_at(self, path: str) -> int:
+        """Give the time of a link in microseconds since the epoch; 0 when there is none."""
+        try:
+            return (self._root / path).stat().st_mtime_ns // 1000
+        except OSError:
+            return 0
+
+    def has_younger(self, name: RepositoryName, at: int) -> bool:
+        """Tell whether a repository has a link that was written after a time in microseconds since the epoch."""
+        walks = (os.walk(self._root / folder) for folder in (layout.manifests(name), layout.layers(name)))
+        links = (f"{folder}/link" for walk in walks for folder, _, files in walk if "link" in files)
+        return any(self.changed_at(link) > at for link in links)
+
     def _unlink(self, path: str) -> None:
         with suppress(FileNotFoundError):
             (self._root / path).unlink()
@@ -80,11 +96,7 @@ class TreeFiles:
     def _write(self, target: Path, content: bytes) -> None:
         """Replace a file in one step; registry:2 ignores names ending in .tmp."""
         temporary = target.with_name(f"{target.name}.{secrets.token_hex(8)}.tmp")
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileNotFoundError:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = _create(temporary)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -92,6 +104,23 @@ class TreeFiles:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _create(path: Path) -> int:
+    """Create a file in a folder that is made if it is missing; a collection may remove it again before it is used."""
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with suppress(FileNotFoundError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _read(path: Path) -> bytes | None:

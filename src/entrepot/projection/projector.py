@@ -112,10 +112,10 @@ class Projector:
     async def _blob_changed(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
         self._blobs(plan, name, entry)
 
-    async def _repository_changed(self, plan: _Plan, name: RepositoryName, _entry: OutboxEntry) -> None:
+    async def _repository_changed(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
         """As much as this may be, it is not planned but done: after what was planned before."""
         await plan.carry_out()
-        await Comparison(self.metadata, self.tree, self.files).align(name)
+        await Comparison(self.metadata, self.tree, self.files).align(name, entry.ours_until)
 
     async def _revision(self, plan: _Plan, name: RepositoryName, digest: Digest) -> None:
         row = await manifests.by_digest(self.metadata, name, str(digest))

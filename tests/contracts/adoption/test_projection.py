@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 import tracemalloc
+from contextlib import suppress
 
 import pytest
 
@@ -218,3 +219,26 @@ async def test_a_projection_that_is_stopped_ends_what_it_began(folder: Folder, m
         assert ended.is_set()
     with pytest.raises(asyncio.CancelledError):
         await writing
+
+
+async def test_a_manifest_is_written_though_a_collection_removes_its_folder_meanwhile(folder: Folder) -> None:
+    """Collections take empty folders away, also one that was made this instant."""
+    body = image(b"{}", b"layer")
+    data = folder.root / layout.blob_data(Digest.of(body))
+    done = threading.Event()
+
+    def collect() -> None:
+        while not done.wait(0.0005):
+            with suppress(OSError):
+                data.unlink()
+            with suppress(OSError):
+                data.parent.rmdir()
+
+    collector = threading.Thread(target=collect)
+    collector.start()
+    try:
+        for _ in range(300):
+            TreeFiles(folder.root).put_manifest(NAME, Digest.of(body), body)
+    finally:
+        done.set()
+        collector.join()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from entrepot.adoption.rights import FolderNotUsable, require_rights
+from entrepot.adoption.rights import FolderNotUsable, _folders, require_rights
 from entrepot.registry import layout
 from tests.support.mounts import small_disk
 
@@ -43,3 +44,14 @@ def test_blobs_on_another_mount_of_the_same_device_are_refused(tmp_path: Path) -
             require_rights(tmp_path / "root")
     finally:
         subprocess.run(["umount", blobs], check=True)
+
+
+def test_folders_that_go_while_they_are_looked_at_are_nobodys(tmp_path: Path) -> None:
+    """A server beside us collects: a command that begins then neither fails nor blames somebody."""
+    for number in range(8):
+        (tmp_path / layout.BLOBS / "sha256" / f"{number:02}" / "x").mkdir(parents=True)
+    walk = _folders(tmp_path)
+    next(walk)
+    shutil.rmtree(tmp_path / layout.BLOBS / "sha256")
+    assert list(walk) == []
+    require_rights(tmp_path)

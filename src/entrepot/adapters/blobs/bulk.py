@@ -34,7 +34,7 @@ class BulkBlobs:
     def close(self) -> None:
         """Remove drafts."""
         for draft in self._drafts.iterdir():
-            draft.unlink()
+            draft.unlink(missing_ok=True)
         self._drafts.rmdir()
 
     async def find(self, key: str) -> StoredBlob | None:
