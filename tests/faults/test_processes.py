@@ -6,9 +6,10 @@ import hashlib
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from tests.support.http_client import Answer, Client, eventually
+from tests.support.mounts import loop_disk
 from tests.support.server import Server, ServerFailed
 
 MIB = 1024 * 1024
@@ -49,6 +51,87 @@ def test_a_killed_worker_is_replaced_and_the_other_goes_on(server: Server) -> No
     eventually(lambda: len(server.web_workers()) == 2 and pids(server.web_workers()) != before, what="two workers")
     eventually(lambda: all(answers(client) for _ in range(20)), what="20 answers in a row")
     assert client.request("GET", "/v2/a/b/manifests/one").status == 200
+
+
+def longest_silence(server: Server, seconds: float, do: Callable[[], None]) -> float:
+    """Ask on new connections again and again while something is done; return the longest time without an answer."""
+    client, longest, last = Client.of(server), 0.0, time.monotonic()
+    doing = threading.Thread(target=do)
+    doing.start()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with suppress(OSError, HTTPException):
+            if client.request("GET", "/v2/").status == 200:
+                longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        time.sleep(0.01)
+    doing.join()
+    return max(longest, time.monotonic() - last)
+
+
+def test_killing_young_workers_does_not_stop_the_others() -> None:
+    """A worker killed as soon as it is there, four times in a row: nobody waits for more than three seconds."""
+    with Server({"auth": {"none": {}}}) as server:
+        main = server.web_main().pid
+
+        def kill_the_youngest() -> None:
+            for _ in range(4):
+                before = pids(server.web_workers())
+                max(server.web_workers(), key=lambda worker: worker.create_time()).kill()
+                eventually(lambda: len(pids(server.web_workers()) - before) == 1, what="a new worker")  # noqa: B023
+
+        assert longest_silence(server, 6.0, kill_the_youngest) < 3.0
+        assert server.web_main().pid == main
+
+
+def test_a_worker_that_stands_still_is_replaced(server: Server) -> None:
+    """Stopped by a signal, a web worker and the job worker are noticed, said and replaced; nobody else is."""
+    server.wait_for_log("purged uploads")  # the job worker runs its jobs; all have said that they serve
+    stopped, other = server.web_workers()
+    jobs = server.job_worker()
+    began = time.monotonic()
+    for each in (stopped, jobs):
+        each.suspend()
+    eventually(lambda: not stopped.is_running() and len(server.web_workers()) == 2, 30, what="another web worker")
+    eventually(lambda: not jobs.is_running() and server.job_worker().is_running(), 10, what="another job worker")
+    assert time.monotonic() - began < 30
+    assert other.pid in pids(server.web_workers())
+    server.wait_for_log("a worker stands still and is replaced.*role=web")
+    eventually(lambda: all(answers(Client.of(server)) for _ in range(20)), what="20 answers in a row")
+
+
+@pytest.mark.full
+def test_workers_that_all_stand_still_are_replaced_one_at_a_time(server: Server) -> None:
+    """Where the disk answers, both go; the second only when there is one that serves in the place of the first."""
+    server.wait_for_log("purged uploads")
+    stopped = server.web_workers()
+    for worker in stopped:
+        worker.suspend()
+    eventually(lambda: not all(worker.is_running() for worker in stopped), 30, what="the first to be replaced")
+    assert any(worker.is_running() for worker in stopped)
+    eventually(lambda: not any(worker.is_running() for worker in stopped), what="the second to be replaced")
+    eventually(lambda: all(answers(Client.of(server)) for _ in range(20)), what="20 answers in a row")
+
+
+@pytest.mark.full
+def test_a_disk_that_stands_still_is_said_and_costs_no_worker(tmp_path: Path) -> None:
+    """While it gives no answer no silent worker is killed, the operator is told, and all goes on when it answers."""
+    with loop_disk(tmp_path / "disk", 128) as disk, Server({"auth": {"none": {}}}, data=disk / "data") as server:
+        server.wait_for_log("purged uploads")
+        workers = server.web_workers()
+        subprocess.run(["fsfreeze", "--freeze", str(disk)], check=True)
+        for worker in workers:
+            worker.suspend()
+        try:
+            server.wait_for_log("all workers stand still, and so does the storage", 40)
+            assert Client(url=server.debug_url).request("GET", "/debug/health").status == 503
+        finally:
+            for worker in workers:
+                worker.resume()
+            subprocess.run(["fsfreeze", "--unfreeze", str(disk)], check=True)
+        server.wait_for_log("the storage answers again")
+        eventually(lambda: answers(Client.of(server)), what="an answer")
+        assert pids(server.web_workers()) == pids(workers)
+        assert Client(url=server.debug_url).request("GET", "/debug/health").status == 200
 
 
 def test_a_killed_job_worker_is_started_again(server: Server) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _MANUAL = "manual_http_status"
 _DRAINING = "draining"
+_WORKERS = "workers"
 
 
 class Health:
@@ -31,6 +32,7 @@ class Health:
         self._kinds = {check.name: check.kind for check in settings.checks} | {
             _MANUAL: CheckKind.MANUAL,
             _DRAINING: CheckKind.DRAINING,
+            _WORKERS: CheckKind.STORAGE,
         }
         self._failures: dict[str, int] = {}
         self._stopping = threading.Event()
@@ -52,6 +54,10 @@ class Health:
     def set_down(self, *, down: bool) -> None:
         """Let an operator take the registry out of service by hand."""
         self._note(_MANUAL, "manually marked down with POST /debug/health/down" if down else None)
+
+    def storage_answers(self, answers: bool) -> None:  # noqa: FBT001 - the news itself, handed on as a callback
+        """Say whether all workers wait for a storage that does not answer."""
+        self._note(_WORKERS, None if answers else "all workers wait for the storage, which does not answer")
 
     def draining(self) -> None:
         """Say that the registry is being stopped."""

@@ -1,4 +1,4 @@
-"""What children say to the supervisor: that they are ready, why they could not start, what a person should read."""
+"""What children say to the supervisor: that they serve, that they live, why they could not start, what to show."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_CHARACTERS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One message. `kind` is `ready`, `failed` or `note`."""
+    """One message. `kind` is `ready`, `alive`, `failed` or `note`."""
 
     kind: str
     role: str
@@ -48,9 +48,9 @@ class NoticeBoard:
         self.socket.close()
 
 
-def send(path: Path, notice: Notice) -> None:
-    """Say something to the supervisor; without one, nobody hears it."""
+def send(path: Path, notice: Notice, *, within: float = 1.0) -> None:
+    """Say something to the supervisor; without one, or when it does not listen within so many seconds, nobody hears."""
     data = json.dumps(asdict(notice) | {"text": notice.text[:_MAX_CHARACTERS]}).encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end, contextlib.suppress(OSError):
-        end.settimeout(1)
+        end.settimeout(within)
         end.sendto(data, str(path))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from entrepot.serving import process
 from entrepot.serving.announcement import announce, await_listener, tell
 from entrepot.serving.children import Child, Role, bury_orphans
+from entrepot.serving.heartbeats import DiskProbe, Heartbeats
 from entrepot.serving.settings import Surroundings
 from entrepot.serving.signals import SignalPipe
 from entrepot.serving.web_limits import LONGEST_DRAIN_SECONDS
@@ -62,6 +63,7 @@ class Supervisor:
         self._children: list[Child] = []
         self._roles = {WEB: Role(WEB, self._launch_web), JOB: Role(JOB, self._launch_job)}
         self._restarts = house.metrics.counter("entrepot_process_restarts", "Processes started again.", ("role",))
+        self._heartbeats = Heartbeats(DiskProbe(settings.data), house.health.storage_answers)
         self._announced = False
         self._stopping = False
         self._retire_at: float | None = None
@@ -76,6 +78,7 @@ class Supervisor:
             for key, _ in self._selector.select(self._patience()):
                 key.data()
             self._on_time()
+        self._heartbeats.close()
         self._signals.close()
         self._selector.close()
         return self._exit_code
@@ -159,7 +162,9 @@ class Supervisor:
 
     def _on_notices(self) -> None:
         for notice in self._house.notices.read():
-            if notice.kind == "note":
+            if notice.kind == "alive":
+                self._heartbeats.heard(notice.pid)
+            elif notice.kind == "note":
                 tell(notice.text)
             elif notice.kind == "failed":
                 self._on_failed(notice)
@@ -187,6 +192,7 @@ class Supervisor:
         if child is None:
             return
         child.ready = True
+        self._heartbeats.ready(notice)
         if self._stopping:
             self._finish_jobs()
         elif notice.role == WEB:
@@ -271,6 +277,8 @@ class Supervisor:
         bury_orphans({child.process.pid for child in self._children})
         if self._stopping:
             return
+        if WEB in self._heartbeats.look(self._goes_on):  # the end of a job worker is seen, and counted, as any other
+            self._restarts.inc(WEB)
         for role in self._roles.values():
             if role.due is not None and role.due <= time.monotonic():
                 self._start(role)
@@ -278,6 +286,9 @@ class Supervisor:
             self._retire_old_web()
         if self._house.watch and self._house.watch.changed():
             self._renew_web()
+
+    def _goes_on(self, role: str, generation: int) -> bool:
+        return any(child.generation == generation for child in self._running(role))
 
     def _retire_old_web(self) -> None:
         self._retire_at = None

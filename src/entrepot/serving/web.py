@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -36,6 +36,10 @@ _FAILURE_PAUSE_SECONDS: Final = 3.0
 _SECOND_RUN_SECONDS: Final = 0.005
 
 _POLL_SECONDS: Final = 0.005
+#: A worker that dies sooner may have been killed, or may be unable to live; so many of them in a row are the latter.
+_YOUNG_SECONDS: Final = 5.5
+_MOST_YOUNG_DEATHS: Final = 20
+_LONGEST_PAUSE_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +53,20 @@ def run_web(
     from granian.log import LogLevels  # noqa: PLC0415 - as above
     from granian.server import Server  # noqa: PLC0415 - as above
 
-    class TlsFromMemory(Server):  # type: ignore[misc,valid-type] # Server is chosen at run time and untyped
-        """Granian, given its certificate as it is in memory; it would follow the link to the file behind it."""
+    class OwnServer(Server):  # type: ignore[misc,valid-type] # Server is chosen at run time and untyped
+        """Granian, given its certificate as it is in memory; it would follow the link to the file behind it.
+
+        It would also end with all its workers when one dies twice within seconds.
+        """
+
+        _deaths = YoungDeaths()
+
+        def _respawn_workers(self, workers: list[int], *rest: Any, **more: Any) -> None:
+            pause = self._deaths.pause(time.monotonic() - self.wrks[index].birth for index in workers)
+            self.main_loop_interrupt.wait(pause or 0.0)
+            super()._respawn_workers(workers, *rest, **more)
+            if pause is not None:
+                self.respawned_wrks.clear()  # so Granian takes the next death for the first
 
         def _stop_workers(self) -> None:
             self.workers_kill_timeout = stop_workers(self.wrks, LONGEST_DRAIN_SECONDS)
@@ -64,7 +80,7 @@ def run_web(
     multiprocessing.set_start_method("fork")
     # A forked worker has the handlers of this process, which would swallow a signal to stop: it is born holding it.
     os.register_at_fork(before=hold_stop, after_in_parent=release_stop)
-    server = TlsFromMemory(
+    server = OwnServer(
         "entrepot",
         address=address.host,
         port=address.port,
@@ -90,6 +106,26 @@ def run_web(
         target_loader=functools.partial(load_worker, os.getpid(), surroundings, 0 if address.unix else workers),
         wrap_loader=False,
     )
+
+
+class YoungDeaths:
+    """How long to wait before workers that died are started again: longer while they die young, one after the other."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._in_a_row = 0
+
+    def pause(self, lived: Iterable[float]) -> float | None:
+        """Count deaths; returns None when there were so many that the server had better end, and say so by that.
+
+        Args:
+            lived: How many seconds each of the dead lived.
+        """
+        for seconds in lived:
+            self._in_a_row = self._in_a_row + 1 if seconds < _YOUNG_SECONDS else 0
+        if self._in_a_row > _MOST_YOUNG_DEATHS:
+            return None
+        return min(_LONGEST_PAUSE_SECONDS, max(0, self._in_a_row - 2) * 0.25)
 
 
 class Stoppable(Protocol):

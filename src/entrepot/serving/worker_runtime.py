@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from entrepot.serving import notices
+from entrepot.serving.heartbeats import BEAT_SECONDS
 from entrepot.telemetry import logs
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.health_flag import HealthFlag
@@ -33,11 +34,13 @@ class WorkerRuntime:
         self.metrics = Metrics()
         self.access_log = AccessLog(formatter=log.formatter, enabled=log.access_log, fields=log.fields)
         self.health = HealthFlag(surroundings.folder / "unhealthy.json")
+        self._beating: asyncio.Task[None] | None = None
         self._slot = MetricsSlot(surroundings.folder / "metrics", surroundings.role, self.metrics)
 
     def ready(self) -> None:
-        """Tell the supervisor that this worker serves."""
+        """Tell the supervisor that this worker serves, and from now on that its event loop runs."""
         self._send("ready")
+        self._beating = asyncio.create_task(self._beat_forever())
 
     def failed(self, text: str) -> None:
         """Tell the supervisor why this worker cannot serve."""
@@ -61,6 +64,8 @@ class WorkerRuntime:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+            if self._beating is not None:
+                self._beating.cancel()
             self._slot.close()
             self.access_log.close()
 
@@ -69,7 +74,12 @@ class WorkerRuntime:
             await asyncio.sleep(_PUBLISH_SECONDS)
             self._slot.publish()
 
-    def _send(self, kind: str, text: str = "") -> None:
+    async def _beat_forever(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            self._send("alive", within=0.0)  # the loop waits for nobody who does not listen
+
+    def _send(self, kind: str, text: str = "", *, within: float = 1.0) -> None:
         own = self._surroundings
         notice = notices.Notice(kind=kind, role=own.role, generation=own.generation, pid=os.getpid(), text=text)
-        notices.send(own.folder / "notices", notice)
+        notices.send(own.folder / "notices", notice, within=within)
