@@ -31,8 +31,10 @@ from entrepot.oci.digest import Digest
 _SEEN_KEY = "folder-seen"
 _FOREIGN_KEY = "folder-has-foreign-writes"
 _ROWS_A_PIECE = 1000
-#: A push that is going on writes its file before its row.
-_PUSH_SECONDS = 2.0
+#: A push that is going on writes its file before its row, and whatever is asked is asked at one moment after another:
+#: what belongs to somebody else looks so several times.
+_PUSH_SECONDS = 1.0
+_LOOKS = 3
 #: Rows that are asked which shards we have changed ourselves. What is older was remembered long ago.
 _MOST_EXPLAINED = 20_000
 _NS_A_MICROSECOND = 1000
@@ -62,8 +64,10 @@ class ForeignWrites:
         remembered = await settings.find(self.metadata, _SEEN_KEY)
         since = int(remembered or 0)
         shards = [shard for shard in await self._shards() if shard.changed_ns > since]
+        unknown: set[str] = set()
         for shard in await self._unexplained(shards, since):
-            await self._look_at(shard, since, found)
+            unknown |= await self._look_at(shard, since, found.seen)
+        found.unknown = len(await self._foreign(unknown)) if unknown else 0
         if found.unknown or found.seen.lost:
             await self.metadata.write(_set_foreign, name="folder changed")
         elif shards:
@@ -125,8 +129,8 @@ class ForeignWrites:
                 latest[first] = max(latest.get(first, 0), placed)
         return latest
 
-    async def _look_at(self, shard: Shard, since: int, found: Foreign) -> None:
-        """Hold the names of a shard's files against the rows."""
+    async def _look_at(self, shard: Shard, since: int, seen: Seen) -> set[str]:
+        """Hold the names of a shard's files against the rows; return the new ones that no row speaks of."""
         files = await asyncio.to_thread(self.tree.in_shard, shard)
         unknown = set(files)
         presence = Presence(self.metadata, self.tree)
@@ -135,26 +139,25 @@ class ForeignWrites:
             last = rows[-1].digest
             here = [row for row in rows if row.digest.startswith(shard.first)]
             unknown.difference_update(row.digest for row in here)
-            await presence.look([row for row in here if _is_odd(row, files)], found.seen)
+            await presence.look([row for row in here if _is_odd(row, files)], seen)
             if len(here) < len(rows):
                 break
         aliases = await blobs.stored_apart(self.metadata, shard.first, limit=_ROWS_A_PIECE)
-        await presence.look([row for row in aliases if _is_odd(row, files)], found.seen)
-        found.unknown += await self._count_foreign(unknown, since)
+        await presence.look([row for row in aliases if _is_odd(row, files)], seen)
+        return await asyncio.to_thread(self._placed_after, await self._unknown(unknown), since)
 
-    async def _count_foreign(self, digests: Collection[str], since: int) -> int:
-        """Count those of the files without a blob that somebody else has put there."""
-        unknown = await self._unknown(digests)
-        unknown = await asyncio.to_thread(self._placed_after, unknown, since)
-        if unknown:
+    async def _foreign(self, unknown: set[str]) -> set[str]:
+        """Return those of the files without a row that somebody else has put there."""
+        for _ in range(_LOOKS):
             await asyncio.sleep(_PUSH_SECONDS)
             unknown = await self._unknown(unknown)
-        if not unknown:
-            return 0
-        waiting = [entry async for entry in outbox.waiting(self.metadata)]
-        linked, foreign = await asyncio.to_thread(self._linked, unknown, _Removals(waiting))
-        await self.metadata.write(partial(_queue, sorted(unknown - linked)), name="queue files")
-        return len(foreign)
+            waiting = [entry async for entry in outbox.waiting(self.metadata)]
+            linked, foreign = await asyncio.to_thread(self._linked, unknown, _Removals(waiting))
+            await self.metadata.write(partial(_queue, sorted(unknown - linked)), name="queue files")
+            unknown = foreign
+            if not unknown:
+                break
+        return unknown
 
     def _placed_after(self, digests: set[str], since: int) -> set[str]:
         return {digest for digest in digests if self.tree.placed_at(Digest.parse(digest)) > since}
