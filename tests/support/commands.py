@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import Result
+from typer import Typer
 from typer.testing import CliRunner
 
 from entrepot.cli.app import app
@@ -18,12 +19,12 @@ Run = Callable[..., Result]
 PLACES = ("folder", "server")
 
 
-def runner(home: Path) -> Run:
+def runner(home: Path, program: Typer = app) -> Run:
     """Give a function that runs a command with a home of its own."""
     command = CliRunner(env={"XDG_CONFIG_HOME": str(home), "COLUMNS": "250"})
 
     def run(*arguments: str, stdin: str = "", status: int = 0) -> Result:
-        done = command.invoke(app, arguments, input=stdin)
+        done = command.invoke(program, arguments, input=stdin)
         assert done.exit_code == status, f"{arguments}: {done.output} {done.exception!r}"
         return done
 

@@ -31,7 +31,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r"\s{2,}#\s*(.*)$")
 #: Which registry a command meant, which it tells beside its output.
-_PLACE = re.compile(r"^\(in .*\)\n", re.MULTILINE)
+_PLACE = re.compile(r"^(\(in .*\)|.*, the saved context\? \[y/N\]: .*)\n", re.MULTILINE)
 _ASSIGNMENT = re.compile(r"(?:export )?([A-Z_]+)=")
 _SHELL = """set -euo pipefail
 curl() { case " $*" in *" -sSf"*) ;; *) set -- --fail-with-body "$@" ;; esac; command curl --no-progress-meter "$@"; }
@@ -85,7 +85,8 @@ class Page:
         return line
 
     def _ours(self, line: str) -> tuple[int, str]:
-        typed = next((text for start, text in self.answers.items() if line.startswith(start)), "")
+        # Who follows a page says yes where a command asks whether it is to take something away from the saved context.
+        typed = next((text for start, text in self.answers.items() if line.startswith(start)), "y\n")
         here = Path.cwd()
         os.chdir(self.folder)
         try:

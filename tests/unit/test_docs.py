@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from typer import Context
 from typer.main import get_command
 
 from entrepot.cli.app import app
@@ -84,10 +85,10 @@ def commands() -> Commands:
     """List every command with its options."""
     found: Commands = {("serve",): frozenset(word for a in parser()._actions for word in a.option_strings)}
 
-    def walk(command: object, words: tuple[str, ...]) -> None:
+    def walk(command: Any, words: tuple[str, ...]) -> None:
         inner = getattr(command, "commands", None)
         if inner is None:
-            parameters = getattr(command, "params", ())
+            parameters = command.get_params(Context(command, info_name=" ".join(words)))
             found.setdefault(words, frozenset(o for p in parameters for o in (*p.opts, *p.secondary_opts)))
         for name, sub in (inner or {}).items():
             walk(sub, (*words, name))

@@ -12,12 +12,13 @@ from entrepot.cli.group import group_id
 from entrepot.cli.management.api import Api
 from entrepot.cli.management.ends import Days, end_in
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun, destructive
 from entrepot.cli.robot import robot_id
 from entrepot.cli.role import role_id
 from entrepot.cli.user import user_id
 
-app = typer.Typer(no_args_is_help=True, help="Rights: give, list, take back, and ask why.")
+app = Noun()
 
 User = Annotated[str, typer.Argument(metavar="USER", help="Whom it is about; anonymous for nobody in particular.")]
 Action = Annotated[str, typer.Argument(metavar="ACTION", help="pull, push, delete, or a permission: tag:create.")]
@@ -50,9 +51,6 @@ def give_command(
     repositories: Repositories = None,
     tags: Tags = None,
     days: Days = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Give a role to somebody: everywhere, or on a project, on repositories, on tags, for some days."""
     if sum(map(bool, (user, group, robot, signed_in, anyone))) != 1:
@@ -72,15 +70,13 @@ def give_command(
         }
         await api.post("/grants", body)
 
-    ask(server, config, data, work)
+    ask(work)
     who = user or group or robot or ("whoever is signed in" if signed_in else "everybody")
     typer.echo(f"{who} has the role {role} {_where(project, repositories, tags)}.")
 
 
 @app.command("list")
-def list_command(
-    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def list_command(*, as_json: AsJson = False) -> None:
     """List everything that was given, members of projects and robots included."""
     columns: dict[str, Column] = {
         "id": "id",
@@ -93,13 +89,14 @@ def list_command(
         "until": "expires_at",
         "because of": "origin",
     }
-    show(ask(server, config, data, lambda api: api.every("/grants")), columns, as_json=as_json)
+    show(ask(lambda api: api.every("/grants")), columns, as_json=as_json)
 
 
 @app.command("take")
-def take_command(grant: Id, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+@destructive()
+def take_command(grant: Id) -> None:
     """Take back what was given."""
-    ask(server, config, data, lambda api: api.delete(f"/grants/{grant}"))
+    ask(lambda api: api.delete(f"/grants/{grant}"))
     typer.echo(f"Grant {grant} is taken back.")
 
 
@@ -110,9 +107,6 @@ def explain_command(
     target: Target = "",
     *,
     robot: Annotated[bool, typer.Option("--robot", help="USER is a robot.")] = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which grant allows something, or why none does; exit status 1 for no."""
@@ -121,9 +115,6 @@ def explain_command(
         raise typer.Exit(2)
     robot = robot or "$" in user  # which no person's name has
     found = ask(
-        server,
-        config,
-        data,
         lambda api: api.get("/permissions/explain", user=user, action=action, target=target, robot=robot),
     )
     if as_json:

@@ -10,9 +10,10 @@ import typer
 
 from entrepot.access.admin import NAME
 from entrepot.cli.folder import run
-from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.cli.place import located
+from entrepot.cli.program.classes import Noun
 
-app = typer.Typer(no_args_is_help=True, help="Look after the administrator's account.")
+app = Noun()
 
 _SHORTEST = 12
 
@@ -24,16 +25,14 @@ Account = Annotated[str, typer.Option("--user", help="Another account than the a
 @app.command("password")
 def password_command(
     *,
-    config: ConfigFile = None,
-    data: Data = None,
     stdin: FromInput = False,
     generate: Generate = False,
     user: Account = NAME,
 ) -> None:
     """Set a new password. Whoever signed in with the old one is signed out within seconds."""
-    from entrepot.bootstrap import commands  # noqa: PLC0415 - half a second that other commands do not spend
+    from entrepot.bootstrap import commands
 
-    place = located(config, data)
+    place = located()
     password = _new_password(stdin=stdin, generate=generate)
     if len(password) < _SHORTEST:
         typer.echo(f"error: a password needs at least {_SHORTEST} characters", err=True)

@@ -29,7 +29,7 @@ from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import AdoptionState
 from entrepot.adoption.tree import Tree
 from entrepot.cli.folder import AsJson, Folder, opened, printable, require_tree, run
-from entrepot.cli.place import ConfigFile, configured
+from entrepot.cli.place import configuration_at
 from entrepot.cli.progress import passing_bar
 from entrepot.config import Config
 from entrepot.lifecycle.immutability.locks import ImmutableTags
@@ -68,7 +68,6 @@ def adopt_command(
     delta: WithDelta = False,
     prune: WithPrune = False,
     as_json: AsJson = False,
-    config: ConfigFile = None,
 ) -> None:
     """Adopt a folder in place: nothing is copied or changed. May be stopped and run again, also beside a server."""
     if prune and not delta:
@@ -76,7 +75,7 @@ def adopt_command(
     console = Console(stderr=True)
     # A transaction that took long is no news for a person who watches a bar.
     logging.getLogger("entrepot.metadata.sqlite_writer").setLevel(logging.ERROR)
-    settings = _settings(configured(config, folder)) if delta else None
+    settings = _settings(configuration_at(folder)) if delta else None
     outcome = run(lambda: _adopt(folder, console, settings, prune=prune))
     problems = list(ReportFile(folder).problems())
     if as_json:

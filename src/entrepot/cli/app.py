@@ -3,98 +3,90 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-import entrepot
-from entrepot.cli import (
-    access,
-    admin,
-    audit,
-    backup,
-    blob,
-    config,
-    db,
-    directory,
-    group,
-    immutable,
-    job,
-    key,
-    layout,
-    member,
-    project,
-    quota,
-    readonly,
-    retention,
-    robot,
-    role,
-    secret_keys,
-    tag,
-    trash,
-    usage,
-    user,
-)
-from entrepot.cli.adopt import adopt_command
-from entrepot.cli.doctor import doctor_command
-from entrepot.cli.gc import garbage_collect_command, gc_command
-from entrepot.cli.login import login_command, logout_command
-from entrepot.cli.serve import serve_command
+from entrepot.cli.program.classes import Later, Noun, Program
+from entrepot.cli.program.given import given
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Entrepot, a container image registry: a faster drop-in successor of registry:2.",
-)
+_FIRST, _IMAGES, _PEOPLE = "First steps", "Images", "People and rights"
+_SPACE, _CARE, _SETUP = "Space", "Care", "Set-up"
 
-app.command("login")(login_command)
-app.command("logout")(logout_command)
-app.add_typer(user.app, name="user")
-app.add_typer(group.app, name="group")
-app.add_typer(project.app, name="project")
-app.add_typer(quota.app, name="quota")
-app.add_typer(member.app, name="member")
-app.add_typer(robot.app, name="robot")
-app.add_typer(key.app, name="key")
-app.add_typer(role.app, name="role")
-app.add_typer(access.app, name="access")
-app.add_typer(readonly.app, name="readonly")
-app.add_typer(admin.app, name="admin")
-app.add_typer(audit.app, name="audit")
-app.add_typer(backup.app, name="backup")
-app.add_typer(blob.app, name="blob")
-app.add_typer(config.app, name="config")
-app.add_typer(db.app, name="db")
-app.add_typer(directory.app, name="directory")
-app.add_typer(immutable.app, name="immutable")
-app.add_typer(job.app, name="job")
-app.add_typer(layout.app, name="layout")
-app.add_typer(retention.app, name="retention")
-app.add_typer(secret_keys.app, name="secrets")
-app.add_typer(tag.app, name="tag")
-app.add_typer(trash.app, name="trash")
-app.add_typer(usage.app, name="usage")
-app.command("adopt")(adopt_command)
-app.command("doctor")(doctor_command)
-app.command("gc")(gc_command)
-app.command("garbage-collect")(garbage_collect_command)
+_COMMANDS: Final = {
+    "serve": Later(_FIRST, "Run the registry.", "entrepot.cli.app:serve"),
+    "login": Later(
+        _FIRST, "Sign in to a server, which commands mean from then on.", "entrepot.cli.login:login_command"
+    ),
+    "logout": Later(_FIRST, "Sign out of it.", "entrepot.cli.login:logout_command"),
+    "context": Later(_FIRST, "Which registry commands mean: show, use, list, clear.", "entrepot.cli.context"),
+    "adopt": Later(_FIRST, "Take over a folder that registry:2 filled.", "entrepot.cli.adopt:adopt_command"),
+    "project": Later(_IMAGES, "Projects, and who may read them.", "entrepot.cli.project"),
+    "tag": Later(_IMAGES, "Tags: what they pointed at, and putting them back.", "entrepot.cli.tag"),
+    "trash": Later(_IMAGES, "What was deleted: list, restore, purge, empty.", "entrepot.cli.trash"),
+    "immutable": Later(_IMAGES, "Rules for tags that can be neither moved nor deleted.", "entrepot.cli.immutable"),
+    "retention": Later(_IMAGES, "Rules for what is kept; the rest goes to the trash.", "entrepot.cli.retention"),
+    "blob": Later(_IMAGES, "Why something is still stored, by its digest.", "entrepot.cli.blob"),
+    "user": Later(_PEOPLE, "People and their accounts.", "entrepot.cli.user"),
+    "group": Later(_PEOPLE, "Groups of people.", "entrepot.cli.group"),
+    "member": Later(_PEOPLE, "Members of projects and their roles.", "entrepot.cli.member"),
+    "role": Later(_PEOPLE, "Roles: sets of permissions.", "entrepot.cli.role"),
+    "access": Later(_PEOPLE, "Rights: give, list, take back, and ask why.", "entrepot.cli.access"),
+    "robot": Later(_PEOPLE, "Accounts of machines.", "entrepot.cli.robot"),
+    "key": Later(_PEOPLE, "API keys, in place of a password.", "entrepot.cli.key"),
+    "admin": Later(_PEOPLE, "The administrator's password.", "entrepot.cli.admin"),
+    "directory": Later(_PEOPLE, "LDAP, Active Directory: try it, synchronise with it.", "entrepot.cli.directory"),
+    "usage": Later(_SPACE, "Where the space went, and what deleting would free.", "entrepot.cli.usage"),
+    "quota": Later(_SPACE, "How much projects use, and how much they may.", "entrepot.cli.quota"),
+    "gc": Later(_SPACE, "Take away what nothing needs.", "entrepot.cli.gc:gc_command"),
+    "garbage-collect": Later(
+        _SPACE, "The same, as registry:2 writes it.", "entrepot.cli.gc:garbage_collect_command", hidden=True
+    ),
+    "doctor": Later(_CARE, "Look at everything that is stored, and repair it.", "entrepot.cli.doctor:doctor_command"),
+    "backup": Later(_CARE, "Back up a registry while it serves, and restore it.", "entrepot.cli.backup"),
+    "job": Later(_CARE, "Work in the background: runs, logs and schedules.", "entrepot.cli.job"),
+    "audit": Later(_CARE, "Read, verify and export the audit log.", "entrepot.cli.audit"),
+    "readonly": Later(_CARE, "Refuse pushes and deletes for a while.", "entrepot.cli.readonly"),
+    "config": Later(_SETUP, "Check or show a configuration.", "entrepot.cli.config"),
+    "db": Later(_SETUP, "The schema of the metadata, and its upgrades.", "entrepot.cli.db"),
+    "layout": Later(_SETUP, "Compare or write registry:2's own files.", "entrepot.cli.layout"),
+    "secrets": Later(_SETUP, "The keys that secrets are sealed with.", "entrepot.cli.secret_keys"),
+}
 
 
-@app.command("serve")
+class _Entrepot(Program):
+    """The program with its commands."""
+
+    known = _COMMANDS
+
+
+app = Noun(kind=_Entrepot, completion=True)
+
+
 def serve(
     config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="A configuration file.")] = None,
+    *,
     listen: Annotated[str | None, typer.Option("--listen", metavar="HOST:PORT", help="Address to listen on.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder for the data.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", metavar="N", help="Web processes.")] = None,
 ) -> None:
     """Run the registry: `entrepot serve --help` says more."""
-    options = {"--listen": listen, "--data": data, "--workers": workers}
-    given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
-    raise typer.Exit(serve_command([*given, *([] if config is None else [str(config)])]))
+    from entrepot.cli.serve import serve_command
+
+    options = given()
+    if options.server is not None:
+        typer.echo("error: serve runs a registry here; --server names one elsewhere", err=True)
+        raise typer.Exit(2)
+    words = {"--listen": listen, "--data": options.data, "--workers": workers}
+    given_words = [text for name, value in words.items() if value is not None for text in (name, str(value))]
+    file = config or options.config
+    raise typer.Exit(serve_command([*given_words, *([] if file is None else [str(file)])]))
 
 
 @app.callback(invoke_without_command=True)
 def root(*, version: Annotated[bool, typer.Option("--version", "-v", help="Print the version.")] = False) -> None:
-    """Print the version, if asked."""
+    """Entrepot: a container image registry, the drop-in successor of registry:2."""
     if version:
+        import entrepot
+
         typer.echo(f"entrepot {entrepot.__version__}")
         raise typer.Exit

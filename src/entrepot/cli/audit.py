@@ -17,13 +17,14 @@ from entrepot.audit.verifying import Verification, verify
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask, is_folder
+from entrepot.cli.management.place import ask, is_folder
 from entrepot.cli.place import with_registry
+from entrepot.cli.program.classes import Noun
 from entrepot.cli.progress import passing_bar
 from entrepot.metadata.audit_log import Filter
 from entrepot.metadata.opening import Stores
 
-app = typer.Typer(no_args_is_help=True, help="Read, verify and export the audit log.")
+app = Noun()
 
 _MICROSECONDS = 1_000_000
 _MOST = 10_000
@@ -50,9 +51,6 @@ def list_command(
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=_MOST, help="How many at most.")] = 50,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the newest events that fit."""
@@ -70,13 +68,13 @@ def list_command(
         found = api.entries("/auditlog-exts", q=query)
         return [event async for event in _first(found, limit)]
 
-    show(ask(server, config, data, work), columns, as_json=as_json)
+    show(ask(work), columns, as_json=as_json)
 
 
 @app.command("verify")
-def verify_command(*, config: ConfigFile = None, data: Data = None, as_json: AsJson = False) -> None:
+def verify_command(*, as_json: AsJson = False) -> None:
     """Check that no event was changed, removed or moved since it was written; exit status 1 if one was."""
-    result = with_registry(config, data, _verified)
+    result = with_registry(_verified)
     if as_json:
         typer.echo(json.dumps({**asdict(result), "holds": result.holds}))
     else:
@@ -96,14 +94,11 @@ def export_command(
     failed: Failed = False,
     since: Since = None,
     until: Until = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Write all events that fit to standard output, newest first."""
-    if not is_folder(server, config, data):
+    if not is_folder():
         query = _query(user, project, kind, subject, since, until, failed=failed)
-        ask(server, config, data, lambda api: api.download("/auditlog-exts/export", _write, format=form, q=query))
+        ask(lambda api: api.download("/auditlog-exts/export", _write, format=form, q=query))
         return
     wanted = _filter(user, project, kind, subject, since, until, failed=failed)
 
@@ -111,7 +106,7 @@ def export_command(
         async for piece in export(stores.metadata, wanted, form):
             typer.echo(piece, nl=False)
 
-    with_registry(config, data, work)
+    with_registry(work)
 
 
 def _write(piece: bytes) -> None:

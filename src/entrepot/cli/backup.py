@@ -21,7 +21,8 @@ from entrepot.backup.sealing import Pieces
 from entrepot.backup.verifying import Verification, Verified, remove_damaged
 from entrepot.bootstrap.backups import Newer, create_backup, find_newer, opened_pieces, restore_backup, take_newer
 from entrepot.cli.folder import AsJson, run
-from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.cli.place import located
+from entrepot.cli.program.classes import Noun
 from entrepot.cli.progress import Bar
 from entrepot.metadata import clock
 from entrepot.telemetry.progress import Progress, Unwatched
@@ -32,7 +33,7 @@ T = TypeVar("T")
 _SHOWN = 50
 _MIB = 1 << 20
 
-app = typer.Typer(no_args_is_help=True, help="Back up a registry while it serves, and bring it back.")
+app = Noun()
 
 Target = Annotated[Path, typer.Argument(metavar="BACKUPS", help="The folder that holds the backups.")]
 KeyFile = Annotated[
@@ -45,11 +46,9 @@ Which = Annotated[
 
 
 @app.command("create")
-def create_command(
-    target: Target, *, key: KeyFile = None, as_json: AsJson = False, config: ConfigFile = None, data: Data = None
-) -> None:
+def create_command(target: Target, *, key: KeyFile = None, as_json: AsJson = False) -> None:
     """Back up the metadata and every blob that the backups do not have yet. Exits with 1 if any blob is lost."""
-    place = located(config, data)
+    place = located()
     info = _watched(lambda progress: create_backup(place, target, key, progress), as_json=as_json)
     if as_json:
         typer.echo(json.dumps(clock.told(asdict(info))))

@@ -10,27 +10,20 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import part
 from entrepot.cli.management.output import Column, show, show_one
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun
 
-app = typer.Typer(no_args_is_help=True, help="Blobs and manifests by their digest.")
-
-
-@app.callback()
-def blob() -> None:
-    """Keep `why` a word of its own while it is the only one."""
+app = Noun()
 
 
 @app.command("why")
 def why_command(
     digest: Annotated[str, typer.Argument(metavar="DIGEST", help="Of a blob or a manifest: sha256:...")],
     *,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Say why something is still stored: the manifests and tags that need it, the trash, or its grace."""
-    found: dict[str, Any] = ask(server, config, data, lambda api: api.get(f"/blobs/{part(digest)}/why"))
+    found: dict[str, Any] = ask(lambda api: api.get(f"/blobs/{part(digest)}/why"))
     if as_json:
         show_one(found, as_json=True)
         return

@@ -10,17 +10,18 @@ from typing import Annotated
 import typer
 import yaml
 
+from entrepot.cli.program.classes import Noun
+from entrepot.cli.program.meaning import here_meant
 from entrepot.config import Config, ConfigInvalid, Report, check, load
 from entrepot.config.reference import render_reference
 
-app = typer.Typer(no_args_is_help=True, help="Look at a configuration without starting anything.")
+app = Noun()
 
 File = Annotated[
     Path | None,
-    typer.Argument(help="The configuration file; else the one REGISTRY_CONFIGURATION_PATH names; else none."),
+    typer.Argument(help="The configuration file; else the one that --config, a variable or the context names."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data, as given to serve.")]
 Listen = Annotated[str | None, typer.Option("--listen", help="Address to listen on, as given to serve.")]
 
 
@@ -28,7 +29,6 @@ Listen = Annotated[str | None, typer.Option("--listen", help="Address to listen 
 def check_command(
     file: File = None,
     *,
-    data: Data = None,
     listen: Listen = None,
     ask: Annotated[
         bool, typer.Option("--ask", help="Ask the OpenID providers that it names, too, as the registry would.")
@@ -39,7 +39,8 @@ def check_command(
 
     Exits with 1 if serve would not start, or a provider that is asked gives no answer.
     """
-    report = check(file, os.environ, data=data, listen=listen)
+    here = here_meant()
+    report = check(file or here.config, os.environ, data=here.data, listen=listen)
     if report.loaded is not None:
         report = asyncio.run(_with_providers(report, report.loaded.config, ask=ask))
     typer.echo(_as_json(report) if as_json else _as_text(report))
@@ -50,14 +51,14 @@ def check_command(
 def show_command(
     file: File = None,
     *,
-    data: Data = None,
     listen: Listen = None,
     everything: Annotated[bool, typer.Option("--all", help="Show keys that have their default, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the configuration in force: file, variables and command line together, secrets masked."""
+    here = here_meant()
     try:
-        loaded = load(file, os.environ, data=data, listen=listen)
+        loaded = load(file or here.config, os.environ, data=here.data, listen=listen)
     except ConfigInvalid as error:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
@@ -76,7 +77,7 @@ async def _with_providers(report: Report, config: Config, *, ask: bool) -> Repor
     """Add what can be said of sign-in providers; names are looked up, and with `ask` the providers are asked."""
     if not (config.access.oidc or config.access.oauth):
         return report
-    from entrepot.bootstrap import sign_in_services  # noqa: PLC0415 - few configurations name a provider
+    from entrepot.bootstrap import sign_in_services
 
     warnings = [*report.warnings, *await sign_in_services.look_at_ways(config)]
     if not ask:

@@ -9,13 +9,15 @@ from typing import Annotated
 import typer
 
 from entrepot.cli.folder import AsJson, opened, run
-from entrepot.cli.place import ConfigFile, Data, configured, has_metadata, located, no_registry
+from entrepot.cli.place import configured, has_metadata, located, no_registry
+from entrepot.cli.program.classes import Noun
+from entrepot.cli.program.given import hinted
 from entrepot.config import Config
 from entrepot.metadata import schema
 from entrepot.metadata.opening import METADATA_NAME, look_at_schema
 from entrepot.metadata.schema import Schema
 
-app = typer.Typer(no_args_is_help=True, help="Look at the schema of the metadata, and upgrade it.")
+app = Noun()
 
 Finish = Annotated[
     bool,
@@ -24,9 +26,9 @@ Finish = Annotated[
 
 
 @app.command("check")
-def check_command(*, as_json: AsJson = False, config: ConfigFile = None, data: Data = None) -> None:
+def check_command(*, as_json: AsJson = False) -> None:
     """Say what an upgrade would do, and change nothing. Exits with 1 if one waits, or if this program is too old."""
-    place = configured(config, data)
+    place = configured()
     if not place.data.is_dir():
         raise no_registry(place)
     found = run(lambda: look_at_schema(place.state)) if has_metadata(place) else None
@@ -35,16 +37,14 @@ def check_command(*, as_json: AsJson = False, config: ConfigFile = None, data: D
         known = None if found is None else asdict(found)
         typer.echo(json.dumps({"database": known, "program": schema.VERSION, "state": state}))
     else:
-        typer.echo(_described(place, found, state))
+        typer.echo(hinted(_described(place, found, state)))
     raise typer.Exit(1 if state in ("upgrade waits", "too new") else 0)
 
 
 @app.command("upgrade")
-def upgrade_command(
-    *, finish: Finish = False, as_json: AsJson = False, config: ConfigFile = None, data: Data = None
-) -> None:
+def upgrade_command(*, finish: Finish = False, as_json: AsJson = False) -> None:
     """Bring the metadata to this program's schema, as a start does; a copy of the database is made before."""
-    place = located(config, data)
+    place = located()
     before = run(lambda: look_at_schema(place.state))
     after = run(lambda: _upgrade(place, finish=finish))
     if as_json:

@@ -14,9 +14,10 @@ from entrepot.access.errors import SetupError
 from entrepot.accounts.directory.model import Answer, DirectoryError, NoDirectory
 from entrepot.accounts.directory.synchronising import Report
 from entrepot.cli.folder import AsJson, printable, run
-from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.cli.place import located
+from entrepot.cli.program.classes import Noun
 
-app = typer.Typer(no_args_is_help=True, help="Try the directory (LDAP, Active Directory), and synchronise with it.")
+app = Noun()
 
 _SHOWN = 50
 
@@ -31,14 +32,12 @@ def sync_command(
     dry_run: DryRun = False,
     force: Force = False,
     create: Create = False,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring the accounts of the directory's people in line with it; exits with 1 if it did not answer to the end."""
-    from entrepot.bootstrap import commands  # noqa: PLC0415 - half a second that other commands do not spend
+    from entrepot.bootstrap import commands
 
-    place = located(config, data)
+    place = located()
 
     async def work() -> Report:
         async with commands.directory(place) as parts:
@@ -53,11 +52,11 @@ def sync_command(
 
 
 @app.command("test")
-def try_command(*, config: ConfigFile = None, data: Data = None, as_json: AsJson = False) -> None:
+def try_command(*, as_json: AsJson = False) -> None:
     """Connect, search as the settings say, and tell what is found. Changes nothing."""
-    from entrepot.bootstrap import commands  # noqa: PLC0415 - as above
+    from entrepot.bootstrap import commands
 
-    place = located(config, data)
+    place = located()
 
     async def work() -> Answer:
         async with commands.directory(place) as parts:

@@ -14,7 +14,8 @@ from rich.table import Column, Table
 
 from entrepot.bootstrap.check_up import check_up
 from entrepot.cli.folder import AsJson, run
-from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.cli.place import located
+from entrepot.cli.program.given import hinted
 from entrepot.cli.progress import Bar
 from entrepot.integrity.model import Report
 from entrepot.telemetry.progress import Unwatched
@@ -37,12 +38,10 @@ def doctor_command(
     repair: Repair = False,
     sample: Sample = "100%",
     as_json: AsJson = False,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Check rows, files, digests and references, both ways. Exits with 1 if anything is wrong and not repaired."""
     share = _share(sample)
-    place = located(config, data)
+    place = located()
     # What it notes for an operator of a server is told here in the report.
     logging.getLogger("entrepot.registry.quarantine").setLevel(logging.CRITICAL)
     if as_json:
@@ -84,7 +83,7 @@ def _show(report: Report, *, repair: bool) -> None:
     console.print(table)
     _show_problems(console, report)
     if report.open:
-        console.print(_advice(report, repair=repair), soft_wrap=True)
+        console.print(hinted(_advice(report, repair=repair)), soft_wrap=True)
 
 
 def _show_problems(console: Console, report: Report) -> None:

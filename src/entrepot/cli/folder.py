@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.markup import escape
 
+from entrepot.cli.program.given import hinted
 from entrepot.metadata.errors import DatabaseError
-from entrepot.metadata.opening import METADATA_NAME, Stores, open_embedded
 from entrepot.oci.errors import RegistryError
 from entrepot.outbound.errors import OutboundError
 from entrepot.registry.layout import OWN, REPOSITORIES
+
+if TYPE_CHECKING:
+    from entrepot.metadata.opening import Stores
 
 T = TypeVar("T")
 
@@ -59,6 +61,8 @@ def require_metadata(folder: Path) -> None:
     Raises:
         NoMetadata: It is not; the message says what can be done.
     """
+    from entrepot.metadata.opening import METADATA_NAME
+
     if not (folder / OWN / METADATA_NAME).exists():
         raise NoMetadata(
             f"{folder} has no {OWN}/{METADATA_NAME}, so there is nothing to compare its files with. To take over what "
@@ -68,12 +72,16 @@ def require_metadata(folder: Path) -> None:
 
 def printable(text: str) -> str:
     """Give a text from the file system in a form that every terminal can show and that is no markup."""
+    from rich.markup import escape
+
     return escape("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text))
 
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Stores]:
     """Open the metadata of a data folder, beside a running server or without one."""
+    from entrepot.metadata.opening import open_embedded
+
     stores = await open_embedded(folder / OWN)
     try:
         yield stores
@@ -86,7 +94,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         return asyncio.run(work())
     except (DatabaseError, OutboundError, RegistryError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(hinted(f"error: {error}"), err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         typer.echo("stopped; run the command again to go on", err=True)

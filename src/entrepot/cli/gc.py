@@ -13,7 +13,9 @@ from rich.filesize import decimal
 from entrepot.bootstrap.collection import accept_damage, collect
 from entrepot.cli.folder import AsJson, run
 from entrepot.cli.management.output import time_of
-from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.cli.place import located
+from entrepot.cli.program.classes import destructive
+from entrepot.cli.program.given import given, hinted
 from entrepot.cli.progress import Bar
 from entrepot.config import Config
 from entrepot.config.durations import format_duration
@@ -34,6 +36,7 @@ class _Listing(Bar):
         typer.echo(message)
 
 
+@destructive("now", "accept")
 def gc_command(
     *,
     now: Annotated[
@@ -53,11 +56,9 @@ def gc_command(
         ),
     ] = False,
     as_json: AsJson = False,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Take away what nothing needs and whose grace is over. Safe beside a running server, and may be stopped."""
-    place = located(config, data)
+    place = located()
     if accept:
         count = run(lambda: accept_damage(place))
         typer.echo(f"{count} damaged things are let go of.", err=True)
@@ -74,7 +75,6 @@ def garbage_collect_command(
         Path | None,
         typer.Argument(
             metavar="CONFIG",
-            envvar="REGISTRY_CONFIGURATION_PATH",
             help="The configuration file that serve was given.",
         ),
     ] = None,
@@ -92,7 +92,9 @@ def garbage_collect_command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
     """Do what `registry garbage-collect` does for registry:2, by its switches; the registry may go on serving."""
-    place = located(config, None)
+    if config is not None:
+        given().config = config
+    place = located()
     may_delete = place.storage.delete.enabled
     if delete_untagged and not may_delete:
         typer.echo("manifests without a tag stay: storage.delete.enabled is false", err=True)
@@ -120,7 +122,7 @@ def _run(place: Config, request: Request, progress: Progress, result: Result) ->
 def _show(place: Config, request: Request, result: Result) -> None:
     console = Console(stderr=request.dry_run)
     for line in _lines(place, request, result):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(hinted(line), highlight=False, soft_wrap=True)
 
 
 def _from_trash(trash: FromTrash, *, dry_run: bool, grace: str) -> str:

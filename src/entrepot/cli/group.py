@@ -9,10 +9,11 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun, destructive
 from entrepot.cli.user import user_id
 
-app = typer.Typer(no_args_is_help=True, help="Groups of people: list, create, fill, remove.")
+app = Noun()
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the group.")]
 
@@ -25,11 +26,9 @@ _LDAP, _PROVIDER, _LOCAL = 1, 3, 4
 
 
 @app.command("list")
-def list_command(
-    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def list_command(*, as_json: AsJson = False) -> None:
     """List the groups."""
-    found = ask(server, config, data, lambda api: api.every("/usergroups"))
+    found = ask(lambda api: api.every("/usergroups"))
     columns: dict[str, Column] = {
         "id": "id",
         "name": "group_name",
@@ -45,61 +44,58 @@ def create_command(
     *,
     dn: Dn = "",
     provider: Provider = "",
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Create a group: of our own, or one that stands for a group of the directory or of a sign-in provider."""
     kind = _LDAP if dn else _PROVIDER if provider else _LOCAL
     body = {"group_name": name, "group_type": kind, "ldap_group_dn": dn, "provider": provider}
-    ask(server, config, data, lambda api: api.post("/usergroups", body))
+    ask(lambda api: api.post("/usergroups", body))
     typer.echo(f"Group {name} is created.")
 
 
 @app.command("members")
-def members_command(
-    name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def members_command(name: Name, *, as_json: AsJson = False) -> None:
     """List the people in a group."""
 
     async def work(api: Api) -> list[Any]:
         return await api.every(f"/usergroups/{await group_id(api, name)}/members")
 
     columns: dict[str, Column] = {"id": "user_id", "name": "username", "disabled": "disabled"}
-    show(ask(server, config, data, work), columns, as_json=as_json)
+    show(ask(work), columns, as_json=as_json)
 
 
 @app.command("add")
-def add_command(name: Name, who: Who, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+def add_command(name: Name, who: Who) -> None:
     """Put somebody into a group of our own."""
 
     async def work(api: Api) -> None:
         body = {"user_id": await user_id(api, who)}
         await api.post(f"/usergroups/{await group_id(api, name)}/members", body)
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"{who} is in {name}.")
 
 
 @app.command("drop")
-def drop_command(name: Name, who: Who, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+@destructive()
+def drop_command(name: Name, who: Who) -> None:
     """Take somebody out of a group of our own."""
 
     async def work(api: Api) -> None:
         await api.delete(f"/usergroups/{await group_id(api, name)}/members/{await user_id(api, who)}")
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"{who} is in {name} no more.")
 
 
 @app.command("remove")
-def remove_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+@destructive()
+def remove_command(name: Name) -> None:
     """Remove a group with its rights."""
 
     async def work(api: Api) -> None:
         await api.delete(f"/usergroups/{await group_id(api, name)}")
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"Group {name} is removed.")
 
 

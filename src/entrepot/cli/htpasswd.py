@@ -12,7 +12,7 @@ import typer
 from entrepot.access.faults import Fault
 from entrepot.accounts.htpasswd_import import Imported, import_htpasswd
 from entrepot.cli.folder import AsJson, printable
-from entrepot.cli.place import ConfigFile, Data, with_registry
+from entrepot.cli.place import with_registry
 from entrepot.metadata.events import Source
 
 _BY = Source(name="operator", credential="command line")
@@ -27,14 +27,10 @@ Rights = Annotated[
 ]
 
 
-def import_command(
-    file: File, *, rights: Rights = False, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def import_command(file: File, *, rights: Rights = False, as_json: AsJson = False) -> None:
     """Make an account for each line of an htpasswd file. Accounts that exist stay as they are; run it again at will."""
     try:
-        report = with_registry(
-            config, data, lambda stores: import_htpasswd(stores.metadata, file, rights=rights, by=_BY)
-        )
+        report = with_registry(lambda stores: import_htpasswd(stores.metadata, file, rights=rights, by=_BY))
     except Fault as fault:
         typer.echo(f"error: {fault}", err=True)
         raise typer.Exit(1) from None

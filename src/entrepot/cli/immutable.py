@@ -9,7 +9,7 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused, part
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
 from entrepot.cli.management.selectors import (
     ButRepositories,
     ButTags,
@@ -19,8 +19,10 @@ from entrepot.cli.management.selectors import (
     repository_selectors,
     selectors,
 )
+from entrepot.cli.program.classes import Noun, destructive
+from entrepot.cli.program.given import hinted
 
-app = typer.Typer(no_args_is_help=True, help="Tags that can be neither moved nor deleted, by rules of their project.")
+app = Noun()
 
 Project = Annotated[str, typer.Argument(metavar="PROJECT", help="Name of the project.")]
 Rule = Annotated[int, typer.Argument(metavar="RULE", min=1, help="Number of the rule, as `list` shows it.")]
@@ -33,11 +35,9 @@ _COLUMNS: Final[dict[str, Column]] = {
 
 
 @app.command("list")
-def list_command(
-    project: Project, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def list_command(project: Project, *, as_json: AsJson = False) -> None:
     """List the rules of a project."""
-    show(ask(server, config, data, lambda api: api.every(_place(project))), _COLUMNS, as_json=as_json)
+    show(ask(lambda api: api.every(_place(project))), _COLUMNS, as_json=as_json)
 
 
 @app.command("add")
@@ -48,43 +48,36 @@ def add_command(
     but_tags: ButTags = "",
     repositories: Repositories = "**",
     but_repositories: ButRepositories = "",
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Keep tags where they are, also those that there are already."""
     rule = {
         "tag_selectors": selectors(tags, but_tags),
         "scope_selectors": {"repository": repository_selectors(repositories, but_repositories)},
     }
-    ask(server, config, data, lambda api: api.post(_place(project), rule))
-    typer.echo(f"The rule is in force; see entrepot immutable list {project}")
+    ask(lambda api: api.post(_place(project), rule))
+    typer.echo(hinted(f"The rule is in force; see entrepot immutable list {project}"))
 
 
 @app.command("disable")
-def disable_command(
-    project: Project, rule: Rule, *, server: Server = None, config: ConfigFile = None, data: Data = None
-) -> None:
+@destructive()
+def disable_command(project: Project, rule: Rule) -> None:
     """Switch a rule off, to move or delete a tag that it keeps."""
-    ask(server, config, data, lambda api: _switch(api, project, rule, disabled=True))
+    ask(lambda api: _switch(api, project, rule, disabled=True))
     typer.echo(f"Rule {rule} is off.")
 
 
 @app.command("enable")
-def enable_command(
-    project: Project, rule: Rule, *, server: Server = None, config: ConfigFile = None, data: Data = None
-) -> None:
+def enable_command(project: Project, rule: Rule) -> None:
     """Switch a rule on again."""
-    ask(server, config, data, lambda api: _switch(api, project, rule, disabled=False))
+    ask(lambda api: _switch(api, project, rule, disabled=False))
     typer.echo(f"Rule {rule} is in force.")
 
 
 @app.command("remove")
-def remove_command(
-    project: Project, rule: Rule, *, server: Server = None, config: ConfigFile = None, data: Data = None
-) -> None:
+@destructive()
+def remove_command(project: Project, rule: Rule) -> None:
     """Take a rule away."""
-    ask(server, config, data, lambda api: api.delete(f"{_place(project)}/{rule}"))
+    ask(lambda api: api.delete(f"{_place(project)}/{rule}"))
     typer.echo(f"Rule {rule} is gone.")
 
 

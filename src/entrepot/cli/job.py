@@ -14,9 +14,11 @@ from entrepot.cli.folder import AsJson, printable
 from entrepot.cli.job_watching import ENDS, Lines, watch
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.output import Column, show, show_one
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun
+from entrepot.cli.program.given import hinted
 
-app = typer.Typer(no_args_is_help=True, help="Work in the background: runs, logs and schedules.")
+app = Noun()
 app.add_typer(job_schedule.app, name="schedule")
 
 Run = Annotated[int, typer.Argument(metavar="RUN", min=1, help="Number of the run.")]
@@ -52,21 +54,16 @@ def list_command(
     kind: Annotated[str, typer.Option("--kind", help="Only this kind.")] = "",
     status: Annotated[str, typer.Option("--status", help="Pending, Running, Success, Error or Stopped.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="At most so many, the newest first.")] = 30,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """List runs, the newest first."""
     wanted = ",".join(f"{name}={value}" for name, value in (("kind", kind), ("status", status)) if value)
-    runs = ask(server, config, data, lambda api: api.get("/jobs", q=wanted or None, page_size=limit))
+    runs = ask(lambda api: api.get("/jobs", q=wanted or None, page_size=limit))
     show(runs, _RUNS, as_json=as_json)
 
 
 @app.command("kinds")
-def kinds_command(
-    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def kinds_command(*, as_json: AsJson = False) -> None:
     """List the kinds of jobs there are, what a run of each may be given, and when they run by themselves."""
 
     async def work(api: Api) -> tuple[list[Any], dict[str, str]]:
@@ -74,7 +71,7 @@ def kinds_command(
         in_force = {entry["kind"]: entry["cron"] for entry in schedules if not entry["subject"]}
         return await api.get("/jobs/kinds"), in_force
 
-    found, in_force = ask(server, config, data, work)
+    found, in_force = ask(work)
     columns: dict[str, Column] = {
         "kind": "name",
         "what it does": "title",
@@ -92,9 +89,6 @@ def show_command(
     run: Run,
     *,
     watching: Watch = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a run with its steps: how far it is, or what came of it."""
@@ -103,7 +97,7 @@ def show_command(
         found = await (watch(api, run) if watching else api.get(f"/jobs/{run}"))
         return {**found, "steps": await api.get(f"/jobs/{run}/steps")}
 
-    show_one(ask(server, config, data, work), as_json=as_json)
+    show_one(ask(work), as_json=as_json)
 
 
 @app.command("log")
@@ -111,9 +105,6 @@ def log_command(
     run: Run,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Print what a run has to say."""
 
@@ -128,7 +119,7 @@ def log_command(
                 return
             await asyncio.sleep(_FOLLOW_SECONDS)
 
-    ask(server, config, data, work)
+    ask(work)
 
 
 @app.command("start")
@@ -138,9 +129,6 @@ def start_command(
     parameters: job_schedule.Parameters = None,
     subject: job_schedule.Subject = "",
     watching: Watch = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a run; the next worker that is free begins it."""
@@ -152,7 +140,7 @@ def start_command(
             return await watch(api, run["id"], quiet=as_json), True
         return run, bool(await api.get("/jobservice/pools"))
 
-    run, worked_on = ask(server, config, data, work)
+    run, worked_on = ask(work)
     if as_json:
         show_one(run, as_json=True)
     else:
@@ -162,21 +150,19 @@ def start_command(
 
 
 @app.command("stop")
-def stop_command(run: Run, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+def stop_command(run: Run) -> None:
     """Ask a run to end, which it does at its next step."""
 
     async def work(api: Api) -> str:
         await api.post(f"/jobs/{run}/stop")
         return str((await api.get(f"/jobs/{run}"))["status"])
 
-    status = ask(server, config, data, work)
+    status = ask(work)
     typer.echo(f"Run {run} is asked to stop." if status == "Running" else f"Run {run} has ended: {status}.")
 
 
 @app.command("queues")
-def queues_command(
-    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def queues_command(*, as_json: AsJson = False) -> None:
     """List the queues, one for each kind, and which are held back."""
     columns: dict[str, Column] = {
         "queue": lambda queue: queue["job_type"].lower().replace("_", "-"),
@@ -184,27 +170,25 @@ def queues_command(
         "oldest (s)": "latency",
         "held back": "paused",
     }
-    show(ask(server, config, data, lambda api: api.get("/jobservice/queues")), columns, as_json=as_json)
+    show(ask(lambda api: api.get("/jobservice/queues")), columns, as_json=as_json)
 
 
 @app.command("pause")
-def pause_command(kind: Kind, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+def pause_command(kind: Kind) -> None:
     """Hold back the runs of a kind, or of all; those that run go on. `scheduler` holds back all schedules."""
-    _act(kind, "pause", server, config, data)
-    typer.echo(f"Runs of {kind} wait until: entrepot job resume {kind}")
+    _act(kind, "pause")
+    typer.echo(hinted(f"Runs of {kind} wait until: entrepot job resume {kind}"))
 
 
 @app.command("resume")
-def resume_command(kind: Kind = _ALL, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+def resume_command(kind: Kind = _ALL) -> None:
     """Let the runs of a kind, or of all, go on."""
-    _act(kind, "resume", server, config, data)
+    _act(kind, "resume")
     typer.echo(f"Runs of {kind} go on.")
 
 
 @app.command("workers")
-def workers_command(
-    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def workers_command(*, as_json: AsJson = False) -> None:
     """List the processes that run jobs, and what each does now."""
 
     async def work(api: Api) -> list[dict[str, Any]]:
@@ -221,13 +205,13 @@ def workers_command(
         "since": lambda pool: pool["start_at"][:19],
         "runs": "runs",
     }
-    show(ask(server, config, data, work), columns, as_json=as_json)
+    show(ask(work), columns, as_json=as_json)
 
 
 def _tell(run: Mapping[str, Any], *, worked_on: bool) -> None:
     words = f"Run {run['id']} of {run['kind']}"
     if run["status"] not in ENDS:
-        typer.echo(f"{words} waits for a worker; entrepot job show {run['id']} --watch follows it.")
+        typer.echo(hinted(f"{words} waits for a worker; entrepot job show {run['id']} --watch follows it."))
         if not worked_on:
             typer.echo("No worker runs now: it begins when the registry is started.", err=True)
         return
@@ -239,10 +223,10 @@ def _reason(run: Mapping[str, Any]) -> str:
     return "" if run["error"] is None else f" {run['error']}"
 
 
-def _act(kind: str, action: str, server: Server, config: ConfigFile, data: Data) -> None:
+def _act(kind: str, action: str) -> None:
     async def work(api: Api) -> None:
         if "/" in kind:
             raise ApiRefused(f"there is no kind of job {kind}; entrepot job kinds lists all")
         await api.put(f"/jobservice/queues/{kind}", {"action": action})
 
-    ask(server, config, data, work)
+    ask(work)

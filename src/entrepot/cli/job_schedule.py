@@ -11,9 +11,10 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused, part
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun
 
-app = typer.Typer(no_args_is_help=True, help="When jobs run by themselves.")
+app = Noun()
 
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="Kind of job, as `entrepot job kinds` lists them.")]
 Subject = Annotated[str, typer.Option("--subject", help="What it is about, for kinds that have subjects.")]
@@ -33,11 +34,9 @@ _SCHEDULES: Final[Mapping[str, Column]] = {
 
 
 @app.command("list")
-def list_command(
-    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def list_command(*, as_json: AsJson = False) -> None:
     """List the schedules."""
-    show(ask(server, config, data, lambda api: api.every("/jobs/schedules")), _SCHEDULES, as_json=as_json)
+    show(ask(lambda api: api.every("/jobs/schedules")), _SCHEDULES, as_json=as_json)
 
 
 @app.command("set")
@@ -53,9 +52,6 @@ def set_command(
     time_zone: Annotated[str, typer.Option("--time-zone", help="Whose clock the line means.")] = "UTC",
     parameters: Parameters = None,
     subject: Subject = "",
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Set when a kind of job runs, whatever the configuration says about it."""
@@ -69,15 +65,13 @@ def set_command(
         }
         return [await api.put(f"/jobs/schedules/{part(kind)}", body)]
 
-    show(ask(server, config, data, work), _SCHEDULES, as_json=as_json)
+    show(ask(work), _SCHEDULES, as_json=as_json)
 
 
 @app.command("reset")
-def reset_command(
-    kind: Kind, *, subject: Subject = "", server: Server = None, config: ConfigFile = None, data: Data = None
-) -> None:
+def reset_command(kind: Kind, *, subject: Subject = "") -> None:
     """Let the configuration decide again when a kind of job runs."""
-    ask(server, config, data, lambda api: api.delete(f"/jobs/schedules/{part(kind)}", subject=subject or None))
+    ask(lambda api: api.delete(f"/jobs/schedules/{part(kind)}", subject=subject or None))
     typer.echo(f"The schedule of {kind} is that of the configuration, if it has one.")
 
 

@@ -11,10 +11,11 @@ from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.ends import Days, end_in
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun, destructive
 from entrepot.cli.user import user_id
 
-app = typer.Typer(no_args_is_help=True, help="API keys: list, create, rotate, remove.")
+app = Noun()
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the key is called.")]
 Owner = Annotated[str | None, typer.Option("--user", metavar="NAME", help="Whose key; your own without it.")]
@@ -32,9 +33,6 @@ Grace = Annotated[int, typer.Option("--grace", min=0, help="Seconds for which th
 def list_command(
     *,
     user: Owner = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """List the keys of an account."""
@@ -50,7 +48,7 @@ def list_command(
         "last used": "last_used",
         "limits": lambda entry: "none" if entry["limits"] is None else "; ".join(map(_limit, entry["limits"])),
     }
-    show(ask(server, config, data, work), columns, as_json=as_json)
+    show(ask(work), columns, as_json=as_json)
 
 
 @app.command("create")
@@ -63,9 +61,6 @@ def create_command(
     project: Project = None,
     repositories: Repositories = None,
     tags: Tags = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Make a key and print it, this once. Use it as the password of `docker login`."""
     limit = {"permissions": allow, "project": project, "repositories": repositories, "tags": tags}
@@ -77,7 +72,7 @@ def create_command(
     async def work(api: Api) -> str:
         return str((await api.post(await _path(api, user), body))["secret"])
 
-    typer.echo(ask(server, config, data, work))
+    typer.echo(ask(work))
 
 
 @app.command("rotate")
@@ -86,9 +81,6 @@ def rotate_command(
     *,
     user: Owner = None,
     grace: Grace = 0,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Put a new key in the place of one, and print it, this once."""
 
@@ -97,20 +89,19 @@ def rotate_command(
         made = await api.post(f"{path}/{await _key_id(api, path, name)}/rotate", {"grace": grace})
         return str(made["secret"])
 
-    typer.echo(ask(server, config, data, work))
+    typer.echo(ask(work))
 
 
 @app.command("remove")
-def remove_command(
-    name: Name, *, user: Owner = None, server: Server = None, config: ConfigFile = None, data: Data = None
-) -> None:
+@destructive()
+def remove_command(name: Name, *, user: Owner = None) -> None:
     """Remove a key; whatever it opened ends within seconds."""
 
     async def work(api: Api) -> None:
         path = await _path(api, user)
         await api.delete(f"{path}/{await _key_id(api, path, name)}")
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"Key {name} is removed.")
 
 

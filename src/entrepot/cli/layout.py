@@ -14,13 +14,14 @@ from entrepot.adoption.report import ProblemKind
 from entrepot.adoption.rights import require_rights
 from entrepot.adoption.tree import Tree
 from entrepot.cli.folder import AsJson, Folder, opened, printable, require_metadata, run
+from entrepot.cli.program.classes import Noun
 from entrepot.projection.comparison import Comparison, DifferenceKind, Result
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
 
 _SHOWN = 50
 
-app = typer.Typer(no_args_is_help=True, help="Compare or write registry:2's own files in a data folder.")
+app = Noun()
 
 
 @app.command("check")

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from entrepot.cli.folder import run
-from entrepot.cli.management import logins
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.ends import end_in
-from entrepot.cli.management.remote import with_login, with_password
+from entrepot.cli.program import logins, saved
+from entrepot.cli.program.saved import Context
 from entrepot.outbound.errors import OutboundError
 
 _DAYS = 90
@@ -45,10 +45,13 @@ def login_command(
 
     async def work() -> logins.Login:
         logins.load()  # before there is a key that could not be kept
+        from entrepot.cli.management.remote import with_password
+
         unsigned = logins.Login(logins.normal(server), name, "", 0, _absolute(cert), _absolute(key))
         made = await _key(with_password(unsigned, password), days)
         login = replace(unsigned, key=made["secret"], key_id=made["id"])
         logins.remember(login)
+        saved.save(Context(server=login.server))
         return login
 
     login = run(work)
@@ -56,17 +59,20 @@ def login_command(
 
 
 def logout_command(
-    server: Annotated[str | None, typer.Argument(metavar="URL", help="The latest without it.")] = None,
+    server: Annotated[str | None, typer.Argument(metavar="URL", help="The one that commands mean, without it.")] = None,
 ) -> None:
     """Sign out: removes the API key at the server and here; here also when the server cannot be reached."""
 
     async def work() -> logins.Login:
-        login = logins.find(server)
+        from entrepot.cli.management.remote import with_login
+
+        login = logins.find(server or _current())
         try:
             await with_login(login).delete(f"/users/current/keys/{login.key_id}")
         except (ApiRefused, OutboundError) as refused:
             typer.echo(f"warning: the key could not be removed at {login.server}: {refused}", err=True)
         logins.forget(login.server)
+        saved.clear(login.server)
         return login
 
     login = run(work)
@@ -75,6 +81,11 @@ def logout_command(
 
 def _absolute(file: Path | None) -> str:
     return "" if file is None else str(file.absolute())
+
+
+def _current() -> str | None:
+    context = saved.load()
+    return None if context is None else context.server
 
 
 async def _key(api: Api, days: int) -> Any:

@@ -9,10 +9,11 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused, part
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun, destructive
 from entrepot.cli.role import role_id
 
-app = typer.Typer(no_args_is_help=True, help="Members of projects and their roles.")
+app = Noun()
 
 
 #: The roles that come with the registry, by Harbor's numbers.
@@ -38,11 +39,9 @@ Role = Annotated[
 
 
 @app.command("list")
-def list_command(
-    project: Project, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def list_command(project: Project, *, as_json: AsJson = False) -> None:
     """List the members of a project."""
-    found = ask(server, config, data, lambda api: api.every(_members(project)))
+    found = ask(lambda api: api.every(_members(project)))
     columns: dict[str, Column] = {
         "id": "id",
         "name": "entity_name",
@@ -59,9 +58,6 @@ def add_command(
     *,
     role: Role,
     group: IsGroup = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Make somebody a member of a project."""
     member = {"member_group": {"group_name": who}} if group else {"member_user": {"username": who}}
@@ -69,7 +65,7 @@ def add_command(
     async def work(api: Api) -> None:
         await api.post(_members(project), {"role_id": await _role_id(api, role), **member})
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"{who} is {role} of {project}.")
 
 
@@ -80,35 +76,30 @@ def set_command(
     *,
     role: Role,
     group: IsGroup = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Give a member another role."""
 
     async def work(api: Api) -> None:
         await api.put(await _member(api, project, who, group=group), {"role_id": await _role_id(api, role)})
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"{who} is {role} of {project}.")
 
 
 @app.command("remove")
+@destructive()
 def remove_command(
     project: Project,
     who: Who,
     *,
     group: IsGroup = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """End a membership."""
 
     async def work(api: Api) -> None:
         await api.delete(await _member(api, project, who, group=group))
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"{who} is no member of {project} any more.")
 
 

@@ -1,36 +1,32 @@
-"""Which registry a command means: the folder that `serve` was given, by the same options."""
+"""The data folder that a command means, for commands that work on one themselves."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from entrepot.cli.folder import opened, run
-from entrepot.config import Config, ConfigInvalid, load
-from entrepot.metadata.opening import METADATA_NAME, Stores
+from entrepot.cli.program.given import given
+from entrepot.cli.program.meaning import Meant, Why, meant, tell_at_terminal
+
+if TYPE_CHECKING:
+    from entrepot.config import Config
+    from entrepot.metadata.opening import Stores
 
 T = TypeVar("T")
 
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="The configuration file that serve was given, if any."),
-]
-Data = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="The data folder that serve was given; default ./data.")
-]
 
-
-def with_registry(config: Path | None, data: Path | None, work: Callable[[Stores], Awaitable[T]]) -> T:
-    """Open the databases of the registry that the options name, and do something with them.
+def with_registry(work: Callable[[Stores], Awaitable[T]]) -> T:
+    """Open the databases of the registry that is meant, and do something with them.
 
     Raises:
         typer.Exit: There is no registry there; the reason is on standard error.
     """
-    place = located(config, data)
+    place = located()
 
     async def inside() -> T:
         async with opened(place.data) as stores:
@@ -39,13 +35,13 @@ def with_registry(config: Path | None, data: Path | None, work: Callable[[Stores
     return run(inside)
 
 
-def located(config: Path | None, data: Path | None) -> Config:
-    """Give the configuration of the registry that the options name.
+def located() -> Config:
+    """Give the configuration of the registry that is meant, and say which one it is.
 
     Raises:
-        typer.Exit: There is no registry there; the reason is on standard error.
+        typer.Exit: It is a server, or there is no registry there; the reason is on standard error.
     """
-    found = configured(config, data)
+    found = configured()
     if not has_metadata(found):
         raise no_registry(found)
     return found
@@ -53,6 +49,8 @@ def located(config: Path | None, data: Path | None) -> Config:
 
 def has_metadata(place: Config) -> bool:
     """Tell whether a registry has ever been started in a folder."""
+    from entrepot.metadata.opening import METADATA_NAME
+
     return (place.state / METADATA_NAME).exists()
 
 
@@ -60,20 +58,46 @@ def no_registry(place: Config) -> typer.Exit:
     """Say on standard error that there is no registry, and give the end of the command."""
     typer.echo(
         f"error: there is no registry in {place.data.absolute()} yet. Name its folder with --data DIR, or its "
-        f"configuration file with --config FILE.",
+        f"configuration file with --config FILE; a server with --server URL, after: entrepot login URL",
         err=True,
     )
     return typer.Exit(1)
 
 
-def configured(config: Path | None, data: Path | None) -> Config:
-    """Give the configuration that the options and the environment make, whether there is a registry or not.
+def configured() -> Config:
+    """Give the configuration of the folder that is meant, whether there is a registry or not.
+
+    Raises:
+        typer.Exit: It is a server, or the configuration cannot be used; the reasons are on standard error.
+    """
+    registry = meant()
+    if registry.login is not None:
+        typer.echo(
+            f"error: this command works on a data folder, and {registry.name} is meant by {registry.why.value}. "
+            "Name the folder with --data DIR, or its configuration file with --config FILE.",
+            err=True,
+        )
+        raise typer.Exit(1)
+    found = configuration_of(registry)
+    tell_at_terminal(registry, str(found.data.absolute()))
+    return found
+
+
+def configuration_at(folder: Path) -> Config:
+    """Give the configuration of a folder that is named as an argument, which `--config` says more of."""
+    return configuration_of(Meant(why=Why.OPTION, config=given().config, data=folder))
+
+
+def configuration_of(registry: Meant) -> Config:
+    """Give the configuration of a folder.
 
     Raises:
         typer.Exit: It cannot be used; the reasons are on standard error.
     """
+    from entrepot.config import ConfigInvalid, load
+
     try:
-        return load(config, os.environ, data=data).config
+        return load(registry.config, os.environ, data=registry.data).config
     except ConfigInvalid as error:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)

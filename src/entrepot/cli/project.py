@@ -11,11 +11,12 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, part
 from entrepot.cli.management.output import Column, show, show_one, time_of
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun, destructive
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.reference import RepositoryName
 
-app = typer.Typer(no_args_is_help=True, help="Projects: list, create, remove, and say who may read them.")
+app = Noun()
 
 
 class Visibility(StrEnum):
@@ -42,11 +43,9 @@ Internal = Annotated[
 
 
 @app.command("list")
-def list_command(
-    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def list_command(*, as_json: AsJson = False) -> None:
     """List the projects and who may read them."""
-    found = ask(server, config, data, lambda api: api.every("/projects"))
+    found = ask(lambda api: api.every("/projects"))
     entries = [
         {
             "id": project["project_id"],
@@ -67,15 +66,12 @@ def create_command(
     *,
     public: Public = None,
     internal: Internal = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Make a project, private unless said otherwise."""
     check_name(name)
     wanted = _visibility(public, internal=internal) or Visibility.PRIVATE
     body = {"project_name": name, "metadata": _settings(wanted)}
-    ask(server, config, data, lambda api: api.post("/projects", body))
+    ask(lambda api: api.post("/projects", body))
     typer.echo(f"{name} is created, and {_MEANING[wanted]}.")
 
 
@@ -85,9 +81,6 @@ def set_command(
     *,
     public: Public = None,
     internal: Internal = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Say who may read a project; one that does not exist yet is created. Works within 6 seconds."""
     check_name(name)
@@ -104,33 +97,29 @@ def set_command(
             await api.post("/projects", {"project_name": name, "metadata": _settings(wanted)})
         return bool(known)
 
-    known = ask(server, config, data, work)
+    known = ask(work)
     typer.echo(f"{name} is {'' if known else 'created, and '}{_MEANING[wanted]}.")
 
 
 @app.command("show")
-def show_command(
-    name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def show_command(name: Name, *, as_json: AsJson = False) -> None:
     """Show a project with its settings."""
-    found = ask(server, config, data, lambda api: api.get(f"/projects/{part(name)}"))
+    found = ask(lambda api: api.get(f"/projects/{part(name)}"))
     show_one(found if as_json else _for_people(found), as_json=as_json)
 
 
 @app.command("remove")
+@destructive()
 def remove_command(
     name: Name,
     *,
     with_repositories: Annotated[
         bool, typer.Option("--with-repositories", help="Also if it has repositories, and these with it.")
     ] = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Remove a project with its members, robots and labels; it lies in the trash for as long as that keeps it."""
     force = True if with_repositories else None
-    ask(server, config, data, lambda api: api.delete(f"/projects/{part(name)}", force=force))
+    ask(lambda api: api.delete(f"/projects/{part(name)}", force=force))
     typer.echo(f"{name} is removed.")
 
 

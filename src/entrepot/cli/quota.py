@@ -10,11 +10,12 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
 from entrepot.cli.management.projects import project_id
+from entrepot.cli.program.classes import Noun
 from entrepot.registry.quota import spelt
 
-app = typer.Typer(no_args_is_help=True, help="Quotas: how much projects use, and how much they may.")
+app = Noun()
 
 Project = Annotated[str, typer.Argument(metavar="PROJECT", help="Name of the project.")]
 _SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)
@@ -24,23 +25,19 @@ _STEP: Final = 1024
 
 
 @app.command("list")
-def list_command(
-    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def list_command(*, as_json: AsJson = False) -> None:
     """List what all projects use and may use."""
-    show(ask(server, config, data, lambda api: api.every("/quotas")), _COLUMNS, as_json=as_json)
+    show(ask(lambda api: api.every("/quotas")), _COLUMNS, as_json=as_json)
 
 
 @app.command("show")
-def show_command(
-    project: Project, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def show_command(project: Project, *, as_json: AsJson = False) -> None:
     """Show one project's quota."""
 
     async def work(api: Api) -> list[Any]:
         return [await api.get(f"/quotas/{await project_id(api, project)}")]
 
-    show(ask(server, config, data, work), _COLUMNS, as_json=as_json)
+    show(ask(work), _COLUMNS, as_json=as_json)
 
 
 @app.command("set")
@@ -54,9 +51,6 @@ def set_command(
     charge: Annotated[
         str | None, typer.Option("--charge", help="shared: a blob counts once; full: for each artifact.")
     ] = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Say how much a project may use; what is not named stays."""
     hard = {"storage": _bytes(size), "artifacts": _count(artifacts), "repositories": _count(repositories)}
@@ -69,7 +63,7 @@ def set_command(
     async def work(api: Api) -> None:
         await api.put(f"/quotas/{await project_id(api, project)}", body)
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"The quota of {project} is set.")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Any
 
+from typer import Context
 from typer.main import get_command
 
 from entrepot.cli.app import app
+from entrepot.cli.program.classes import Command, placeholder
 from entrepot.cli.serve import parser
 
 _HEAD = """# Commands
@@ -18,13 +20,19 @@ _HEAD = """# Commands
 
 `entrepot` lies in `.venv/bin` of a clone, and on the path of the container image. Every command has `--help`.
 
-Commands that change a registry work beside a running server and without one. `--data` and `--config` tell them which
-registry is meant: give what `serve` was given. Variables `REGISTRY_*` count for them as they do for `serve`.
+Which registry a command means is said before or after any word of it: `--server URL`, `--data DIR` or `--config FILE`.
+A command means the first of these that there is:
 
-Commands that have `--server`, too, mean the first of these that there is: the folder of `--data` or `--config`; the
-server of `--server`, or of the variable `ENTREPOT_SERVER`; the server signed in to last; the folder that variables
-`REGISTRY_*` name, or `./data`. `--server` and a folder together are refused. The key of `ENTREPOT_KEY` is used for a
-server that is named, in place of a login.
+1. the folder of `--data` or `--config`, as `serve` was given them, or the server of `--server`; not both;
+2. the variables `ENTREPOT_SERVER`, or `ENTREPOT_DATA` and `ENTREPOT_CONFIG` (of which `REGISTRY_CONFIGURATION_PATH` is
+   another name);
+3. the saved context: `entrepot login` saves a server, `entrepot context use` a server or a folder;
+4. the folder that variables `REGISTRY_*` name, or `./data`.
+
+A command tells which one it was, unless its own options say so. On the saved context a command that takes something
+away asks first; `--yes` answers it. The key of `ENTREPOT_KEY` is used for a server that is named, in place of a login.
+Commands work on a folder beside a running server and without one. Some work on a folder only, and say so.
+`ENTREPOT_DEBUG=1` shows the log of a command, and where it failed.
 
 | Exit code | Meaning |
 |---|---|
@@ -38,20 +46,6 @@ server that is named, in place of a login.
 _SERVE = "serve"
 
 
-class Command(Protocol):
-    """What typer makes of a function; its own class has no public name."""
-
-    @property
-    def help(self) -> str | None:
-        """The text for people."""
-        ...
-
-    @property
-    def params(self) -> Sequence[object]:
-        """Arguments and options."""
-        ...
-
-
 def page() -> str:
     """Render the page."""
     parts = [_HEAD, _serve()]
@@ -59,7 +53,7 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def _commands(command: Command, name: str) -> Iterator[tuple[str, Command]]:
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Command]]:
     """List the commands that do something, with their full names; `serve` has a section of its own."""
     inner = getattr(command, "commands", None)
     if inner is None:
@@ -71,8 +65,9 @@ def _commands(command: Command, name: str) -> Iterator[tuple[str, Command]]:
 
 
 def _section(name: str, command: Command) -> str:
-    rows = [_row(parameter) for parameter in command.params]
-    words = [name, *(_placeholder(parameter) for parameter in command.params if _is_argument(parameter))]
+    own = [each for each in command.own(Context(command, info_name=name)) if "--help" not in each.opts]
+    rows = [_row(parameter) for parameter in own]
+    words = [name, *(placeholder(parameter) for parameter in own if _is_argument(parameter))]
     return _render(" ".join(words), command.help or "", rows)
 
 
@@ -80,16 +75,11 @@ def _is_argument(parameter: object) -> bool:
     return getattr(parameter, "param_type_name", "") == "argument"
 
 
-def _placeholder(argument: object) -> str:
-    metavar = str(getattr(argument, "metavar", None) or getattr(argument, "name", "")).upper()
-    return metavar if getattr(argument, "required", True) else f"[{metavar}]"
-
-
 def _row(parameter: object) -> tuple[str, str]:
     """Give name and meaning of an argument or option."""
     meaning = str(getattr(parameter, "help", None) or "")
     if _is_argument(parameter):
-        return f"`{_placeholder(parameter)}`", meaning
+        return f"`{placeholder(parameter)}`", meaning
     names = [*getattr(parameter, "opts", ()), *getattr(parameter, "secondary_opts", ())]
     value = "" if getattr(parameter, "is_flag", False) else f" {_value(parameter)}"
     return ", ".join(f"`{name}{value}`" for name in names), meaning

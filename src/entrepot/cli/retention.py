@@ -12,7 +12,7 @@ from entrepot.cli import retention_runs
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
 from entrepot.cli.management.retention import Project, find_policy, project_of, text_of
 from entrepot.cli.management.selectors import (
     ButRepositories,
@@ -23,8 +23,10 @@ from entrepot.cli.management.selectors import (
     repository_selectors,
     selectors,
 )
+from entrepot.cli.program.classes import Noun, destructive
+from entrepot.cli.program.given import hinted
 
-app = typer.Typer(no_args_is_help=True, help="Which tags projects keep by rules: what no rule keeps goes to the trash.")
+app = Noun()
 app.command("run")(retention_runs.run_command)
 app.command("history")(retention_runs.history_command)
 app.command("log")(retention_runs.log_command)
@@ -43,17 +45,17 @@ _COLUMNS: Final[Mapping[str, Column]] = {
 
 
 @app.command("show")
-def show_command(
-    project: Project, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def show_command(project: Project, *, as_json: AsJson = False) -> None:
     """Show the rules of a project, and when they are applied."""
-    policy = ask(server, config, data, lambda api: find_policy(api, project))
+    policy = ask(lambda api: find_policy(api, project))
     if as_json:
         typer.echo(json.dumps(policy))
         return
     show(policy["rules"], _COLUMNS, as_json=False)
     cron = policy["trigger"]["settings"]["cron"]
-    typer.echo(f"Applied by the schedule {cron}." if cron else f"Applied only by: entrepot retention run {project}")
+    typer.echo(
+        hinted(f"Applied by the schedule {cron}." if cron else f"Applied only by: entrepot retention run {project}")
+    )
 
 
 @app.command("add")
@@ -76,9 +78,6 @@ def add_command(
     ] = "too",
     repositories: Repositories = "**",
     but_repositories: ButRepositories = "",
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Add a rule to those of a project: name what it keeps, and which tags and repositories it is about.
 
@@ -105,18 +104,15 @@ def add_command(
         "tag_selectors": _tag_selectors(tags, but_tags, untagged),
         "scope_selectors": {"repository": repository_selectors(repositories, but_repositories)},
     }
-    ask(server, config, data, lambda api: _change(api, project, lambda policy: policy["rules"].append(rule)))
-    typer.echo(f"The rule is added. See what would go: entrepot retention run {project} --dry-run")
+    ask(lambda api: _change(api, project, lambda policy: policy["rules"].append(rule)))
+    typer.echo(hinted(f"The rule is added. See what would go: entrepot retention run {project} --dry-run"))
 
 
 @app.command("remove")
+@destructive()
 def remove_command(
     project: Project,
     rule: Annotated[int | None, typer.Argument(metavar="RULE", help="Number of the rule; without it, all.")] = None,
-    *,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Take a rule away, or all of them with their schedule: the project keeps everything then."""
 
@@ -130,7 +126,7 @@ def remove_command(
         else:
             await api.put(f"/retentions/{policy['id']}", {**policy, "rules": rest})
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo("All rules are gone." if rule is None else f"Rule {rule} is gone.")
 
 
@@ -138,10 +134,6 @@ def remove_command(
 def schedule_command(
     project: Project,
     cron: Annotated[str, typer.Argument(metavar="CRON", help="A cron line, @daily, @every 12h, or none.")],
-    *,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Say when the rules of a project are applied by themselves."""
     line = "" if cron == _NONE else cron
@@ -149,7 +141,7 @@ def schedule_command(
     def change(policy: dict[str, Any]) -> None:
         policy["trigger"] = {"kind": "Schedule", "settings": {"cron": line}}
 
-    ask(server, config, data, lambda api: _change(api, project, change))
+    ask(lambda api: _change(api, project, change))
     typer.echo(f"The rules of {project} are applied {'only when asked' if not line else f'by {line}'}.")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,9 +12,11 @@ from entrepot.cli.folder import AsJson, run
 from entrepot.cli.job_watching import ENDS
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask, is_folder
+from entrepot.cli.management.place import ask, is_folder
 from entrepot.cli.management.retention import Project, find_policy
 from entrepot.cli.place import located
+from entrepot.cli.program.classes import destructive
+from entrepot.cli.program.given import hinted
 
 _POLL_SECONDS: Final = 0.3
 _RUNS: Final[dict[str, Column]] = {
@@ -37,28 +38,26 @@ _VERDICTS: Final[dict[str, Column]] = {
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would go, and why.")]
 
 
+@destructive()
 def run_command(
     project: Project,
     *,
     dry_run: DryRun = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end and show what was decided.")] = True,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Apply the rules of a project now; a dry run shows for each tag what would become of it, and why."""
-    begun, alone = ask(server, config, data, lambda api: _begin(api, project, dry_run=dry_run))
+    begun, alone = ask(lambda api: _begin(api, project, dry_run=dry_run))
     if not wait:
-        typer.echo(f"Run {begun} is asked for: entrepot retention log {project} {begun}")
+        typer.echo(hinted(f"Run {begun} is asked for: entrepot retention log {project} {begun}"))
         return
-    if alone and is_folder(server, config, data):
-        _work(config, data, begun)
-    found = ask(server, config, data, lambda api: _ended(api, project, begun))
+    if alone and is_folder():
+        _work(begun)
+    found = ask(lambda api: _ended(api, project, begun))
     if found["status"] != "Success":
-        typer.echo(f"error: the run ended as {found['status']}; see entrepot job log {begun}", err=True)
+        typer.echo(hinted(f"error: the run ended as {found['status']}; see entrepot job log {begun}"), err=True)
         raise typer.Exit(1)
-    verdicts = ask(server, config, data, lambda api: _verdicts(api, project, begun))
+    verdicts = ask(lambda api: _verdicts(api, project, begun))
     shown = verdicts if dry_run or as_json else [verdict for verdict in verdicts if not verdict["kept"]]
     show(shown, _VERDICTS, as_json=as_json)
     if not as_json:
@@ -69,9 +68,6 @@ def history_command(
     project: Project,
     *,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="At most so many.")] = 20,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """List when the rules of a project were applied, the latest first."""
@@ -81,20 +77,17 @@ def history_command(
         found: list[Any] = await api.get(f"/retentions/{policy['id']}/executions", page_size=limit)
         return found
 
-    show(ask(server, config, data, work), _RUNS, as_json=as_json)
+    show(ask(work), _RUNS, as_json=as_json)
 
 
 def log_command(
     project: Project,
     number: Annotated[int, typer.Argument(metavar="RUN", min=1, help="Number of the run, as `history` shows it.")],
     *,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a run decided about each tag, and why."""
-    verdicts = ask(server, config, data, lambda api: _verdicts(api, project, number))
+    verdicts = ask(lambda api: _verdicts(api, project, number))
     show(verdicts, _VERDICTS, as_json=as_json)
 
 
@@ -111,11 +104,11 @@ async def _begin(api: Api, project: str, *, dry_run: bool) -> tuple[int, bool]:
     return int(newest["id"]), alone
 
 
-def _work(config: Path | None, data: Path | None, begun: int) -> None:
+def _work(begun: int) -> None:
     """Do the run in this process, where no server is there to do it."""
-    from entrepot.bootstrap.retention import retain  # noqa: PLC0415 - half a second that other commands do not spend
+    from entrepot.bootstrap.retention import retain
 
-    place = located(config, data)
+    place = located()
     run(lambda: retain(place, begun))
 
 

@@ -10,10 +10,11 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
 from entrepot.cli.management.projects import project_id
+from entrepot.cli.program.classes import Noun, destructive
 
-app = typer.Typer(no_args_is_help=True, help="Robots: accounts of machines, for a project or for all.")
+app = Noun()
 
 _FOR_EVER = -1
 
@@ -52,9 +53,6 @@ Claim = Annotated[
 def list_command(
     *,
     project: Project = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """List the robots of a project, or those that belong to none."""
@@ -70,7 +68,7 @@ def list_command(
         "until (UTC)": _end,
         "made by": "creator",
     }
-    found = ask(server, config, data, work)
+    found = ask(work)
     show(found, columns, as_json=as_json)
     for robot in found:
         for warning in robot.get("trust_warnings", ()):
@@ -90,9 +88,6 @@ def create_command(
     issuer: Issuer = None,
     audience: Audience = None,
     claim: Claim = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Make a robot, and print its name and its secret, this once. One that trusts outside tokens needs no secret."""
     access = [dict(zip(("resource", "action"), each.split(":", 1), strict=False)) for each in allow]
@@ -111,7 +106,7 @@ def create_command(
         "permissions": [permission],
         "trust": _trust(issuer, audience, claim or []),
     }
-    made = ask(server, config, data, lambda api: api.post("/robots", body))
+    made = ask(lambda api: api.post("/robots", body))
     typer.echo(f"{made['name']}\n{made['secret']}")
 
 
@@ -120,33 +115,28 @@ def rotate_command(
     name: FullName,
     *,
     project: Project = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Give a robot a new secret, and print it, this once."""
 
     async def work(api: Api) -> str:
         return str((await api.patch(f"/robots/{await robot_id(api, name, project)}", {}))["secret"])
 
-    typer.echo(ask(server, config, data, work))
+    typer.echo(ask(work))
 
 
 @app.command("remove")
+@destructive()
 def remove_command(
     name: FullName,
     *,
     project: Project = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Remove a robot; whatever it opened ends within seconds."""
 
     async def work(api: Api) -> None:
         await api.delete(f"/robots/{await robot_id(api, name, project)}")
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"{name} is removed.")
 
 

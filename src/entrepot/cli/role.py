@@ -9,9 +9,10 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun, destructive
 
-app = typer.Typer(no_args_is_help=True, help="Roles: sets of permissions.")
+app = Noun()
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the role.")]
 Allow = Annotated[
@@ -21,11 +22,9 @@ Allow = Annotated[
 
 
 @app.command("list")
-def list_command(
-    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def list_command(*, as_json: AsJson = False) -> None:
     """List the roles."""
-    found = ask(server, config, data, lambda api: api.get("/roles"))
+    found = ask(lambda api: api.get("/roles"))
     columns: dict[str, Column] = {
         "id": "id",
         "name": "name",
@@ -37,9 +36,7 @@ def list_command(
 
 
 @app.command("show")
-def show_command(
-    name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def show_command(name: Name, *, as_json: AsJson = False) -> None:
     """List what a role allows."""
 
     async def work(api: Api) -> list[dict[str, str]]:
@@ -47,7 +44,7 @@ def show_command(
         return list(found["permissions"])
 
     columns: dict[str, Column] = {"resource": "resource", "action": "action"}
-    show(ask(server, config, data, work), columns, as_json=as_json)
+    show(ask(work), columns, as_json=as_json)
 
 
 @app.command("create")
@@ -56,25 +53,23 @@ def create_command(
     *,
     allow: Allow,
     description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Make a role."""
     permissions = [dict(zip(("resource", "action"), each.split(":", 1), strict=False)) for each in allow]
     body = {"name": name, "description": description, "permissions": permissions}
-    ask(server, config, data, lambda api: api.post("/roles", body))
+    ask(lambda api: api.post("/roles", body))
     typer.echo(f"Role {name} is made.")
 
 
 @app.command("remove")
-def remove_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+@destructive()
+def remove_command(name: Name) -> None:
     """Remove a role that nobody has any more."""
 
     async def work(api: Api) -> None:
         await api.delete(f"/roles/{await role_id(api, name)}")
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"Role {name} is removed.")
 
 

@@ -7,7 +7,8 @@ import os
 import typer
 
 from entrepot.cli.folder import run
-from entrepot.cli.place import ConfigFile, Data, located
+from entrepot.cli.place import located
+from entrepot.cli.program.classes import Noun
 from entrepot.config import Config
 from entrepot.metadata.events import Source
 from entrepot.metadata.opening import open_embedded
@@ -15,15 +16,15 @@ from entrepot.vault.errors import VaultError
 from entrepot.vault.master import FILE_VARIABLE, VARIABLE, KeySource
 from entrepot.vault.rotation import Rotated, rotate
 
-app = typer.Typer(no_args_is_help=True, help="Look after the keys that secrets in the database are sealed with.")
+app = Noun()
 
 _BY = Source(name="operator", credential="command line")
 
 
 @app.command("rotate")
-def rotate_command(*, config: ConfigFile = None, data: Data = None) -> None:
+def rotate_command() -> None:
     """Seal every secret anew, with new keys. May run beside a serving registry, and again after it was broken off."""
-    place = located(config, data)
+    place = located()
     try:
         source = KeySource(place.state, os.environ)
         done = run(lambda: _rotate(place, source))

@@ -59,7 +59,7 @@ def _positive(text: str) -> int:
 
 
 def _load(options: argparse.Namespace) -> Loaded | None:
-    from entrepot.config import check  # noqa: PLC0415 - after the arguments are known to be right
+    from entrepot.config import check
 
     report = check(options.config, os.environ, data=options.data, listen=options.listen, workers=options.workers)
     if report.ok and report.loaded:
@@ -75,17 +75,17 @@ def _load(options: argparse.Namespace) -> Loaded | None:
 
 
 def _configure_log(loaded: Loaded) -> None:
-    from entrepot.serving.from_config import log_settings  # noqa: PLC0415 - see the module's head
-    from entrepot.telemetry import logs  # noqa: PLC0415 - as above
+    from entrepot.serving.from_config import log_settings
+    from entrepot.telemetry import logs
 
     logs.configure(log_settings(loaded.config))
 
 
 def _serve(loaded: Loaded, waiting: subprocess.Popen[bytes]) -> int:
-    from entrepot.serving.errors import StartRefused  # noqa: PLC0415 - see the module's head
-    from entrepot.serving.from_config import serve_settings  # noqa: PLC0415 - as above
-    from entrepot.serving.house import House  # noqa: PLC0415 - as above
-    from entrepot.serving.supervisor import Supervisor  # noqa: PLC0415 - as above
+    from entrepot.serving.errors import StartRefused
+    from entrepot.serving.from_config import serve_settings
+    from entrepot.serving.house import House
+    from entrepot.serving.supervisor import Supervisor
 
     settings = serve_settings(loaded.config, web=_WEB, jobs=_JOBS)
     try:

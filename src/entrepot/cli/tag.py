@@ -9,20 +9,19 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import part
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun
 from entrepot.oci.reference import DEFAULT_PROJECT
 
-app = typer.Typer(no_args_is_help=True, help="Tags: what they pointed at and when, and putting them back.")
+app = Noun()
 
 Name = Annotated[str, typer.Argument(metavar="NAME:TAG", help="A repository's full name and the tag: team/app:v1.")]
 
 
 @app.command("history")
-def history_command(
-    name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def history_command(name: Name, *, as_json: AsJson = False) -> None:
     """List the moves of a tag, also of one that is deleted, the latest first."""
-    found = ask(server, config, data, lambda api: api.every(f"{_path(name)}/history"))
+    found = ask(lambda api: api.every(f"{_path(name)}/history"))
     if not found and not as_json:
         typer.echo(
             f"error: no moves of {name} are known; entrepot looks for a repository's full name and a tag", err=True
@@ -46,13 +45,10 @@ def restore_command(
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="What it named then: 2026-01-02T03:04:05Z.")
     ] = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Point a tag at what it named before; a manifest that lies in the trash comes back with it."""
     body = {key: value for key, value in (("digest", digest), ("at", at)) if value is not None}
-    done = ask(server, config, data, lambda api: api.post(f"{_path(name)}/restore", body))
+    done = ask(lambda api: api.post(f"{_path(name)}/restore", body))
     typer.echo(f"{name} names {done['digest']}.")
 
 

@@ -9,9 +9,12 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, part
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun
+from entrepot.cli.program.given import hinted
+from entrepot.cli.program.meaning import meant
 
-app = typer.Typer(no_args_is_help=True, help="What was deleted: list, restore, purge, empty.")
+app = Noun()
 
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="The number that the list shows.")]
 Project = Annotated[str | None, typer.Option("--project", help="Of this project; without it, of all.")]
@@ -22,14 +25,11 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 def list_command(
     *,
     project: Project = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """List what was deleted, the latest first."""
     path = "/trash" if project is None else f"/projects/{part(project)}/trash"
-    found = ask(server, config, data, lambda api: api.every(path))
+    found = ask(lambda api: api.every(path))
     columns: dict[str, Column] = {
         "number": "id",
         "kind": "kind",
@@ -49,17 +49,15 @@ def restore_command(
     replace: Annotated[
         bool, typer.Option("--replace", help="Move tags that name something else now, unless a rule keeps them.")
     ] = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Restore something with what went with it: an index with its images, an image with its signatures."""
-    done = ask(server, config, data, lambda api: api.post(f"/trash/{number}/restore", {"replace": replace}))
+    done = ask(lambda api: api.post(f"/trash/{number}/restore", {"replace": replace}))
     typer.echo(f"{done['repository'] or done['project']} is restored.")
     if done["tags"]:
         typer.echo(f"Set again: {', '.join(done['tags'])}")
     if done["aside"]:
-        typer.echo(f"Taken meanwhile, and left as they are: {', '.join(done['aside'])}; see entrepot tag history")
+        taken = ", ".join(done["aside"])
+        typer.echo(hinted(f"Taken meanwhile, and left as they are: {taken}; see entrepot tag history"))
 
 
 @app.command("purge")
@@ -68,13 +66,10 @@ def purge_command(
     *,
     reason: Annotated[str, typer.Option("--reason", help="For the audit log; never the secret itself.")] = "",
     yes: Yes = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Remove something for good now, with what went with it, and from the history of its tags."""
     _confirm(f"Remove number {number} for good?", yes=yes)
-    ask(server, config, data, lambda api: api.delete(f"/trash/{number}", reason=reason))
+    ask(lambda api: api.delete(f"/trash/{number}", reason=reason))
     typer.echo(f"Number {number} is gone for good.")
 
 
@@ -83,14 +78,11 @@ def empty_command(
     *,
     project: Project = None,
     yes: Yes = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Remove for good what is in the trash, of one project or of all."""
     _confirm(f"Remove for good what is in the trash of {project or 'all projects'}?", yes=yes)
     path = "/trash" if project is None else f"/projects/{part(project)}/trash"
-    count = ask(server, config, data, lambda api: _empty(api, path))
+    count = ask(lambda api: _empty(api, path))
     typer.echo(f"{count} manifests are gone for good.")
 
 
@@ -110,4 +102,4 @@ def _what(entry: Any) -> str:
 
 def _confirm(question: str, *, yes: bool) -> None:
     if not yes:
-        typer.confirm(question, abort=True)
+        typer.confirm(f"{question} (in {meant().name})", abort=True)

@@ -11,7 +11,9 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, part
 from entrepot.cli.management.output import Column, show, time_of
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun
+from entrepot.cli.program.given import hinted
 from entrepot.cli.usage_words import (
     DAYS,
     DISK_DAYS,
@@ -29,7 +31,7 @@ from entrepot.cli.usage_words import (
 from entrepot.oci.reference import DEFAULT_PROJECT
 from entrepot.registry.quota import spelt
 
-app = typer.Typer(no_args_is_help=True, help="Where the space went, and what deleting something would free.")
+app = Noun()
 
 Project = Annotated[str | None, typer.Option("--project", help="Of this project; without it, of all.")]
 Count = Annotated[int, typer.Option("--count", min=1, max=50, help="How many are shown.")]
@@ -45,9 +47,6 @@ def show_command(
         typer.Argument(metavar="NAME", help="A project, or a repository as team/app; without it, all projects."),
     ] = None,
     *,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what projects use, the repositories of one, or the tags of a repository."""
@@ -59,24 +58,22 @@ def show_command(
             return await api.every(f"/projects/{part(name)}/usage/repositories"), REPOSITORIES
         return await _tags(api, name), TAGS
 
-    found, columns = ask(server, config, data, work)
+    found, columns = ask(work)
     show(found, columns, as_json=as_json)
     if found and not as_json and columns is not TAGS and all(entry["analysed"] is None for entry in found):
-        typer.echo(_NOT_ANALYSED)
+        typer.echo(hinted(_NOT_ANALYSED))
 
 
 @app.command("disk")
-def disk_command(
-    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def disk_command(*, as_json: AsJson = False) -> None:
     """Show how full the disk is, and what the last analysis found in all."""
-    found = ask(server, config, data, lambda api: api.get("/usage"))
+    found = ask(lambda api: api.get("/usage"))
     if as_json:
         typer.echo(json.dumps(found))
         return
     analysis = found["analysis"]
     show(disk_rows(found), {"what": "what", "bytes": lambda row: spelt(row["bytes"]), "": ""}, as_json=False)
-    typer.echo(_NO_ANALYSIS if analysis is None else f"Analysed until {time_of(analysis['finished_at'])} UTC.")
+    typer.echo(hinted(_NO_ANALYSIS) if analysis is None else f"Analysed until {time_of(analysis['finished_at'])} UTC.")
 
 
 @app.command("top")
@@ -85,19 +82,16 @@ def top_command(
     *,
     project: Project = None,
     count: Count = 10,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """List the largest images or layers that the last analysis found."""
     if what not in ("images", "layers"):
         raise typer.BadParameter("say images or layers", param_hint="WHAT")
-    found = ask(server, config, data, lambda api: api.get(f"{_base(project)}/{what}", limit=count))
+    found = ask(lambda api: api.get(f"{_base(project)}/{what}", limit=count))
     if found or as_json:
         show(found, IMAGES if what == "images" else LAYERS, as_json=as_json)
     else:
-        typer.echo(f"No analysis has found any {what} yet: entrepot job start analysis")
+        typer.echo(hinted(f"No analysis has found any {what} yet: entrepot job start analysis"))
 
 
 @app.command("would-free")
@@ -113,9 +107,6 @@ def would_free_command(
     project: Annotated[
         list[str] | None, typer.Option("--project", metavar="NAME", help="A whole project; several times.")
     ] = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what deleting something would free once trash and grace are over; nothing is deleted."""
@@ -127,7 +118,7 @@ def would_free_command(
     }
     if not any(body.values()) and not project:
         raise typer.BadParameter("name tags, manifests, --repository or --project", param_hint="NAME")
-    told = ask(server, config, data, lambda api: _would_free(api, body, project or []))
+    told = ask(lambda api: _would_free(api, body, project or []))
     if as_json:
         typer.echo(json.dumps(told))
     else:
@@ -139,13 +130,10 @@ def history_command(
     *,
     project: Project = None,
     days: Annotated[int, typer.Option("--days", min=1, max=731, help="How many days back.")] = 30,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what was used day by day: by one project, or on the disk."""
-    found = ask(server, config, data, lambda api: api.get(f"{_base(project)}/history", days=days))
+    found = ask(lambda api: api.get(f"{_base(project)}/history", days=days))
     if as_json:
         typer.echo(json.dumps(found))
     else:
@@ -157,26 +145,21 @@ def forecast_command(
     *,
     project: Project = None,
     days: Annotated[int, typer.Option("--days", min=7, max=731, help="From how many of the last days.")] = 90,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Foretell when a project's quota is used up, or when the disk is full, if things go on as they did."""
-    told = ask(server, config, data, lambda api: api.get(f"{_base(project)}/forecast", days=days))
+    told = ask(lambda api: api.get(f"{_base(project)}/forecast", days=days))
     typer.echo(json.dumps(told) if as_json else foretold(told, "The disk" if project is None else f"Project {project}"))
 
 
 @app.command("duplicates")
-def duplicates_command(
-    *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def duplicates_command(*, as_json: AsJson = False) -> None:
     """Show about how many bytes of layers are in others that are nearly the same, as the job `duplicates` found."""
-    found = ask(server, config, data, lambda api: api.get("/usage/duplicates"))
+    found = ask(lambda api: api.get("/usage/duplicates"))
     if as_json:
         typer.echo(json.dumps(found))
     elif found["finished_at"] is None:
-        typer.echo("Nobody has looked yet: entrepot job start duplicates")
+        typer.echo(hinted("Nobody has looked yet: entrepot job start duplicates"))
     else:
         typer.echo(duplicates(found))
         show(found["pairs"], PAIRS, as_json=False)

@@ -13,9 +13,10 @@ from entrepot.cli.htpasswd import import_command
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.local import NOWHERE
 from entrepot.cli.management.output import Column, show
-from entrepot.cli.management.place import ConfigFile, Data, Server, ask
+from entrepot.cli.management.place import ask
+from entrepot.cli.program.classes import Noun, destructive
 
-app = typer.Typer(no_args_is_help=True, help="People: list, create, disable, remove.")
+app = Noun()
 app.command("import-htpasswd")(import_command)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name the person signs in with.")]
@@ -29,14 +30,11 @@ Generate = Annotated[bool, typer.Option("--generate", help="Make a password up a
 def list_command(
     *,
     search: Annotated[str | None, typer.Option("--search", help="Only names that contain this.")] = None,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """List the accounts of people."""
     query = None if search is None else f"username=~{search}"
-    found = ask(server, config, data, lambda api: api.every("/users", q=query))
+    found = ask(lambda api: api.every("/users", q=query))
     columns: dict[str, Column] = {
         "id": "user_id",
         "name": "username",
@@ -64,9 +62,6 @@ def create_command(
     admin: Annotated[bool, typer.Option("--admin", help="Let the account do everything.")] = False,
     stdin: Stdin = False,
     generate: Generate = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Create an account."""
     password = new_password(stdin=stdin, generate=generate)
@@ -77,18 +72,19 @@ def create_command(
         if admin:
             await api.put(f"/users/{await user_id(api, name)}/sysadmin", {"sysadmin_flag": True})
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(password if generate else f"{name} can sign in now.")
 
 
 @app.command("remove")
-def remove_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+@destructive()
+def remove_command(name: Name) -> None:
     """Remove an account with its keys and rights. What it pushed stays."""
 
     async def work(api: Api) -> None:
         await api.delete(f"/users/{await user_id(api, name)}")
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"{name} is removed.")
 
 
@@ -97,16 +93,13 @@ def admin_command(
     name: Name,
     *,
     grant: Annotated[bool, typer.Option("--grant/--revoke", help="Give the right to do everything, or take it.")],
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Let an account do everything, or no longer."""
 
     async def work(api: Api) -> None:
         await api.put(f"/users/{await user_id(api, name)}/sysadmin", {"sysadmin_flag": grant})
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"{name} {'may do everything' if grant else 'is an administrator no longer'}.")
 
 
@@ -116,9 +109,6 @@ def password_command(
     *,
     stdin: Stdin = False,
     generate: Generate = False,
-    server: Server = None,
-    config: ConfigFile = None,
-    data: Data = None,
 ) -> None:
     """Give an account a new password. Whoever signed in with the old one is signed out within seconds."""
     password = new_password(stdin=stdin, generate=generate)
@@ -126,12 +116,12 @@ def password_command(
     async def work(api: Api) -> None:
         await api.put(f"/users/{await user_id(api, name)}/password", {"new_password": password})
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(password if generate else f"The password of {name} is changed.")
 
 
 @app.command("reset-link")
-def reset_link_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+def reset_link_command(name: Name) -> None:
     """Make a link with which somebody sets their password once, within half an hour, and print it.
 
     Made on the data folder it begins with the path, unless http.host says under which address browsers find it.
@@ -140,46 +130,44 @@ def reset_link_command(name: Name, *, server: Server = None, config: ConfigFile 
     async def work(api: Api) -> str:
         return str((await api.post(f"/users/{await user_id(api, name)}/reset_link"))["link"])
 
-    typer.echo(ask(server, config, data, work).removeprefix(f"http://{NOWHERE}"))
+    typer.echo(ask(work).removeprefix(f"http://{NOWHERE}"))
 
 
 @app.command("second-factor-off")
-def second_factor_off_command(
-    name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None
-) -> None:
+@destructive()
+def second_factor_off_command(name: Name) -> None:
     """Turn the second factor off for somebody who has lost app, keys and recovery codes."""
 
     async def work(api: Api) -> None:
         await api.delete(f"/users/{await user_id(api, name)}/second_factor")
 
-    ask(server, config, data, work)
+    ask(work)
     typer.echo(f"{name} signs in with the password alone.")
 
 
 @app.command("disable")
-def disable_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+@destructive()
+def disable_command(name: Name) -> None:
     """Close an account: it signs in no more, and what it opened ends within seconds."""
-    ask(server, config, data, lambda api: _set_disabled(api, name, disabled=True))
+    ask(lambda api: _set_disabled(api, name, disabled=True))
     typer.echo(f"{name} cannot sign in any more.")
 
 
 @app.command("enable")
-def enable_command(name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None) -> None:
+def enable_command(name: Name) -> None:
     """Open an account again; sessions and tokens of before stay ended."""
-    ask(server, config, data, lambda api: _set_disabled(api, name, disabled=False))
+    ask(lambda api: _set_disabled(api, name, disabled=False))
     typer.echo(f"{name} can sign in again.")
 
 
 @app.command("show")
-def show_command(
-    name: Name, *, server: Server = None, config: ConfigFile = None, data: Data = None, as_json: AsJson = False
-) -> None:
+def show_command(name: Name, *, as_json: AsJson = False) -> None:
     """Show an account."""
 
     async def work(api: Api) -> Any:
         return await api.get(f"/users/{await user_id(api, name)}")
 
-    found = ask(server, config, data, work)
+    found = ask(work)
     show([found], {key: key for key in ("user_id", "username", "email", "realname", "sysadmin_flag")}, as_json=as_json)
 
 

@@ -18,6 +18,9 @@ from entrepot.config.section import Choice, Entries, Items, Leaf, Section, Shape
 
 PREFIX = "REGISTRY_"
 PATH_VARIABLE = "REGISTRY_CONFIGURATION_PATH"
+#: Ours, which say where the registry is; they set no key.
+OWN_PATH_VARIABLE = "ENTREPOT_CONFIG"
+DATA_VARIABLE = "ENTREPOT_DATA"
 #: Named like ours, and read by programs that run beside a registry.
 _OF_OTHERS = {"REGISTRY_AUTH_FILE": "Podman, Skopeo and Buildah keep their sign-ins in the file that it names"}
 

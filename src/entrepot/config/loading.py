@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from entrepot.config.document import Document, Node, Tree, parse_document
-from entrepot.config.environment import PATH_VARIABLE, Overrides, apply_environment
+from entrepot.config.environment import DATA_VARIABLE, OWN_PATH_VARIABLE, PATH_VARIABLE, Overrides, apply_environment
 from entrepot.config.errors import ConfigInvalid, DocumentInvalid
 from entrepot.config.lint import lint
 from entrepot.config.schema import Config, Source
@@ -69,12 +69,15 @@ def load(
     """Read the configuration of a start.
 
     The command line (`data`, `listen`, `workers`) outweighs the variables, and these the file. Without `path` the
-    file is the one that `REGISTRY_CONFIGURATION_PATH` names, and without either our own defaults apply.
+    file is the one that `ENTREPOT_CONFIG` or `REGISTRY_CONFIGURATION_PATH` names, and `ENTREPOT_DATA` stands for
+    `data`. Without any of these our own defaults apply.
 
     Raises:
         ConfigInvalid: There is no configuration to speak of: the file cannot be read, or values have wrong types.
     """
-    path = path or _path_from(environ)
+    if path is None:
+        path = _path_from(environ)
+        data = data or _data_from(environ)
     document = _defaults() if path is None else _read(path)
     tree = _checked_root(document.root)
     overrides = apply_environment(tree, environ)
@@ -92,7 +95,12 @@ def load(
 
 
 def _path_from(environ: Mapping[str, str]) -> Path | None:
-    name = environ.get(PATH_VARIABLE, "")
+    name = environ.get(OWN_PATH_VARIABLE) or environ.get(PATH_VARIABLE)
+    return Path(name) if name else None
+
+
+def _data_from(environ: Mapping[str, str]) -> Path | None:
+    name = environ.get(DATA_VARIABLE)
     return Path(name) if name else None
 
 

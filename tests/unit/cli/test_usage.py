@@ -12,7 +12,8 @@ from entrepot.cli import project
 from entrepot.cli.usage import app
 from entrepot.metadata.opening import open_embedded
 
-HOW = "entrepot job start analysis"
+#: With the place that the command named.
+HOW = "entrepot --data {} job start analysis"
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +41,13 @@ def test_nothing_is_said_to_be_zero_that_nobody_has_added_up(folder: Path) -> No
     assert "free" in disk
     assert "stored for images" not in disk
     assert " 0 " not in disk
-    assert disk.endswith(f"No analysis has been made yet: {HOW}\n")
+    assert disk.endswith(f"No analysis has been made yet: {HOW.format(folder)}\n")
 
 
 @pytest.mark.parametrize("what", ["images", "layers"])
 def test_an_empty_list_of_the_largest_says_how_an_analysis_is_begun(folder: Path, what: str) -> None:
     """In place of a table without rows; a program gets its empty list."""
-    assert said(folder, "top", what) == f"No analysis has found any {what} yet: {HOW}\n"
+    assert said(folder, "top", what) == f"No analysis has found any {what} yet: {HOW.format(folder)}\n"
     assert said(folder, "top", what, "--json") == "[]\n"
 
 
@@ -55,4 +56,4 @@ def test_a_project_without_repositories_says_nothing_of_analyses(folder: Path) -
     runner = CliRunner(env={"COLUMNS": "250"})
     assert runner.invoke(project.app, ["create", "hollow", "--data", str(folder)]).exit_code == 0
     assert "nalysis" not in said(folder, "show", "hollow")
-    assert said(folder, "show").endswith(f"No analysis has seen anything of this yet: {HOW}\n")
+    assert said(folder, "show").endswith(f"No analysis has seen anything of this yet: {HOW.format(folder)}\n")

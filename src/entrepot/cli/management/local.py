@@ -21,7 +21,7 @@ _App = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message
 @asynccontextmanager
 async def local_api(place: Config) -> AsyncIterator[Api]:
     """Open the registry in a data folder, beside a running server or without one."""
-    from entrepot.bootstrap import commands  # noqa: PLC0415 - half a second that other commands do not spend
+    from entrepot.bootstrap import commands
 
     async with commands.operator(place, getpass.getuser()) as app:
 

@@ -1,99 +1,70 @@
-"""Which registry a command means: a server by `--server`, or the data folder by `--data`.
-
-In this order: the folder of `--data` or `--config`; the server of `--server`, or of `ENTREPOT_SERVER`; the server
-signed in to last; the folder that `REGISTRY_*` variables name, or ./data.
-"""
+"""The management API of the registry that a command means: over HTTP, or on a data folder."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Annotated, TypeVar
-
-import typer
+from typing import TYPE_CHECKING, TypeVar
 
 from entrepot.cli.folder import run
-from entrepot.cli.management import logins
 from entrepot.cli.management.api import Api
-from entrepot.cli.management.local import local_api
-from entrepot.cli.management.logins import Login, NotSignedIn
-from entrepot.cli.management.remote import with_login
-from entrepot.cli.place import ConfigFile, Data, located
-from entrepot.config import Config
+from entrepot.cli.program.meaning import Meant, meant, tell, tell_at_terminal
+
+if TYPE_CHECKING:
+    from entrepot.config import Config
 
 T = TypeVar("T")
 
-Server = Annotated[
-    str | None,
-    typer.Option(
-        "--server",
-        metavar="URL",
-        envvar=logins.VARIABLE,
-        help="The server to ask, where `entrepot login` signed in; without it the latest of these, or the data folder.",
-    ),
-]
 
-__all__ = ["ConfigFile", "Data", "Server", "ask", "find_login", "is_folder"]
-
-
-def ask(server: str | None, config: Path | None, data: Path | None, work: Callable[[Api], Awaitable[T]]) -> T:
-    """Do something with the registry that the options name.
-
-    Where they name none, it is told which one was meant if something was changed.
+def ask(work: Callable[[Api], Awaitable[T]]) -> T:
+    """Do something with the registry that is meant, and say which one that is where the command line does not.
 
     Raises:
         typer.Exit: It could not be done; the reason is on standard error.
     """
-    meant = find_login(server, config, data) or located(config, data)
+    registry = meant()
+    place = _located(registry)
 
     async def inside() -> T:
-        async with _opened(meant) as api:
+        async with _opened(registry, place) as api:
             try:
                 return await work(api)
             finally:
-                if api.changed and server is None and config is None and data is None:
-                    typer.echo(f"(in {_name(meant)})", err=True)
+                name = None if place is None else str(place.data.absolute())
+                (tell if api.changed else tell_at_terminal)(registry, name)
 
     return run(inside)
 
 
-def is_folder(server: str | None, config: Path | None, data: Path | None) -> bool:
-    """Tell whether the options mean a data folder, and no server.
+def is_folder() -> bool:
+    """Tell whether a data folder is meant, and no server.
 
     Raises:
-        typer.Exit: As `find_login`.
+        typer.Exit: As `meant`.
     """
-    return find_login(server, config, data) is None
+    return meant().login is None
 
 
-def find_login(server: str | None, config: Path | None, data: Path | None) -> Login | None:
-    """Return the login for the server that the options mean; None where they mean a data folder.
+def _located(registry: Meant) -> Config | None:
+    from entrepot.cli.place import configuration_of, has_metadata, no_registry
 
-    Raises:
-        typer.Exit: They name both, or nobody has signed in to that server; the reason is on standard error.
-    """
-    if config is not None or data is not None:
-        if server not in (None, os.environ.get(logins.VARIABLE)):
-            typer.echo("error: name a server or a data folder, not both", err=True)
-            raise typer.Exit(2)
+    if registry.login is not None:
         return None
-    try:
-        return logins.find(server) if server is not None or logins.load() else None
-    except NotSignedIn as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+    place = configuration_of(registry)
+    if not has_metadata(place):
+        raise no_registry(place)
+    return place
 
 
 @asynccontextmanager
-async def _opened(meant: Login | Config) -> AsyncIterator[Api]:
-    if isinstance(meant, Login):
-        yield with_login(meant)
+async def _opened(registry: Meant, place: Config | None) -> AsyncIterator[Api]:
+    if registry.login is not None:
+        from entrepot.cli.management.remote import with_login
+
+        yield with_login(registry.login)
         return
-    async with local_api(meant) as api:
+    from entrepot.cli.management.local import local_api
+
+    assert place is not None, "it is one or the other"
+    async with local_api(place) as api:
         yield api
-
-
-def _name(meant: Login | Config) -> str:
-    return meant.server if isinstance(meant, Login) else str(meant.data.absolute())

@@ -8,7 +8,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from entrepot.cli.management.api import Api, Into, Reply
-from entrepot.cli.management.logins import Login, NotSignedIn
+from entrepot.cli.program.logins import Login, NotSignedIn
 from entrepot.outbound.client import Client
 from entrepot.outbound.settings import OutboundSettings
 

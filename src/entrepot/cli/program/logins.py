@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from entrepot.oci.errors import RegistryError
 
-VARIABLE = "ENTREPOT_SERVER"
 KEY_VARIABLE = "ENTREPOT_KEY"
 _FOLDER = "entrepot"
 _FILE = "logins.json"
@@ -73,6 +72,15 @@ def find(server: str | None) -> Login:
     wanted = None if server is None else normal(server)
     if wanted and (key := os.environ.get(KEY_VARIABLE)):
         return Login(wanted, "", key)
+    return kept(wanted)
+
+
+def kept(wanted: str | None) -> Login:
+    """Return the login that was made for a server, or the latest one, whatever key the environment has.
+
+    Raises:
+        NotSignedIn: There is none; the message says how to make one.
+    """
     for login in reversed(load()):
         if wanted in (None, login.server):
             return login
@@ -107,6 +115,11 @@ def _entry(login: Login) -> dict[str, object]:
     return {name: value for name, value in asdict(login).items() if value or not name.startswith("certificate")}
 
 
-def _path() -> Path:
+def folder() -> Path:
+    """Return where what is kept for a person lies."""
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(home) / _FOLDER / _FILE
+    return Path(home) / _FOLDER
+
+
+def _path() -> Path:
+    return folder() / _FILE
