@@ -70,6 +70,7 @@ WHOLE_REPOSITORY = {
     "catalog._OF_PROJECTS",
     "catalog._NAMED",
     "emptying._HAS_MANIFESTS",
+    "tags._IS_USED",  # the first is enough
     "tags._MOVE_HISTORY",  # some of it at a time
     "trash._SOME_OF_REPOSITORY",  # the same
     "repository_lists._ONE",  # its newest manifest only

@@ -98,6 +98,7 @@ async def test_two_chunks_at_once(server: Server) -> None:
         answers = await asyncio.gather(*(session.patch(location, data=slowly(data)) for _ in range(2)))
         accepted, refused = sorted(answers, key=lambda answer: answer.status)
         assert (accepted.status, refused.status) == (202, 416)
+        location = accepted.headers["Location"]
         assert refused.headers["Location"]
         assert refused.headers["Range"].startswith("0-")
         for answer in answers:
@@ -190,7 +191,7 @@ def seconds_of_work(server: Server) -> float:
 def test_a_session_of_another_repository(client: Client, method: str) -> None:
     """An upload opened in one repository is 404 under another."""
     location = client.request("POST", "/v2/a/b/blobs/uploads/").location
-    query = f"?digest={digest_of(b'x')}"
+    query = f"&digest={digest_of(b'x')}"
     answer = client.request(method, location.replace("/v2/a/b/", "/v2/a/c/") + query, b"x")
     assert (answer.status, code(answer)) == (404, "BLOB_UPLOAD_UNKNOWN")
     assert client.request("PUT", location + query, b"x").status == 201

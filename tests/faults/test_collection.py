@@ -108,7 +108,7 @@ def test_a_layer_within_the_grace_is_not_collected(tmp_path: Path) -> None:
         upload = client.request("POST", "/v2/late/manifest/blobs/uploads/").location
         upload = client.request("PATCH", upload, layer).location
         server.run("gc", "--now", "--config", "config.yml")
-        assert client.request("PUT", f"{upload}?digest={digest}").status == 201
+        assert client.request("PUT", f"{upload}&digest={digest}").status == 201
         config = client.push_blob("late/manifest", b"{}")
         body = image_manifest((config, 2), [(digest, len(layer))])
         put = client.request("PUT", "/v2/late/manifest/manifests/v1", body, {"Content-Type": OCI_MANIFEST})

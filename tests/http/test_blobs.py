@@ -76,12 +76,32 @@ async def test_ranges_outside_of_the_blob(store_client: AsgiClient, wanted: str)
     assert answer["Content-Range"] == f"bytes */{len(CONTENT)}"
 
 
-@pytest.mark.parametrize("wanted", ["bytes=0-1,3-4", "bytes=" + "0-0," * 2000 + "1-1", "items=0-1", "bytes=a-b", ""])
+@pytest.mark.parametrize("wanted", ["bytes=0-9,5-14", "bytes=" + "0-0," * 2000 + "1-1", "items=0-1", "bytes=a-b", ""])
 async def test_ranges_that_are_ignored(store_client: AsgiClient, wanted: str) -> None:
-    """Several ranges, other units and nonsense get the whole blob, however long the header is."""
+    """Ranges that overlap, too many, other units and nonsense get the whole blob, however long the header is."""
     digest = await push_blob(store_client, CONTENT)
     answer = await store_client.get(f"/v2/{NAME}/blobs/{digest}", headers={"Range": wanted})
     assert (answer.status, answer.body) == (200, CONTENT)
+
+
+@pytest.mark.parametrize("size", [400, 6000])
+async def test_several_ranges(store_client: AsgiClient, size: int) -> None:
+    """Several ranges answer 206 as `multipart/byteranges`, as registry:2 does: each with its place and its bytes."""
+    content = bytes(range(256)) * size
+    digest = await push_blob(store_client, content)
+    path, wanted = f"/v2/{NAME}/blobs/{digest}", {"Range": f"bytes=2-9,{len(content) - 70_000}-,100-100"}
+    answer = await store_client.get(path, headers=wanted)
+    kind, _, boundary = answer["Content-Type"].partition("; boundary=")
+    assert (answer.status, kind, answer["Docker-Content-Digest"]) == (206, "multipart/byteranges", digest)
+    parts = answer.body.split(f"--{boundary}".encode())
+    assert (parts[0], parts[-1]) == (b"", b"--\r\n")
+    expected = [(2, 9), (len(content) - 70_000, len(content) - 1), (100, 100)]
+    for part, (first, last) in zip(parts[1:-1], expected, strict=True):
+        head, _, body = part.partition(b"\r\n\r\n")
+        where = f"Content-Range: bytes {first}-{last}/{len(content)}".encode()
+        assert head.split(b"\r\n")[1:] == [b"Content-Type: application/octet-stream", where], head
+        assert body == content[first : last + 1] + b"\r\n"
+    assert int(answer["Content-Length"]) == len(answer.body)
 
 
 async def test_conditions(store_client: AsgiClient) -> None:

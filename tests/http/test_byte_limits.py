@@ -67,10 +67,12 @@ async def test_the_body_that_uses_it_up_still_becomes_a_blob(open_registry: Open
     app = await registry(open_registry, principalbytes="1000/hour")
     alice = client(app)
     opened = await alice.post(UPLOADS)
-    assert (await alice.patch(opened["Location"], body=LAYER)).status == 202
-    assert (await alice.patch(opened["Location"], body=LAYER)).status == 429
-    assert (await alice.put(f"{opened['Location']}?digest={digest_of(LAYER * 2)}", body=LAYER)).status == 429
-    assert (await alice.put(f"{opened['Location']}?digest={digest_of(LAYER)}")).status == 201
+    sent = await alice.patch(opened["Location"], body=LAYER)
+    assert sent.status == 202
+    location = sent["Location"]
+    assert (await alice.patch(location, body=LAYER)).status == 429
+    assert (await alice.put(f"{location}&digest={digest_of(LAYER * 2)}", body=LAYER)).status == 429
+    assert (await alice.put(f"{location}&digest={digest_of(LAYER)}")).status == 201
     assert (await alice.post(UPLOADS)).status == 429
 
 

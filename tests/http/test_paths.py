@@ -44,6 +44,53 @@ async def test_cve_2014_9358_odd_paths_are_refused(client: AsgiClient, method: s
 
 
 @pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("//v2/", "/v2/"),
+        ("//v2/_catalog?n=1", "/v2/_catalog?n=1"),
+        ("/v2/_catalog/", "/v2/_catalog"),
+        ("///v2///_catalog", "/v2/_catalog"),
+        ("/v2//team/app/tags/list", "/v2/team/app/tags/list"),
+        ("/v2/team/app//tags/list/?x=//y", "/v2/team/app/tags/list?x=//y"),
+        ("/v2/team/app/manifests/x/", "/v2/team/app/manifests/x"),
+        ("/v2/team/app/blobs/uploads//", "/v2/team/app/blobs/uploads/"),
+        ("/v2/team/app/blobs/uploads/x/", "/v2/team/app/blobs/uploads/x"),
+    ],
+)
+async def test_slashes_too_many_lead_to_the_right_path(client: AsgiClient, path: str, right: str) -> None:
+    """As with registry:2, doubled and trailing slashes are answered by 301, whatever the method."""
+    for method in ("GET", "HEAD", "PUT", "POST", "DELETE"):
+        answer = await client.request(method, path, body=b"x" if method in ("PUT", "POST") else b"")
+        assert (answer.status, answer["Location"]) == (301, right)
+
+
+@pytest.mark.parametrize(
+    "path", ["//nothing", "//evil.test/v2/", "/v2/nothing/", "/nothing/", "//evil.test//v2/_catalog"]
+)
+async def test_slashes_lead_nowhere_else(client: AsgiClient, path: str) -> None:
+    """What is nothing without the slashes either is 404; nobody is led to another host."""
+    assert (await client.get(path)).status == 404
+
+
+async def test_options_as_registry2_answers_it(open_registry: Opener) -> None:
+    """A browser that asks on behalf of a page elsewhere is told the methods and `http.headers`, without a login."""
+    allowed = (("Access-Control-Max-Age", "60"), ("Access-Control-Allow-Methods", "GET"))
+    app = await open_registry(signed_in=True, web={"headers": allowed})
+    asked = {"Origin": "http://ui.test", "Access-Control-Request-Method": "GET"}
+    for path, methods in (
+        ("/v2/", "GET, HEAD"),
+        ("/v2/_catalog", "GET, HEAD"),
+        ("/v2/team/app/manifests/latest", "DELETE, GET, HEAD, PUT"),
+        (f"/v2/team/app/blobs/sha256:{'0' * 64}", "DELETE, GET, HEAD"),
+        ("/v2/team/app/tags/list", "GET, HEAD"),
+    ):
+        answer = await app.client().request("OPTIONS", path, headers=asked)
+        assert (answer.status, answer.body, answer["Allow"]) == (200, b"", methods)
+        assert (answer["Access-Control-Allow-Methods"], answer["Access-Control-Max-Age"]) == ("GET", "60")
+    assert (await app.client().request("OPTIONS", "/v2/nothing")).status == 404
+
+
+@pytest.mark.parametrize(
     "name", ["manifests", "blobs/uploads", "tags/list", "a/blobs", "tags", "referrers/x", "uploads"]
 )
 async def test_names_made_of_the_protocols_words(client: AsgiClient, name: str) -> None:

@@ -57,7 +57,7 @@ async def test_an_account_has_so_many_uploads_at_once(open_registry: Opener) -> 
     assert refused["RateLimit"] == '"uploads";r=0'
     assert "2 uploads of one account or address at once" in refused.json()["errors"][0]["message"]
     assert (await begin(client(app, "bob"))).status == 202
-    done = await alice.put(f"{first['Location']}?digest={digest_of(CONTENT)}", body=CONTENT)
+    done = await alice.put(f"{first['Location']}&digest={digest_of(CONTENT)}", body=CONTENT)
     assert done.status == 201
     assert (await begin(alice)).status == 202
 
@@ -105,9 +105,10 @@ async def test_a_chunk_that_loses_takes_no_place_away(open_registry: Opener) -> 
     assert (await alice.patch(opened["Location"], body=CONTENT)).status == 416
     assert (await begin(alice)).status == 429
     gate.set()
-    assert (await sending).status == 202
+    sent = await sending
+    assert sent.status == 202
     assert (await begin(alice)).status == 429, "it is not complete yet"
-    assert (await alice.put(f"{opened['Location']}?digest={digest_of(CONTENT)}")).status == 201
+    assert (await alice.put(f"{sent['Location']}&digest={digest_of(CONTENT)}")).status == 201
     assert (await begin(alice)).status == 202
 
 
@@ -116,11 +117,12 @@ async def test_what_was_sent_is_never_thrown_away(open_registry: Opener) -> None
     app = await registry(open_registry, uploads=1)
     alice = client(app)
     opened = await begin(alice)
-    assert (await alice.patch(opened["Location"], body=CONTENT)).status == 202
+    sent = await alice.patch(opened["Location"], body=CONTENT)
+    assert sent.status == 202
     await app.stores.work.write(forget_places, name="six seconds later")
     assert (await begin(alice)).status == 202
-    assert (await alice.patch(opened["Location"], body=CONTENT)).status == 429
-    assert (await alice.put(f"{opened['Location']}?digest={digest_of(CONTENT)}")).status == 201
+    assert (await alice.patch(sent["Location"], body=CONTENT)).status == 429
+    assert (await alice.put(f"{sent['Location']}&digest={digest_of(CONTENT)}")).status == 201
 
 
 async def forget_places(tx: Any) -> None:

@@ -66,8 +66,28 @@ async def test_streamed_upload(client: AsgiClient) -> None:
     answer = await client.patch(location, body=[CONTENT[:1000], CONTENT[1000:1001], CONTENT[1001:]])
     assert answer.status == 202
     assert answer["Range"] == f"0-{len(CONTENT) - 1}"
-    answer = await client.put(f"{answer['Location']}?digest={digest_of(CONTENT)}")
+    answer = await client.put(f"{answer['Location']}&digest={digest_of(CONTENT)}")
     assert answer.status == 201
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+async def test_a_request_that_is_repeated_is_refused_at_once(client: AsgiClient, method: str) -> None:
+    """A chunk sent to the Location of before, as after a lost answer, is 416 with the way on, and not appended."""
+    opened = (await client.post(UPLOADS))["Location"]
+    assert (await client.patch(opened, body=CONTENT[:100])).status == 202
+    again = await client.request(method, f"{opened}&digest={digest_of(CONTENT)}", body=CONTENT[:100])
+    assert (again.status, again.codes, again["Range"]) == (416, ["RANGE_INVALID"], "0-99")
+    assert (await client.get(opened))["Range"] == "0-99"
+    rest = await client.patch(again["Location"], body=CONTENT[100:])
+    assert (await client.put(f"{opened}&digest={digest_of(CONTENT)}")).status == 416
+    assert (await client.put(f"{rest['Location']}&digest={digest_of(CONTENT)}")).status == 201
+
+
+@pytest.mark.parametrize("state", ["x", "-1", "", "9" * 30, "0?digest=sha256:00"])
+async def test_a_state_that_was_not_given_out_is_refused(client: AsgiClient, state: str) -> None:
+    """What stands in the Location is sent back unchanged, or the upload is not what its client believes."""
+    answer = await client.patch(f"{await start_upload(client)}?_state={state}", body=CONTENT)
+    assert (answer.status, answer.codes) == (404, ["BLOB_UPLOAD_INVALID"])
 
 
 async def test_chunked_upload(client: AsgiClient) -> None:
@@ -80,7 +100,7 @@ async def test_chunked_upload(client: AsgiClient) -> None:
         assert answer["Range"] == f"0-{start + 4095}"
         location = answer["Location"]
     last = {"Content-Range": f"12288-{len(CONTENT) - 1}"}
-    answer = await client.put(f"{location}?digest={digest_of(CONTENT)}", headers=last, body=CONTENT[12288:])
+    answer = await client.put(f"{location}&digest={digest_of(CONTENT)}", headers=last, body=CONTENT[12288:])
     assert answer.status == 201
     assert (await client.get(answer["Location"])).body == CONTENT
 
@@ -96,16 +116,16 @@ async def test_a_chunk_out_of_order_is_416_with_the_way_on(client: AsgiClient, m
         answer = await client.request(method, target, headers=headers, body=CONTENT[:100])
         assert (answer.status, answer.codes) == (416, ["RANGE_INVALID"])
         assert answer["Range"] == "0-99"
-        assert answer["Location"] == location
+        assert answer["Location"] == f"{location}?_state=100"
     status = await client.get(location)
-    assert (status.status, status["Range"], status["Location"]) == (204, "0-99", location)
+    assert (status.status, status["Range"], status["Location"]) == (204, "0-99", f"{location}?_state=100")
 
 
 async def test_status_of_a_session(client: AsgiClient) -> None:
     """GET on a session answers 204 with Range, Location and id, and no Content-Length (end-13)."""
     location = await start_upload(client)
     answer = await client.get(location)
-    assert (answer.status, answer["Range"], answer["Location"]) == (204, "0-0", location)
+    assert (answer.status, answer["Range"], answer["Location"]) == (204, "0-0", f"{location}?_state=0")
     assert "Content-Length" not in answer
 
 

@@ -139,6 +139,7 @@ class _Reader:
         """Go on with an upload at the offset that it reports; true when it became a blob."""
         async with self._session.get(upload.location) as answer:
             status, span = answer.status, answer.headers.get("Range", "")
+            upload.location = answer.headers.get("Location", upload.location)
         if status == 404 and (upload.closing or self._power_failed):
             return False
         offset = int(span.partition("-")[2] or 0)

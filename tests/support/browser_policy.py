@@ -19,6 +19,7 @@ INERT: Final = frozenset(
         "application/json",
         "application/octet-stream",
         "application/x-ndjson",
+        "multipart/byteranges",  # nothing but mail and cameras (x-mixed-replace) is ever shown in parts
         "text/csv",
         "text/markdown",
         "text/plain",

@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,15 +24,19 @@ _START_SECONDS = 30.0
 class Registry2:
     """registry:2 with everything allowed, on a folder; its configuration and log lie beside that."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, headers: Mapping[str, list[str]] | None = None, debug: bool = False) -> None:
         self.root = root
         self.address = f"127.0.0.1:{_free_port()}"
+        self.debug_url = f"http://127.0.0.1:{_free_port()}"
         self._folder = root.with_name(f"{root.name}-of-registry2")
         self._folder.mkdir(exist_ok=True)
         self._config = self._folder / "config.yml"
         storage = {"filesystem": {"rootdirectory": str(root)}, "delete": {"enabled": True}}
         log = {"level": "error", "accesslog": {"disabled": True}}
-        whole = {"version": 0.1, "log": log, "storage": storage, "http": {"addr": self.address}}
+        http: dict[str, object] = {"addr": self.address, "headers": headers or {}}
+        if debug:
+            http["debug"] = {"addr": self.debug_url.removeprefix("http://")}
+        whole = {"version": 0.1, "log": log, "storage": storage, "http": http}
         self._config.write_text(json.dumps(whole))
 
     @contextmanager

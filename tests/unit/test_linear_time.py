@@ -76,7 +76,7 @@ READERS: dict[str, Read] = {
     "Link": lambda text: oauth._next(text, "https://provider.test/groups"),
     "Accept": lambda text: negotiation.accepts([text], "application/json"),
     "If-None-Match": lambda text: negotiation.matches_etag(text, DIGEST),
-    "Range": lambda text: ranges.parse_range(text, 10**9),
+    "Range": lambda text: ranges.parse_ranges(text, 10**9),
     "Content-Range": ranges.parse_content_range,
     "Forwarded": with_header("forwarded", PROXIES.origin),
     "X-Forwarded-Host": with_header("x-forwarded-host", PROXIES.origin),

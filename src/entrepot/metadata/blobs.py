@@ -7,7 +7,7 @@ collector saw before. A blob whose bytes somebody else took away is `missing`, o
 `damaged`: who refers to it is remembered, nobody sees it, and the next push of it heals whatever needs it.
 
 When the last manifest of a repository that refers to a blob goes into the trash, the repository's hold on it lapses:
-nobody can read it there any more, but a push that was told of it before may still use it while the grace lasts.
+while the grace lasts it is read and mounted there, and a push that was told of it before may use it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class BlobRow:
     inode: int | None
     mtime_ns: int | None
     verified_at: int | None
-    lapses_at: int | None = None  #: set when the repository that was asked about is losing it; see `held`
+    lapses_at: int | None = None  #: set when the repository that was asked about is losing it
 
 
 @dataclass(frozen=True, slots=True)

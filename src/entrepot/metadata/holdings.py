@@ -1,7 +1,7 @@
 """Holdings: which repositories have which blobs; pushed there, mounted there, or named by a manifest there.
 
-A repository that lets go of a blob is losing it for a while: nobody reads it there, and a push that was told of it
-before may still use it.
+A repository that lets go of a blob is losing it for a while: it is read and mounted there as long, and a push that was
+told of it before may use it. What may not be kept is cut short.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, cast, delete, exists, func, select, update
+from sqlalchemy import bindparam, cast, delete, exists, func, or_, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.blobs import COLUMNS, DELETING, READABLE, BlobRow, record_of
@@ -28,8 +28,8 @@ _HELD = (
 )
 _IS_HELD = repository_blobs.c.lapses_at.is_(None)
 _FIND_IN = Query(
-    _HELD.where(
-        repositories.c.name == bindparam("repository"), blobs.c.digest == bindparam("digest"), READABLE, _IS_HELD
+    _HELD.add_columns(repository_blobs.c.lapses_at).where(
+        repositories.c.name == bindparam("repository"), blobs.c.digest == bindparam("digest"), READABLE
     ),
     "holdings.find_in",
     recalled=True,
@@ -77,7 +77,12 @@ _HOLDERS = Query(
     .select_from(blobs)
     .join(repository_blobs, repository_blobs.c.blob_id == blobs.c.id)
     .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
-    .where(blobs.c.digest == bindparam("digest"), READABLE, _IS_HELD, listed(repositories.c.name))
+    .where(
+        blobs.c.digest == bindparam("digest"),
+        READABLE,
+        or_(_IS_HELD, repository_blobs.c.lapses_at > bindparam("now")),
+        listed(repositories.c.name),
+    )
     .limit(bindparam("limit")),
     "holdings.holders",
 )
@@ -126,6 +131,26 @@ _LAPSE = Query(
     .values(lapses_at=bindparam("after"))
     .returning(repository_blobs.c.blob_id),
     "holdings.lapse",
+)
+_PUT_OFF = Query(
+    update(repository_blobs)
+    .where(
+        repository_blobs.c.repository_id == bindparam("repository"),
+        repository_blobs.c.blob_id == bindparam("blob"),
+        repository_blobs.c.lapses_at < bindparam("after"),
+    )
+    .values(lapses_at=bindparam("after")),
+    "holdings.put_off",
+)
+_CUT_SHORT = Query(
+    update(repository_blobs)
+    .where(
+        repository_blobs.c.repository_id == bindparam("repository"),
+        in_list(repository_blobs.c.blob_id, "ids"),
+        repository_blobs.c.lapses_at > bindparam("now"),
+    )
+    .values(lapses_at=bindparam("now")),
+    "holdings.cut_short",
 )
 _REVIVE = Query(
     lambda d: (
@@ -179,9 +204,11 @@ async def find_all(reader: Reader, places: Collection[tuple[str, str]]) -> dict[
 
 
 async def find_in(reader: Reader, repository: str, digest: str) -> BlobRow | None:
-    """Return a blob that the repository of this exact name holds."""
+    """Return a blob that the repository of this exact name holds, or is losing but still lets be read."""
     row = await reader.one(_FIND_IN, repository=repository, digest=digest)
-    return None if row is None else record_of(row)
+    if row is None or (row[-1] is not None and row[-1] <= clock.now()):
+        return None
+    return record_of(row)
 
 
 async def held(tx: Reader, repository_id: int, digests: Sequence[str]) -> dict[str, BlobRow]:
@@ -200,7 +227,7 @@ async def linked(reader: Reader, repository_id: int, digests: Sequence[str]) -> 
 
 async def holders(reader: Reader, digest: str, limit: int) -> list[str]:
     """Return names of up to `limit` repositories that hold a blob."""
-    return [row[0] for row in await reader.all(_HOLDERS, digest=digest, limit=limit)]
+    return [row[0] for row in await reader.all(_HOLDERS, digest=digest, now=clock.now(), limit=limit)]
 
 
 async def of_repositories(reader: Reader, blob_id: int, limit: int) -> list[str]:
@@ -224,10 +251,21 @@ async def link_all(tx: Transaction, repository_id: int, blob_ids: Iterable[int])
 async def lapse(tx: Transaction, repository_id: int, ids: Sequence[int], *, after: int) -> list[str]:
     """Let go of those blobs, locked before, that no manifest of a repository refers to; return their digests.
 
-    Nobody reads them there from now on; until `after`, a push that was told of them before may still use them.
+    They are read and mounted until `after`; a push that was told of them before may use them until `drop_lapsed`.
     """
     rows = await tx.all(_LAPSE, repository=repository_id, ids=list(ids), after=after) if ids else []
     return await _digests(tx, rows)
+
+
+async def put_off(tx: Transaction, repository_id: int, blob_id: int, *, after: int) -> None:
+    """Let a blob that a repository is losing be read until `after`, if that is later."""
+    await tx.execute(_PUT_OFF, repository=repository_id, blob=blob_id, after=after)
+
+
+async def cut_short(tx: Transaction, repository_id: int, ids: Sequence[int]) -> None:
+    """Let nobody read from now on those of the blobs, locked before, that a repository is losing."""
+    if ids:
+        await tx.execute(_CUT_SHORT, repository=repository_id, ids=list(ids), now=clock.now())
 
 
 async def revive(tx: Transaction, manifest_id: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from sqlalchemy import bindparam, cast, delete, or_, select, update
+from sqlalchemy import bindparam, cast, delete, exists, or_, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.columns import TEXT, WHOLE
@@ -26,6 +26,17 @@ _LIST = Query(
     .order_by(tags.c.name)
     .limit(bindparam("limit")),
     "tags.list",
+)
+#: Asked for a repository that has no tag at all: is it one, or have only blobs been pushed there so far?
+_IS_USED = Query(
+    select(repositories.c.id).where(
+        repositories.c.name == bindparam("repository"),
+        or_(
+            exists(select(1).where(manifests.c.repository_id == repositories.c.id)),
+            exists(select(1).where(tag_history.c.repository_id == repositories.c.id)),
+        ),
+    ),
+    "tags.is_used",
 )
 _CURRENT = Query(
     select(tags.c.name, tags.c.manifest_id, manifests.c.digest)
@@ -125,6 +136,11 @@ _TOUCHED = Query(
 async def page(reader: Reader, repository: str, *, limit: int, last: str) -> list[str]:
     """Return up to `limit` tags after `last`, in bytewise order, of the repository of this exact name."""
     return [row[0] for row in await reader.all(_LIST, repository=repository, limit=limit, last=last)]
+
+
+async def is_used(reader: Reader, repository: str) -> bool:
+    """Tell whether a repository has a manifest, or has or had a tag; blobs alone are pushed before either."""
+    return await reader.one(_IS_USED, repository=repository) is not None
 
 
 async def current(tx: Reader, repository_id: int, names: Sequence[str]) -> dict[str, str]:

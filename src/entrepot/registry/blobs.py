@@ -39,7 +39,7 @@ class Blobs:
         return _record(digest, await self._find(name, digest))
 
     async def stat(self, name: RepositoryName, digest: Digest) -> BlobRecord:
-        """Find a blob for somebody who will rely on it: one that is queued for collection gets a new grace.
+        """Find a blob for somebody who will rely on it: one that is to go gets a new grace.
 
         Raises:
             BlobUnknown: The repository does not hold this blob.
@@ -96,16 +96,25 @@ class Blobs:
 
     def _wants_renewal(self, row: rows.BlobRow) -> bool:
         """A second HEAD soon after the first need not write again: half of the grace is left."""
-        grace = self.settings.grace_seconds
-        return row.review_after is not None and row.review_after < clock.after(grace / 2)
+        if row.review_after is None and row.lapses_at is None:
+            return False
+        soon = clock.after(self.settings.grace_seconds / 2)
+        return any(end is not None and end < soon for end in (row.review_after, row.lapses_at))
 
     async def _renew(self, name: RepositoryName, row: rows.BlobRow) -> None:
         project = await limited(self.metadata, name)
-        if not await self.metadata.write(partial(self._keep, row, project), name="renew grace"):
+        if not await self.metadata.write(partial(self._keep, name, row, project), name="renew grace"):
             raise BlobUnknown(detail={"digest": row.digest})
 
-    async def _keep(self, row: rows.BlobRow, project: Limited | None, tx: Transaction) -> bool:
+    async def _keep(self, name: RepositoryName, row: rows.BlobRow, project: Limited | None, tx: Transaction) -> bool:
         grace = self.settings.grace_seconds
+        if row.lapses_at is not None:
+            repository = await repositories.find(tx, name)
+            if repository is None or not await holdings.held(tx, repository.id, [row.digest]):
+                return False
+            await holdings.put_off(tx, repository.id, row.id, after=clock.after(grace))
+        if row.review_after is None:  # something else has it kept: another repository, or the trash
+            return True
         if not await rows.keep(tx, [row.id], review_after=clock.after(grace)):
             return False
         if project is not None:  # whoever has it kept by asking for it is charged as long

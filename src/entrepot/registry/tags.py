@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from entrepot.metadata import repositories
 from entrepot.metadata import tags as rows
 from entrepot.metadata.database import Database
+from entrepot.oci.errors import NameUnknown
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Page, cut_page
@@ -23,10 +24,13 @@ class Tags:
         """Return up to `limit` tags after `last`, in bytewise order.
 
         Raises:
-            NameUnknown: There is no such repository.
+            NameUnknown: There is no such repository, or nothing but blobs was ever pushed to it.
         """
         repository = await self._stored_name(name)
-        return cut_page(await rows.page(self.metadata, repository, limit=limit + 1, last=last), limit)
+        found = await rows.page(self.metadata, repository, limit=limit + 1, last=last)
+        if not found and not last and not await rows.is_used(self.metadata, repository):
+            raise NameUnknown(detail={"name": name})
+        return cut_page(found, limit)
 
     async def _stored_name(self, name: RepositoryName) -> str:
         found = await repositories.find_exact(self.metadata, name)

@@ -70,7 +70,7 @@ class Disposal:
             await self._note(tx, self.deletion, trash.TAG, digest=digest, tags=[tag])
 
     async def manifest(self, tx: Transaction, manifest: ManifestRow, tags: Sequence[str]) -> list[str]:
-        """Take a manifest away, whose tags are gone already; return the digests of what nobody reads here any more."""
+        """Take a manifest away, whose tags are gone already; return the digests of what the repository lets go of."""
         blob_ids = await manifests.blob_ids(tx, manifest.id)
         await blobs.lock(tx, blob_ids)
         if self.deletion is None:
@@ -80,7 +80,10 @@ class Disposal:
             await self._keep(tx, self.deletion, manifest, tags)
         if not self.lets_go or not (self.purging or self.deletion is not None):
             return []  # what is on its way to collection may be found and pushed again
-        return await holdings.lapse(tx, self.repository.id, blob_ids, after=clock.after(self.grace_seconds))
+        lost = await holdings.lapse(tx, self.repository.id, blob_ids, after=clock.after(self.grace_seconds))
+        if self.purging:
+            await holdings.cut_short(tx, self.repository.id, blob_ids)
+        return lost
 
     async def _keep(self, tx: Transaction, deletion: Deletion, manifest: ManifestRow, tags: Sequence[str]) -> None:
         dependants = await manifests.dependants(tx, manifest)

@@ -174,9 +174,10 @@ class Uploads:
         """
         self.settings.require_writable()
         row = await self._row(name, session_id, principal, UploadEvent.COMPLETE)
-        if chunks is not None or start is not None:
-            progress = await self._append(row, _nothing() if chunks is None else chunks, start)
+        if chunks is not None:
+            progress = await self._append(row, chunks, start)
         else:
+            await self._stands_at(row, start)
             progress = _known(row)
         size = await self.store.seal(session_id, digest, known=progress)
         record = await self._commit(name, session_id, digest, size, actor)
@@ -246,12 +247,17 @@ class Uploads:
             advance(row.state, event)
         return row
 
-    async def _append(
-        self, row: sessions.SessionRow, chunks: AsyncIterator[bytes], start: int | None
-    ) -> UploadProgress:
+    async def _stands_at(self, row: sessions.SessionRow, start: int | None) -> int:
+        """Return the session's offset, which must be `start` where the client says what it believes."""
         offset = await self.store.upload_size(row.id)
         if start is not None and start != offset:
             raise UploadRangeInvalid(offset)
+        return offset
+
+    async def _append(
+        self, row: sessions.SessionRow, chunks: AsyncIterator[bytes], start: int | None
+    ) -> UploadProgress:
+        offset = await self._stands_at(row, start)
         progress = await self.store.append(row.id, chunks, offset=offset, algorithm=row.algorithm, known=_known(row))
         digest = None if progress.hashed is None else str(progress.hashed)
         note = partial(sessions.progress, session_id=row.id, hashed_offset=progress.offset, hashed_digest=digest)
@@ -406,9 +412,3 @@ def new_session_id() -> str:
 def _known(row: sessions.SessionRow) -> UploadProgress:
     hashed = None if row.hashed_digest is None else Digest.parse(row.hashed_digest)
     return UploadProgress(offset=row.hashed_offset, hashed=hashed)
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    nothing: tuple[bytes, ...] = ()
-    for chunk in nothing:
-        yield chunk

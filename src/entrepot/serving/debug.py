@@ -5,11 +5,16 @@ It lies in the supervisor, so that it answers while workers are restarted, and k
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import os
+import sys
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from entrepot.serving.errors import StartRefused
 
@@ -59,6 +64,8 @@ class _Routes:
         if path == "/debug/health":
             problems = self._health.problems()
             return (503 if problems else 200), json.dumps(problems).encode(), _JSON
+        if path == "/debug/vars":
+            return 200, json.dumps(_variables()).encode(), _JSON
         if self._metrics_path is not None and path == self._metrics_path:
             body, content_type = self._metrics(accept)
             return 200, body, content_type
@@ -69,6 +76,38 @@ class _Routes:
             return 404, b"404 page not found\n", _TEXT
         self._health.set_down(down=path.endswith("down"))
         return 200, b"", _TEXT
+
+
+def _variables() -> dict[str, Any]:
+    """Return what registry:2 shows of itself, in its form: its own variables, and of Go's what means something here.
+
+    Memory is what all processes of this `serve` hold. There are no notifications and no proxy: they have no counts.
+    """
+    held = _held_bytes()
+    memory = dict.fromkeys(("Alloc", "Sys", "HeapAlloc", "HeapSys", "HeapInuse"), held)
+    collections = sum(generation["collections"] for generation in gc.get_stats())
+    proxied = dict.fromkeys(("Requests", "Hits", "Misses", "BytesPulled", "BytesPushed"), 0)
+    return {
+        "cmdline": sys.argv,
+        "memstats": {**memory, "NumGC": collections, "EnableGC": gc.isenabled()},
+        "registry": {
+            "cache": {"storage": {"blobdescriptor": {}}},
+            "notifications": {"endpoints": None},
+            "proxy": {"blobs": proxied, "manifests": proxied},
+        },
+    }
+
+
+def _held_bytes() -> int:
+    """Add up what this process and those below it have in memory."""
+    pages, waiting = 0, [os.getpid()]
+    while waiting:
+        process = Path("/proc") / str(waiting.pop())
+        with suppress(OSError, ValueError):  # it ended meanwhile
+            pages += int((process / "statm").read_text().split()[1])
+            for children in (process / "task").glob("*/children"):
+                waiting += [int(child) for child in children.read_text().split()]
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class _Server(ThreadingHTTPServer):

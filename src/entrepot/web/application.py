@@ -17,7 +17,7 @@ from entrepot.web.middleware.limits import with_limits
 from entrepot.web.middleware.metrics import with_metrics
 from entrepot.web.middleware.rate_limits import with_bytes_counted, with_rate_limits
 from entrepot.web.middleware.request_id import with_request_id
-from entrepot.web.responses import Send
+from entrepot.web.responses import Response, Send
 from entrepot.web.router import MethodUnknown, RepositoryRoutes, Route, Router
 from entrepot.web.services import Services
 from entrepot.web.session.origin import has_https_port
@@ -27,6 +27,8 @@ from entrepot.web.this_host import client_of
 _API_VERSION: Header = (b"docker-distribution-api-version", b"registry/2.0")
 _NO_SNIFFING: Header = (b"x-content-type-options", b"nosniff")
 _OURS_ALONE: Header = (b"cross-origin-resource-policy", b"same-origin")
+#: Answers change with the rights of who asks; nobody between us may keep one.
+_NO_STORE: Header = (b"cache-control", b"no-store")
 _HTTPS_ONLY: Header = (b"strict-transport-security", b"max-age=31536000")
 
 #: Labels are registry:2's handler names where it has one, so that its dashboards go on working.
@@ -118,6 +120,9 @@ class Application:
             return
         route = self._router.route(request)
         handler = route.handlers.get(request.method)
+        if handler is None and request.method == "OPTIONS":
+            await Response(200, ((b"allow", request.allow), _NO_STORE)).send(request, send)
+            return
         if handler is None:
             raise MethodUnknown
         if b"ns=" in request.scope["query_string"]:

@@ -6,7 +6,9 @@ names contain slashes and may contain words such as `blobs`, so a path is read f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -50,6 +52,14 @@ class PathUnknown(Exception):
     """No resource has this path."""
 
 
+class PathMoved(Exception):
+    """The path has slashes too many; `path` is how the resource is spelt."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"the path is {path}")
+        self.path = path
+
+
 class MethodUnknown(Unsupported):
     """This resource does not have that method; the Allow header lists those it has."""
 
@@ -65,6 +75,7 @@ class _Match(NamedTuple):
 #: The same few paths are asked for over and over; longer ones are read each time, so that what is remembered is small.
 _REMEMBERED_PATHS = 4096
 _REMEMBERED_LENGTH = 512
+_SLASHES = re.compile("//+")
 
 
 class Router:
@@ -88,6 +99,7 @@ class Router:
 
         Raises:
             NameInvalid: The path is encoded in a way that two programs could read differently.
+            PathMoved: There is something at this path without the slashes that are too many.
             PathUnknown: Nothing has this path.
         """
         match = self._known if len(request.raw_path) <= _REMEMBERED_LENGTH else self._match
@@ -97,7 +109,30 @@ class Router:
         return route
 
     def _match(self, raw_path: bytes) -> _Match:
-        path = self._own_path(plain_path(raw_path))
+        path = plain_path(raw_path)
+        if "//" not in path:
+            try:
+                return self._resource(path)
+            except PathUnknown:
+                if not path.endswith("/"):
+                    raise
+        raise PathMoved(self._without_slashes(path))
+
+    def _without_slashes(self, path: str) -> str:
+        """Return the path of what was meant, as registry:2 does. It begins with one slash, so it is of this host.
+
+        Raises:
+            PathUnknown: There is nothing.
+        """
+        path = _SLASHES.sub("/", path)
+        for spelling in (path, path.removesuffix("/")):
+            with suppress(PathUnknown):
+                self._resource(spelling)
+                return spelling
+        raise PathUnknown
+
+    def _resource(self, path: str) -> _Match:
+        path = self._own_path(path)
         route = self._fixed.get(path)
         return self._repository_match(path) if route is None else _Match(route)
 

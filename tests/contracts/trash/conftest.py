@@ -21,7 +21,7 @@ from entrepot.lifecycle.trash.service import Trash
 from entrepot.metadata import clock, projects, repositories, trash
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.projects import ProjectRecord
-from entrepot.metadata.query import Query
+from entrepot.metadata.query import Query, RawQuery
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.tables import review_queue
 from entrepot.metadata.tables import trash as table
@@ -47,6 +47,7 @@ _AGE = Query(
     ),
     "test.age_trash",
 )
+_END_GRACE = RawQuery("UPDATE repository_blobs SET lapses_at = 1 WHERE lapses_at IS NOT NULL")
 _REVIEW = Query(select(review_queue.c.kind, review_queue.c.subject_id).order_by(review_queue.c.id), "test.review")
 
 
@@ -84,6 +85,10 @@ class Bin:
             restoring=self.restoring,
             purging=self.purging,
         )
+
+    async def end_grace(self) -> None:
+        """Let the time be over for which deleted images' blobs are still read."""
+        await self.database.write(lambda tx: tx.execute(_END_GRACE))
 
     def purger(self, reason: str = "") -> Purger:
         """Somebody who purges."""

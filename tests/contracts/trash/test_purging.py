@@ -49,6 +49,17 @@ async def test_an_artifact_with_its_parts_and_its_history(bin_: Bin) -> None:
         await bin_.purging.artifact(repository, str(Digest.of(body)), by=bin_.purger())
 
 
+async def test_what_is_purged_out_of_the_trash_is_read_by_nobody(bin_: Bin) -> None:
+    """The blobs of a deleted image can be read through the grace, unless it may not be kept."""
+    body = await bin_.pusher().image("v1", b"one")
+    await bin_.delete(body)
+    assert (await bin_.registry.blobs.get(NAME, Digest.of(b"one"))).size == 3
+    await bin_.purging.entry(await bin_.entry(trash.MANIFEST), by=bin_.purger())
+    with pytest.raises(BlobUnknown):
+        await bin_.registry.blobs.get(NAME, Digest.of(b"one"))
+    assert await bin_.registry.blobs.mount(OTHER, Digest.of(b"one"), NAME, actor=ALICE) is None
+
+
 async def test_what_another_index_in_the_trash_lists_is_kept_for_that(bin_: Bin) -> None:
     """And not one moment longer: when that has gone for good, nothing is left."""
     child = await bin_.pusher().image(None, b"one")

@@ -6,7 +6,8 @@ import pytest
 
 from entrepot.access.faults import NotFound
 from entrepot.metadata import blobs as blob_rows
-from entrepot.metadata import repositories, shadows, trash
+from entrepot.metadata import clock, repositories, shadows, trash
+from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, Denied, ManifestUnknown
 from entrepot.oci.reference import RepositoryName, Tag
@@ -34,7 +35,7 @@ async def test_a_deleted_tag_comes_back(bin_: Bin) -> None:
 
 
 async def test_a_deleted_image_comes_back_with_its_tags_and_blobs(bin_: Bin) -> None:
-    """In between nobody sees it, its tags or its blobs; what another image needs stays to be read."""
+    """In between nobody sees it or its tags, and once the grace is over not its blobs; what another needs stays."""
     body = await bin_.pusher().image("v1", b"shared", b"one")
     await bin_.registry.manifests.add_tag(NAME, Digest.of(body), Tag.parse("latest"), actor=ALICE)
     await bin_.pusher().image("v2", b"shared", b"two")
@@ -42,6 +43,7 @@ async def test_a_deleted_image_comes_back_with_its_tags_and_blobs(bin_: Bin) -> 
     assert not await bin_.has(body)
     assert not await bin_.has("latest")
     assert (await bin_.registry.tags.list(NAME, limit=9)).items == ["v2"]
+    await bin_.end_grace()
     with pytest.raises(BlobUnknown):
         await bin_.registry.blobs.stat(NAME, Digest.of(b"one"))
     assert await bin_.registry.blobs.mount(OTHER, Digest.of(b"one"), NAME, actor=ALICE) is None
@@ -53,6 +55,22 @@ async def test_a_deleted_image_comes_back_with_its_tags_and_blobs(bin_: Bin) -> 
     assert (await bin_.registry.blobs.stat(NAME, Digest.of(b"one"))).size == 3
     assert await bin_.entries() == []
     assert await repositories.find_exact(bin_.database, shadows.of_manifests(1)) is None
+
+
+async def test_a_blob_whose_last_manifest_went_is_read_and_mounted_through_the_grace(bin_: Bin) -> None:
+    """As with registry:2, where it stays until the next collection; who asks whether it is there may rely on that."""
+    body, digest = await bin_.pusher().image("v1", b"one"), Digest.of(b"one")
+    await bin_.delete(body)
+    assert (await bin_.registry.blobs.get(NAME, digest)).size == 3
+    assert await bin_.registry.blobs.find_anywhere(digest) == [NAME]
+    assert await bin_.registry.blobs.mount(OTHER, digest, NAME, actor=ALICE) is not None
+    grace = bin_.settings.grace_seconds
+    soon = RawQuery(f"UPDATE repository_blobs SET lapses_at = {clock.after(grace / 3)} WHERE lapses_at IS NOT NULL")
+    await bin_.database.write(lambda tx: tx.execute(soon))
+    assert (await bin_.registry.blobs.stat(NAME, digest)).size == 3
+    row = await bin_.database.one(RawQuery("SELECT max(lapses_at) FROM repository_blobs"))
+    assert row is not None
+    assert row[0] > clock.after(grace / 2)
 
 
 async def test_a_push_that_was_told_of_a_blob_may_still_use_it(bin_: Bin) -> None:

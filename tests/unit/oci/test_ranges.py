@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrepot.oci.errors import BlobRangeInvalid, UploadRangeInvalid
-from entrepot.oci.ranges import ByteRange, parse_content_range, parse_range
+from entrepot.oci.ranges import MOST_RANGES, ByteRange, parse_content_range, parse_ranges
 
 SIZE = 2000
 
@@ -32,16 +32,17 @@ SIZE = 2000
 )
 def test_one_range(value: str, expected: ByteRange) -> None:
     """A range inside of the blob is found, an end beyond it is cut."""
-    assert parse_range(value, SIZE) == expected
+    assert parse_ranges(value, SIZE) == (expected,)
 
 
 @pytest.mark.parametrize(
-    "value", ["bytes=500-0", "bytes=2000-", "bytes=2000-3000", "bytes=-0", f"bytes={'9' * 10_000}-"]
+    "value",
+    ["bytes=500-0", "bytes=2000-", "bytes=2000-3000", "bytes=-0", f"bytes={'9' * 10_000}-", "bytes=2000-,3000-"],
 )
 def test_a_range_without_a_byte_is_refused(value: str) -> None:
     """The error knows the size for the answer's Content-Range."""
     with pytest.raises(BlobRangeInvalid) as caught:
-        parse_range(value, SIZE)
+        parse_ranges(value, SIZE)
     assert caught.value.size == SIZE
 
 
@@ -61,20 +62,42 @@ def test_a_range_without_a_byte_is_refused(value: str) -> None:
         "bytes=1 - 2",
         "bytes=\u0661-\u0662",
         "lines=0-1",
-        "bytes=0-1,5-6",
-        "bytes=0-1,",
+        "bytes=0-1,a",
+        "bytes=0-1,5-3",
+        "bytes=0-1,-",
+        "bytes=,",
         "bytes=0x1-2",
+        "bytes=0-10,5-15",
+        "bytes=0-,1999-",
+        "bytes=-5,0-",
+        "bytes=" + ",".join(f"{2 * n}-{2 * n}" for n in range(MOST_RANGES + 1)),
     ],
 )
-def test_what_is_no_single_range_is_ignored(value: str | None) -> None:
-    """Other units, malformed headers and several ranges get the whole blob."""
-    assert parse_range(value, SIZE) is None
+def test_what_is_no_range_is_ignored(value: str | None) -> None:
+    """Other units, malformed headers, too many ranges and those that want bytes twice get the whole blob."""
+    assert parse_ranges(value, SIZE) == ()
 
 
 @pytest.mark.parametrize("value", ["bytes=0-", "bytes=0-99", "bytes=-5", "bytes=7-"])
 def test_an_empty_blob_has_no_ranges(value: str) -> None:
     """Clients that ask for `bytes=0-` each time get an empty blob, not an error."""
-    assert parse_range(value, 0) is None
+    assert parse_ranges(value, 0) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("bytes=0-1,5-6", [(0, 2), (5, 2)]),
+        ("bytes=5-6, 0-1", [(5, 2), (0, 2)]),
+        ("bytes=0-0,-1", [(0, 1), (1999, 1)]),
+        ("bytes=0-1,", [(0, 2)]),
+        ("bytes=5000-,0-1,-0", [(0, 2)]),
+        ("bytes=" + ",".join(f"{2 * n}-{2 * n}" for n in range(MOST_RANGES)), [(2 * n, 1) for n in range(MOST_RANGES)]),
+    ],
+)
+def test_several_ranges(value: str, expected: list[tuple[int, int]]) -> None:
+    """They are found in the order asked for; what lies outside of the blob is left out."""
+    assert [(one.start, one.length) for one in parse_ranges(value, SIZE)] == expected
 
 
 @given(st.integers(0, 3000), st.integers(0, 3000) | st.none(), st.integers(1, 3000))
@@ -83,11 +106,10 @@ def test_a_range_gives_what_slicing_gives(first: int, last: int | None, size: in
     positions = list(range(size))
     expected = positions[first:] if last is None else positions[first : last + 1]
     try:
-        found = parse_range(f"bytes={first}-{'' if last is None else last}", size)
+        (found,) = parse_ranges(f"bytes={first}-{'' if last is None else last}", size)
     except BlobRangeInvalid:
         assert expected == []
     else:
-        assert found is not None
         assert positions[found.start : found.start + found.length] == expected
         assert found.last == expected[-1]
 
@@ -96,19 +118,19 @@ def test_a_range_gives_what_slicing_gives(first: int, last: int | None, size: in
 def test_a_suffix_gives_what_slicing_gives(length: int, size: int) -> None:
     """The last bytes are the last bytes."""
     positions = list(range(size))
-    found = parse_range(f"bytes=-{length}", size)
-    assert found is not None
+    (found,) = parse_ranges(f"bytes=-{length}", size)
     assert positions[found.start : found.start + found.length] == positions[-length:]
 
 
 @given(st.text(max_size=30) | st.text(alphabet="bytes=0123-, ", max_size=30), st.integers(0, 50))
 def test_any_header_is_a_range_ignored_or_refused(value: str, size: int) -> None:
-    """No header makes the parser fail, and a range always lies inside of the blob."""
+    """No header makes the parser fail; ranges lie inside of the blob, and have no more bytes than it."""
     try:
-        found = parse_range(value, size)
+        found = parse_ranges(value, size)
     except BlobRangeInvalid:
         return
-    assert found is None or (found.start >= 0 and found.length >= 1 and found.last < size)
+    assert all(one.start >= 0 and one.length >= 1 and one.last < size for one in found)
+    assert sum(one.length for one in found) <= size
 
 
 @pytest.mark.parametrize(
@@ -117,7 +139,7 @@ def test_any_header_is_a_range_ignored_or_refused(value: str, size: int) -> None
 def test_ten_thousand_parts_cost_no_time(value: str) -> None:
     """A hostile header is passed over in one go."""
     started = time.thread_time()
-    assert parse_range(value, SIZE) is None
+    assert parse_ranges(value, SIZE) == ()
     assert time.thread_time() - started < 0.05
 
 

@@ -8,18 +8,19 @@ from functools import partial
 from entrepot.lifecycle.trash.belonging import in_order
 from entrepot.lifecycle.trash.keeping import keep_with_index
 from entrepot.lifecycle.trash.places import drop_if_empty
-from entrepot.metadata import manifests, repositories, trash
+from entrepot.metadata import blobs, holdings, manifests, repositories, trash
 from entrepot.metadata.database import Database, Transaction
 from entrepot.registry.trash import remove_for_good
 
 
 @dataclass(frozen=True, slots=True)
 class Lying:
-    """What one deletion put into one shadow."""
+    """What one deletion put into one shadow; `repository_id` is where it was deleted, if that is still there."""
 
     metadata: Database
     grace_seconds: float
     place_id: int
+    repository_id: int | None
     deletion: str
 
     async def remove(self, digest: str) -> int:
@@ -51,6 +52,10 @@ class Lying:
         place = await repositories.find_by_id(tx, self.place_id)
         if found is None or place is None:
             return 0
+        blob_ids = await manifests.blob_ids(tx, found.id)
+        await blobs.lock(tx, blob_ids)
         await remove_for_good(tx, found, project_id=place.project_id, grace_seconds=self.grace_seconds)
+        if self.repository_id is not None:
+            await holdings.cut_short(tx, self.repository_id, blob_ids)
         await drop_if_empty(tx, self.place_id)
         return 1

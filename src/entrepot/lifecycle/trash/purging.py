@@ -132,7 +132,8 @@ class Purging:
         """Remove what an entry of a tag or a manifest names; return how many manifests went."""
         if entry.kind == trash.TAG or entry.place_id is None or entry.digest is None:
             return (await self.expiry.remove([entry], Unwatched())).manifests
-        lying = Lying(self.metadata, self.settings.grace_seconds, entry.place_id, entry.deletion)
+        grace, place, repository = self.settings.grace_seconds, entry.place_id, entry.repository_id
+        lying = Lying(self.metadata, grace, place, repository, entry.deletion)
         return await lying.remove(entry.digest)
 
     async def _empty(self, repository_id: int) -> None:

@@ -71,8 +71,8 @@ blobs: Final = numbered(
 )
 
 #: Which repository has which blob: pushed there, mounted there or named by a manifest there. `lapses_at` is set when no
-#: manifest of the repository refers to the blob any more: nobody reads it there from then on, and until then a push
-#: that was told of it may still use it.
+#: manifest of the repository refers to the blob any more: it is read there until then, and a push that was told of it
+#: may still use it.
 repository_blobs: Final = keyed(
     "repository_blobs",
     metadata,

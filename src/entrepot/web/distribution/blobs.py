@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from functools import lru_cache
+from secrets import token_hex
 
 from entrepot.oci.digest import Digest
 from entrepot.oci.media_type import OCTET_STREAM
 from entrepot.oci.negotiation import matches_etag
-from entrepot.oci.ranges import ByteRange, parse_range
+from entrepot.oci.ranges import ByteRange, parse_ranges
 from entrepot.registry.model import BlobRecord
 from entrepot.registry.ports import StoredBlob
 from entrepot.registry.verifying import PULL, lost
@@ -38,17 +41,19 @@ _LARGE = 1 << 20
 
 
 async def get_blob(request: Request, services: Services) -> Response:
-    """Answer end-2 for GET: the blob, or the part of it that the Range header asks for."""
+    """Answer end-2 for GET: the blob, or the parts of it that the Range header asks for."""
     name, _ = await authorise(request, services)
     digest = Digest.parse(request.target)
     blob = await services.registry.blobs.get(name, digest)
     if matches_etag(request.header(b"if-none-match"), digest):
         return Response(304, _headers(digest))
-    part = _part(request, blob)
-    if part is None:
+    parts = _parts(request, blob)
+    if not parts:
         return await _bytes(request, services, blob, ByteRange(0, blob.size), 200, _headers(digest))
-    content_range = b"bytes %d-%d/%d" % (part.start, part.last, blob.size)
-    return await _bytes(request, services, blob, part, 206, (*_headers(digest), (b"content-range", content_range)))
+    if len(parts) > 1:
+        return await _several(services, blob, parts)
+    headers = (*_headers(digest), (b"content-range", _content_range(parts[0], blob)))
+    return await _bytes(request, services, blob, parts[0], 206, headers)
 
 
 async def head_blob(request: Request, services: Services) -> Response:
@@ -75,15 +80,49 @@ async def delete_blob(request: Request, services: Services) -> Response:
     return Response(202)
 
 
-def _part(request: Request, blob: BlobRecord) -> ByteRange | None:
-    """Return the part to send, None for all of it; `If-Range` must name this blob for a range to count."""
+def _parts(request: Request, blob: BlobRecord) -> tuple[ByteRange, ...]:
+    """Return the parts to send, none for all of it; `If-Range` must name this blob for a range to count."""
     wanted = request.header(b"range")
     if wanted is None:
-        return None
+        return ()
     condition = request.header(b"if-range")
     if condition is not None and not matches_etag(condition, blob.digest):
-        return None
-    return parse_range(wanted, blob.size)
+        return ()
+    return parse_ranges(wanted, blob.size)
+
+
+def _content_range(part: ByteRange, blob: BlobRecord) -> bytes:
+    return b"bytes %d-%d/%d" % (part.start, part.last, blob.size)
+
+
+async def _several(services: Services, blob: BlobRecord, parts: Sequence[ByteRange]) -> Response:
+    """Send several parts of a blob as `multipart/byteranges` (RFC 9110, section 14.6)."""
+    file = None if services.files is None else await _look(services, blob, str(services.files.path(blob.key)))
+    inode, mtime_ns = (None, None) if file is None else (file.st_ino, file.st_mtime_ns)
+    if services.registry.verifying.is_suspect(blob, inode, mtime_ns):
+        described = StoredBlob(key=blob.key, size=blob.size, inode=inode, mtime_ns=mtime_ns)
+        await services.registry.verifying.ensure(blob, described)
+    boundary = token_hex(30).encode()
+    kind = OCTET_STREAM.encode()
+    heads = [
+        b"--%s\r\nContent-Type: %s\r\nContent-Range: %s\r\n\r\n" % (boundary, kind, _content_range(part, blob))
+        for part in parts
+    ]
+    end = b"--%s--\r\n" % boundary
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for head, part in zip(heads, parts, strict=True):
+            yield head
+            async with aclosing(services.store.stream(blob.key, part.start, part.length)) as stream:
+                async for piece in stream:
+                    yield piece
+            yield b"\r\n"
+        yield end
+
+    length = sum(len(head) + part.length + 2 for head, part in zip(heads, parts, strict=True)) + len(end)
+    headers = [header for header in _headers(blob.digest) if header[0] != b"content-type"]
+    headers.append((b"content-type", b"multipart/byteranges; boundary=" + boundary))
+    return StreamResponse(206, headers, pieces(), length)
 
 
 async def _bytes(

@@ -17,7 +17,7 @@ from entrepot.web.distribution import locations
 from entrepot.web.distribution.challenge import challenge_headers
 from entrepot.web.http import Header, Request
 from entrepot.web.responses import BytesResponse, json_response
-from entrepot.web.router import PathUnknown
+from entrepot.web.router import PathMoved, PathUnknown
 from entrepot.web.services import Services
 
 STATUS_BY_CODE: Final[Mapping[ErrorCode, HTTPStatus]] = {
@@ -67,11 +67,18 @@ def status_of(kind: type[RegistryError]) -> HTTPStatus:
 
 def render_error(error: Exception, request: Request, services: Services) -> BytesResponse:
     """Return the answer for anything that a handler raised; of the unexpected, nothing but that it happened."""
+    if isinstance(error, PathMoved):
+        return BytesResponse(HTTPStatus.MOVED_PERMANENTLY.value, (_moved(error, request),), b"")
     if isinstance(error, RegistryError):
         status, body = status_of(type(error)), _bodies(error)
     else:
         status, body = _foreign(error)
     return json_response(status.value, {"errors": body}, _headers(error, status, request, services))
+
+
+def _moved(moved: PathMoved, request: Request) -> Header:
+    query = request.scope["query_string"]
+    return (b"location", moved.path.encode() + (b"?" + query if query else b""))
 
 
 def _foreign(error: Exception) -> tuple[HTTPStatus, list[dict[str, Any]]]:
@@ -110,7 +117,7 @@ def _headers(error: Exception, status: HTTPStatus, request: Request, services: S
         case oci.Unauthorized():
             headers += challenge_headers(error, request, services)
         case oci.UploadRangeInvalid(offset=int(offset)) if request.name and request.target:
-            headers += [upload_range(offset), locations.upload(request, services, request.name, request.target)]
+            headers += [upload_range(offset), locations.upload(request, services, request.name, request.target, offset)]
         case oci.BlobRangeInvalid():
             headers += [(b"content-range", b"bytes */%d" % error.size)]
         case oci.TooManyRequests() | oci.Unavailable():

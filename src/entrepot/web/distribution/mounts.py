@@ -5,7 +5,7 @@ from __future__ import annotations
 from entrepot.access.model import PERMISSIONS_BY_METHOD, Principal, Target
 from entrepot.access.permissions import PULL
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import NameInvalid
+from entrepot.oci.errors import DigestInvalid, NameInvalid
 from entrepot.oci.reference import RepositoryName
 from entrepot.web.distribution.authorise import actor
 from entrepot.web.http import Request
@@ -13,9 +13,11 @@ from entrepot.web.services import Services
 
 
 async def try_mount(
-    request: Request, services: Services, name: RepositoryName, principal: Principal, digest: Digest
-) -> bool:
-    """Mount a blob from `from`, or without it from wherever the caller may read it; False when that cannot be done.
+    request: Request, services: Services, name: RepositoryName, principal: Principal, wanted: str
+) -> Digest | None:
+    """Mount a blob from `from`, or without it from wherever the caller may read it; None when that cannot be done.
+
+    What is no digest cannot be mounted either: a mount is an offer to save a transfer, and its client can still send.
 
     Whether a blob exists in a repository is told only to those who may read there: for the others, a mount looks the
     same whether or not the blob is there.
@@ -23,11 +25,15 @@ async def try_mount(
     Raises:
         Unauthorized: The token does not cover the source, and the account behind it may read there.
     """
+    try:
+        digest = Digest.parse(wanted)
+    except DigestInvalid:
+        return None
     source = await _source(request, services, name, principal, digest)
     if source is None:
-        return False
+        return None
     who = await actor(request, principal, name, services)
-    return await services.registry.blobs.mount(name, digest, source, actor=who) is not None
+    return digest if await services.registry.blobs.mount(name, digest, source, actor=who) is not None else None
 
 
 async def _source(

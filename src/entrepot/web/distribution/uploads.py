@@ -28,10 +28,8 @@ async def start_upload(request: Request, services: Services) -> Response:
     name, principal = await authorise(request, services)
     await count_new(request, services, principal, name)
     mount = request.query("mount")
-    if mount is not None:
-        wanted = Digest.parse(mount)
-        if await try_mount(request, services, name, principal, wanted):
-            return _created(request, services, name, wanted)
+    if mount is not None and (mounted := await try_mount(request, services, name, principal, mount)) is not None:
+        return _created(request, services, name, mounted)
     digest = request.query("digest")
     session_id = new_session_id()
     async with services.upload_limits.place(request, principal, name, session_id) as going:
@@ -117,7 +115,9 @@ async def _take_whole(
 
 
 def _chunk(request: Request) -> tuple[RequestBody, int | None]:
-    """Return the body and where it belongs, if the request says so.
+    """Return the body and where it belongs, if the request says so: by a range, or by the address it was sent to.
+
+    A request that is repeated, because its answer was lost, goes to the address of before, and must not count twice.
 
     Raises:
         SizeInvalid: Content-Range and Content-Length contradict each other.
@@ -126,7 +126,7 @@ def _chunk(request: Request) -> tuple[RequestBody, int | None]:
     body = request.body
     content_range = request.header(b"content-range")
     if content_range is None:
-        return body, None
+        return body, locations.offset_of(request)
     first, last = parse_content_range(content_range)
     length = last - first + 1
     if body.announced is None:
@@ -151,7 +151,7 @@ def _algorithm(request: Request) -> str:
 
 def _session_headers(request: Request, services: Services, session: UploadSession) -> list[Header]:
     headers = [
-        locations.upload(request, services, session.repository, session.id),
+        locations.upload(request, services, session.repository, session.id, session.offset),
         upload_range(session.offset),
         (b"docker-upload-uuid", session.id.encode()),
     ]
