@@ -304,7 +304,7 @@ async def test_groups_follow_in_the_background(site: Site, person: Person) -> No
     await person.sign_in("dave")
 
     async def is_admin() -> bool:
-        return bool((await person.api("GET", "/users/current"))[1]["sysadmin_flag"])
+        return bool((await person.api("GET", "/users/current"))[1]["admin_role_in_auth"])
 
     async def is_none() -> bool:
         return not await is_admin()

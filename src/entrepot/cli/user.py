@@ -39,11 +39,16 @@ def list_command(
         "id": "user_id",
         "name": "username",
         "email": "email",
-        "admin": "sysadmin_flag",
+        "admin": _is_admin,
         "from": "provider",
         "state": _state,
     }
     show(found, columns, as_json=as_json)
+
+
+def _is_admin(entry: Any) -> bool:
+    """Tell whether somebody here, or their provider, made it an administrator."""
+    return bool(entry["sysadmin_flag"] or entry["admin_role_in_auth"])
 
 
 def _state(entry: Any) -> str:
@@ -168,7 +173,11 @@ def show_command(name: Name, *, as_json: AsJson = False) -> None:
         return await api.get(f"/users/{await user_id(api, name)}")
 
     found = ask(work)
-    show([found], {key: key for key in ("user_id", "username", "email", "realname", "sysadmin_flag")}, as_json=as_json)
+    show(
+        [found],
+        {key: key for key in ("user_id", "username", "email", "realname", "sysadmin_flag", "admin_role_in_auth")},
+        as_json=as_json,
+    )
 
 
 async def _set_disabled(api: Api, name: str, *, disabled: bool) -> None:

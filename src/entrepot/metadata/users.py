@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Integer, Select, bindparam, cast, exists, select, update
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, cast, exists, select, update
 
 from entrepot.metadata import clock, principals
 from entrepot.metadata.database import Reader, Row, Transaction
@@ -38,6 +38,8 @@ class UserRecord:
     disabled: bool
     expires_at: int | None
     sysadmin: bool  #: has the role systemAdmin on everything, without an end
+    provider_says_admin: bool  #: by a group of their directory or sign-in provider
+    made_admin: bool  #: by somebody here
     created_at: int
     updated_at: int
 
@@ -48,9 +50,10 @@ class UserRecord:
         return "closed" if self.expires_at is not None and self.expires_at <= now else "active"
 
 
-def _sysadmin() -> Any:
+def _sysadmin(*conditions: ColumnElement[bool]) -> Any:
     return cast(
         exists().where(
+            *conditions,
             grants.c.principal_id == accounts.c.id,
             grants.c.role_id == _SYSTEM_ADMIN,
             grants.c.project_id.is_(None),
@@ -79,6 +82,8 @@ def _select() -> Select[Any]:
             accounts.c.disabled,
             accounts.c.expires_at,
             _sysadmin().label("sysadmin"),
+            _sysadmin(grants.c.origin == users.c.provider).label("provider_says_admin"),
+            _sysadmin(grants.c.origin != users.c.provider).label("made_admin"),
             accounts.c.created_at,
             accounts.c.updated_at,
         )
@@ -182,8 +187,10 @@ def _record(row: Row) -> UserRecord:
         disabled=bool(row[11]),
         expires_at=row[12],
         sysadmin=bool(row[13]),
-        created_at=row[14],
-        updated_at=row[15],
+        provider_says_admin=bool(row[14]),
+        made_admin=bool(row[15]),
+        created_at=row[16],
+        updated_at=row[17],
     )
 
 

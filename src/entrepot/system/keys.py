@@ -19,6 +19,8 @@ Value = str | int | bool
 _MAX_TEXT = 4096
 _MAX_LONG_TEXT = 64 * 1024
 _MAX_NUMBER = 2**53
+#: Harbor keeps these numbers in 32 bits, and asks no more of them.
+_MAX_SPAN = 2**31 - 1
 
 
 class Kind(StrEnum):
@@ -41,6 +43,7 @@ class Key:
     choices: tuple[str, ...] = ()
     least: int = 0
     most: int = _MAX_NUMBER
+    but: tuple[int, ...] = ()  #: numbers between these that mean nothing
     longest: int = _MAX_TEXT
 
     def checked(self, value: object) -> Value:
@@ -76,6 +79,8 @@ class Key:
             value = int(value[:20])
         if isinstance(value, bool) or not isinstance(value, int) or not self.least <= value <= self.most:
             raise Invalid(f"{self.name} is a whole number from {self.least} to {self.most}")
+        if value in self.but:
+            raise Invalid(f"{self.name} cannot be {value}; -1 stands for no end")
         return value
 
 
@@ -87,8 +92,8 @@ def _flag(name: str, *, default: bool = False) -> Key:
     return Key(name=name, kind=Kind.FLAG, default=default)
 
 
-def _number(name: str, default: int, least: int, most: int) -> Key:
-    return Key(name=name, kind=Kind.NUMBER, default=default, least=least, most=most)
+def _number(name: str, default: int, least: int, most: int, *, but: tuple[int, ...] = ()) -> Key:
+    return Key(name=name, kind=Kind.NUMBER, default=default, least=least, most=most, but=but)
 
 
 def _secret(name: str) -> Key:
@@ -110,8 +115,8 @@ def _people() -> Iterable[Key]:
     yield _flag("primary_auth_mode")
     yield _flag("self_registration")
     yield _text("project_creation_restriction", "adminonly", "everyone", "adminonly")
-    yield _number("session_timeout", 60, 1, 12 * 60)
-    yield _number("robot_token_duration", 90, 1, 10 * 365)
+    yield _number("session_timeout", 60, 1, _MAX_SPAN)
+    yield _number("robot_token_duration", 90, -1, 36_500, but=(0,))
     yield _text("robot_name_prefix", "robot$", longest=32)
 
 
@@ -121,7 +126,7 @@ def _directory() -> Iterable[Key]:
     yield _secret("ldap_search_password")
     yield _text("ldap_uid", "cn")
     yield _number("ldap_scope", 2, 0, 2)
-    yield _number("ldap_timeout", 5, 1, 60)
+    yield _number("ldap_timeout", 5, 1, _MAX_SPAN)
     yield _flag("ldap_verify_cert", default=True)
     for name in ("ldap_group_base_dn", "ldap_group_search_filter", "ldap_group_admin_dn"):
         yield _text(name)
@@ -147,15 +152,17 @@ def _provider() -> Iterable[Key]:
 def _registry() -> Iterable[Key]:
     yield _flag("read_only")
     yield _text("banner_message", longest=_MAX_LONG_TEXT)
-    yield _number("token_expiration", 5, 1, 60)
+    yield _number("token_expiration", 5, 1, _MAX_SPAN)
     yield _fixed("audit_log_forward_endpoint", "")
     yield _fixed("skip_audit_log_database", value=False)
     yield _fixed("disabled_audit_log_event_types", "")
     # Nothing keeps projects from notifying and from counting; Harbor's clients set both unasked.
     yield _fixed("notification_enable", value=True)
     yield _fixed("quota_per_project_enable", value=True)
-    yield _number("storage_per_project", -1, -1, 2**62)
+    yield _number("storage_per_project", -1, -1, 2**62, but=(0,))
     yield _fixed("scanner_skip_update_pulltime", value=False)
+    for name in ("pull_audit_log_disable", "pull_count_update_disable", "pull_time_update_disable"):
+        yield _fixed(name, value=False)
 
 
 @cache

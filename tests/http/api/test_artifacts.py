@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import io
 import json
 import tarfile
@@ -110,7 +112,7 @@ async def test_an_image_has_harbors_fields(admin: Api, an_image: bytes) -> None:
     (tag,) = artifact["tags"]
     assert (tag["name"], tag["artifact_id"], tag["immutable"]) == ("v1", artifact["id"], False)
     assert tag["repository_id"] == artifact["repository_id"]
-    assert (artifact["labels"], artifact["accessories"], artifact["references"]) == ([], [], [])
+    assert (artifact["labels"], artifact["accessories"], artifact["references"]) == ([], None, [])
     link = artifact["addition_links"]["build_history"]
     assert link["absolute"] is False
     history = await admin.found(link["href"].removeprefix("/api/v2.0"))
@@ -157,7 +159,7 @@ async def test_what_refers_to_an_image_is_its_accessory(admin: Api, client: Asgi
     assert (only["subject_artifact_digest"], only["subject_artifact_id"]) == (digest_of(an_image), artifact["id"])
     assert (only["subject_artifact_repo"], only["size"]) == ("demo/app", len(signature) + 2)
     assert (await admin.found(f"{APP}/{digest_of(signature)}"))["media_type"] == cosign
-    assert (await admin.found(f"{APP}?with_accessory=false"))[0]["accessories"] == []
+    assert (await admin.found(f"{APP}?with_accessory=false"))[0]["accessories"] is None
 
 
 async def test_a_signature_by_its_tag_is_an_accessory(admin: Api, client: AsgiClient, an_image: bytes) -> None:
@@ -186,6 +188,32 @@ async def test_a_signature_by_its_tag_is_an_accessory(admin: Api, client: AsgiCl
     assert [a["digest"] for a in await admin.found(APP)] == [digest_of(stray)]
     for digest in pushed.values():
         assert refusal(await admin.get(f"{APP}/{digest}")) == (404, "NOT_FOUND")
+
+
+async def test_a_missing_repository_has_no_artifacts(app: App, admin: Api, as_user: AsUser, anonymous: Api) -> None:
+    """An empty list, as in Harbor, for whoever may list in the project; others learn nothing."""
+    await push_image(app.basic("admin"), "v1", b"one", name="demo/app")
+    missing = "/projects/demo/repositories/missing/artifacts"
+    await app.account("reader", ("project:demo", "artifact:list,project:read"))
+    for who in (admin, as_user("reader")):
+        answer = await who.get(missing)
+        assert (answer.status, answer.json(), answer["X-Total-Count"]) == (200, [], "0")
+    assert refusal(await admin.get("/projects/missing/repositories/missing/artifacts"))[0] == 404
+    assert refusal(await as_user("nobody").get(missing)) == (404, "NOT_FOUND")
+    assert refusal(await anonymous.get(missing)) == (401, "UNAUTHORIZED")
+    await app.publish("demo")
+    assert await anonymous.found(missing) == []
+    assert refusal(await admin.get(f"{missing}/v1")) == (404, "NOT_FOUND")
+
+
+async def test_every_icon_can_be_read(admin: Api, anonymous: Api, an_image: bytes) -> None:
+    """The one that an artifact names is a picture; one that nobody names is not there."""
+    icon = (await admin.found(f"{APP}/v1"))["icon"]
+    found = await anonymous.found(f"/icons/{icon}")
+    assert found["content-type"] == "image/svg+xml"
+    assert base64.b64decode(found["content"]).startswith(b"<svg")
+    assert f"sha256:{hashlib.sha256(base64.b64decode(found['content'])).hexdigest()}" == icon
+    assert refusal(await admin.get(f"/icons/sha256:{'0' * 64}")) == (404, "NOT_FOUND")
 
 
 async def test_a_chart_shows_what_is_in_it(admin: Api, client: AsgiClient) -> None:

@@ -19,9 +19,10 @@ async def test_ping_and_health(anonymous: Api) -> None:
     """Whoever asks is answered."""
     ping = await anonymous.get("/ping")
     assert (ping.status, ping.body, ping["Content-Type"]) == (200, b"Pong", "text/plain; charset=utf-8")
+    parts = ("core", "database", "jobservice", "registry", "storage")
     assert await anonymous.found("/health") == {
         "status": "healthy",
-        "components": [{"name": "core", "status": "healthy"}],
+        "components": [{"name": name, "status": "healthy"} for name in parts],
     }
 
 
@@ -29,16 +30,23 @@ async def test_health_tells_what_is_wrong(open_registry: Opener) -> None:
     """What keeps the registry from serving is a component that is not well."""
 
     async def problems() -> dict[str, str]:
-        return {"storage": "cannot be written"}
+        return {"storagedriver_filesystem": "cannot be written", "https://example.org": "answers 500"}
 
     app = await open_registry(services={"readiness": problems})
-    assert await Api(app.client()).found("/health") == {
-        "status": "unhealthy",
-        "components": [
-            {"name": "core", "status": "healthy"},
-            {"name": "storage", "status": "unhealthy", "error": "cannot be written"},
-        ],
-    }
+    health = await Api(app.client()).found("/health")
+    assert health["status"] == "unhealthy"
+    failing = {part["name"]: part["error"] for part in health["components"] if part["status"] == "unhealthy"}
+    assert failing == {"storage": "cannot be written", "https://example.org": "answers 500"}
+    assert {part["name"] for part in health["components"]} >= {"core", "database", "registry"}
+
+
+async def test_health_tells_that_the_database_does_not_answer(open_registry: Opener) -> None:
+    """Of a registry whose database was closed."""
+    app = await open_registry()
+    client = Api(app.client())
+    await app.stores.metadata.close()
+    failing = [part["name"] for part in (await client.found("/health"))["components"] if "error" in part]
+    assert failing == ["database"]
 
 
 async def test_every_answer_has_its_headers(admin: Api) -> None:

@@ -10,12 +10,23 @@ import pytest
 from entrepot.metadata import clock, job_lines, job_workers
 from entrepot.metadata.job_claims import claim
 from entrepot.metadata.job_workers import Worker
+from entrepot.web.api.harbor_jobs import HARBORS
 from tests.support.api import Api, refusal
 from tests.support.app import App
 from tests.support.events import recorded
 
 DAILY = {"type": "Daily", "cron": "0 0 0 * * *"}
 PURGE = {"audit_retention_hour": 720, "include_event_types": "create,delete,pull", "dry_run": True}
+
+
+@pytest.mark.parametrize("kind", [{}, {"type": ""}, {"type": None}])
+async def test_a_schedule_without_a_type_is_its_cron_line(admin: Api, kind: dict[str, Any]) -> None:
+    """Harbor's swagger asks for no type; without a line there is nothing to set."""
+    body = {"schedule": {**kind, "cron": "0 30 4 * * *"}, "parameters": PURGE}
+    assert (await admin.post("/system/purgeaudit/schedule", body)).status == 201
+    shown = (await admin.found("/system/purgeaudit/schedule"))["schedule"]
+    assert (shown["type"], shown["cron"]) == ("Custom", "0 30 4 * * *")
+    assert refusal(await admin.put("/system/purgeaudit/schedule", {"schedule": kind})) == (400, "BAD_REQUEST")
 
 
 @pytest.mark.parametrize("path", ["/system/gc", "/system/purgeaudit"])
@@ -100,14 +111,8 @@ async def test_queues_are_listed_paused_resumed_and_emptied(app: App, admin: Api
     """By Harbor's names; each change is an event."""
     await admin.made("/system/gc", {})
     queues = {queue["job_type"]: queue for queue in await admin.found("/jobservice/queues")}
-    assert set(queues) == {
-        "GARBAGE_COLLECTION",
-        "PURGE_AUDIT_LOG",
-        "REPLICATION",
-        "RETENTION",
-        "SCHEDULER",
-        "UPLOAD_PURGING",
-    }
+    assert set(queues) == {"SCHEDULER", "UPLOAD_PURGING", *HARBORS}
+    assert (queues["REPLICATION"]["count"], queues["REPLICATION"]["paused"]) == (0, False)
     assert (queues["GARBAGE_COLLECTION"]["count"], queues["GARBAGE_COLLECTION"]["paused"]) == (1, False)
     assert (await admin.put("/jobservice/queues/GARBAGE_COLLECTION", {"action": "pause"})).status == 200
     assert [queue["job_type"] for queue in await admin.found("/jobservice/queues") if queue["paused"]] == [
@@ -123,6 +128,13 @@ async def test_queues_are_listed_paused_resumed_and_emptied(app: App, admin: Api
     ]
     assert refusal(await admin.put("/jobservice/queues/NONSENSE", {"action": "stop"})) == (404, "NOT_FOUND")
     assert (await admin.put("/jobservice/queues/all", {"action": "explode"})).status == 422
+
+
+async def test_a_job_by_an_id_as_harbor_makes_them_is_not_found(admin: Api) -> None:
+    """24 characters: no run of ours has such a name, and it is no mistake in the request."""
+    for method, path in (("PUT", ""), ("GET", "/log")):
+        answer = await admin.send(method, f"/jobservice/jobs/5f9d8e7c6b5a493827160504{path}")
+        assert refusal(answer) == (404, "NOT_FOUND")
 
 
 async def test_all_schedules_are_held_back_and_let_go(admin: Api, nobody: Api) -> None:

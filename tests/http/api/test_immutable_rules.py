@@ -143,3 +143,16 @@ async def test_what_clients_of_the_api_see(admin: Api, client: AsgiClient) -> No
     assert refusal(await admin.post("/projects/demo/purge", {})) == (412, "PRECONDITION")
     assert len(await admin.found(f"{app}/artifacts")) == 1
     assert (await admin.delete("/projects/demo/repositories/other")).status == 200
+
+
+async def test_tags_tell_whether_a_rule_keeps_them(admin: Api, client: AsgiClient) -> None:
+    """In lists of artifacts, of their tags and of a whole project; of repositories that the rule is not about, no."""
+    await push_image(client, "dev", b"one", name="demo/app")
+    await push_image(client, "v1", b"one", name="demo/other")
+    await admin.made(RULES, rule("v*", "app"))
+    one = "/projects/demo/repositories/app/artifacts/v1"
+    assert {tag["name"]: tag["immutable"] for tag in (await admin.found(one))["tags"]} == {"v1": True, "dev": False}
+    assert {tag["name"]: tag["immutable"] for tag in await admin.found(f"{one}/tags")} == {"v1": True, "dev": False}
+    every = await admin.found("/projects/demo/artifacts")
+    told = {(a["repository_name"], tag["name"]): tag["immutable"] for a in every for tag in a["tags"]}
+    assert told == {("demo/app", "v1"): True, ("demo/app", "dev"): False, ("demo/other", "v1"): False}

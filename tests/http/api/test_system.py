@@ -64,6 +64,16 @@ async def test_settings_are_read_and_changed(admin: Api) -> None:
     assert settings["quota_per_project_enable"] == {"value": True, "editable": False}
 
 
+async def test_numbers_may_be_what_harbor_allows(admin: Api) -> None:
+    """As large as 32 bits hold; robots without an end; no quota of nothing."""
+    wide = {"session_timeout": 100_000, "token_expiration": 1440, "robot_token_duration": -1, "ldap_timeout": 600}
+    assert (await admin.put("/configurations", wide | {"pull_time_update_disable": False})).status == 200
+    settings = await admin.found("/configurations")
+    assert {name: settings[name]["value"] for name in wide} == wide
+    for refused in ({"session_timeout": 2**31}, {"storage_per_project": 0}, {"robot_token_duration": 0}):
+        assert refusal(await admin.put("/configurations", refused)) == (400, "BAD_REQUEST")
+
+
 async def test_settings_are_for_who_may(nobody: Api, anonymous: Api) -> None:
     """Reading and changing take a permission each."""
     for method, document in (("GET", None), ("PUT", {"self_registration": True})):

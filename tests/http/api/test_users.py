@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from entrepot.metadata import users
+from entrepot.metadata import grants, users
 from tests.support.access_modes import basic
 from tests.support.api import Api, refusal
 from tests.support.app import App
@@ -60,17 +60,30 @@ async def test_lists_are_filtered_sorted_and_cut(admin: Api) -> None:
     assert refusal(await admin.get("/users?q=secret%3Dx")) == (400, "BAD_REQUEST")
 
 
-async def test_whoever_gives_roles_may_search_by_name(
-    app: App, as_user: Callable[[str], Api], admin: Api, nobody: Api, anonymous: Api
-) -> None:
-    """A project administrator has to find whom to add; others have no list of names to guess passwords for."""
+async def test_whoever_has_signed_in_may_search_by_name(admin: Api, nobody: Api, anonymous: Api) -> None:
+    """As in Harbor: number and name, nothing else."""
     number = await make(admin, "alice", email="alice@example.org")
-    await app.account("manager", ("project:demo", "member:create"))
-    answer = await as_user("manager").get("/users/search?username=LIC")
+    answer = await nobody.get("/users/search?username=LIC")
     assert (answer.json(), answer["X-Total-Count"]) == ([{"user_id": number, "username": "alice"}], "1")
     assert len(await admin.found("/users/search?username=alic")) == 1
-    assert refusal(await nobody.get("/users/search?username=LIC")) == (403, "FORBIDDEN")
     assert refusal(await anonymous.get("/users/search?username=a")) == (401, "UNAUTHORIZED")
+
+
+async def test_who_made_somebody_an_administrator(app: App, admin: Api) -> None:
+    """`sysadmin_flag` where somebody here did, `admin_role_in_auth` where a group of the directory did; or both."""
+    number = await make(admin, "alice")
+    metadata = app.stores.metadata
+    await metadata.write(lambda tx: users.set_provider(tx, number, "ldap", "cn=alice"))
+
+    async def flags() -> tuple[bool, bool]:
+        found = await admin.found(f"/users/{number}")
+        return found["sysadmin_flag"], found["admin_role_in_auth"]
+
+    assert await flags() == (False, False)
+    await metadata.write(lambda tx: grants.add(tx, principal_id=number, role_id=100, origin="ldap"))
+    assert await flags() == (False, True)
+    await metadata.write(lambda tx: grants.add(tx, principal_id=number, role_id=100, origin="sysadmin"))
+    assert await flags() == (True, True)
 
 
 async def test_who_is_signed_in(nobody: Api, anonymous: Api) -> None:

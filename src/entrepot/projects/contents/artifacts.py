@@ -8,7 +8,7 @@ from typing import Final
 
 from entrepot.access.faults import NotFound
 from entrepot.metadata import artifact_parts, artifacts, manifests, repository_lists
-from entrepot.metadata.artifact_parts import TagRecord
+from entrepot.metadata.artifact_parts import ArtifactRecord, TagRecord
 from entrepot.metadata.artifacts import Selection
 from entrepot.metadata.database import Reader
 from entrepot.metadata.filtering import COUNT_LIMIT, Listed
@@ -95,9 +95,15 @@ class Artifacts:
             raise NotFound(f"there is no artifact {reference[:150]} in repository {repository.name}")
         return found[0]
 
-    async def tags(self, manifest_id: int, selection: ListSelection) -> Listed[TagRecord]:
-        """Return a page of an artifact's tags, the newest first unless another order is asked for."""
-        return await artifact_parts.tags_of(self.metadata, manifest_id, selection)
+    async def tags(
+        self, artifact: ArtifactRecord, selection: ListSelection
+    ) -> tuple[Listed[TagRecord], frozenset[int]]:
+        """Return a page of an artifact's tags, the newest first unless another order is asked for.
+
+        Beside it the ids of those that a rule keeps where they are.
+        """
+        found = await artifact_parts.tags_of(self.metadata, artifact.id, selection)
+        return found, await self.describing.immutable([artifact], {artifact.id: found.items})
 
     async def accessories(self, manifest_id: int) -> list[Accessory]:
         """Return what refers to an artifact, up to 10,000 of it."""

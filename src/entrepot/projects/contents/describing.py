@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from entrepot.metadata import artifact_parts as parts
-from entrepot.metadata.artifact_parts import AccessoryRow, ArtifactRecord, ChildRecord, ConfigRecord
+from entrepot.metadata.artifact_parts import AccessoryRow, ArtifactRecord, ChildRecord, ConfigRecord, TagRecord
 from entrepot.metadata.database import Reader
 from entrepot.metadata.labels import LabelRecord
+from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci import manifest as oci_manifest
 from entrepot.oci import media_type as media_types
 from entrepot.oci.descriptor import Descriptor
@@ -26,6 +27,7 @@ from entrepot.projects.contents.attributes import attributes
 from entrepot.projects.contents.model import Accessory, Artifact, ChildReference, With
 from entrepot.projects.contents.small_blobs import LARGEST, SmallBlobs
 from entrepot.registry.manifests import Manifests
+from entrepot.registry.ports import TagRules
 
 MIB: Final = 1024 * 1024
 #: Bytes of the manifests and configurations that one page repeats: as much as one manifest may have.
@@ -45,6 +47,7 @@ class Describing:
     metadata: Reader
     manifests: Manifests
     blobs: SmallBlobs
+    rules: TagRules
 
     async def describe(self, ids: Sequence[int], wanted: With) -> list[Artifact]:
         """Return artifacts in the order of their row ids, without those that are gone."""
@@ -60,6 +63,7 @@ class Describing:
         labels = await parts.labels_of(self.metadata, ids) if wanted.labels else {}
         shown_labels = _affordable(labels)
         accessories = await self._accessories(records) if wanted.accessories else {}
+        immutable = await self.immutable(records, tags)
         fewer_labels = _count(labels) >= parts.MOST_LABELS or _count(shown_labels) < _count(labels)
         return [
             Artifact(
@@ -72,6 +76,7 @@ class Describing:
                 references=_references(record, children.get(record.id, []), contents.get(record.id)),
                 additions=kinds.additions_of(kind, record.media_type),
                 tags=tags.get(record.id, ()),
+                immutable=immutable,
                 labels=shown_labels.get(record.id, ()),
                 accessories=accessories.get(record.id, ()),
                 truncated=fewer_labels
@@ -81,6 +86,24 @@ class Describing:
             )
             for record in records
         ]
+
+    async def immutable(
+        self, records: Sequence[ArtifactRecord], tags: Mapping[int, Sequence[TagRecord]]
+    ) -> frozenset[int]:
+        """Return the ids of those tags of artifacts that a rule keeps where they are: one statement a repository."""
+        tagged = {record.repository_id: record for record in records if tags.get(record.id)}
+        rules = {
+            row_id: await self.rules.of(
+                self.metadata, RepositoryRecord(row_id, record.project_id, record.repository, adopted=False)
+            )
+            for row_id, record in tagged.items()
+        }
+        return frozenset(
+            tag.id
+            for found in tags.values()
+            for tag in found
+            if (rule_of := rules.get(tag.repository_id)) is not None and rule_of(tag.name) is not None
+        )
 
     async def accessories(self, subject: ArtifactRecord, *, limit: int) -> list[Accessory]:
         """Return manifests, up to `limit` by their subject, that are about another one."""

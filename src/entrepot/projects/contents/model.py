@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from entrepot.metadata.artifact_parts import ArtifactRecord, TagRecord
@@ -54,6 +54,7 @@ class Artifact:
     references: Sequence[ChildReference]
     additions: Sequence[str]
     tags: Sequence[TagRecord] = ()
+    immutable: Collection[int] = ()  #: ids of tags that a rule keeps where they are
     labels: Sequence[LabelRecord] = ()
     accessories: Sequence[Accessory] = ()
     truncated: bool = False  #: a page had no room for all of it

@@ -32,7 +32,9 @@ def build_contents(metadata: Database, registry: Registry, store: BlobStore, pol
     """Put the services together over a registry and its blobs."""
     blobs = SmallBlobs(store)
     names = Names(metadata, registry.lookup)
-    artifacts = Artifacts(metadata, Describing(metadata, registry.manifests, blobs))
+    artifacts = Artifacts(
+        metadata, Describing(metadata, registry.manifests, blobs, registry.manifests.settings.tag_rules)
+    )
     return Contents(
         names=names,
         artifacts=artifacts,

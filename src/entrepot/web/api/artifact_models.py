@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from entrepot.metadata.artifact_parts import TagRecord
 from entrepot.projects.contents import model
+from entrepot.web.api.icons import icon_of
 from entrepot.web.api.labels import Label
 from entrepot.web.api.locations import BASE
 from entrepot.web.api.values import moment
@@ -83,8 +85,8 @@ class Tag(BaseModel):
     immutable: bool = False
 
     @classmethod
-    def of(cls, record: TagRecord, pulled_at: int | None) -> Tag:
-        """Return what is shown of a tag."""
+    def of(cls, record: TagRecord, pulled_at: int | None, immutable: Collection[int]) -> Tag:
+        """Return what is shown of a tag; `immutable` has the numbers of those that a rule keeps where they are."""
         return cls(
             id=record.id,
             repository_id=record.repository_id,
@@ -92,6 +94,7 @@ class Tag(BaseModel):
             name=record.name,
             push_time=moment(record.updated_at),
             pull_time=_moment(pulled_at),
+            immutable=record.id in immutable,
         )
 
 
@@ -169,6 +172,7 @@ class Accessory(BaseModel):
             size=accessory.size,
             digest=record.digest,
             type=accessory.kind,
+            icon=icon_of(accessory.kind),
             creation_time=moment(record.created_at),
         )
 
@@ -187,6 +191,11 @@ class AdditionLink(BaseModel):
 
     href: str
     absolute: bool = False
+
+
+def _null_if_empty(accessories: list[Accessory]) -> list[Accessory] | None:
+    """Write null where there are none, as Harbor does."""
+    return accessories or None
 
 
 class Artifact(BaseModel):
@@ -212,7 +221,7 @@ class Artifact(BaseModel):
     references: list[Reference]
     tags: list[Tag]
     labels: list[Label]
-    accessories: list[Accessory]
+    accessories: Annotated[list[Accessory], PlainSerializer(_null_if_empty)]
     addition_links: dict[str, AdditionLink]
     truncated: Annotated[
         bool | None, Field(description="True where the page had no room for all of it: ask for the artifact alone.")
@@ -233,12 +242,13 @@ class Artifact(BaseModel):
             repository_name=repository,
             digest=record.digest,
             size=artifact.size,
+            icon=icon_of(artifact.kind),
             push_time=moment(record.created_at),
             pull_time=_moment(record.pulled_at),
             extra_attrs=dict(artifact.attributes),
             annotations=dict(artifact.annotations),
             references=[Reference.of(each) for each in artifact.references],
-            tags=[Tag.of(tag, record.pulled_at) for tag in artifact.tags],
+            tags=[Tag.of(tag, record.pulled_at, artifact.immutable) for tag in artifact.tags],
             labels=[Label.of(label) for label in artifact.labels],
             accessories=[Accessory.of(each) for each in artifact.accessories],
             addition_links=_links(artifact, repository),

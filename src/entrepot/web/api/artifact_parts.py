@@ -81,9 +81,10 @@ async def list_tags(
     wanted: Annotated[Selection, Depends(selection(TAG_FIELDS))],
 ) -> list[Tag]:
     """List the tags of an artifact, the newest first."""
-    found = await services.contents.artifacts.tags(artifact.id, wanted)
+    record = artifact.artifact.record
+    found, immutable = await services.contents.artifacts.tags(record, wanted)
     describe(request, response, wanted, found.total)
-    return [Tag.of(tag, artifact.artifact.record.pulled_at) for tag in found.items]
+    return [Tag.of(tag, record.pulled_at, immutable) for tag in found.items]
 
 
 async def create_tag(

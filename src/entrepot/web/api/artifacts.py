@@ -31,6 +31,7 @@ from entrepot.web.api.repository_of import (
     RepositoryPart,
     actor_of,
     find_repository,
+    repository_or_none,
     repository_where,
 )
 from entrepot.web.distribution.authorise import count_new
@@ -119,15 +120,21 @@ async def list_artifacts(
     request: Request,
     response: Response,
     services: ServicesOf,
-    repository: Annotated[RepositoryIn, Depends(repository_where(_LIST))],
+    caller: CallerOf,
+    project_name: ProjectName,
+    repository_name: RepositoryPart,
     wanted: _Selected,
     with_: _Told,
 ) -> list[Artifact]:
-    """List the artifacts of a repository, the latest push first.
+    """List the artifacts of a repository, the latest push first; none where the project has no such repository.
 
     An entry of an index shows with a tag of its own only, unless `base=*` is asked for; what refers to another artifact
     shows as its accessory.
     """
+    repository = await repository_or_none(caller, services, _LIST, project_name, with_slashes(repository_name))
+    if repository is None:
+        describe(request, response, wanted, 0)
+        return []
     found = await services.contents.artifacts.page(repository.record, selected(wanted), window(wanted), with_)
     describe(request, response, wanted, found.total)
     name = await services.contents.names.called(repository.record.name)

@@ -14,6 +14,23 @@ from entrepot.metadata.job_runs import Run
 from entrepot.metadata.schedules import Schedule
 from entrepot.web.api.values import moment, moment_or_none
 
+#: Types of jobs that Harbor's clients look for.
+HARBORS: Final = (
+    "AUDIT_LOGS_GDPR_COMPLIANT",
+    "EXECUTION_SWEEP",
+    "GARBAGE_COLLECTION",
+    "IMAGE_SCAN",
+    "P2P_PREHEAT",
+    "PURGE_AUDIT_LOG",
+    "REPLICATION",
+    "RETENTION",
+    "SBOM",
+    "SCAN_ALL",
+    "SCAN_DATA_EXPORT",
+    "SLACK",
+    "SYSTEM_ARTIFACT_CLEANUP",
+    "WEBHOOK",
+)
 MANUAL: Final = "Manual"
 NONE: Final = "None"
 _LINES: Final = {"Hourly": "0 0 * * * *", "Daily": "0 0 0 * * *", "Weekly": "0 0 0 * * 0"}
@@ -22,13 +39,21 @@ _TIME: Final = "2026-01-02T03:04:05Z"
 
 
 class ScheduleObj(BaseModel):
-    """When something runs: by a cron line, at once (`Manual`), or not by itself (`None`)."""
+    """When something runs: by a cron line, at once (`Manual`), or not by itself (`None`).
+
+    Without a type, the cron line counts.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": {"type": "Daily", "cron": "0 0 0 * * *"}})
 
-    type: Literal["Hourly", "Daily", "Weekly", "Custom", "Manual", "None", "Schedule", "Event"]
+    type: Literal["Hourly", "Daily", "Weekly", "Custom", "Manual", "None", "Schedule", "Event"] = "Custom"
     cron: Annotated[str, Field(max_length=200)] = ""
     next_scheduled_time: datetime | None = None
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _counted(cls, value: object) -> object:
+        return value or "Custom"
 
     @field_validator("next_scheduled_time", mode="before")
     @classmethod

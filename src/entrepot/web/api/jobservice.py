@@ -18,7 +18,7 @@ from entrepot.metadata.job_workers import Worker as WorkerRecord
 from entrepot.metadata.schedules import Schedule
 from entrepot.system.jobs.queues import QueueState
 from entrepot.web.api.caller import CallerOf, ServicesOf
-from entrepot.web.api.harbor_jobs import kind_of, vendor_type
+from entrepot.web.api.harbor_jobs import HARBORS, kind_of, vendor_type
 from entrepot.web.api.jobs import LOGGED, log_answer
 from entrepot.web.api.paging import PAGED, describe, selection
 from entrepot.web.api.refusals import refusals
@@ -35,7 +35,7 @@ JobType = Annotated[
     str, Path(max_length=100, description="The kind of job; `all` stands for every one.", examples=["PURGE_AUDIT_LOG"])
 ]
 JobId = Annotated[
-    str, Path(max_length=20, description="The run's number; `all` stands for every running one.", examples=["17"])
+    str, Path(max_length=100, description="The run's number; `all` stands for every running one.", examples=["17"])
 ]
 
 
@@ -244,9 +244,12 @@ async def list_workers(pool_id: Pool, caller: CallerOf, services: ServicesOf) ->
 
 
 async def list_queues(caller: CallerOf, services: ServicesOf) -> list[JobQueue]:
-    """List the queues, one for each kind of job."""
+    """List the queues, one for each kind of job; those of Harbor's that nothing here runs are always empty."""
     await caller.require(_LIST)
-    return [JobQueue.of(state) for state in await services.jobs.queues.list()]
+    queues = [JobQueue.of(state) for state in await services.jobs.queues.list()]
+    known = {queue.job_type for queue in queues}
+    others = [JobQueue(job_type=name, count=0, latency=0, paused=False) for name in HARBORS if name not in known]
+    return sorted([*queues, *others], key=lambda queue: queue.job_type)
 
 
 async def act_on_queue(job_type: JobType, body: ActionRequest, caller: CallerOf, services: ServicesOf) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Path
 
+from entrepot.access.errors import AccessRefused
 from entrepot.access.faults import NotFound
 from entrepot.access.model import Target
 from entrepot.access.permissions import Permission
@@ -57,6 +58,23 @@ def repository_where(permission: Permission) -> Callable[..., Awaitable[Reposito
         return await find_repository(caller, services, permission, project_name, with_slashes(repository_name))
 
     return read
+
+
+async def repository_or_none(
+    caller: Caller, services: ApiServices, permission: Permission, project: str, rest: str
+) -> RepositoryIn | None:
+    """Return a repository in which the caller has a permission; None where only the repository is missing.
+
+    Raises what `find_repository` does for whoever has no such permission, and where there is no such project.
+    """
+    try:
+        return await find_repository(caller, services, permission, project, rest)
+    except (AccessRefused, NotFound):
+        known = await services.projects.find(project, is_name=True)
+        target = Target.of(await services.contents.names.stored(project, rest))
+        if known is None or not await caller.may(permission, target):
+            raise
+        return None
 
 
 async def find_repository(

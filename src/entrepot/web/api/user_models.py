@@ -35,7 +35,10 @@ _Password = Annotated[str, Field(max_length=1024)]
 
 
 class User(BaseModel):
-    """A person; `provider` says who knows their password.
+    """A person; `provider` says who knows their password, and `comment` is left out where there is none.
+
+    Administrators have `sysadmin_flag` where somebody made them one here, `admin_role_in_auth` where a group of their
+    directory or sign-in provider did.
 
     `state` is `active`, `disabled` (by an administrator here) or `closed` (the provider no longer vouches for them, or
     could not be asked for too long). `works_until` is when the account of a provider's person ends without another
@@ -48,7 +51,7 @@ class User(BaseModel):
     username: str
     email: str = ""
     realname: str = ""
-    comment: str = ""
+    comment: Annotated[str, Field(exclude_if=lambda text: not text)] = ""
     sysadmin_flag: bool = False
     admin_role_in_auth: bool = False
     provider: str = ""
@@ -68,7 +71,8 @@ class User(BaseModel):
             email=record.email or "",
             realname=record.realname,
             comment=record.comment,
-            sysadmin_flag=record.sysadmin,
+            sysadmin_flag=record.made_admin,
+            admin_role_in_auth=record.provider_says_admin,
             provider=record.provider,
             disabled=record.disabled,
             state=record.state(clock.now()),
