@@ -99,29 +99,30 @@ def directory(tmp_path: Path) -> Iterator[Slapd]:
 
 
 def test_ldap(directory: Slapd, tmp_path: Path) -> None:
-    """The page's configuration, with this directory's address, finds people; a group gets a role; a run is tried."""
+    """The page word by word, in its order: tried before the first start, signed in, a group gets a role, a run."""
     (tmp_path / "directory-password").write_text(READER_PASSWORD)
     text = blocks("how-to/sign-in-with-ldap.md", "yaml")[0]
     for example, real in {
         "[ldap://ldap1.example.org, ldap://ldap2.example.org]": f"[{directory.url}]",
         "/etc/entrepot/directory-ca.pem": directory.ca,
+        "/var/lib/registry": str(tmp_path / "data"),
         "/etc/entrepot/directory-password": str(tmp_path / "directory-password"),
         "cn=admins,": "cn=leads,",
     }.items():
         assert example in text
         text = text.replace(example, real)
     assert (READER, BASE) == ("cn=reader,dc=example,dc=org", "dc=example,dc=org")
-    with Server(yaml.safe_load(text)) as server:
-        page = Page(
-            "how-to/sign-in-with-ldap.md",
-            tmp_path,
-            {"config.yml": str(server.folder / "config.yml"), "entrepot member": "entrepot member"},
-            environ=environment(server),
-        )
-        page.follow("entrepot project create team --config config.yml")
-        page.run()
-        found = page.outputs["entrepot directory test --config config.yml"]
-        assert "answered in" in found
+    (tmp_path / "config.yml").write_text(text)
+    page = Page("how-to/sign-in-with-ldap.md", tmp_path, {})
+    check, trial, login, *others = page.lines()
+    page.follow(check)
+    assert "answered in" in page.follow(trial)  # before the first start
+    with Server(text=text, data=tmp_path / "data") as server:
+        assert login.startswith("docker login")
         assert signed_in(server, "alice", "password of alice")
         assert not signed_in(server, "dave", "password of dave")  # not in the company's group
+        for line in others:
+            page.follow(line)
+        alice = Client(url=server.url, headers=basic("alice", "password of alice"))
+        alice.push_image("team/app", "1")  # the role that the group gave
     assert group_dn("devs") == "cn=devs,ou=groups,dc=example,dc=org"

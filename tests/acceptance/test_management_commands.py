@@ -60,6 +60,8 @@ def test_people_groups_members_and_why(run: Run) -> None:
     """An account is made, becomes a member, and `explain` names the grant that lets it push."""
     run("user", "create", "alice", "--email", "alice@example.org", "--stdin", stdin=PASSWORD)
     assert "alice" in {user["username"] for user in listed(run, "user", "list")}
+    [alice] = [line.split() for line in run("user", "list").stdout.splitlines() if " alice " in line]
+    assert {"local", "active"} <= set(alice)
     run("project", "create", "team")
     run("member", "add", "team", "alice", "--role", "developer")
     (alice,) = [member for member in listed(run, "member", "list", "team") if member["entity_name"] == "alice"]

@@ -92,6 +92,17 @@ async def test_the_access_log(open_registry: Opener, tmp_path: Path) -> None:
     assert refused["http.response.status"] == 401
 
 
+async def test_checks_that_find_it_well_are_not_logged(open_registry: Opener, tmp_path: Path) -> None:
+    """A balancer asks every second; only an answer that is not 200 is worth a line."""
+    app, log, path = await logged(open_registry, tmp_path)
+    for target in ("/healthz", "/readyz", "/readyz?x=1"):
+        assert (await app.client().get(target)).status == 200
+    assert (await app.client().post("/readyz")).status == 405
+    log.close()
+    [line] = map(json.loads, path.read_text().splitlines())
+    assert (line["http.request.method"], line["http.response.status"]) == ("POST", 405)
+
+
 async def test_no_credential_is_logged(open_registry: Opener, tmp_path: Path) -> None:
     """Neither passwords nor tokens are in the access log, also when they were refused."""
     app, log, path = await logged(open_registry, tmp_path, signed_in=True)

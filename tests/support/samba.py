@@ -128,6 +128,13 @@ class Samba:
         flags = _DISABLED if disabled else _NORMAL_ACCOUNT
         self.replace(user_dn(name), "userAccountControl", str(flags))
 
+    def make_primary(self, name: str, group: str) -> None:
+        """Make a group somebody's primary one; the domain makes the one before an ordinary one."""
+        with self._connection() as connection:
+            [(_, found)] = connection.search_s(group_dn(group), ldap.SCOPE_BASE, attrlist=["objectSid"])
+        number = int.from_bytes(found["objectSid"][0][-4:], "little")
+        self.replace(user_dn(name), "primaryGroupID", str(number))
+
     def replace(self, dn: str, attribute: str, value: str) -> None:
         """Replace an attribute."""
         with self._connection() as connection:

@@ -21,6 +21,14 @@ from entrepot.metadata.database import Reader
 _log = logging.getLogger(__name__)
 _LIMIT = 10_000
 _NEVER = 2**63 - 1
+#: What the end of an account means for its keys, which have another end or none.
+_ENDED = {
+    PrincipalKind.ROBOT: "the robot has expired; give it more days, or make another",
+    PrincipalKind.USER: (
+        "the account of this API key is closed: its sign-in provider or directory no longer vouches for it, or could "
+        "not be asked for too long; sign in once in a browser, and the key works again"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ class _Known:
 
     principal: Principal
     end: int
+    told: str  #: what its holder is told after the end
 
 
 class KeySignIn:
@@ -73,7 +82,7 @@ class KeySignIn:
             known = await self._look_up(hashed, client)
             self._known.put(hashed, known)
         if clock.now() >= known.end:
-            raise _refused(f"an API key of {known.principal.label} has expired", client, "the API key has expired")
+            raise _refused(f"an API key of {known.principal.label}: {known.told}", client, known.told)
         assert known.principal.key is not None
         self._uses.note(known.principal.key)
         return known.principal
@@ -93,7 +102,10 @@ class KeySignIn:
             key=key.id,
             limits=limits_as_grants(key.limits),
         )
-        return _Known(principal, min(key.expires_at or _NEVER, account.expires_at or _NEVER))
+        end, own_end = account.expires_at or _NEVER, key.expires_at or _NEVER
+        if own_end <= end:
+            return _Known(principal, own_end, "the API key has expired")
+        return _Known(principal, end, _ENDED[principal.kind])
 
 
 def _refused(why: str, client: str, told: str | None = None) -> CredentialsRefused:

@@ -14,7 +14,7 @@ from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import BasicChallenge
 from entrepot.access.operator import OperatorAuthenticator
 from entrepot.access.policy import Policy
-from entrepot.accounts.directory.model import NoDirectory
+from entrepot.accounts.directory.model import Directory, NoDirectory
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.ldap.source import directory_source
 from entrepot.adapters.identity.setup import Access, build_access
@@ -108,6 +108,22 @@ async def directory(config: Config) -> AsyncIterator[TendedDirectory]:
         await source.close()
     finally:
         await stores.close()
+
+
+@contextlib.asynccontextmanager
+async def directory_of_file(config: Config) -> AsyncIterator[Directory]:
+    """Give the directory that the configuration file names, to be tried; no registry has to be there.
+
+    Raises:
+        SetupError: Its settings cannot be used.
+    """
+    from entrepot.adapters.identity.ldap.source import fixed_directory  # noqa: PLC0415 - few have a directory
+
+    source = fixed_directory(config.access.ldap)
+    try:
+        yield (await source.current()).directory
+    finally:
+        await source.close()
 
 
 async def change_password(config: Config, name: str, password: str) -> bool:

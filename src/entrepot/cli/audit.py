@@ -61,7 +61,7 @@ def list_command(
         "from": "address",
         "what": lambda event: event["operation"] + (f" ({event['count']} times)" if event["count"] > 1 else ""),
         "to": lambda event: f"{event['resource_type']} {event['resource']}".strip(),
-        "result": lambda event: "success" if event["operation_result"] else "failure",
+        "result": _result,
     }
 
     async def work(api: Api) -> list[Any]:
@@ -69,6 +69,11 @@ def list_command(
         return [event async for event in _first(found, limit)]
 
     show(ask(work), columns, as_json=as_json)
+
+
+def _result(event: Any) -> str:
+    said = "success" if event["operation_result"] else "failure"
+    return f"{said}: {event['reason']}" if event["reason"] else said
 
 
 @app.command("verify")

@@ -14,7 +14,7 @@ from entrepot.access.errors import SetupError
 from entrepot.accounts.directory.model import Answer, DirectoryError, NoDirectory
 from entrepot.accounts.directory.synchronising import Report
 from entrepot.cli.folder import AsJson, printable, run
-from entrepot.cli.place import located
+from entrepot.cli.place import configured, has_metadata, located, no_registry
 from entrepot.cli.program.classes import Noun
 
 app = Noun()
@@ -53,12 +53,20 @@ def sync_command(
 
 @app.command("test")
 def try_command(*, as_json: AsJson = False) -> None:
-    """Connect, search as the settings say, and tell what is found. Changes nothing."""
+    """Connect, search as the settings say, and tell what is found. Changes nothing.
+
+    With a configuration file that names the directory, no registry has to have been started.
+    """
     from entrepot.bootstrap import commands
 
-    place = located()
+    place = configured()
+    if not (place.access.ldap.enabled or has_metadata(place)):
+        raise no_registry(place)
 
     async def work() -> Answer:
+        if place.access.ldap.enabled:
+            async with commands.directory_of_file(place) as directory:
+                return await directory.test()
         async with commands.directory(place) as parts:
             return await parts.directory.test()
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from entrepot.accounts.directory.names import DnInvalid, fold_dn
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.output import Column, show
@@ -48,8 +49,29 @@ def create_command(
     """Create a group: of our own, or one that stands for a group of the directory or of a sign-in provider."""
     kind = _LDAP if dn else _PROVIDER if provider else _LOCAL
     body = {"group_name": name, "group_type": kind, "ldap_group_dn": dn, "provider": provider}
-    ask(lambda api: api.post("/usergroups", body))
-    typer.echo(f"Group {name} is created.")
+
+    async def work(api: Api) -> bool:
+        if kind != _LOCAL and await _is_there(api, name, dn, provider):
+            return False
+        await api.post("/usergroups", body)
+        return True
+
+    made = ask(work)
+    typer.echo(f"Group {name} is created." if made else f"Group {name} is there already, and is that one.")
+
+
+async def _is_there(api: Api, name: str, dn: str, provider: str) -> bool:
+    """Tell whether a group of this name stands for that of the directory or provider: the first sign-in made it."""
+    found = [group for group in await api.every("/usergroups") if group["group_name"] == name]
+    wanted = ("ldap", _folded(dn)) if dn else (provider, name)
+    return any((group["provider"], group["subject"]) == wanted for group in found)
+
+
+def _folded(dn: str) -> str:
+    try:
+        return fold_dn(dn)
+    except DnInvalid:
+        return dn  # the registry says what is wrong with it
 
 
 @app.command("members")

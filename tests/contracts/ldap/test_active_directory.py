@@ -37,7 +37,7 @@ async def test_every_form_of_a_name_is_one_person(domain: Samba, connect: Connec
         groups=alice.groups if alice else (),
     )
     assert re.fullmatch(r"objectguid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", alice.own_id)
-    assert [group.name for group in alice.groups] == ["company", "devs"]
+    assert [group.name for group in alice.groups] == ["company", "devs", "Domain Users"]
 
 
 @pytest.mark.parametrize("name", ["OTHER\\alice", "\\alice", "alice@other.org", "Alice Example", "DC1$", "krbtgt"])
@@ -49,11 +49,31 @@ async def test_other_domains_computers_and_services_are_nobody(domain: Samba, co
 @pytest.mark.parametrize("lookup", ["memberof", "search"])
 async def test_groups_by_search_too(domain: Samba, connect: Connect, lookup: str) -> None:
     """Both ways find the same, and not nested finds only the first level."""
-    for nested, expected in ((True, ["company", "devs"]), (False, ["devs"])):
+    for nested, expected in ((True, ["company", "devs", "Domain Users"]), (False, ["devs", "Domain Users"])):
         directory = connect(domain.section(groups={"lookup": lookup, "nested": nested}))
         bob = await directory.sign_in("bob", password_of("bob"))
         assert bob is not None
         assert [group.name for group in bob.groups] == expected
+
+
+async def test_the_primary_group_counts(domain: Samba, connect: Connect) -> None:
+    """No `memberOf` names it, and yet it lets in and gives rights, for one person and for all."""
+    groups = {"allowed": [group_dn("Domain Users")], "admins": [group_dn("leads")]}
+    directory = connect(domain.section(groups=groups))
+    bob = await directory.find_person("bob")
+    assert bob is not None
+    assert bob.refused == ""
+    listed = {person.name: person async for page in directory.everybody() for person in page}
+    assert (listed["bob"].refused, listed["bob"].groups) == ("", bob.groups)
+    domain.make_primary("carol", "leads")
+    try:
+        carol = await directory.find_person("carol")
+        assert carol is not None
+        assert carol.is_admin
+        everybody = [person async for page in directory.everybody() for person in page]
+        assert carol in everybody
+    finally:
+        domain.make_primary("carol", "Domain Users")
 
 
 async def test_administrators_and_who_may_enter(domain: Samba, connect: Connect) -> None:
@@ -75,7 +95,7 @@ async def test_direct_bind(domain: Samba, connect: Connect, template: str) -> No
     directory = connect(domain.section(userdn=template, binddn="", bindpassword=""))
     alice = await directory.sign_in("alice", password_of("alice"))
     assert alice is not None
-    assert [group.name for group in alice.groups] == ["company", "devs"]
+    assert [group.name for group in alice.groups] == ["company", "devs", "Domain Users"]
     assert await directory.sign_in("alice", "wrong") is None
     assert not directory.can_list
 

@@ -8,6 +8,8 @@ import json
 
 import pytest
 
+from entrepot.accounts.providers.people import People
+from entrepot.metadata.events import Source
 from tests.http.pushing import push_blob, push_image, put_manifest
 from tests.support.api import Api
 from tests.support.app import App, Opener
@@ -38,6 +40,14 @@ async def test_a_push_is_in_the_log_with_all_that_is_known(app: App) -> None:
     assert (entry["credential"], entry["operation_result"], entry["count"]) == ("token", True, 1)
     assert entry["request_id"]
     assert answer["X-Total-Count"] == "1"
+
+
+async def test_a_failure_has_its_reason(app: App) -> None:
+    """Why a sign-in by a provider failed stands in the list, not only in its description."""
+    people, by = People(app.stores.metadata), Source(name="", address="192.0.2.7", credential="provider")
+    await people.refused("main", "the provider said no: access_denied", by)
+    [entry] = (await app.basic("alice").get(f"{API}/auditlog-exts?q=operation=sign-in,result=failure")).json()
+    assert (entry["operation_result"], entry["reason"]) == (False, "the provider said no: access_denied")
 
 
 async def test_pages_are_newest_first_and_link_to_each_other(app: App) -> None:

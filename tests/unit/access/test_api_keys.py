@@ -140,7 +140,7 @@ async def test_a_key_signs_its_account_in(database: Database, sign_in: KeySignIn
 
 
 async def test_a_key_says_what_became_of_it(database: Database, sign_in: KeySignIn, account: AccountMaker) -> None:
-    """Whoever holds a key is told that it expired or was removed; a closed account looks like a wrong password."""
+    """Whoever holds a key learns that it or its account ended, or is gone; a disabled one is a wrong password."""
     alice = await account("alice")
     expired, _ = await make_key(database, alice, seconds=-1)
     with pytest.raises(CredentialsRefused, match="has expired"):
@@ -148,6 +148,9 @@ async def test_a_key_says_what_became_of_it(database: Database, sign_in: KeySign
     with pytest.raises(CredentialsRefused, match="removed or never made"):
         await sign_in.by_key(new_key(), HERE)
     key, _ = await make_key(database, alice)
+    await database.write(lambda tx: principals.set_expiry(tx, alice.id or 0, clock.after(-1)))
+    with pytest.raises(CredentialsRefused, match=r"the account of this API key is closed.*sign in once in a browser"):
+        await sign_in.by_key(key, HERE)
     await database.write(lambda tx: principals.set_disabled(tx, alice.id or 0, disabled=True))
     with pytest.raises(CredentialsRefused, match="wrong"):
         await sign_in.by_key(key, HERE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from entrepot.access.faults import Conflict, Fault, Invalid
@@ -16,6 +17,8 @@ from entrepot.metadata import clock, events, grants, principals, provider_grips,
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.users import UserRecord
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,13 +122,21 @@ class People:
         await self._metadata.write(work, name="close account")
 
     async def refused(self, provider: str, reason: str, by: Source) -> None:
-        """Note that a sign-in failed."""
+        """Note that a sign-in failed, in the log and in the audit log."""
+        tell(provider, reason, by)
 
         async def work(tx: Transaction) -> None:
             detail = {"provider": provider_key(provider), "reason": reason[:500]}
             await events.add(tx, events.SIGN_IN, by=by, detail=detail, result=events.FAILURE)
 
         await self._metadata.write(work, name="failed sign-in")
+
+
+def tell(provider: str, reason: str, by: Source) -> None:
+    """Say in the log that a sign-in failed."""
+    _log.warning(
+        "sign-in failed: by the provider %a from %s: %s", provider[:40], by.address or "a local socket", reason
+    )
 
 
 async def _create(tx: Transaction, found: Standing, name: str | None, by: Source) -> UserRecord:

@@ -6,13 +6,22 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from entrepot.access.errors import CredentialsRefused
 from entrepot.access.faults import Conflict, Fault, NotFound
 from entrepot.access.model import Principal
 from entrepot.access.sessions import NewSession, Session, Sessions
 from entrepot.accounts.providers.grips import Grips, Held
-from entrepot.accounts.providers.model import Arrival, Provider, ProviderError, ProviderSource, provider_key
+from entrepot.accounts.providers.model import (
+    Arrival,
+    Provider,
+    ProviderError,
+    ProviderSource,
+    ProviderUnavailable,
+    SignInRefused,
+    provider_key,
+)
 from entrepot.accounts.providers.pending import Journeys, Stranger, Strangers, Ticket, begin
-from entrepot.accounts.providers.people import People, Standing, standing, suggested_name
+from entrepot.accounts.providers.people import People, Standing, standing, suggested_name, tell
 from entrepot.metadata import clock
 from entrepot.metadata.events import Source
 
@@ -88,7 +97,7 @@ class ProviderSignIn:
         """Return the providers' names, with their names for people."""
         return {provider.name: provider.title for provider in await self._source.all()}
 
-    async def begin(self, name: str, redirect_uri: str, back_to: str) -> Departure:
+    async def begin(self, name: str, redirect_uri: str, back_to: str, visit: Visit) -> Departure:
         """Prepare a journey to a provider.
 
         Raises:
@@ -96,7 +105,12 @@ class ProviderSignIn:
             ProviderUnavailable: It cannot be asked for the way.
         """
         journey = begin(name, redirect_uri, back_to)
-        address = await (await self._provider(name)).address(redirect_uri, journey.kept)
+        provider = await self._provider(name)
+        try:
+            address = await provider.address(redirect_uri, journey.kept)
+        except ProviderUnavailable as error:
+            tell(name, str(error), visit.source)
+            raise
         cookie = await self._parts.journeys.seal(journey)
         return Departure(address=address, state=journey.kept.state, cookie=cookie)
 
@@ -109,12 +123,19 @@ class ProviderSignIn:
             ProviderUnavailable: The provider cannot be asked now.
         """
         provider = await self._provider(name)
-        journey = await self._parts.journeys.open(name, answer.get("state", ""), cookie)
+        try:
+            journey = await self._parts.journeys.open(name, answer.get("state", ""), cookie)
+        except SignInRefused as refused:
+            tell(name, str(refused), visit.source)  # anybody can send a browser here: that is no event
+            raise
         try:
             arrival = await provider.arrival(answer, journey.redirect_uri, journey.kept)
             return await self._receive(provider, arrival, journey.back_to, visit)
         except ProviderError as error:
             await self._parts.people.refused(name, str(error), visit.source)
+            raise
+        except CredentialsRefused as refused:
+            await self._parts.people.refused(name, refused.message, visit.source)
             raise
 
     async def stranger(self, ticket: Ticket, problem: str = "") -> NameWanted:
@@ -139,11 +160,14 @@ class ProviderSignIn:
         """
         stranger = await self._parts.strangers.find(ticket)
         provider = await self._provider(stranger.provider)
-        found = standing(provider.name, stranger.arrival.told, provider.rules)
         try:
+            found = standing(provider.name, stranger.arrival.told, provider.rules)
             principal = await self._parts.people.admit(found, visit.source, name=chosen)
         except Fault as fault:
             return await self.stranger(ticket, str(fault))
+        except SignInRefused as refused:
+            await self._parts.people.refused(provider.name, str(refused), visit.source)
+            raise
         await self._parts.strangers.forget(ticket)
         return await self._welcome(principal, provider, stranger.arrival, stranger.back_to, visit)
 

@@ -102,6 +102,7 @@ class AuditLogExt(AuditLog):
 
     operation_description: str = Field(examples=["push artifact team/app:v1"])
     operation_result: bool = Field(examples=[True])
+    reason: str | None = Field(description="Why it failed, or was done, where that was noted.", examples=[None])
     count: int = Field(description="How many like events it stands for.", examples=[1])
     address: str | None = Field(description="Where the request came from.", examples=["192.0.2.7"])
     credential: str | None = Field(description="What signed in: password, session, key:12, ...", examples=["key:12"])
@@ -118,6 +119,7 @@ class AuditLogExt(AuditLog):
             **_common(event),
             operation_description=_description(event),
             operation_result=event.result != events.FAILURE,
+            reason=_reason(event),
             count=event.count,
             address=event.address,
             credential=event.credential,
@@ -271,6 +273,12 @@ def _resource_type(event: EventRecord) -> str:
     if event.repository is not None:
         return "tag" if event.tag and not event.digest else "artifact" if event.digest else "repository"
     return (event.subject or "project:").partition(":")[0]
+
+
+def _reason(event: EventRecord) -> str | None:
+    detail = {} if event.detail is None else json.loads(event.detail)
+    reason = detail.get("reason") or detail.get("closed")
+    return None if reason is None else str(reason)
 
 
 def _description(event: EventRecord) -> str:

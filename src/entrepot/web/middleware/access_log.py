@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 
 from entrepot.access.throttle import PROXIED
 from entrepot.telemetry.access_format import RequestRecord
@@ -11,11 +12,12 @@ from entrepot.web.http import Request, client_host
 from entrepot.web.middleware import Endpoint
 from entrepot.web.responses import Send
 
+_CHECKS = frozenset({"healthz", "readyz"})
 _PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0"}
 
 
 def with_access_log(inner: Endpoint, log: AccessLog) -> Endpoint:
-    """Write each request to the log, if there is one."""
+    """Write each request to the log, if there is one; but not that a balancer found the registry well, every second."""
     if not log.enabled:
         return inner
 
@@ -24,7 +26,8 @@ def with_access_log(inner: Endpoint, log: AccessLog) -> Endpoint:
         try:
             await inner(request, send)
         finally:
-            log.write(_record(request, time.perf_counter() - started))
+            if request.route not in _CHECKS or request.status != HTTPStatus.OK:
+                log.write(_record(request, time.perf_counter() - started))
 
     return logged
 

@@ -60,7 +60,7 @@ class ProviderEndpoint:
         redirect_uri = own_address(request, services) + CALLBACK_PATH
         redirect_uri += f"/{name}" if name in self._sign_in.fixed else ""
         try:
-            departure = await self._sign_in.begin(name, redirect_uri, back_to)
+            departure = await self._sign_in.begin(name, redirect_uri, back_to, _visit(request))
         except NotFound as unknown:
             return self._problem(HTTPStatus.NOT_FOUND, str(unknown), services)
         except ProviderUnavailable as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,21 +19,28 @@ _NEVER = 0x7FFFFFFFFFFFFFFF
 _EPOCH_1601 = 11_644_473_600
 _TICKS = 10_000_000
 _GUID_OCTETS = 16
+#: Revision, number of parts, and six octets of who gave it out.
+_SID_HEAD = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry: its DN as the server spells it, values by lower-case attribute, and its own id, or the empty text."""
+    """One entry: its DN as the server spells it, values by lower-case attribute, and its own id, or the empty text.
+
+    In an Active Directory it has a security id (MS-DTYP, section 2.4.2), and a person's that of the primary group.
+    """
 
     dn: str
     values: Mapping[str, Sequence[str]]
     own_id: str = ""
+    security_id: str = ""
 
     @classmethod
     def read(cls, dn: str, attributes: Mapping[str, Sequence[bytes]]) -> Entry:
         """Take an answer apart. Values that are no text are left out."""
         octets = {name.lower(): values for name, values in attributes.items()}
-        return cls(dn, {name: _texts(values) for name, values in octets.items()}, _own_id(octets))
+        texts = {name: _texts(values) for name, values in octets.items()}
+        return cls(dn, texts, _own_id(octets), _security_id(octets.get("objectsid", ())))
 
     def all(self, attribute: str) -> Sequence[str]:
         """Return every value of an attribute."""
@@ -41,6 +49,12 @@ class Entry:
     def first(self, attribute: str) -> str:
         """Return the first value of an attribute, or the empty text."""
         return next(iter(self.all(attribute)), "")
+
+    @property
+    def primary_group(self) -> str:
+        """The security id of a person's primary group, which no `memberOf` names; empty where there is none."""
+        number, domain = self.first("primaryGroupID"), self.security_id.rpartition("-")[0]
+        return f"{domain}-{number}" if domain and number.isdecimal() else ""
 
     @property
     def subject(self) -> str:
@@ -77,6 +91,16 @@ def _own_id(octets: Mapping[str, Sequence[bytes]]) -> str:
         for value in octets.get(name, ())[:1]:
             return f"{name}:{_spelled(value)}"
     return ""
+
+
+def _security_id(values: Sequence[bytes]) -> str:
+    """Write a security id as text: S-1-5-21-... The parts after the first are little-endian numbers of 32 bits."""
+    octets = next(iter(values), b"")
+    count = octets[1] if len(octets) >= _SID_HEAD else 0
+    if not count or len(octets) != _SID_HEAD + 4 * count:
+        return ""
+    parts = struct.unpack(f"<{count}I", octets[_SID_HEAD:])
+    return "-".join(map(str, ("S", octets[0], int.from_bytes(octets[2:_SID_HEAD], "big"), *parts)))
 
 
 def _spelled(value: bytes) -> str:

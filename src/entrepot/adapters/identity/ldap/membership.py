@@ -9,7 +9,7 @@ from entrepot.accounts.directory.names import is_below
 from entrepot.adapters.identity.ldap import filters
 from entrepot.adapters.identity.ldap.connection import Connection, Deadline
 from entrepot.adapters.identity.ldap.entries import Entry, folded
-from entrepot.adapters.identity.ldap.settings import GroupSettings
+from entrepot.adapters.identity.ldap.settings import SECURITY_ID, GroupSettings
 
 #: Names of groups in one question.
 _CHUNK = 50
@@ -25,7 +25,7 @@ def members_are_names(settings: GroupSettings) -> bool:
 
 def attributes(settings: GroupSettings) -> list[str]:
     """List what is read of a group."""
-    return [settings.name, settings.member_of if settings.by_member_of else settings.member]
+    return [settings.name, settings.member_of if settings.by_member_of else settings.member, SECURITY_ID]
 
 
 def group_of(entry: Entry, settings: GroupSettings) -> DirectoryGroup:
@@ -59,9 +59,10 @@ class AskedGroups:
         return tuple(sorted(found.values(), key=lambda group: group.subject))
 
     def _first_level(self, person: Entry, name: str) -> list[Entry]:
+        primary = self._of_security_id(person.primary_group) if person.primary_group else []
         if self._settings.by_member_of:
-            return self._read(person.all(self._settings.member_of))
-        return self._with_members([name if members_are_names(self._settings) else person.dn])
+            return [*primary, *self._read(person.all(self._settings.member_of))]
+        return [*primary, *self._with_members([name if members_are_names(self._settings) else person.dn])]
 
     def _next_level(self, groups: Sequence[Entry], known: Iterable[str]) -> list[Entry]:
         if members_are_names(self._settings):
@@ -83,6 +84,11 @@ class AskedGroups:
                 found += self._connection.found(message, self._deadline)
         return found
 
+    def _of_security_id(self, security_id: str) -> list[Entry]:
+        where = self._settings.where
+        text = filters.all_of(where.filter, filters.equals(SECURITY_ID, security_id))
+        return self._connection.search(where.base, where.scope, text, attributes(self._settings), self._deadline)
+
     def _with_members(self, members: Sequence[str]) -> list[Entry]:
         """Search groups by their members."""
         where, found = self._settings.where, list[Entry]()
@@ -101,6 +107,7 @@ class AllGroups:
         self._groups: dict[str, DirectoryGroup] = {}
         #: From a member (a folded DN, or a name) to the groups that it is in.
         self._above: dict[str, list[str]] = {}
+        self._primary: dict[str, list[str]] = {}  #: by security id
         for entry in entries:
             self._add(entry)
 
@@ -110,6 +117,7 @@ class AllGroups:
             level = [folded(dn) for dn in person.all(self._settings.member_of)]
         else:
             level = self._above.get(name.lower() if members_are_names(self._settings) else person.subject, [])
+        level = [*level, *self._primary.get(person.primary_group, ())]
         found: dict[str, DirectoryGroup] = {}
         while level:
             fresh = [subject for subject in level if subject in self._groups and subject not in found]
@@ -122,6 +130,8 @@ class AllGroups:
     def _add(self, entry: Entry) -> None:
         subject = entry.subject
         self._groups[subject] = group_of(entry, self._settings)
+        if entry.security_id:
+            self._primary[entry.security_id] = [subject]
         if self._settings.by_member_of:
             self._above[subject] = [folded(dn) for dn in entry.all(self._settings.member_of)]
             return

@@ -40,7 +40,7 @@ class UserSettings:
     @property
     def attributes(self) -> list[str]:
         """Everything to be read of a person, but for groups."""
-        return [*self.names, self.email, self.realname, *ID_ATTRIBUTES, *STATE_ATTRIBUTES]
+        return [*self.names, self.email, self.realname, *ID_ATTRIBUTES, *STATE_ATTRIBUTES, SECURITY_ID, PRIMARY_GROUP]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,9 @@ class LdapSettings:
         return Path(self.bind_password_file).read_text(encoding="utf-8").rstrip("\r\n")
 
 
+#: Where an Active Directory says who an entry is, and what a person's primary group is.
+SECURITY_ID = "objectSid"
+PRIMARY_GROUP = "primaryGroupID"
 #: What servers call the id that an entry keeps when it is renamed or moved: Active Directory, 389, and all others. Of
 #: two the first is the older one.
 ID_ATTRIBUTES = ("objectGUID", "nsUniqueId", "entryUUID")

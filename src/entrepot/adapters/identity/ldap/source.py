@@ -30,8 +30,15 @@ def directory_source(section: Ldap, configuration: Configuration) -> DirectorySo
     Raises:
         SetupError: The configuration file's cannot be used; the message says why.
     """
-    if not section.enabled:
-        return SetDirectory(configuration)
+    return fixed_directory(section) if section.enabled else SetDirectory(configuration)
+
+
+def fixed_directory(section: Ldap) -> FixedDirectory:
+    """Give the directory of the configuration file.
+
+    Raises:
+        SetupError: It cannot be used; the message says why.
+    """
     from entrepot.adapters.identity.ldap.settings import from_config  # noqa: PLC0415 - few have a directory
 
     times = Times(remember=section.remember, offline=section.offline, patience=section.patience)
