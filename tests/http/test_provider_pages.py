@@ -145,10 +145,10 @@ async def test_the_code_is_in_no_log(site: Site) -> None:
     person = site.person()
     await person.come_back("secret-subject", await person.leave())
     await person.come_back("secret-subject", "wrong state")
-    written = json.dumps([record.target for record in site.log.records])
+    written = json.dumps([record.exchange.target for record in site.log.records])
     assert "secret-subject" not in written
     assert written.count("/c/oidc/callback/main?hidden") == 2
-    assert site.log.records[1].user == "alice"
+    assert site.log.records[1].exchange.user == "alice"
 
 
 async def test_one_provider_is_led_on_to_and_several_are_shown(site: Site, tmp_path: Path) -> None:

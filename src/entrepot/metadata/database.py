@@ -74,6 +74,13 @@ class Database(Reader, Protocol):
         """The counts of this process so far, a copy."""
         ...
 
+    def moment(self) -> bytes | None:
+        """Name the state of what is committed: the same name as before proves that no process committed since.
+
+        None where that is not known without asking.
+        """
+        ...
+
     async def write(self, work: Work[T], *, name: str = "") -> T:
         """Run `work` in one write transaction and return its result after the commit is durable.
 

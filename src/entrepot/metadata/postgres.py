@@ -150,6 +150,9 @@ class PostgresDatabase:
             records = await self._pool.fetch(compiled.text, *values)
         return [tuple(record) for record in records]
 
+    def moment(self) -> bytes | None:
+        return None
+
     async def write(self, work: Work[T], *, name: str = "") -> T:
         if self._closed:
             raise DatabaseUnavailable("PostgreSQL: this process has closed its connections")

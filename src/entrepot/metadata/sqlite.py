@@ -94,6 +94,9 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise self._translated(error) from error
 
+    def moment(self) -> bytes | None:
+        return self._recall.moment()
+
     def patient(self) -> Reader:
         """Return another way of asking, for questions that would hold up the event loop."""
         if self._closed:

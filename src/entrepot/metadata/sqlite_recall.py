@@ -39,6 +39,13 @@ class Recall:
         self._seen: bytes | None = None
         self._rows: dict[tuple[object, ...], Row] = {}
 
+    def moment(self) -> bytes | None:
+        """Return the header, another one after each commit; None during a commit, and before the first row was read."""
+        if self._header is None:
+            return None
+        header = self._header.raw
+        return header if header == self._seen or _is_whole(header) else None
+
     def find(self, key: tuple[object, ...]) -> Row | None:
         """Return the row of a question, if it was asked since the last commit."""
         if self._header is None:

@@ -155,4 +155,5 @@ class Blobs:
 
 
 def _record(digest: Digest, row: rows.BlobRow) -> BlobRecord:
-    return BlobRecord(digest, row.size, row.storage_key, row.id, row.inode, row.mtime_ns, row.verified_at)
+    settled = row.review_after is None
+    return BlobRecord(digest, row.size, row.storage_key, row.id, row.inode, row.mtime_ns, row.verified_at, settled)

@@ -70,7 +70,8 @@ class Manifests:
             # Deleted since its row was read; the tag may have been moved to another one before that.
             row = await self._find(name, reference)
             raw = await self.content(row.digest)
-        return StoredManifest(row.id, Digest.parse(row.digest), row.media_type, row.size, raw)
+        digest, settled = Digest.parse(row.digest), row.review_after is None
+        return StoredManifest(row.id, digest, row.media_type, row.size, raw, settled)
 
     async def put(
         self,

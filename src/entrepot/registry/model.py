@@ -25,6 +25,7 @@ class StoredManifest:
     media_type: str
     size: int
     content: bytes | None
+    settled: bool = True  #: it is not queued for collection: to look at it changes nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class BlobRecord:
     inode: int | None = None  #: which file was found to have the digest, and when (see `registry.suspicion`)
     mtime_ns: int | None = None
     verified_at: int | None = None
+    settled: bool = False  #: it is not queued for collection: to look at it changes nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 
-class RequestRecord(NamedTuple):
-    """What the log says about one answered request."""
+class Exchange(NamedTuple):
+    """What the log says about a request and its answer, but for when it was and how long it took."""
 
-    at: float  #: when the answer was complete, in seconds since the epoch
     client: str  #: address, after trusted proxies
     user: str  #: the principal's name, empty for nobody
     method: str
@@ -24,12 +24,19 @@ class RequestRecord(NamedTuple):
     status: int
     bytes_out: int  #: of the answer's body
     bytes_in: int  #: of the request's body
-    seconds: float  #: from request to end of answer
     referer: str
     user_agent: str
-    request_id: str
     route: str  #: the name under which metrics count the request
     host: str
+
+
+class RequestRecord(NamedTuple):
+    """What the log says about one answered request."""
+
+    at: float  #: when the answer was complete, in seconds since the epoch
+    seconds: float  #: from request to end of answer
+    request_id: str
+    exchange: Exchange
 
 
 Render = Callable[[RequestRecord], str]
@@ -44,12 +51,29 @@ def renderer(formatter: str, fields: Mapping[str, Any]) -> Render:
 
 def combined(record: RequestRecord) -> str:
     """Write Apache's combined format."""
-    day = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(record.at))
-    request = f"{safe(record.method)} {safe(record.target)} {record.protocol}"
-    return (
-        f"{safe(record.client) or '-'} - {safe(record.user) or '-'} [{day}] "
-        f'"{request}" {record.status} {record.bytes_out} "{safe(record.referer)}" "{safe(record.user_agent)}"'
+    exchange = record.exchange
+    size = len(exchange.target) + len(exchange.referer) + len(exchange.user_agent)
+    write = _around_time if size <= _REMEMBERED_LENGTH else _around_time.__wrapped__
+    before, after = write(exchange)
+    return f"{before}{_second(int(record.at))}{after}"
+
+
+#: Clients ask for the same things over and over; longer lines are written each time, so that little is remembered.
+_REMEMBERED_LENGTH = 512
+
+
+@lru_cache(maxsize=1024)
+def _around_time(exchange: Exchange) -> tuple[str, str]:
+    """Write what stands before and behind the time."""
+    request = f"{safe(exchange.method)} {safe(exchange.target)} {exchange.protocol}"
+    return f"{safe(exchange.client) or '-'} - {safe(exchange.user) or '-'} [", (
+        f'] "{request}" {exchange.status} {exchange.bytes_out} "{safe(exchange.referer)}" "{safe(exchange.user_agent)}"'
     )
+
+
+@lru_cache(maxsize=16)
+def _second(at: int) -> str:
+    return time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(at))
 
 
 def safe(text: str) -> str:
@@ -78,19 +102,20 @@ def _structured(formatter: str, fields: Mapping[str, Any]) -> Render:
 
 
 def _named(record: RequestRecord) -> dict[str, Any]:
+    exchange = record.exchange
     named = {
         "http.request.id": record.request_id,
-        "http.request.method": record.method,
-        "http.request.host": record.host,
-        "http.request.uri": record.target,
-        "http.request.remoteaddr": record.client,
-        "http.request.useragent": record.user_agent,
-        "http.request.referer": record.referer,
-        "http.request.read": record.bytes_in,
-        "http.response.status": record.status,
-        "http.response.written": record.bytes_out,
+        "http.request.method": exchange.method,
+        "http.request.host": exchange.host,
+        "http.request.uri": exchange.target,
+        "http.request.remoteaddr": exchange.client,
+        "http.request.useragent": exchange.user_agent,
+        "http.request.referer": exchange.referer,
+        "http.request.read": exchange.bytes_in,
+        "http.response.status": exchange.status,
+        "http.response.written": exchange.bytes_out,
         "http.response.duration": f"{record.seconds * 1000:.3f}ms",
-        "route": record.route,
-        "auth.user.name": record.user,
+        "route": exchange.route,
+        "auth.user.name": exchange.user,
     }
     return {name: value for name, value in named.items() if value not in ("", "-")}

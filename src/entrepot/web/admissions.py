@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from entrepot.access.memory import Memory
 from entrepot.access.model import Principal
@@ -26,11 +27,20 @@ _READING = frozenset({"GET", "HEAD"})
 Question = tuple[bytes, str, str, tuple[str, ...]]
 
 
+class Admission(NamedTuple):
+    """Who was admitted, and until when that may be believed without asking (by the monotonic clock)."""
+
+    principal: Principal
+    until: float
+
+
 class Admissions:
     """Who was admitted to which repository; in memory stand hashes of credentials, not the credentials."""
 
     def __init__(self, *, seconds: float = ADMISSION_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        self._known: Memory[Question, Principal] = Memory(limit=_LIMIT, seconds=seconds, clock=clock)
+        self._known: Memory[Question, Admission] = Memory(limit=_LIMIT, seconds=seconds, clock=clock)
+        self._seconds = seconds
+        self._clock = clock
 
     def question(self, request: Request, tags: Sequence[str]) -> Question | None:
         """Return what is asked, None when the answer must not be remembered."""
@@ -41,10 +51,12 @@ class Admissions:
             return None
         return hashlib.sha256(credential).digest(), request.client, request.name, tuple(tags)
 
-    def find(self, question: Question) -> Principal | None:
+    def find(self, question: Question) -> Admission | None:
         """Return who was admitted, if that is not long ago."""
         return self._known.find(question)
 
-    def put(self, question: Question, principal: Principal) -> None:
+    def put(self, question: Question, principal: Principal) -> Admission:
         """Remember that somebody was admitted just now."""
-        self._known.put(question, principal)
+        admission = Admission(principal, self._clock() + self._seconds)
+        self._known.put(question, admission)
+        return admission

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
+from entrepot.telemetry.access_format import RequestRecord
 from entrepot.web import health
 from entrepot.web.api.mount import LABEL, LazyApi
 from entrepot.web.body import Receive
 from entrepot.web.distribution import base, blobs, catalog, extensions, manifests, referrers, tags, uploads
 from entrepot.web.distribution.namespace import echo_namespace
 from entrepot.web.http import Header, Request, Scope
-from entrepot.web.middleware import Endpoint
+from entrepot.web.middleware import Endpoint, request_id
 from entrepot.web.middleware.access_log import with_access_log
 from entrepot.web.middleware.errors import with_errors
 from entrepot.web.middleware.limits import with_limits
 from entrepot.web.middleware.metrics import with_metrics
 from entrepot.web.middleware.rate_limits import with_bytes_counted, with_rate_limits
-from entrepot.web.middleware.request_id import with_request_id
+from entrepot.web.middleware.request_id import RequestIds, with_request_id
+from entrepot.web.response_cache import Answer, ResponseCache
 from entrepot.web.responses import Response, Send
 from entrepot.web.router import MethodUnknown, RepositoryRoutes, Route, Router
 from entrepot.web.services import Services
@@ -88,16 +91,37 @@ class Application:
         self._api_headers = (_API_VERSION, *_headers(settings, _NO_SNIFFING))
         self._headers = _headers(settings, _NO_SNIFFING, _OURS_ALONE)
         self._https_headers = _headers(settings, _NO_SNIFFING, _OURS_ALONE, _HTTPS_ONLY)
+        self._ids = RequestIds()
+        self._cache = _response_cache(services)
         self._endpoint = self._surround(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             raise NotImplementedError(f"this application does not speak {scope['type']}")
+        asked = None if self._cache is None else self._cache.asked(scope)
+        if self._cache is not None and asked is not None and (answer := self._cache.find(asked)) is not None:
+            await self._repeat(answer, send)
+            return
         request = Request(scope, receive, self._services.settings.limits.body)
+        request.asked = asked
         request.client = client_of(request, self._services.proxies)
         request.extra_headers = self._headers_for(request)
         await self._endpoint(request, send)
+
+    async def _repeat(self, answer: Answer, send: Send) -> None:
+        """Give an answer again, and do what is done for each request."""
+        started = time.perf_counter()
+        services, exchange = self._services, answer.exchange
+        name = self._ids.new()
+        headers = [*answer.headers, (request_id.HEADER, name.encode())]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+        if answer.rests_on.manifest_id:
+            services.count_pull(answer.rests_on.manifest_id)
+        seconds = time.perf_counter() - started
+        services.metrics.observe(exchange.route, exchange.method, answer.status, seconds, exchange.bytes_out, 0)
+        services.access_log.write(RequestRecord(time.time(), seconds, name, exchange))
 
     def _headers_for(self, request: Request) -> tuple[Header, ...]:
         if request.raw_path.startswith(self._api_path):
@@ -112,7 +136,7 @@ class Application:
         endpoint = with_bytes_counted(endpoint, self._services.rates)
         endpoint = with_metrics(endpoint, self._services.metrics)
         endpoint = with_access_log(endpoint, self._services.access_log)
-        return with_request_id(endpoint, self._services.proxies)
+        return with_request_id(endpoint, self._ids, self._services.proxies)
 
     async def _dispatch(self, request: Request, send: Send) -> None:
         if self._api is not None and request.raw_path not in self._plain and self._api.takes(request):
@@ -131,6 +155,8 @@ class Application:
         try:
             response = await handler(request, self._services)
             await response.send(request, send)
+            if self._cache is not None and request.asked is not None:
+                self._cache.keep(request.asked, request, response)
         finally:
             self._services.metrics.leave(request.route)
 
@@ -140,6 +166,13 @@ class Application:
             await api(request, send)
         finally:
             self._services.metrics.leave(LABEL)
+
+
+def _response_cache(services: Services) -> ResponseCache | None:
+    """Return a memory of answers, unless more is to be done for each pull than is done for those it gives."""
+    if services.pull_log is not None or (services.rates is not None and services.rates.counts_pulls):
+        return None
+    return ResponseCache(services.registry.lookup.metadata)
 
 
 def _headers(settings: WebSettings, *ours: Header) -> tuple[Header, ...]:

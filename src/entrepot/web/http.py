@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from entrepot.access.rates import Kind
@@ -14,6 +14,21 @@ Scope = MutableMapping[str, Any]
 Header = tuple[bytes, bytes]
 
 _DEFAULT_BODY_LIMITS = BodyLimits()
+
+
+class Asked(NamedTuple):
+    """A request whose answer may be given again: its name, and what was committed when it came."""
+
+    name: bytes
+    moment: bytes
+
+
+class Repeatable(NamedTuple):
+    """What an answer rests on beside the request, what is committed, and the admission; see `web.response_cache`."""
+
+    manifest_id: int = 0  #: the manifest that each repetition is counted as a pull of; 0 for none
+    file: str = ""  #: the file that must be there, with `size` bytes; empty for none
+    size: int = 0
 
 
 class Request:
@@ -28,7 +43,9 @@ class Request:
         "_query",
         "_receive",
         "_request_body",
+        "admitted_until",
         "allow",
+        "asked",
         "bytes_out",
         "client",
         "extra_headers",
@@ -38,6 +55,7 @@ class Request:
         "paid",
         "payers",
         "raw_path",
+        "repeatable",
         "route",
         "scope",
         "started",
@@ -57,6 +75,9 @@ class Request:
         self.id = ""  #: request id, for the log and the answer
         self.client = client_host(scope)  #: address of the client, behind trusted proxies the one they name
         self.user = ""  #: name of the principal, once known
+        self.admitted_until = 0.0  #: until when (monotonic) this may be believed of the same request; 0 for not at all
+        self.asked: Asked | None = None  #: what names it, where its answer may be given again
+        self.repeatable: Repeatable | None = None  #: set where the same request may get the same answer again
         self.route = "unknown"  #: the route's label in logs and metrics
         self.allow = b""  #: the methods that the route has, as the Allow header lists them
         self.name = ""  #: repository name as written in the path

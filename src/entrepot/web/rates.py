@@ -55,6 +55,8 @@ class RateLimits:
         self._begun: Memory[tuple[str, str], bool] = Memory(limit=_MOST_BEGUN, seconds=_BEGUN_SECONDS)
         self._beginning = asyncio.Lock()
         self.counts_admitted = any(map(rates.limits, _OF_ADMITTED))
+        #: Whether a pull counts for anything: its address, its account or its project, or its bytes.
+        self.counts_pulls = self._every_address or self.counts_admitted or any(map(rates.limits, OF_BYTES))
         self._moving: set[Request] = set()
         self.counts_bytes = any(map(rates.limits, OF_BYTES))
         head = prefix.rstrip("/")

@@ -44,6 +44,11 @@ class Response:
         """Number of body bytes that follow the head."""
         return 0
 
+    @property
+    def whole_body(self) -> bytes | None:
+        """The body, when all of it is in memory."""
+        return b""
+
     async def send(self, request: Request, send: Send) -> None:
         """Write the answer to the server; to HEAD, only its head."""
         await send(self._head(request))
@@ -53,13 +58,16 @@ class Response:
             await self._send_body(request, send)
 
     def _head(self, request: Request) -> Message:
-        # The head is the one place that writes content-length, from the same attribute the body is checked against.
+        request.started = True
+        request.status = self.status
+        return {"type": "http.response.start", "status": self.status, "headers": self.all_headers(request)}
+
+    def all_headers(self, request: Request) -> list[Header]:
+        """Return the headers as they are sent: the one place that writes content-length, from what a body must have."""
         headers = [*self.headers, *request.extra_headers]
         if self.status not in NO_BODY_STATUSES:
             headers.append((b"content-length", b"%d" % self.length))
-        request.started = True
-        request.status = self.status
-        return {"type": "http.response.start", "status": self.status, "headers": headers}
+        return headers
 
     async def _send_body(self, request: Request, send: Send) -> None:  # noqa: ARG002 - the same for all answers
         await send({"type": "http.response.body", "body": b""})
@@ -77,6 +85,10 @@ class BytesResponse(Response):
     @property
     def length(self) -> int:
         return len(self.body)
+
+    @property
+    def whole_body(self) -> bytes | None:
+        return self.body
 
     async def _send_body(self, request: Request, send: Send) -> None:
         request.bytes_out = len(self.body)
@@ -114,6 +126,10 @@ class FileResponse(Response):
     def length(self) -> int:
         return self._length
 
+    @property
+    def whole_body(self) -> bytes | None:
+        return None
+
     async def _send_body(self, request: Request, send: Send) -> None:
         request.bytes_out = self._length
         await send({"type": "http.response.pathsend", "path": self.path})
@@ -133,6 +149,10 @@ class FilePartResponse(Response):
     @property
     def length(self) -> int:
         return self._length
+
+    @property
+    def whole_body(self) -> bytes | None:
+        return None
 
     async def _send_body(self, request: Request, send: Send) -> None:
         await until_gone(request, self._pump(request, send))
@@ -160,6 +180,10 @@ class StreamResponse(Response):
     @property
     def length(self) -> int:
         return self._length
+
+    @property
+    def whole_body(self) -> bytes | None:
+        return None
 
     async def send(self, request: Request, send: Send) -> None:
         try:

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from entrepot.telemetry import access_log as module
-from entrepot.telemetry.access_format import RequestRecord, combined, renderer
+from entrepot.telemetry.access_format import Exchange, RequestRecord, combined, renderer
 from entrepot.telemetry.access_log import AccessLog
 
 
-def record(**changes: object) -> RequestRecord:
+def record(*, at: float = 1795474952.25, **changes: object) -> RequestRecord:
     """Give a record of an ordinary request."""
-    usual = RequestRecord(
-        at=1795474952.25,
+    usual = Exchange(
         client="127.0.0.1",
         user="",
         method="GET",
@@ -23,14 +22,12 @@ def record(**changes: object) -> RequestRecord:
         status=404,
         bytes_out=91,
         bytes_in=0,
-        seconds=0.00125,
         referer="",
         user_agent="curl/8.14.1",
-        request_id="abc-1",
         route="manifest",
         host="localhost:5077",
     )
-    return usual._replace(**changes)
+    return RequestRecord(at, 0.00125, "abc-1", usual._replace(**changes))
 
 
 def test_text_is_apaches_combined_format() -> None:

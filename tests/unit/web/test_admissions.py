@@ -27,7 +27,8 @@ def request(method: str = "GET", authorization: str = "Bearer abc", client: str 
 def known(admissions: Admissions, asked: Request, tags: tuple[str, ...] = ()) -> Principal | None:
     """Return who is remembered for a request."""
     question = admissions.question(asked, tags)
-    return None if question is None else admissions.find(question)
+    found = None if question is None else admissions.find(question)
+    return None if found is None else found.principal
 
 
 @pytest.fixture

@@ -35,11 +35,14 @@ async def authorise(
     """
     name = RepositoryName.parse(request.name)
     question = services.admissions.question(request, tags)
-    principal = None if question is None else services.admissions.find(question)
-    if principal is None:
+    admission = None if question is None else services.admissions.find(question)
+    if admission is None:
         principal = await _authorise(request, services, name, PERMISSIONS_BY_METHOD[request.method], tags=tags)
-        if question is not None:
-            services.admissions.put(question, principal)
+        admission = None if question is None else services.admissions.put(question, principal)
+    else:
+        principal = admission.principal
+    if admission is not None:
+        request.admitted_until = admission.until
     request.user = principal.name
     await _count(request, services, principal, name)
     return name, principal

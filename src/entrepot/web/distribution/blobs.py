@@ -17,7 +17,7 @@ from entrepot.registry.model import BlobRecord
 from entrepot.registry.ports import StoredBlob
 from entrepot.registry.verifying import PULL, lost
 from entrepot.web.distribution.authorise import actor, authorise
-from entrepot.web.http import Header, Request
+from entrepot.web.http import Header, Repeatable, Request
 from entrepot.web.responses import (
     ATTACHMENT,
     PUSHED_POLICY,
@@ -66,7 +66,9 @@ async def head_blob(request: Request, services: Services) -> Response:
     digest = Digest.parse(request.target)
     blob = await services.registry.blobs.stat(name, digest)
     if services.files is not None:
-        await _look(services, blob, str(services.files.path(blob.key)))
+        path = str(services.files.path(blob.key))
+        await _look(services, blob, path)
+        request.repeatable = Repeatable(file=path, size=blob.size) if blob.settled else None
     if matches_etag(request.header(b"if-none-match"), digest):
         return Response(304, _headers(digest))
     return HeadResponse(200, _headers(digest), blob.size)
@@ -135,6 +137,7 @@ async def _bytes(
     """
     content = await services.registry.small_blobs.content(blob)
     if content is not None:
+        request.repeatable = Repeatable()
         return BytesResponse(status, headers, content[part.start : part.start + part.length])
     path = None if services.files is None else str(services.files.path(blob.key))
     file = None if path is None else await _look(services, blob, path)

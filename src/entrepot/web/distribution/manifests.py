@@ -15,7 +15,7 @@ from entrepot.web.body import BodyTooLarge
 from entrepot.web.distribution import locations
 from entrepot.web.distribution.authorise import actor, authorise, count_new
 from entrepot.web.distribution.warnings import warn
-from entrepot.web.http import Header, Request
+from entrepot.web.http import Header, Repeatable, Request
 from entrepot.web.responses import ATTACHMENT, PUSHED_POLICY, BytesResponse, HeadResponse, Response
 from entrepot.web.services import Services
 
@@ -25,6 +25,7 @@ async def get_manifest(request: Request, services: Services) -> Response:
     name, principal = await authorise(request, services, tags=_tags_of_path(request))
     manifest = await services.registry.manifests.get(name, _pull_reference(request), content=True)
     services.count_pull(manifest.id)
+    request.repeatable = Repeatable(manifest_id=manifest.id) if manifest.settled else None
     if services.pull_log is not None:
         services.pull_log.note(_source(request, principal), str(name), str(manifest.digest), *_tags_of_path(request))
     headers = _headers(manifest.digest, manifest.media_type)
@@ -43,6 +44,7 @@ async def head_manifest(request: Request, services: Services) -> Response:
     """Answer end-3 for HEAD."""
     name, _ = await authorise(request, services, tags=_tags_of_path(request))
     manifest = await services.registry.manifests.get(name, _pull_reference(request), content=False)
+    request.repeatable = Repeatable() if manifest.settled else None
     headers = _headers(manifest.digest, manifest.media_type)
     if matches_etag(request.header(b"if-none-match"), manifest.digest):
         return Response(304, headers)

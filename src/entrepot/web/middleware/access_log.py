@@ -6,7 +6,7 @@ import time
 from http import HTTPStatus
 
 from entrepot.access.throttle import PROXIED
-from entrepot.telemetry.access_format import RequestRecord
+from entrepot.telemetry.access_format import Exchange, RequestRecord
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.web.http import Request, client_host
 from entrepot.web.middleware import Endpoint
@@ -27,16 +27,17 @@ def with_access_log(inner: Endpoint, log: AccessLog) -> Endpoint:
             await inner(request, send)
         finally:
             if request.route not in _CHECKS or request.status != HTTPStatus.OK:
-                log.write(_record(request, time.perf_counter() - started))
+                seconds = time.perf_counter() - started
+                log.write(RequestRecord(time.time(), seconds, request.id, exchange_of(request)))
 
     return logged
 
 
-def _record(request: Request, seconds: float) -> RequestRecord:
+def exchange_of(request: Request) -> Exchange:
+    """Say of an answered request what the log says of it."""
     query = request.scope["query_string"]
     target = request.raw_path + b"?" + query if query else request.raw_path
-    return RequestRecord(
-        at=time.time(),
+    return Exchange(
         client=client_host(request.scope) if request.client == PROXIED else request.client,
         user=request.user,
         method=request.method,
@@ -45,10 +46,8 @@ def _record(request: Request, seconds: float) -> RequestRecord:
         status=request.status,
         bytes_out=request.bytes_out,
         bytes_in=request.bytes_in,
-        seconds=seconds,
         referer=(request.header(b"referer") or "").partition("?")[0],  # a query there may hold a token of a page
         user_agent=request.header(b"user-agent") or "",
-        request_id=request.id,
         route=request.route,
         host=request.header(b"host") or "",
     )
