@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import update
 
 from entrepot.lifecycle.collection import why
@@ -198,3 +199,18 @@ async def test_answers_are_bounded(house: House) -> None:
     assert holding is not None
     assert len(holding.reasons) == why.MOST
     assert holding.more
+    few = await Why(house.kit.metadata).about(Digest.of(b"1"))
+    assert few is not None
+    assert (len(few.reasons), few.more) == (1, False)
+
+
+@pytest.mark.parametrize("places", [3, 4])
+async def test_answers_about_a_manifest_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch, places: int) -> None:
+    """One that very many repositories have: as many places as there may be, and whether there are more."""
+    monkeypatch.setattr(why, "MOST", 3)
+    for number in range(places):
+        body = await Pusher(house.registry, RepositoryName.parse(f"team/r{number}")).image("v1", b"base")
+    holding = await Why(house.kit.metadata).about(Digest.of(body))
+    assert holding is not None
+    of_the_manifest = [reason for reason in holding.reasons if reason.reason == why.TAG]
+    assert (len(of_the_manifest), holding.more) == (3, places > 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 
 import pytest
 from sqlalchemy import update
@@ -19,6 +20,7 @@ from entrepot.metadata.usage import FULL, SHARED, Counts, Limits, Standing
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestBlobUnknown, QuotaExceeded
 from entrepot.oci.reference import RepositoryName, Tag
+from entrepot.registry import quota
 from tests.contracts.registry.conftest import Kit
 from tests.contracts.registry.pushing import ALICE, NAME, OWNER, Pusher, pieces
 from tests.support.manifests import descriptor, entry, image, index
@@ -224,9 +226,41 @@ async def test_many_pushes_at_once_never_go_beyond_the_limit(kit: Kit, pusher: P
     while not any(done):  # all together may have reserved more than there is, and nobody got through
         done = [await push(number) for number in range(40, 64)]
     found = await standing(kit.metadata)
-    assert found.bytes <= room
+    assert found.bytes == 2 + sum(done) * (100 + size) + found.counts.reserved_bytes <= room
     assert found.counts.manifests == sum(done) <= 5
     await pusher.registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+
+
+async def test_the_second_of_two_uploads_that_both_had_room_is_refused(kit: Kit, pusher: Pusher) -> None:
+    """What the first has reserved counts when the second is committed, whatever was seen before."""
+    await pusher.blob(b"{}")
+    await limit(kit.metadata, Limits(hard_bytes=150))
+    seen = await quota.limited(kit.metadata, NAME)
+    assert seen is not None
+    seen.require_room(100)
+    ids = []
+    for content in (b"1" * 100, b"2" * 100):
+        put = partial(blobs.put, digest=str(Digest.of(content)), size=100, storage_key="k", review_after=1)
+        ids.append(await kit.metadata.write(put))
+    await kit.metadata.write(partial(seen.reserve, blob_id=ids[0], size=100, seconds=60))
+    with pytest.raises(QuotaExceeded):
+        await kit.metadata.write(partial(seen.reserve, blob_id=ids[1], size=100, seconds=60))
+    assert (await standing(kit.metadata)).counts.reserved_bytes == 100
+
+
+@pytest.mark.parametrize(
+    ("used", "limits", "told"),
+    [
+        (90, Limits(hard_bytes=100), False),
+        (91, Limits(hard_bytes=100), True),
+        (91, Limits(hard_bytes=100, soft_bytes=95), False),
+        (96, Limits(soft_bytes=95), True),
+        (10**9, Limits(), False),
+    ],
+)
+def test_people_are_told_from_nine_tenths_of_a_limit_on(used: int, limits: Limits, *, told: bool) -> None:
+    """Where no soft limit says otherwise."""
+    assert (quota.warning("team", Standing(Counts(blob_bytes=used), limits)) is not None) is told
 
 
 async def test_the_cost_of_a_charge_does_not_grow_with_the_project(kit: Kit, pusher: Pusher) -> None:

@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, delete, select, update
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.metadata import blobs as blob_rows
-from entrepot.metadata import clock
+from entrepot.metadata import clock, collecting
+from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs, project_blobs, repository_blobs
 from entrepot.metadata.work_tables import upload_sessions
@@ -26,6 +27,8 @@ from entrepot.oci.errors import (
     UploadRangeInvalid,
 )
 from entrepot.oci.reference import RepositoryName
+from entrepot.registry import projects, quota
+from entrepot.registry.model import Actor
 from entrepot.registry.ports import StoredBlob
 from entrepot.registry.service import Registry
 from tests.contracts.registry.conftest import Kit
@@ -247,16 +250,23 @@ async def test_what_puts_a_collection_off_raises_the_generation(kit: Kit, pusher
         row = await _stored(kit, LAYER)
         await kit.metadata.write(lambda tx: blob_rows.queue(tx, [row.id], review_after=5))
 
+    async def settle() -> None:
+        row = await _stored(kit, LAYER)
+        await kit.metadata.write(lambda tx: collecting.settle(tx, [row.id]))
+
     for put_off in (
         queue,
         lambda: registry.blobs.stat(NAME, LAYER),
         lambda: registry.blobs.mount(RepositoryName.parse("team/copy"), LAYER, NAME, actor=ALICE),
         lambda: pusher.blob(b"layer"),
         lambda: pusher.manifest(image(b"{}", b"layer")),
+        lambda: pusher.blob(b"layer"),
+        settle,
     ):
         await _set_state(kit, LAYER, blob_rows.MARKED)
         before = await _stored(kit, LAYER)
         await put_off()
+        assert (await _stored(kit, LAYER)).generation > before.generation
         await _set_state(kit, LAYER, blob_rows.MARKED)
         assert not await kit.metadata.write(lambda tx, row=before: blob_rows.set_state(tx, row, blob_rows.MISSING))
 
@@ -274,6 +284,34 @@ async def test_a_head_renews_the_grace_of_a_queued_blob(kit: Kit, pusher: Pusher
     assert row is not None
     assert row.review_after is not None
     assert row.review_after > 5
+
+
+async def test_a_blob_that_the_collector_claims_while_somebody_asks_for_it_is_unknown(
+    kit: Kit, pusher: Pusher, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was told that it is there would not push it; nor is it mounted."""
+    await pusher.blob(b"layer")
+    (row,) = [row for row in await blob_rows.stored(kit.metadata, after=0, limit=9) if row.digest == str(LAYER)]
+
+    async def claim_first(reader: Reader, name: RepositoryName) -> quota.Limited | None:
+        await _set_state(kit, LAYER, blob_rows.DELETING)
+        return await quota.limited(reader, name)
+
+    await kit.metadata.write(lambda tx: blob_rows.keep(tx, [row.id], review_after=5))
+    monkeypatch.setattr("entrepot.registry.blobs.limited", claim_first)
+    with pytest.raises(BlobUnknown):
+        await registry.blobs.stat(NAME, LAYER)
+
+    async def claim_now(tx: Transaction, name: RepositoryName, actor: Actor) -> None:
+        await tx.execute(_SET_STATE, which=str(LAYER), becomes=blob_rows.DELETING)
+        await projects.require_project(tx, name, actor)
+
+    await _set_state(kit, LAYER, blob_rows.MARKED)
+    monkeypatch.setattr("entrepot.registry.blobs.require_project", claim_now)
+    other = RepositoryName.parse("team/copy")
+    assert await registry.blobs.mount(other, LAYER, NAME, actor=ALICE) is None
+    with pytest.raises(BlobUnknown):
+        await registry.blobs.get(other, LAYER)
 
 
 async def test_a_blob_that_lost_its_last_manifest_is_queued_and_whoever_finds_it_renews_its_grace(

@@ -189,6 +189,8 @@ def test_other_schema_versions_are_refused(version: object) -> None:
         (image(manifests=None), None, "must not have 'manifests'"),
         (index(layers=[]), mt.OCI_INDEX, "must not have 'layers'"),
         (index(config=descriptor()), mt.OCI_INDEX, "must not have 'config'"),
+        (index(config=descriptor(), mediaType=mt.DOCKER_MANIFEST_LIST), mt.DOCKER_MANIFEST_LIST, "not have 'config'"),
+        (index(layers=[], mediaType=mt.DOCKER_MANIFEST_LIST), mt.DOCKER_MANIFEST_LIST, "not have 'layers'"),
         (image(fsLayers=[]), mt.DOCKER_MANIFEST, "differs from"),
         (image(fsLayers=[]), mt.OCI_MANIFEST, "must not have 'fsLayers'"),
         (index(fsLayers=[]), mt.OCI_INDEX, "must not have 'fsLayers'"),
