@@ -250,6 +250,10 @@ async def test_what_puts_a_collection_off_raises_the_generation(kit: Kit, pusher
         row = await _stored(kit, LAYER)
         await kit.metadata.write(lambda tx: blob_rows.queue(tx, [row.id], review_after=5))
 
+    async def heal() -> None:
+        put = partial(blob_rows.put, size=5, storage_key="other", review_after=5)
+        assert await kit.metadata.write(lambda tx: put(tx, str(LAYER))) is not None
+
     async def settle() -> None:
         row = await _stored(kit, LAYER)
         await kit.metadata.write(lambda tx: collecting.settle(tx, [row.id]))
@@ -261,6 +265,7 @@ async def test_what_puts_a_collection_off_raises_the_generation(kit: Kit, pusher
         lambda: pusher.blob(b"layer"),
         lambda: pusher.manifest(image(b"{}", b"layer")),
         lambda: pusher.blob(b"layer"),
+        heal,
         settle,
     ):
         await _set_state(kit, LAYER, blob_rows.MARKED)
