@@ -47,7 +47,7 @@ class Response:
     @property
     def whole_body(self) -> bytes | None:
         """The body, when all of it is in memory."""
-        return b""
+        return None if self.length else b""
 
     async def send(self, request: Request, send: Send) -> None:
         """Write the answer to the server; to HEAD, only its head."""
@@ -108,6 +108,10 @@ class HeadResponse(Response):
     def length(self) -> int:
         return self._length
 
+    @property
+    def whole_body(self) -> bytes | None:
+        return b""
+
     async def _send_body(self, request: Request, send: Send) -> None:  # noqa: ARG002 - never reached
         raise AssertionError("a HEAD answer was given to " + request.method)
 
@@ -125,10 +129,6 @@ class FileResponse(Response):
     @property
     def length(self) -> int:
         return self._length
-
-    @property
-    def whole_body(self) -> bytes | None:
-        return None
 
     async def _send_body(self, request: Request, send: Send) -> None:
         request.bytes_out = self._length
@@ -149,10 +149,6 @@ class FilePartResponse(Response):
     @property
     def length(self) -> int:
         return self._length
-
-    @property
-    def whole_body(self) -> bytes | None:
-        return None
 
     async def _send_body(self, request: Request, send: Send) -> None:
         await until_gone(request, self._pump(request, send))
@@ -180,10 +176,6 @@ class StreamResponse(Response):
     @property
     def length(self) -> int:
         return self._length
-
-    @property
-    def whole_body(self) -> bytes | None:
-        return None
 
     async def send(self, request: Request, send: Send) -> None:
         try:
