@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.oci import media_type
 from tests.support.http_client import Answer, Client
-from tests.support.manifests import digest_of
+from tests.support.manifests import descriptor, digest_of, image, index
 from tests.support.registry2 import Registry2
 from tests.support.server import Server
 
@@ -153,6 +154,38 @@ def test_a_patch_that_is_repeated(pair: Pair) -> None:
         opened = client.request("POST", f"/v2/{NAME}/blobs/uploads/").location
         assert client.request("PATCH", opened, b"12345").status == 202
         assert client.request("PATCH", opened, b"12345").status in (404, 416)
+
+
+CONTENTS = {
+    "a Docker image": (media_type.DOCKER_MANIFEST, media_type.DOCKER_CONFIG),
+    "a Docker plugin": (media_type.DOCKER_MANIFEST, media_type.DOCKER_PLUGIN_CONFIG),
+    "an OCI image": (media_type.OCI_MANIFEST, media_type.OCI_CONFIG),
+    "a chart": (media_type.OCI_MANIFEST, "application/vnd.cncf.helm.config.v1+json"),
+    "a chart in Docker's form": (media_type.DOCKER_MANIFEST, "application/vnd.cncf.helm.config.v1+json"),
+}
+
+
+@pytest.mark.parametrize("classes", [["image"], ["plugin"], ["image", "plugin"]])
+def test_classes_of_content(classes: list[str], tmp_path: Path) -> None:
+    """Both take and refuse the same kinds of content; an index of what may be there is taken."""
+    policy = {"repository": {"classes": classes}}
+    theirs = Registry2(tmp_path / "theirs", policy=policy)
+    with theirs.running(), Server({"policy": policy}) as server:
+        clients = (Client(url=f"http://{theirs.address}"), Client.of(server))
+        for name, (kind, config) in CONTENTS.items():
+            answers = [pushed(client, kind, config) for client in clients]
+            assert answers[0].status == answers[1].status, name
+            assert answers[0].status == 201 or answers[1].json()["errors"][0]["code"] == "DENIED", name
+        headers = {"Content-Type": media_type.OCI_INDEX}
+        for client in clients:
+            assert client.request("PUT", f"/v2/{NAME}/manifests/multi", index(), headers).status == 201
+
+
+def pushed(client: Client, kind: str, config: str) -> Answer:
+    """Push a manifest of this type, whose configuration is of that type."""
+    client.push_blob(NAME, b"{}")
+    body = image(b"{}", mediaType=kind, config=descriptor(b"{}", config))
+    return client.request("PUT", f"/v2/{NAME}/manifests/some", body, {"Content-Type": kind})
 
 
 def test_debug_vars(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ _START_SECONDS = 30.0
 class Registry2:
     """registry:2 with everything allowed, on a folder; its configuration and log lie beside that."""
 
-    def __init__(self, root: Path, *, headers: Mapping[str, list[str]] | None = None, debug: bool = False) -> None:
+    def __init__(
+        self, root: Path, *, headers: Mapping[str, list[str]] | None = None, debug: bool = False, **sections: object
+    ) -> None:
         self.root = root
         self.address = f"127.0.0.1:{_free_port()}"
         self.debug_url = f"http://127.0.0.1:{_free_port()}"
@@ -36,7 +38,7 @@ class Registry2:
         http: dict[str, object] = {"addr": self.address, "headers": headers or {}}
         if debug:
             http["debug"] = {"addr": self.debug_url.removeprefix("http://")}
-        whole = {"version": 0.1, "log": log, "storage": storage, "http": http}
+        whole = {"version": 0.1, "log": log, "storage": storage, "http": http, **sections}
         self._config.write_text(json.dumps(whole))
 
     @contextmanager

@@ -69,6 +69,7 @@ async def embedded(config: Config, metrics: Metrics, *, began_ns: int | None = N
             read_only=read_only,
             requires_platform=config.validation.manifests.indexes.require,
             permits_url=config.validation.permits_url,
+            classes=frozenset(config.policy.repository.classes),
             grace_seconds=config.lifecycle.grace,
             trash_seconds=config.lifecycle.trash,
             tag_rules=ImmutableTags(),

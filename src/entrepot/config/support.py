@@ -154,11 +154,11 @@ RULES: tuple[Rule, ...] = (
         "to do without",
         find=_active_middleware,
     ),
-    _stops(
+    _warns(
         "policy.repository.classes",
-        "not empty",
-        f"{_TO_COME}; without it every kind of content would be allowed, so remove it if that is wanted",
-        lambda config: config.policy.repository.classes,
+        "a class is neither `image` nor `plugin`",
+        "has a class that nothing belongs to; those that exist are image and plugin",
+        lambda config: set(config.policy.repository.classes) - {"image", "plugin"},
     ),
     _stops(
         "http.tls.letsencrypt",

@@ -71,6 +71,13 @@ _SCHEMA1_REFUSED = (
     "'skopeo copy --format v2s2'"
 )
 
+#: Classes of content, as registry:2 tells them apart: by the manifest's type and that of its configuration.
+_CLASSES = {
+    (media_types.DOCKER_MANIFEST, media_types.DOCKER_CONFIG): "image",
+    (media_types.DOCKER_MANIFEST, media_types.DOCKER_PLUGIN_CONFIG): "plugin",
+    (media_types.OCI_MANIFEST, media_types.OCI_CONFIG): "image",
+}
+
 Kind = Literal["image", "index"]
 
 
@@ -107,6 +114,11 @@ class Manifest:
         config = () if self.config is None else (self.config,)
         loose = tuple(entry for entry in self.manifests if not _is_manifest(entry))
         return config + tuple(blob for blob in (*self.layers, *self.blobs, *loose) if _is_distributable(blob))
+
+    @property
+    def content_class(self) -> str | None:
+        """What an image holds: `image`, `plugin`, or None for anything else. An index has no class: its images have."""
+        return _CLASSES.get((self.media_type, "" if self.config is None else self.config.media_type))
 
     @property
     def referrer_artifact_type(self) -> str | None:

@@ -16,6 +16,7 @@ from entrepot.oci import manifest as oci_manifest
 from entrepot.oci import media_type as media_types
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import (
+    Denied,
     DigestInvalid,
     ManifestInvalid,
     ManifestTooLarge,
@@ -94,6 +95,7 @@ class Manifests:
             actor: Who pushes.
 
         Raises:
+            Denied: The registry does not allow what it holds.
             DigestInvalid: The bytes have another digest than `reference`.
             ManifestBlobUnknown: A blob or manifest that it refers to is not in the repository.
             ManifestInvalid: The bytes are no manifest that can be stored.
@@ -242,7 +244,18 @@ class Manifests:
                 detail={"expected": str(reference), "received": str(manifest.digest)},
             )
         self._check_urls(manifest)
+        self._check_class(manifest)
         return manifest
+
+    def _check_class(self, manifest: oci_manifest.Manifest) -> None:
+        """Refuse content of a class that is not allowed; an index holds none of its own."""
+        allowed, found = self.settings.classes, manifest.content_class
+        if not allowed or manifest.kind == "index" or found in allowed:
+            return
+        if found is None:
+            kind = manifest.referrer_artifact_type or manifest.media_type
+            raise Denied(f"This registry allows {', '.join(sorted(allowed))} only, and {kind} is no class of content.")
+        raise Denied(f"This registry does not allow {found} manifests; it allows {', '.join(sorted(allowed))}.")
 
     def _check_urls(self, manifest: oci_manifest.Manifest) -> None:
         """Clients fetch layers that may not be distributed from the URLs that a manifest names."""

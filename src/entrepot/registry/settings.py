@@ -35,6 +35,7 @@ class RegistrySettings:
     read_only: Callable[[], bool] = _never  #: asked at every write, so that it can be switched at run time
     requires_platform: Callable[[str, str], bool] = _every_platform  #: must an index's (architecture, os) be present?
     permits_url: Callable[[str], bool] = _any_url  #: may a layer that is kept elsewhere name this URL?
+    classes: frozenset[str] = frozenset()  #: of content that may be pushed (`policy.repository.classes`); empty: any
     max_manifest_bytes: int = 4 * MIB  #: larger ones are refused; 4 MiB is the least the specification asks for
     max_tags_per_push: int = 100  #: `?tag=` parameters of one push
     max_open_uploads: int = 1_000  #: of one principal, that received something within the last hour

@@ -19,7 +19,6 @@ STOPPED = [
     ("notifications.endpoints[1]", f"{MINIMAL}notifications: {{endpoints: [{{disabled: true}}, {{name: live}}]}}"),
     ("middleware.repository[0]", f"{MINIMAL}middleware: {{repository: [{{name: mine}}]}}"),
     ("middleware.storage[0]", f"{MINIMAL}middleware: {{storage: [{{name: redirect, options: {{baseurl: x}}}}]}}"),
-    ("policy.repository.classes", f"{MINIMAL}policy: {{repository: {{classes: [image]}}}}"),
     ("http.tls.letsencrypt", "version: 0.1\nstorage: filesystem\nhttp: {tls: {letsencrypt: {cachefile: /c}}}"),
     (
         "http.tls.clientauth",
@@ -59,6 +58,7 @@ WARNED = [
     ("log.hooks[0]", f"{MINIMAL}log: {{hooks: [{{type: mail}}]}}"),
     ("loglevel", f"{MINIMAL}loglevel: debug"),
     ("reporting", f"{MINIMAL}reporting: {{newrelic: {{licensekey: k}}}}"),
+    ("policy.repository.classes", f"{MINIMAL}policy: {{repository: {{classes: [image, chart]}}}}"),
     ("compatibility.schema1", f"{MINIMAL}compatibility: {{schema1: {{enabled: true}}}}"),
 ]
 
@@ -71,6 +71,7 @@ PASSED = [
     "reporting: {bugsnag: {releasestage: production}}",
     "compatibility: {schema1: {enabled: false}}",
     "policy: {repository: {classes: []}}",
+    "policy: {repository: {classes: [image, plugin]}}",
 ]
 
 

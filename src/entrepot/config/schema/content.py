@@ -132,7 +132,8 @@ class RepositoryPolicy(Section):
     """What repositories may hold."""
 
     classes: tuple[Text, ...] = ()
-    """Classes of content to allow. Still to come: stops the start, or everything would be allowed."""
+    """Classes of content to allow, `image` and `plugin`, by the type of a manifest's configuration; without any,
+    everything is. Manifests of other types are refused then: Helm charts, signatures, artifacts."""
 
 
 class Policy(Section):
