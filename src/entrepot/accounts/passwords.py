@@ -1,6 +1,7 @@
 """Which passwords may be chosen (OWASP ASVS 5.0, chapter V6.2): long ones, and none that everybody tries first.
 
-There is no rule about kinds of characters, and no date at which a password has to change.
+There is no rule about kinds of characters, and no date at which a password has to change. `access.passwords` says how
+long is long, and whether the second half holds.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
 
 from entrepot.access.faults import Invalid
+from entrepot.config.schema.auth import Passwords
 
-SHORTEST: Final = 12
 LONGEST: Final = 256
 #: Characters that stand for letters, as people write them who want to be clever.
 _CLEVER: Final = str.maketrans("013457@$!|", "oieastasil")
@@ -28,25 +30,45 @@ _WORDS: Final = 2
 _RUNS: Final = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "1qaz2wsx3edc4rfv")
 
 
-def checked_password(password: str, name: str) -> str:
-    """Return a new password in its composed form (NFC), the form in which it is hashed and compared.
+@dataclass(frozen=True, slots=True)
+class PasswordRule:
+    """What a new password has to be."""
 
-    Args:
-        password: As chosen.
-        name: Of the account.
+    shortest: int = 12  #: characters
+    common: bool = False  #: also one that is tried first
 
-    Raises:
-        Invalid: It is too short or too long, is the account's name, or is one that is tried first.
-    """
-    composed = unicodedata.normalize("NFC", password)
-    if not SHORTEST <= len(composed) <= LONGEST:
-        raise Invalid(f"a password has {SHORTEST} to {LONGEST} characters, this one {len(composed)}")
-    plain = composed.casefold()
-    if name.casefold() in plain and _left(plain, [name.casefold()]) < _LEFT:
+    @classmethod
+    def of(cls, wanted: Passwords) -> PasswordRule:
+        """Return the rule that a configuration asks for."""
+        return cls(wanted.shortest, wanted.common)
+
+    def checked(self, password: str, name: str) -> str:
+        """Return a new password in its composed form (NFC), the form in which it is hashed and compared.
+
+        Args:
+            password: As chosen.
+            name: Of the account.
+
+        Raises:
+            Invalid: It is too short or too long, is the account's name, or is one that is tried first.
+        """
+        composed = unicodedata.normalize("NFC", password)
+        if not self.shortest <= len(composed) <= LONGEST:
+            raise Invalid(f"a password has {self.shortest} to {LONGEST} characters, this one {len(composed)}")
+        if not self.common:
+            _require_unguessed(composed.casefold(), name.casefold())
+        return composed
+
+
+#: Where nobody decides otherwise.
+USUAL: Final = PasswordRule()
+
+
+def _require_unguessed(plain: str, name: str) -> None:
+    if name in plain and _left(plain, [name]) < _LEFT:
         raise Invalid("the password is little more than the account's name; choose another")
     if is_common(plain):
         raise Invalid("the password is one of those that are tried first; choose one that nobody guesses")
-    return composed
 
 
 def is_common(plain: str) -> bool:

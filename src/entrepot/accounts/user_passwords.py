@@ -16,7 +16,7 @@ from entrepot.access.errors import CredentialsRefused
 from entrepot.access.faults import Forbidden, Invalid, NotFound, PreconditionFailed
 from entrepot.access.model import Principal
 from entrepot.accounts.outranking import require_to_outrank
-from entrepot.accounts.passwords import checked_password
+from entrepot.accounts.passwords import USUAL, PasswordRule
 from entrepot.accounts.users import Hash
 from entrepot.metadata import clock, events, one_time_links, users
 from entrepot.metadata.database import Database, Reader, Transaction
@@ -47,6 +47,7 @@ class UserPasswords:
         passwords: PasswordVerifier,
         *,
         changed: Callable[[str], None] = lambda _name: None,
+        rule: PasswordRule = USUAL,
     ) -> None:
         """Keep what to ask.
 
@@ -56,12 +57,14 @@ class UserPasswords:
             hash_password: Hashes a new password.
             passwords: Compares an old one, with the limits on wrong guesses: no key counts here, no code is asked for.
             changed: Told the account's name before a change is answered: a file with the password of before goes.
+            rule: What a new password has to be.
         """
         self._metadata = metadata
         self._authorizer = authorizer
         self._hash = hash_password
         self._passwords = passwords
         self._changed = changed
+        self._rule = rule
 
     async def change_own(self, user_id: int, old: str, new: str, *, by: Source) -> None:
         """Change one's own password, knowing the old one; everything that it opened ends.
@@ -74,7 +77,7 @@ class UserPasswords:
             TooManyRequests: Too many wrong ones.
         """
         user = await self._local(user_id)
-        chosen = checked_password(new, user.name)
+        chosen = self._rule.checked(new, user.name)
         try:
             await self._passwords.verify(Basic(user.name, old), by.address)
         except CredentialsRefused:
@@ -103,7 +106,7 @@ class UserPasswords:
         """
         user = await self._local(user_id)
         await require_to_outrank(self._metadata, self._authorizer, acting, user_id)
-        await self._set(user, checked_password(new, user.name), by, must_change=must_change)
+        await self._set(user, self._rule.checked(new, user.name), by, must_change=must_change)
 
     async def make_reset_link(self, user_id: int, *, acting: Principal | None, by: Source) -> ResetLink:
         """Make a link with which somebody sets their password, once and within half an hour.
@@ -139,7 +142,7 @@ class UserPasswords:
         """
         hashed = _hashed(token)
         user = await _of_link(self._metadata, hashed)
-        encoded = await asyncio.to_thread(self._hash, checked_password(new, user.name))
+        encoded = await asyncio.to_thread(self._hash, self._rule.checked(new, user.name))
 
         async def work(tx: Transaction) -> None:
             found = await _of_link(tx, hashed)

@@ -15,7 +15,7 @@ from entrepot.accounts.giving import require_to_have
 from entrepot.accounts.lookalikes import require_free
 from entrepot.accounts.names import checked_email, checked_name, checked_text
 from entrepot.accounts.outranking import require_to_outrank
-from entrepot.accounts.passwords import checked_password
+from entrepot.accounts.passwords import USUAL, PasswordRule
 from entrepot.metadata import events, grants, memberships, principals
 from entrepot.metadata import users as rows
 from entrepot.metadata.database import Database, Transaction
@@ -39,10 +39,13 @@ class Users:
     `acting` is who does it; None is the operator at the machine, who may everything.
     """
 
-    def __init__(self, metadata: Database, authorizer: Authorizer, hash_password: Hash) -> None:
+    def __init__(
+        self, metadata: Database, authorizer: Authorizer, hash_password: Hash, rule: PasswordRule = USUAL
+    ) -> None:
         self._metadata = metadata
         self._authorizer = authorizer
         self._hash = hash_password
+        self._rule = rule
 
     async def find(self, name: str) -> UserRecord | None:
         """Return the person of this account name, if there is one."""
@@ -98,7 +101,7 @@ class Users:
         email = _checked(email, realname, comment)
         encoded = None
         if password is not None:
-            encoded = await asyncio.to_thread(self._hash, checked_password(password, name))
+            encoded = await asyncio.to_thread(self._hash, self._rule.checked(password, name))
 
         async def work(tx: Transaction) -> UserRecord:
             await require_free(tx, name)

@@ -119,12 +119,14 @@ def _key_step(access: Access, gate: SessionGate) -> KeyStep:
 
 
 def _user_passwords(parts: Embedded, access: Access) -> UserPasswords:
-    from entrepot.accounts.user_passwords import UserPasswords  # noqa: PLC0415 - few ever need a link
+    from entrepot.accounts.passwords import PasswordRule  # noqa: PLC0415 - few ever need a link
+    from entrepot.accounts.user_passwords import UserPasswords  # noqa: PLC0415 - as above
 
     old = access.local_passwords
     assert old is not None  # else there is no page
     changed = functools.partial(forget_first_password, parts.config.state)
-    return UserPasswords(parts.stores.metadata, access.authorizer, hash_password, old, changed=changed)
+    rule = PasswordRule.of(parts.config.access.passwords)
+    return UserPasswords(parts.stores.metadata, access.authorizer, hash_password, old, changed=changed, rule=rule)
 
 
 def _provider_sign_in(parts: Embedded, sessions: Sessions) -> ProviderSignIn:
@@ -151,7 +153,8 @@ def _sessions(parts: Embedded, idle: SetSpan | None) -> Sessions:
 
 def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
     """Build the management API; imported when the first request comes, for FastAPI takes half a second."""
-    from entrepot.web.api.app import build_api  # noqa: PLC0415 - see above
+    from entrepot.accounts.passwords import PasswordRule  # noqa: PLC0415 - see above
+    from entrepot.web.api.app import build_api  # noqa: PLC0415 - as above
     from entrepot.web.api.composition import Parts, build_services  # noqa: PLC0415 - as above
 
     return build_api(
@@ -169,6 +172,7 @@ def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
                 job_kinds=functools.partial(_job_kinds, parts),
                 local_passwords=access.local_passwords,
                 password_changed=functools.partial(forget_first_password, parts.config.state),
+                password_rule=PasswordRule.of(parts.config.access.passwords),
             )
         )
     )

@@ -15,8 +15,6 @@ from entrepot.cli.program.classes import Noun
 
 app = Noun()
 
-_SHORTEST = 12
-
 FromInput = Annotated[bool, typer.Option("--stdin", help="Read the new password from standard input.")]
 Generate = Annotated[bool, typer.Option("--generate", help="Make a password up and print it.")]
 Account = Annotated[str, typer.Option("--user", help="Another account than the administrator's.")]
@@ -34,8 +32,8 @@ def password_command(
 
     place = located()
     password = _new_password(stdin=stdin, generate=generate)
-    if len(password) < _SHORTEST:
-        typer.echo(f"error: a password needs at least {_SHORTEST} characters", err=True)
+    if len(password) < (shortest := place.access.passwords.shortest):
+        typer.echo(f"error: a password needs at least {shortest} characters", err=True)
         raise typer.Exit(1)
     if not run(lambda: commands.change_password(place, user, password)):
         typer.echo(f"error: there is no account {user!r}", err=True)

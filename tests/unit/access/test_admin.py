@@ -10,7 +10,7 @@ from entrepot.access.admin import FILE, NAME, ensure_admin, set_password
 from entrepot.access.errors import SetupError
 from entrepot.access.keys import load_or_create
 from entrepot.access.roles import ensure_roles
-from entrepot.accounts.passwords import checked_password
+from entrepot.accounts.passwords import PasswordRule
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
 from entrepot.metadata import principals
 from entrepot.metadata.database import Database
@@ -142,9 +142,9 @@ async def test_cve_2026_4404_a_password_that_everybody_knows_opens_nothing(
 ) -> None:
     """There is no default password, and one that is tried first cannot be chosen: the start fails, and says why."""
     with pytest.raises(SetupError, match="ENTREPOT_ADMIN_PASSWORD"):
-        await ensure_admin(database, tmp_path, cheap, given, checked_password)
+        await ensure_admin(database, tmp_path, cheap, given, PasswordRule().checked)
     assert await secret_of(database) is None
-    await ensure_admin(database, tmp_path, cheap, "seven boats at anchor", checked_password)
+    await ensure_admin(database, tmp_path, cheap, "seven boats at anchor", PasswordRule().checked)
     assert await secret_of(database) == cheap("seven boats at anchor")
 
 

@@ -54,7 +54,7 @@ from entrepot.access.verdicts import NoVerdicts, SharedVerdicts, Verdicts
 from entrepot.access.whole_tokens import WholeTokenSignIn
 from entrepot.accounts.directory.model import DirectorySource
 from entrepot.accounts.directory.sign_in import DirectoryPasswords
-from entrepot.accounts.passwords import checked_password
+from entrepot.accounts.passwords import PasswordRule
 from entrepot.adapters.identity import htpasswd
 from entrepot.adapters.identity.accounts import LocalAccounts, PasswordRenewal, hash_password
 from entrepot.adapters.identity.foreign_tokens import ForeignTokens
@@ -117,9 +117,8 @@ async def prepare_access(config: Config, database: Database, environ: Mapping[st
     if auth.token is not None or auth.silly is not None or config.open_registry:
         return []
     load_or_create(_keys_folder(config), config.access.token.algorithm)
-    return _noticed(
-        await ensure_admin(database, config.state, hash_password, environ.get(VARIABLE, ""), checked_password)
-    )
+    rule = PasswordRule.of(config.access.passwords)
+    return _noticed(await ensure_admin(database, config.state, hash_password, environ.get(VARIABLE, ""), rule.checked))
 
 
 def build_access(config: Config, stores: Stores, vault: Vault, shared: Path | None = None) -> Access:

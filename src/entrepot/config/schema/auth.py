@@ -127,6 +127,16 @@ class SecondFactor(Section):
     one up. API keys, robots and people of a sign-in provider are not affected."""
 
 
+class Passwords(Section):
+    """Which passwords people may choose."""
+
+    shortest: int = Field(default=12, ge=8, le=64)
+    """Characters that a new password has at the least. Harbor asks for 8."""
+    common: Flag = False
+    """Takes passwords that everybody tries first, and those that are little more than the account's name, as Harbor
+    does."""
+
+
 class Access(Section):
     """Accounts and tokens of this registry (our own section)."""
 
@@ -134,6 +144,8 @@ class Access(Section):
     """Tokens that this registry issues."""
     sessions: Sessions = Sessions()
     """Browsers that are signed in."""
+    passwords: Passwords = Passwords()
+    """Which passwords people may choose."""
     secondfactor: SecondFactor = SecondFactor()
     """One-time codes and security keys beside the password."""
     limits: Rates = Rates()

@@ -16,6 +16,7 @@ from entrepot.accounts.grants import Grants
 from entrepot.accounts.groups import Groups
 from entrepot.accounts.keys import Keys
 from entrepot.accounts.members import Members
+from entrepot.accounts.passwords import USUAL, PasswordRule
 from entrepot.accounts.robot_model import RobotSettings
 from entrepot.accounts.robots import Robots
 from entrepot.accounts.roles import Roles
@@ -76,6 +77,7 @@ class Parts:
     local_passwords: PasswordVerifier | None  #: compares passwords and nothing else; None where none are kept here
     #: Told the name of an account before a change of its password is answered.
     password_changed: Callable[[str], None] = lambda _name: None
+    password_rule: PasswordRule = USUAL
 
 
 def build_services(parts: Parts) -> ApiServices:
@@ -146,9 +148,16 @@ def _accounts(parts: Parts) -> AccountServices:
     grants = Grants(metadata, authorizer)
     passwords = None
     if parts.local_passwords is not None:
-        passwords = UserPasswords(metadata, authorizer, hashes, parts.local_passwords, changed=parts.password_changed)
+        passwords = UserPasswords(
+            metadata,
+            authorizer,
+            hashes,
+            parts.local_passwords,
+            changed=parts.password_changed,
+            rule=parts.password_rule,
+        )
     return AccountServices(
-        users=Users(metadata, authorizer, hashes),
+        users=Users(metadata, authorizer, hashes, parts.password_rule),
         passwords=passwords,
         groups=Groups(metadata, authorizer),
         roles=Roles(metadata, authorizer),
