@@ -222,6 +222,57 @@ def test_odd_framing_is_refused(server: Server, headers: tuple[str, ...], body: 
     assert reply.closed
 
 
+BAD_CHUNKS = (b"zz\r\nabc\r\n0\r\n\r\n", b"3\r\nabcdef\r\n0\r\n\r\n", b"3\nabc\n0\n\n", b"-1\r\n\r\n")
+
+
+def send_bad_chunks(server: Server, method: str, target: str, kind: str) -> Iterator[Reply]:
+    """Send bodies in chunks that are none, each followed by another request."""
+    for body in BAD_CHUNKS:
+        request_head = head(method, target, f"Content-Type: {kind}", "Transfer-Encoding: chunked")
+        yield talk(server, request_head + body, head("GET", "/v2/"), silence=5)
+
+
+@pytest.mark.parametrize("place", ["upload", "manifest", "api"])
+def test_bad_chunks_are_answered_in_the_form_of_the_place(server: Server, place: str) -> None:
+    """Where the application says nothing the server answers 500: it is 400 with a reason, and the connection ends."""
+    session = re.search(rb"location: http://registry\.test(\S+)", talk(server, head("POST", UPLOADS), silence=0.3).raw)
+    assert session
+    where = {
+        "upload": ("PATCH", session[1].decode(), "application/octet-stream"),
+        "manifest": ("PUT", "/v2/edge/case/manifests/v1", "application/vnd.oci.image.manifest.v1+json"),
+        "api": ("POST", "/api/v2.0/projects", "application/json"),
+    }[place]
+    for reply in send_bad_chunks(server, *where):
+        assert (reply.statuses, reply.oci, reply.closed) == ([400], True, True)
+
+
+def test_bad_chunks_of_a_token_request_are_answered_as_oauth_says() -> None:
+    """Clients of the token endpoint read `error` (RFC 6749, section 5.2)."""
+    with Server(workers=1) as server:
+        for reply in send_bad_chunks(server, "POST", "/token", "application/x-www-form-urlencoded"):
+            assert (reply.statuses, reply.closed) == ([400], True)
+            assert b'{"error":"invalid_request"' in reply.raw
+
+
+@pytest.mark.parametrize(
+    ("version", "hosts", "statuses"),
+    [
+        ("1.1", ("Host: a.test", "Host: b.test"), [400]),
+        ("1.1", ("Host: a.test", "Host: a.test"), [400]),
+        ("1.0", ("Host: a.test", "Host: b.test"), [400]),
+        ("1.1", (), [400]),
+        ("1.1", ("Host:",), [400]),
+        ("1.0", (), [200]),
+        ("1.1", ("Host: a.test",), [200]),
+    ],
+)
+def test_a_request_has_one_host(server: Server, version: str, hosts: tuple[str, ...], statuses: list[int]) -> None:
+    """Two, or none in HTTP/1.1, are 400 (RFC 9112, section 3.2); a health check in HTTP/1.0 needs none."""
+    lines = "\r\n".join([f"GET /healthz HTTP/{version}", *hosts, "Connection: close", "", ""]).encode()
+    reply = talk(server, lines)
+    assert [int(each) for each in re.findall(rb"HTTP/1\.[01] (\d{3}) ", reply.raw)] == statuses
+
+
 @pytest.mark.parametrize(
     ("request_head", "status"),
     [

@@ -303,3 +303,9 @@ class UriTooLong(RegistryError):
     """The request's URI is too long."""
 
     code = ErrorCode.UNSUPPORTED
+
+
+class HostInvalid(RegistryError):
+    """The request does not say plainly which host it is for."""
+
+    code = ErrorCode.UNSUPPORTED

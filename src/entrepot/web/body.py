@@ -22,6 +22,16 @@ class ClientGone(Exception):
     """The client closed the connection before the exchange was complete."""
 
 
+class BodyBroken(ClientGone):
+    """The server gave the body up: the client closed the connection, or its chunks are malformed (RFC 9112, 7.1).
+
+    Nobody can tell which of the two, so it is answered in case somebody still reads.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("The request's body broke off, or its chunks are malformed; send the request again.")
+
+
 class BodyTooLarge(Exception):
     """The body is longer than the caller takes."""
 
@@ -43,7 +53,7 @@ class RequestBody:
     """The body as an asynchronous iterator of non-empty pieces; it can be read once.
 
     Raises while iterating:
-        ClientGone: The server reported anything but body bytes: the request is aborted.
+        BodyBroken: The server reported anything but body bytes: the request is aborted.
         RequestTimeout: The client stalled, or sent less than the least rate over a window.
         SizeInvalid: The body ended with fewer or more bytes than `Content-Length` announced.
     """
@@ -99,7 +109,7 @@ class RequestBody:
     async def _next_piece(self) -> bytes:
         message = await self._receive_in_time()
         if message["type"] != "http.request":
-            raise ClientGone
+            raise BodyBroken
         piece: bytes = message.get("body", b"")
         self._more = message.get("more_body", False)
         if not self._more:

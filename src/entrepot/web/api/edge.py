@@ -17,7 +17,7 @@ from entrepot.access.faults import Invalid
 from entrepot.oci.strict_json import JsonInvalid, loads
 from entrepot.web.api.errors import UnsupportedBody, render
 from entrepot.web.api.mount import REQUEST
-from entrepot.web.body import ClientGone, Message
+from entrepot.web.body import BodyBroken, ClientGone, Message
 from entrepot.web.http import Request
 
 _LOGGER = logging.getLogger(__name__)
@@ -43,6 +43,10 @@ class ApiEdge:
             _check_head(scope)
             body = await _read(own)
             await self._app(scope, _Body(own, body).receive, send)
+        except BodyBroken as error:
+            answer = render(error, AsgiRequest(scope))
+            answer.headers["connection"] = "close"
+            await answer(scope, receive, send)
         except ClientGone:
             # FastAPI would answer with 500; whoever called it sees that nothing was answered.
             if own.started:

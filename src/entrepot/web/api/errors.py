@@ -17,7 +17,7 @@ from entrepot.metadata.filtering import FieldUnknown
 from entrepot.oci import errors as oci
 from entrepot.web.api.refusals import code_of
 from entrepot.web.api.route_table import RouteTable
-from entrepot.web.body import BodyTooLarge
+from entrepot.web.body import BodyBroken, BodyTooLarge
 from entrepot.web.distribution.errors import status_of
 
 _RETRY_SECONDS: Final = 5
@@ -41,6 +41,7 @@ _FAULTS: Final[Mapping[type[Exception], HTTPStatus]] = {
     FieldUnknown: HTTPStatus.BAD_REQUEST,
     UnsupportedBody: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     TookTooLong: HTTPStatus.SERVICE_UNAVAILABLE,
+    BodyBroken: HTTPStatus.BAD_REQUEST,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 

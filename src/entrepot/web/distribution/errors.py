@@ -12,7 +12,7 @@ from typing import Any, Final
 from entrepot.metadata.errors import AnotherHost, DatabaseFull, DatabaseUnavailable
 from entrepot.oci import errors as oci
 from entrepot.oci.errors import ErrorCode, RegistryError
-from entrepot.web.body import BodyTooLarge
+from entrepot.web.body import BodyBroken, BodyTooLarge
 from entrepot.web.distribution import locations
 from entrepot.web.distribution.challenge import challenge_headers
 from entrepot.web.http import Header, Request
@@ -50,10 +50,11 @@ STATUS_BY_CLASS: Final[Mapping[type[RegistryError], HTTPStatus]] = {
     oci.RequestTimeout: HTTPStatus.REQUEST_TIMEOUT,
     oci.HeaderTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     oci.UriTooLong: HTTPStatus.REQUEST_URI_TOO_LONG,
+    oci.HostInvalid: HTTPStatus.BAD_REQUEST,
 }
 
 #: After these the rest of the request's body is not read, so the connection cannot carry another request.
-_CLOSING: Final = (oci.RequestTimeout, oci.SizeInvalid, BodyTooLarge)
+_CLOSING: Final = (oci.RequestTimeout, oci.SizeInvalid, oci.HostInvalid, BodyTooLarge, BodyBroken)
 _MAX_DETAILS: Final = 100
 _RETRY_SECONDS: Final = 5
 #: What is not there may be there the next time.
@@ -87,6 +88,8 @@ def _foreign(error: Exception) -> tuple[HTTPStatus, list[dict[str, Any]]]:
         case PathUnknown():
             message = "There is nothing at this path; the registry's API is at /v2/."
             return HTTPStatus.NOT_FOUND, [_body(ErrorCode.NAME_UNKNOWN, message)]
+        case BodyBroken():
+            return HTTPStatus.BAD_REQUEST, [_body(ErrorCode.SIZE_INVALID, str(error))]
         case BodyTooLarge():
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [_body(ErrorCode.SIZE_INVALID, str(error))]
         case DatabaseFull():

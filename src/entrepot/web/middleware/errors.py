@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from entrepot.oci.errors import QuotaExceeded, RegistryError
-from entrepot.web.body import ClientGone
+from entrepot.web.body import BodyBroken, ClientGone
 from entrepot.web.distribution.errors import render_error
 from entrepot.web.distribution.quota_refusals import tell_who_uses
 from entrepot.web.http import Request
@@ -26,7 +26,11 @@ def with_errors(inner: Endpoint, services: Services) -> Endpoint:
     async def guarded(request: Request, send: Send) -> None:
         try:
             await inner(request, send)
-        except ClientGone:
+        except ClientGone as gone:
+            if isinstance(gone, BodyBroken) and not request.started:
+                # Without an answer of ours the server would give one of its own, 500, to who is still there.
+                await render_error(gone, request, services).send(request, send)
+                request.status = CLIENT_GONE
             request.status = request.status or CLIENT_GONE
         except Exception as error:
             if request.started:

@@ -14,6 +14,7 @@ from entrepot.access.errors import AccessRefused
 from entrepot.access.issuing import ANONYMOUS_SCOPES, Answer, ServiceUnknown, TokenDesk, TooManyScopes
 from entrepot.oci.errors import ErrorCode, RequestTimeout
 from entrepot.oci.scope import format_scopes
+from entrepot.web.body import BodyBroken
 from entrepot.web.http import Header, Request
 from entrepot.web.responses import Response, json_response
 from entrepot.web.router import Route
@@ -23,6 +24,7 @@ from entrepot.web.token.parameters import MAX_FORM_BYTES, FormInvalid, TokenForm
 
 #: Tokens are credentials: nothing between us and the client may keep them (RFC 6749, section 5.1).
 _NO_STORE: Final[Header] = (b"cache-control", b"no-store")
+_CLOSE: Final[Header] = (b"connection", b"close")
 _BASIC: Final[Header] = (b"www-authenticate", b'Basic realm="entrepot"')
 #: The whole form, which has a few hundred bytes, must have arrived after this time.
 FORM_SECONDS: Final = 10.0
@@ -74,7 +76,12 @@ class TokenEndpoint:
 
     async def post(self, request: Request, services: Services) -> Response:  # noqa: ARG002 - a handler's signature
         """Answer a POST of a form (token specification, "OAuth2")."""
-        body = await self._read(request)
+        try:
+            body = await self._read(request)
+        except BodyBroken as broken:
+            refusal = _bad_request("invalid_request", str(broken))
+            refusal.headers = (*refusal.headers, _CLOSE)
+            return refusal
         try:
             form = read_form(request.header(b"content-type"), body)
             answer = await self._by_form(form, request.client)
