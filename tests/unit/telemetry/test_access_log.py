@@ -90,7 +90,7 @@ def test_a_disabled_log_writes_nothing(tmp_path: Path) -> None:
 
 def test_writes_are_whole_lines_that_a_pipe_keeps_together() -> None:
     """No write is longer than what a pipe keeps whole, unless one line is; none ends within a line."""
-    pieces = list(module._pieces(["x" * 900] * 20 + ["y" * 5000]))
+    pieces = list(module._pieces([b"x" * 900] * 20 + [b"y" * 5000], 4096))
     assert all(piece.endswith(b"\n") for piece in pieces)
     assert max(len(piece) for piece in pieces[:-1]) <= 4096
     assert b"".join(pieces).count(b"\n") == 21
@@ -110,6 +110,20 @@ def test_a_reader_that_stands_still_costs_records_not_time(monkeypatch: pytest.M
         lines = reader.read().splitlines()
     assert len(lines) == 11
     assert lines[-1] == "15 access log records were dropped because their reader is too slow"
+
+
+def test_lines_that_wait_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Long lines fill the memory sooner than many; what was written makes room."""
+    monkeypatch.setattr(module, "_MAX_WAITING_BYTES", 1000)
+    monkeypatch.setattr(AccessLog, "_start", lambda self: None)
+    with (tmp_path / "log").open("wb") as file:
+        log = AccessLog(descriptor=file.fileno())
+        for _ in range(2):
+            for _ in range(5):
+                log.write(record(user_agent="x" * 900))
+            log._flush()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["127.0.0.1", "127.0.0.1", "3"] * 2
 
 
 def test_nobody_reading_does_not_end_the_registry() -> None:
