@@ -84,12 +84,6 @@ def _active_hooks(config: Config) -> Iterator[str]:
             yield f"log.hooks[{index}]"
 
 
-def _wants_letsencrypt(config: Config) -> bool:
-    tls = config.http.tls
-    wanted = tls.letsencrypt.cachefile or tls.letsencrypt.hosts or tls.letsencrypt.email
-    return bool(wanted) and not tls.certificate
-
-
 def _clear_passwords(config: Config) -> bool:
     return not (config.http.tls.enabled or config.http.address.is_local or config.open_registry)
 
@@ -161,10 +155,16 @@ RULES: tuple[Rule, ...] = (
         lambda config: set(config.policy.repository.classes) - {"image", "plugin"},
     ),
     _stops(
-        "http.tls.letsencrypt",
+        "http.tls.letsencrypt.hosts",
+        "empty, as `http.host` is, and certificates are to be got",
+        "is empty, so no certificate can be got; give the names by which clients reach the registry",
+        lambda config: config.http.tls.is_automatic and not config.http.certified_hosts,
+    ),
+    _warns(
+        "http.tls.letsencrypt.cachefile",
         "set, and `certificate` is not",
-        f"{_TO_COME}, and the registry would talk in clear; give http.tls.certificate and http.tls.key",
-        _wants_letsencrypt,
+        "is not written to: account and certificate lie in entrepot/acme of the data folder",
+        lambda config: config.http.tls.is_automatic and config.http.tls.letsencrypt.cachefile,
     ),
     _stops(
         "http.tls.clientauth",

@@ -61,7 +61,8 @@ class Certificates:
                 over before stays.
         """
         self.seen = self.signature()
-        pair = _read(self._settings.certificate) + b"\n" + _read(self._settings.key)
+        files = dict.fromkeys((self._settings.certificate, self._settings.key))  # both may be in one
+        pair = b"\n".join(_read(path) for path in files)
         authorities = b"\n".join(_read(path) for path in self._settings.client_cas)
         check_pair(pair, self._settings)
         self._previous = (_path_of(self._pair).read_bytes(), _path_of(self._cas).read_bytes())

@@ -12,7 +12,7 @@ from entrepot.config.address import parse_address
 from entrepot.serving.asked_uri import shown_uri
 from entrepot.serving.check_kind import CheckKind
 from entrepot.serving.health_checks import Check, FileCheck, HealthSettings, HttpCheck, StorageCheck, TcpCheck
-from entrepot.serving.settings import Address, DebugSettings, HttpSettings, ServeSettings, TlsSettings
+from entrepot.serving.settings import AcmeSettings, Address, DebugSettings, HttpSettings, ServeSettings, TlsSettings
 from entrepot.telemetry.logs import LogSettings
 
 if TYPE_CHECKING:
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 def serve_settings(config: Config, *, web: str, jobs: str) -> ServeSettings:
     """Give the settings of `serve` for a configuration; `web` and `jobs` are the entry points of the workers."""
     debug = config.http.debug.address
+    acme = _acme(config)
     return ServeSettings(
         address=_address(config.http),
         workers=config.web_processes,
         web=web,
         jobs=jobs,
         config=pickle.dumps(config),
-        tls=_tls(config.http),
+        tls=_tls(config.http, acme),
+        acme=acme,
         http=HttpSettings(http2=config.http.http2.enabled and config.http.tls.enabled),
         debug=None if debug is None else DebugSettings(host=debug.host, port=debug.port, metrics_path=_metrics(config)),
         health=HealthSettings(checks=_distinct(_checks(config.health, config.data))),
@@ -66,12 +68,27 @@ def _everywhere() -> str:
     return "::" if Path("/proc/net/if_inet6").exists() else "0.0.0.0"  # noqa: S104 - asked for by `:5000`
 
 
-def _tls(http: Http) -> TlsSettings | None:
+def _acme(config: Config) -> AcmeSettings | None:
+    if not config.http.tls.is_automatic:
+        return None
+    wanted, folder = config.http.tls.letsencrypt, config.state.absolute() / "acme"
+    settings = AcmeSettings(
+        folder=folder,
+        hosts=config.http.certified_hosts,
+        email=wanted.email,
+        host=wanted.address.host,
+        port=wanted.address.port,
+        authority=wanted.ca,
+    )
+    return replace(settings, directory=wanted.directoryurl) if wanted.directoryurl else settings
+
+
+def _tls(http: Http, acme: AcmeSettings | None) -> TlsSettings | None:
     if not http.tls.enabled:
         return None
     return TlsSettings(
-        certificate=Path(http.tls.certificate),
-        key=Path(http.tls.key),
+        certificate=acme.pair if acme else Path(http.tls.certificate),
+        key=acme.pair if acme else Path(http.tls.key),
         client_cas=tuple(Path(path) for path in http.tls.clientcas),
         minimum=http.tls.lowest,
         look_seconds=http.tls.reload,

@@ -17,6 +17,7 @@ from entrepot.telemetry.instruments import Family, Metrics
 from entrepot.telemetry.snapshots import add_up, collect
 
 if TYPE_CHECKING:
+    from entrepot.serving.certificate_renewal import CertificateRenewal
     from entrepot.serving.settings import ServeSettings
 
 
@@ -39,6 +40,7 @@ class House(ExitStack):
         self.metrics = Metrics()
         lock = self.enter_context(closing(ListenLock(settings.address)))
         self.address = dataclasses.replace(settings.address, port=lock.port)
+        self.renewal = self._renewal(settings)
         self.certificates = self._certificates(settings)
         self.watch = self._watch(settings)
         self.runtime = self.enter_context(closing(RuntimeFolder()))
@@ -57,6 +59,18 @@ class House(ExitStack):
         """Give up the certificate taken over last, because the server could not start with it."""
         if self.certificates:
             self.certificates.revert()
+
+    def _renewal(self, settings: ServeSettings) -> CertificateRenewal | None:
+        if settings.acme is None:
+            return None
+        from entrepot.serving.certificate_renewal import CertificateRenewal  # noqa: PLC0415 - only where it is wanted
+
+        try:
+            return self.enter_context(closing(CertificateRenewal(settings.acme, settings.log)))
+        except OSError as error:
+            raise StartRefused(
+                f"The certificate (http.tls.letsencrypt) cannot be kept in {settings.acme.folder}: {error.strerror}."
+            ) from error
 
     def _certificates(self, settings: ServeSettings) -> Certificates | None:
         if settings.tls is None:

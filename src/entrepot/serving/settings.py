@@ -42,6 +42,27 @@ class TlsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AcmeSettings:
+    """The section `http.tls.letsencrypt`: how a certificate is got, and where it lies."""
+
+    #: Holds account, certificate and lock; only we read it.
+    folder: Path
+    hosts: tuple[str, ...]
+    directory: str = "https://acme-v02.api.letsencrypt.org/directory"
+    email: str = ""
+    #: Where the service's question is answered: host, empty for all, and port.
+    host: str = ""
+    port: int = 80
+    #: PEM file with the authority that signed the service's own certificate.
+    authority: str = ""
+
+    @property
+    def pair(self) -> Path:
+        """The certificate, its intermediates and its key, in one file: they change in one step."""
+        return self.folder / "certificate.pem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DebugSettings:
     """The section `http.debug`."""
 
@@ -89,6 +110,7 @@ class ServeSettings:
     #: The configuration, pickled: only the workers look inside.
     config: bytes = field(repr=False)
     tls: TlsSettings | None = None
+    acme: AcmeSettings | None = None
     http: HttpSettings = field(default_factory=HttpSettings)
     debug: DebugSettings | None = None
     health: HealthSettings = field(default_factory=HealthSettings)

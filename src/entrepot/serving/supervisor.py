@@ -274,7 +274,8 @@ class Supervisor:
         for child in self._children:
             if child.kill_if_late():
                 child.deadline = time.monotonic() + _TICK_SECONDS
-        bury_orphans({child.process.pid for child in self._children})
+        renewing = self._house.renewal.pid if self._house.renewal else None
+        bury_orphans({child.process.pid for child in self._children} | ({renewing} if renewing else set()))
         if self._stopping:
             return
         if WEB in self._heartbeats.look(self._goes_on):  # the end of a job worker is seen, and counted, as any other
@@ -284,7 +285,9 @@ class Supervisor:
                 self._start(role)
         if self._retire_at is not None and self._retire_at <= time.monotonic():
             self._retire_old_web()
-        if self._house.watch and self._house.watch.changed():
+        if self._house.renewal and self._announced and self._house.renewal.look():
+            self._reload()
+        elif self._house.watch and self._house.watch.changed():
             self._renew_web()
 
     def _goes_on(self, role: str, generation: int) -> bool:

@@ -19,7 +19,7 @@ STOPPED = [
     ("notifications.endpoints[1]", f"{MINIMAL}notifications: {{endpoints: [{{disabled: true}}, {{name: live}}]}}"),
     ("middleware.repository[0]", f"{MINIMAL}middleware: {{repository: [{{name: mine}}]}}"),
     ("middleware.storage[0]", f"{MINIMAL}middleware: {{storage: [{{name: redirect, options: {{baseurl: x}}}}]}}"),
-    ("http.tls.letsencrypt", "version: 0.1\nstorage: filesystem\nhttp: {tls: {letsencrypt: {cachefile: /c}}}"),
+    ("http.tls.letsencrypt.hosts", "version: 0.1\nstorage: filesystem\nhttp: {tls: {letsencrypt: {email: a@b.test}}}"),
     (
         "http.tls.clientauth",
         "version: 0.1\nstorage: filesystem\nhttp: {tls: {clientauth: verify-client-cert-if-given}}",
@@ -40,6 +40,10 @@ STOPPED += [
 ]
 
 WARNED = [
+    (
+        "http.tls.letsencrypt.cachefile",
+        "version: 0.1\nstorage: filesystem\nhttp: {tls: {letsencrypt: {cachefile: /c, hosts: [R.Example.org]}}}",
+    ),
     ("http.tls.clientauth", "version: 0.1\nstorage: filesystem\nhttp: {tls: {clientauth: request-client-cert}}"),
     ("http.tls.minimumtls", "version: 0.1\nstorage: filesystem\nhttp: {tls: {minimumtls: TLS1.1}}"),
     ("http.tls.ciphersuites", "version: 0.1\nstorage: filesystem\nhttp: {tls: {ciphersuites: [A]}}"),

@@ -26,6 +26,7 @@ from entrepot.config.values import (
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -71,6 +72,13 @@ def _check_tcp_address(text: str) -> str:
     return text
 
 
+def _check_host_name(text: str) -> str:
+    if not _HOST_NAME.fullmatch(text.lower()):
+        raise refuse("must be a name such as registry.example.org; neither a wildcard nor an address can be proven")
+    return text.lower()
+
+
+HostName = Annotated[Text, AfterValidator(_check_host_name)]
 Headers = Annotated[dict[Text, tuple[Text, ...]], AfterValidator(_check_headers)]
 Host = Annotated[Url, AfterValidator(_check_host)]
 Prefix = Annotated[Text, AfterValidator(_with_slashes)]
@@ -90,20 +98,36 @@ ClientAuth = Annotated[
 
 
 class LetsEncrypt(Section):
-    """Certificates from Let's Encrypt."""
+    """Certificates from Let's Encrypt, or another service that speaks ACME. Naming one of these agrees to its terms."""
 
     cachefile: Text = ""
-    """File to keep certificates in."""
+    """Switches this on. Account and certificate lie in `entrepot/acme` of the data folder, whatever the name."""
     email: Text = ""
     """Address to register with."""
-    hosts: tuple[Text, ...] = ()
-    """Names to get certificates for."""
+    hosts: tuple[HostName, ...] = ()
+    """Names to get one certificate for; without any, the host of `http.host`."""
     directoryurl: Url = ""
     """Another service than Let's Encrypt."""
+    addr: Annotated[Text, AfterValidator(_check_tcp_address)] = Field(default=":80", min_length=1)
+    """Address to answer the service's questions on, while it asks (HTTP-01): port 80 of each name must lead there. Our
+    own key."""
+    ca: Text = ""
+    """PEM file with the authority that signed the service's own certificate, where it is not a public one. Our own
+    key."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether certificates are to be got."""
+        return bool(self.cachefile or self.hosts or self.email)
+
+    @property
+    def address(self) -> Address:
+        """Where the service's questions are answered."""
+        return parse_address(self.addr)
 
 
 class Tls(Section):
-    """Encryption by the registry itself. It is on when `certificate` is set."""
+    """Encryption by the registry itself. It is on when `certificate` is set, or `letsencrypt` asked for."""
 
     certificate: Text = ""
     """PEM file with the certificate, followed by its intermediates."""
@@ -118,14 +142,19 @@ class Tls(Section):
     ciphersuites: tuple[Text, ...] = ()
     """Cipher suites. The server cannot restrict them; a warning says so."""
     letsencrypt: LetsEncrypt = LetsEncrypt()
-    """Certificates from Let's Encrypt. Still to come: stops the start, unless a certificate is given."""
+    """Certificates from Let's Encrypt. Not used when a certificate is given."""
     reload: Duration = 10.0
     """Time between two looks at the files for a renewed certificate; 0s never looks. Our own key."""
 
     @property
     def enabled(self) -> bool:
         """Whether the registry encrypts."""
-        return bool(self.certificate)
+        return bool(self.certificate) or self.letsencrypt.wanted
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether certificates are got by the registry itself."""
+        return self.letsencrypt.wanted and not self.certificate
 
     @property
     def lowest(self) -> Literal["tls1.2", "tls1.3"]:
@@ -239,6 +268,12 @@ class Http(Section):
     def address(self) -> Address:
         """Where the registry listens."""
         return Address(socket=Path(self.addr)) if self.net == "unix" else parse_address(self.addr or ":0")
+
+    @property
+    def certified_hosts(self) -> tuple[str, ...]:
+        """Names that a certificate is got for, where the registry gets it by itself."""
+        own = urlsplit(self.host).hostname if self.host else None
+        return self.tls.letsencrypt.hosts or ((own,) if own else ())
 
     @property
     def drain(self) -> float:
