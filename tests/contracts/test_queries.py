@@ -56,7 +56,9 @@ SMALL = {
     "outbox._BACKLOG": "a metric; the outbox holds what is not yet done",
     **{
         f"audit_log.{name}": "looks through a window that was found by key"
-        for name in (kind + of for kind in ("_PAGE", "_COUNT", "_LAST") for of in ("", "_OF_PROJECT", "_OF_ACTOR"))
+        for name in (
+            kind + of for kind in ("_PAGE", "_SORTED", "_COUNT", "_LAST") for of in ("", "_OF_PROJECT", "_OF_ACTOR")
+        )
     },
     "audit_log._UNSEALED": "an index of what waits for the sealer",
     "sessions._OPEN": "stops at the most sessions that there may be",

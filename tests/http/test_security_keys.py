@@ -262,7 +262,7 @@ async def test_the_log_tells_of_keys_and_of_failed_answers(tmp_path: Path) -> No
         admin = Api(client(registry, basic(ADMIN, ADMIN_PASSWORD)))
         rows = await admin.found("/auditlog-exts?page_size=100")
         told = {
-            (row["operation"], row["credential"], row["operation_result"], row["operation_description"])
+            (row["kind"], row["credential"], row["operation_result"], row["operation_description"])
             for row in rows
             if row["resource"] == "alice" and row["address"]
         }

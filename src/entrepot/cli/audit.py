@@ -59,7 +59,7 @@ def list_command(
         "time (UTC)": lambda event: event["op_time"][:19].replace("T", " "),
         "who": "username",
         "from": "address",
-        "what": lambda event: event["operation"] + (f" ({event['count']} times)" if event["count"] > 1 else ""),
+        "what": lambda event: event["kind"] + (f" ({event['count']} times)" if event["count"] > 1 else ""),
         "to": lambda event: f"{event['resource_type']} {event['resource']}".strip(),
         "result": _result,
     }

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from entrepot.audit.retention import Cut, Retention
 from entrepot.audit.sealing import SEALER
+from entrepot.audit.words import operation_of, resource_type_of
 from entrepot.jobs.run import JobRun
-from entrepot.metadata import events
 from entrepot.metadata.audit_log import EventRecord
 from entrepot.metadata.events import Source
 from entrepot.system.jobs.traits import HOUR, JobTraits
@@ -22,11 +22,6 @@ _TYPES: Final = ("include_event_types", "include_operations")
 #: Younger events are kept whatever is asked for; the longest time is Harbor's.
 _FEWEST_HOURS: Final = 24
 _MOST_HOURS: Final = 240_000
-#: What Harbor calls our kinds of events that have another name there.
-_ALSO: Final[Mapping[str, tuple[str, ...]]] = {
-    events.PUSH: ("create", "create_artifact"),
-    events.PULL: ("pull_artifact",),
-}
 
 
 def check(parameters: Mapping[str, Any]) -> None:
@@ -75,7 +70,8 @@ class AuditPurging:
 def types_of(event: EventRecord) -> set[str]:
     """Return the names of types that an event goes by: `push`, `create_artifact`, `sign-in`, `other`, ..."""
     what = "artifact" if event.digest or event.tag else (event.subject or "").partition(":")[0]
-    names = {event.kind, f"{event.kind}_{what}".replace("-", "_"), *_ALSO.get(event.kind, ())}
+    operation = operation_of(event)
+    names = {event.kind, f"{event.kind}_{what}".replace("-", "_"), operation, f"{operation}_{resource_type_of(event)}"}
     return names if event.repository is not None else names | {"other"}
 
 

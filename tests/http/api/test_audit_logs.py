@@ -9,6 +9,7 @@ import json
 import pytest
 
 from entrepot.accounts.providers.people import People
+from entrepot.metadata import events
 from entrepot.metadata.events import Source
 from tests.http.pushing import push_blob, push_image, put_manifest
 from tests.support.api import Api
@@ -35,7 +36,8 @@ async def test_a_push_is_in_the_log_with_all_that_is_known(app: App) -> None:
     """Who pushed what, from where, with what credential, in which request."""
     answer = await app.basic("alice").get(f"{API}/auditlog-exts?q=operation=push,project=team")
     (entry,) = answer.json()
-    assert (entry["username"], entry["operation"], entry["resource_type"]) == ("alice", "push", "artifact")
+    assert (entry["username"], entry["operation"], entry["resource_type"]) == ("alice", "create", "artifact")
+    assert entry["kind"] == "push"
     assert entry["resource"] == "team/app:v1"
     assert (entry["credential"], entry["operation_result"], entry["count"]) == ("token", True, 1)
     assert entry["request_id"]
@@ -48,6 +50,51 @@ async def test_a_failure_has_its_reason(app: App) -> None:
     await people.refused("main", "the provider said no: access_denied", by)
     [entry] = (await app.basic("alice").get(f"{API}/auditlog-exts?q=operation=sign-in,result=failure")).json()
     assert (entry["operation_result"], entry["reason"]) == (False, "the provider said no: access_denied")
+
+
+@pytest.mark.parametrize(
+    ("query", "operations"),
+    [
+        ("operation=create,resource_type=artifact", [("create", "team/app:v1"), ("create", "other/app:v1")]),
+        ("operation=push,resource=~APP:", [("create", "team/app:v1"), ("create", "other/app:v1")]),
+        ("resource=team/app:v1", [("create", "team/app:v1")]),
+        ("resource=~eam/", [("create", "team/app:v1")]),
+        ("operation={create pull},username=~LIC,project=team,resource_type=artifact", [("create", "team/app:v1")]),
+        ("operation=create,resource_type=member", [("create", "bob")]),
+        ("operation=update,resource_type=configuration", [("update", "configuration")]),
+        ("operation=login", [("login", "zoe")]),
+        ("resource_type=user,username=~nobody", []),
+    ],
+)
+async def test_harbors_words_are_shown_and_asked_for(app: App, query: str, operations: list[tuple[str, str]]) -> None:
+    """`create` of an artifact, a member or a project, `update` of the configuration, `login`; fuzzy where it helps."""
+    admin = Api(app.basic("alice"))
+    await admin.post("/projects/team/members", {"role_id": 2, "member_user": {"username": "bob"}})
+    await admin.put("/configurations", {"session_timeout": 90})
+    signed_in = Source(name="zoe", credential="password")
+    await app.stores.metadata.write(lambda tx: events.add(tx, events.SIGN_IN, by=signed_in, subject="user:zoe"))
+    found = await admin.found(f"/audit-logs?page_size=100&q={query}")
+    assert sorted((entry["operation"], entry["resource"]) for entry in found) == sorted(operations)
+
+
+async def test_the_log_is_sorted_by_what_it_shows(app: App) -> None:
+    """Either way, page by page, in the log of a project too."""
+    admin = Api(app.basic("alice"))
+    await admin.put("/configurations", {"session_timeout": 90})
+    await push_image(app.basic("alice"), "v2", name="team/app")
+    for log in ("/audit-logs", "/projects/team/logs"):
+        for field in ("id", "op_time", "username", "operation", "resource", "resource_type"):
+            whole = await admin.found(f"{log}?page_size=100&sort={field}")
+            assert [entry[field] for entry in whole] == sorted(entry[field] for entry in whole)
+            back = await admin.found(f"{log}?page_size=100&sort=-{field}")
+            assert [entry[field] for entry in back] == sorted((entry[field] for entry in whole), reverse=True)
+            assert await admin.found(f"{log}?page_size=1&page=2&sort={field}") == whole[1:2]
+
+
+async def test_the_types_of_events_are_harbors(app: App) -> None:
+    """As its clients name them, for what may be removed from the log; and those that only we have."""
+    types = {each["event_type"] for each in await Api(app.basic("bob")).found("/auditlog-exts/events")}
+    assert types >= {"create_artifact", "pull_artifact", "delete_artifact", "create_project", "login_user", "restore"}
 
 
 async def test_pages_are_newest_first_and_link_to_each_other(app: App) -> None:
@@ -115,7 +162,7 @@ async def test_a_push_under_several_tags_names_them_all(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["q=secret=x", "q=op_time=5", "q=username=~a", "sort=username", "page=100000", "q=operation={a b}"]
+    "query", ["q=secret=x", "q=op_time=5", "q=project=~a", "sort=address", "page=100000", "q=result={a b}", "q=id=5"]
 )
 async def test_what_cannot_be_asked_for_is_said(app: App, query: str) -> None:
     """Unknown fields, other comparisons and another order are refused with what to do instead."""

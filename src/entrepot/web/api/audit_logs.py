@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from entrepot.access.faults import Invalid
 from entrepot.access.permissions import Permission
 from entrepot.audit.export import Format, export
+from entrepot.audit.words import TYPES, operation_of, resource_type_of
 from entrepot.metadata import audit_log, events
 from entrepot.metadata.audit_log import EventRecord, Filter
-from entrepot.metadata.filtering import Condition, Kind, Match, Selection
+from entrepot.metadata.filtering import Condition, Kind, Match, Order, Selection
 from entrepot.metadata.filtering import Field as ListField
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.tables import events as table
@@ -33,33 +34,30 @@ LIST_OF_PROJECT = Permission("log:list")
 _NAMES: Final[Mapping[str, str]] = {
     "username": "actor",
     "operation": "kind",
-    "resource": "repository",
+    "resource": "resource",
+    "resource_type": "resource_type",
     "operator": "actor",
     "project": "project",
     "subject": "subject",
     "address": "address",
     "result": "result",
 }
-_FIELDS: Final = {name: ListField(column=table.c[column]) for name, column in _NAMES.items()} | {
-    "op_time": ListField(column=table.c.at, kind=Kind.TIME)
+_COLUMNS: Final[Mapping[str, str]] = {"resource": "repository", "resource_type": "subject"}
+_FIELDS: Final = {name: ListField(column=table.c[_COLUMNS.get(field, field)]) for name, field in _NAMES.items()} | {
+    "id": ListField(column=table.c.id, kind=Kind.NUMBER),
+    "op_time": ListField(column=table.c.at, kind=Kind.TIME),
 }
+_NEWEST_FIRST: Final = (Order("op_time", descending=True), Order("id", descending=True))
+#: Of these a part may be asked for, whatever its case.
+_PARTS: Final[Mapping[str, str]] = {"username": "actor_part", "operator": "actor_part", "resource": "resource_part"}
+#: What happens here and has no word in Harbor.
 _KINDS: Final = (
-    events.CREATE,
-    events.UPDATE,
-    events.DELETE,
-    events.PUSH,
-    events.PULL,
     events.MOUNT,
     events.RESTORE,
     events.PURGE,
     events.EXPIRE,
     events.RETAIN,
     events.ALERT,
-    events.GRANT,
-    events.REVOKE,
-    events.CONFIGURE,
-    events.SIGN_IN,
-    events.SIGN_OUT,
     events.START,
     events.STOP,
     events.QUARANTINE,
@@ -88,7 +86,7 @@ class AuditLog(BaseModel):
     username: str = Field(examples=["alice"])
     resource: str = Field(examples=["team/app:v1"])
     resource_type: str = Field(examples=["artifact"])
-    operation: str = Field(examples=["push"])
+    operation: str = Field(description="Harbor's word, or ours where it has none.", examples=["create"])
     op_time: datetime = Field(examples=["2026-01-02T03:04:05Z"])
 
     @classmethod
@@ -102,6 +100,7 @@ class AuditLogExt(AuditLog):
 
     operation_description: str = Field(examples=["push artifact team/app:v1"])
     operation_result: bool = Field(examples=[True])
+    kind: str = Field(description="The registry's own word for what was done.", examples=["push"])
     reason: str | None = Field(description="Why it failed, or was done, where that was noted.", examples=[None])
     count: int = Field(description="How many like events it stands for.", examples=[1])
     address: str | None = Field(description="Where the request came from.", examples=["192.0.2.7"])
@@ -120,6 +119,7 @@ class AuditLogExt(AuditLog):
             operation_description=_description(event),
             operation_result=event.result != events.FAILURE,
             reason=_reason(event),
+            kind=event.kind,
             count=event.count,
             address=event.address,
             credential=event.credential,
@@ -132,9 +132,9 @@ class AuditLogExt(AuditLog):
 class EventType(BaseModel):
     """A kind of event."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"event_type": "push"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"event_type": "create_artifact"}})
 
-    event_type: str = Field(examples=["push"])
+    event_type: str = Field(examples=["create_artifact"])
 
 
 def router() -> APIRouter:
@@ -175,9 +175,9 @@ async def list_log_exts(
 
 
 async def list_kinds(caller: CallerOf) -> list[EventType]:
-    """List the kinds of events."""
+    """List the kinds of events: Harbor's, then those that it does not have."""
     caller.require_sign_in()
-    return [EventType(event_type=kind) for kind in _KINDS]
+    return [EventType(event_type=kind) for kind in (*TYPES, *_KINDS)]
 
 
 async def export_logs(
@@ -220,25 +220,49 @@ async def list_project_exts(
 async def _page(
     request: Request, response: Response, services: ServicesOf, wanted: Selection, project: ProjectRecord | None = None
 ) -> list[EventRecord]:
-    if wanted.order and (wanted.order[0].field, wanted.order[0].descending) != ("op_time", True):
-        raise Invalid("the log is sorted by -op_time only; leave sort out")
     fitting = _filter(wanted, project)
     describe(request, response, wanted, await audit_log.count(services.metadata, fitting))
+    if (by := _order(wanted)) is not None:
+        return await audit_log.sorted_page(services.metadata, fitting, by, limit=wanted.limit, skip=wanted.offset)
     return (await audit_log.page(services.metadata, fitting, limit=wanted.limit, skip=wanted.offset)).events
+
+
+def _order(wanted: Selection) -> str | None:
+    """Return the order that is asked for; None for the log's own, the newest first."""
+    if not wanted.order or wanted.order[0] in _NEWEST_FIRST:
+        return None
+    first = wanted.order[0]
+    if len(wanted.order) > 1 or first.field not in audit_log.SORTS:
+        raise Invalid(f"sort: name one of {', '.join(audit_log.SORTS)}, with - before it for the other way")
+    return f"-{first.field}" if first.descending else first.field
 
 
 def _filter(wanted: Selection, project: ProjectRecord | None = None) -> Filter:
     """Return what is asked for; of a project nothing from before it was made, when another may have had its name."""
-    found: dict[str, str | int | None] = {}
+    found: dict[str, Any] = {}
     for condition in wanted.conditions:
-        found |= _times(condition) if condition.field == "op_time" else {_NAMES[condition.field]: _one(condition)}
-    asked = Filter(**found)  # type: ignore[arg-type]  # texts for texts, numbers for times
+        found |= _asked(condition)
+    asked = Filter(**found)
     if project is None:
         return asked
     return replace(asked, project=project.name, since=max(asked.since or 0, project.created_at))
 
 
-def _times(condition: Condition) -> dict[str, str | int | None]:
+def _asked(condition: Condition) -> dict[str, Any]:
+    """Return what one condition asks of the filter."""
+    match condition.field, condition.match:
+        case "op_time", _:
+            return _times(condition)
+        case "id", _:
+            raise Invalid("the log can be sorted by id, and asked for by op_time")
+        case "operation", Match.EQUAL | Match.ANY:
+            return {"operations": tuple(str(value).lower() for value in condition.values)}
+        case field, Match.CONTAINS if field in _PARTS:
+            return {_PARTS[field]: str(condition.values[0])}
+    return {_NAMES[condition.field]: _one(condition)}
+
+
+def _times(condition: Condition) -> dict[str, Any]:
     if condition.match is not Match.RANGE:
         raise Invalid("ask for op_time as a range: op_time=[2026-01-01~2026-02-01]")
     low, high = condition.values
@@ -256,8 +280,8 @@ def _common(event: EventRecord) -> dict[str, Any]:
         "id": event.id,
         "username": event.actor,
         "resource": _resource(event),
-        "resource_type": _resource_type(event),
-        "operation": event.kind,
+        "resource_type": resource_type_of(event),
+        "operation": operation_of(event),
         "op_time": moment(event.at),
     }
 
@@ -269,12 +293,6 @@ def _resource(event: EventRecord) -> str:
     return f"{event.repository}{reference}"
 
 
-def _resource_type(event: EventRecord) -> str:
-    if event.repository is not None:
-        return "tag" if event.tag and not event.digest else "artifact" if event.digest else "repository"
-    return (event.subject or "project:").partition(":")[0]
-
-
 def _reason(event: EventRecord) -> str | None:
     detail = {} if event.detail is None else json.loads(event.detail)
     reason = detail.get("reason") or detail.get("closed")
@@ -282,6 +300,6 @@ def _reason(event: EventRecord) -> str | None:
 
 
 def _description(event: EventRecord) -> str:
-    done = f"{event.kind} {_resource_type(event)} {_resource(event)}"
+    done = f"{event.kind} {resource_type_of(event)} {_resource(event)}"
     detail = {} if event.detail is None else json.loads(event.detail)
     return done + "".join(f", {name}: {value}" for name, value in detail.items())
