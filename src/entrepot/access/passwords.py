@@ -1,8 +1,9 @@
 """Passwords, checked slowly and seldom.
 
 The order of defence: what was right a moment ago costs nothing; what was wrong a moment ago is wrong still; who fails
-too often is told to wait before anything is computed; and of the hashes that remain, one at a time runs, in a thread.
-All workers of a `serve` share what was found out, and take turns. An unknown name costs the same time.
+too often is told to wait before anything is computed; and of the hashes that remain, one at a time runs, in a thread,
+fair by network (`access.hash_queue`). All workers of a `serve` share what was found out, and take turns. An unknown
+name costs the same time.
 
 The same mistake again is no further guess, so it is not counted as one: a client that sends Basic with each of ten
 requests, or a machine with an old password, does not make everybody wait who uses the account from there.
@@ -20,11 +21,11 @@ from typing import Protocol
 
 from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
+from entrepot.access.hash_queue import HashQueue
 from entrepot.access.memory import Memory
 from entrepot.access.model import Principal
-from entrepot.access.throttle import Throttle
+from entrepot.access.throttle import Known, Throttle
 from entrepot.access.verdicts import NoVerdicts, Verdict, Verdicts
-from entrepot.oci.errors import TooManyRequests
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +34,6 @@ MEMORY = 60.0
 #: Seconds for which one that was wrong is not, unless the account changes.
 _WRONG_MEMORY = 900.0
 _LIMIT = 10_000
-#: Requests that may wait for their hash; more would wait for seconds.
-_QUEUE = 32
 #: Longer ones are wrong without a look.
 _MAX_NAME = 255
 _MAX_PASSWORD = 1024
@@ -82,8 +81,7 @@ class GuardedPasswords:
         self._renew = renew
         self._right: Memory[str, str] = Memory(limit=_LIMIT, seconds=MEMORY, clock=clock)
         self._wrong: Memory[str, tuple[str | None]] = Memory(limit=_LIMIT, seconds=_WRONG_MEMORY, clock=clock)
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._queue = HashQueue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="password")
 
     async def verify(self, basic: Basic, client: str) -> Principal:
@@ -97,8 +95,8 @@ class GuardedPasswords:
             return stored.principal
         stored, known = await self._known(basic, mark)
         if known is None:
-            await self._throttle.check(basic.username, client)
-            stored, known = await self._in_turn(basic, mark, client)
+            known_there = await self._throttle.check(basic.username, client)
+            stored, known = await self._in_turn(basic, mark, client, known_there)
             if known:
                 await self._throttle.succeeded(basic.username, client)
         if known and stored is not None:
@@ -120,23 +118,19 @@ class GuardedPasswords:
         self._remember(mark, encoded, right=told.right, seconds=told.seconds)
         return stored, told.right
 
-    async def _in_turn(self, basic: Basic, mark: str, client: str) -> tuple[StoredPassword | None, bool]:
+    async def _in_turn(
+        self, basic: Basic, mark: str, client: str, known_there: Known
+    ) -> tuple[StoredPassword | None, bool]:
         """Wait for the one hash that runs at a time; meanwhile somebody may have tried the same password."""
-        if self._waiting >= _QUEUE:
-            raise TooManyRequests(1, "too many sign-ins at once; try again in a second")
-        self._waiting += 1
-        try:
-            async with self._turn, self._verdicts.turn():
-                stored, known = await self._known(basic, mark)
-                if known is not None:
-                    return stored, known
-                await self._throttle.check(basic.username, client)  # of many who came at once, some have failed since
-                right = await self._hashed(basic, mark, stored)
-                if not right:
-                    await self._throttle.failed(basic.username, client)
-                return stored, right
-        finally:
-            self._waiting -= 1
+        async with self._queue.turn(client, known_there), self._verdicts.turn():
+            stored, known = await self._known(basic, mark)
+            if known is not None:
+                return stored, known
+            await self._throttle.check(basic.username, client)  # of many who came at once, some have failed since
+            right = await self._hashed(basic, mark, stored)
+            if not right:
+                await self._throttle.failed(basic.username, client)
+            return stored, right
 
     async def _hashed(self, basic: Basic, mark: str, stored: StoredPassword | None) -> bool:
         """Compare in the thread, and let everybody know what came of it."""

@@ -31,6 +31,7 @@ class CountingAccounts(LocalAccounts):
         self.hashes = 0
         self.running = 0
         self.most = 0
+        self.quick = False  #: whether wrong passwords cost nothing
         self._lock = threading.Lock()
 
     def matches(self, encoded: str | None, password: str) -> bool:
@@ -39,7 +40,7 @@ class CountingAccounts(LocalAccounts):
             self.running += 1
             self.most = max(self.most, self.running)
         try:
-            return super().matches(encoded, password)
+            return False if self.quick and encoded is None else super().matches(encoded, password)
         finally:
             with self._lock:
                 self.running -= 1
@@ -105,12 +106,21 @@ async def test_a_layer_pull_of_many_requests_costs_one_hash(
     assert accounts.most == 1
 
 
-async def test_no_more_than_a_queue_waits(passwords: GuardedPasswords, accounts: CountingAccounts) -> None:
-    """Sign-ins beyond the queue are told to come back, before they cost anything."""
-    flood = (passwords.verify(Basic(f"user{n}", "x"), f"198.51.{n}.1") for n in range(60))
-    outcomes = [type(outcome) for outcome in await asyncio.gather(*flood, return_exceptions=True)]
-    assert outcomes.count(TooManyRequests) == 28
-    assert accounts.hashes == 32
+async def test_guesses_from_everywhere_do_not_refuse_who_is_new(
+    passwords: GuardedPasswords, account: AccountMaker, accounts: CountingAccounts
+) -> None:
+    """A flood of guesses from 200 networks waits beside somebody who signs in for the first time, with success."""
+    alice = await account("alice", secret=SECRET)
+    accounts.quick = True
+    flood = [
+        asyncio.ensure_future(passwords.verify(Basic(f"user{n}", f"guess{each}"), f"198.51.{n}.1"))
+        for each in range(3)
+        for n in range(200)
+    ]
+    await asyncio.sleep(0)
+    assert await passwords.verify(RIGHT, HERE) == alice
+    outcomes = {type(outcome) for outcome in await asyncio.gather(*flood, return_exceptions=True)}
+    assert outcomes == {CredentialsRefused, TooManyRequests}
 
 
 async def test_the_old_password_ends_with_the_change(

@@ -3,7 +3,7 @@
 import pytest
 
 from entrepot.access.sign_in_counts import MemoryCounts
-from entrepot.access.throttle import LOCAL, PROXIED, Throttle, network_of
+from entrepot.access.throttle import LOCAL, PROXIED, Known, Throttle, network_of
 from entrepot.oci.errors import TooManyRequests
 from tests.unit.access.conftest import Clock
 
@@ -154,9 +154,11 @@ async def test_a_guesser_has_less_than_a_hundred_tries_an_hour(
 
 
 async def test_guessers_everywhere_slow_strangers_down_and_nobody_else(throttle: Throttle) -> None:
-    """A thousand failures of all kinds make new places wait some seconds; known ones, and this host, not at all."""
+    """A thousand failures of all kinds make places that failed wait some seconds; new and known ones not at all."""
     await throttle.succeeded("alice", HERE)
-    for number in range(1000):
+    for _ in range(3):
+        await throttle.failed("carol", THERE)
+    for number in range(997):
         await throttle.failed(f"user{number}", f"203.{number // 250}.{number % 250}.1")
     assert await wait(throttle, "alice", THERE) == 1
     for number in range(100):
@@ -164,6 +166,27 @@ async def test_guessers_everywhere_slow_strangers_down_and_nobody_else(throttle:
     assert await wait(throttle, "alice", THERE) == 5
     assert await wait(throttle, "alice", HERE) == 0
     assert await wait(throttle, "alice", "127.0.0.1") == 0
+    assert await wait(throttle, "alice", "198.51.100.1") == 0
+
+
+async def test_one_customer_of_a_provider_is_not_new_in_each_of_its_networks(throttle: Throttle) -> None:
+    """An IPv6 customer has up to 65,536 networks: what failed in three of them is known in the others."""
+    for number in range(1000):
+        await throttle.failed(f"user{number}", f"203.{number // 250}.{number % 250}.1")
+    assert await throttle.check("alice", "2001:db8:1:4::1") is Known.NEW
+    for number in range(3):
+        await throttle.failed(f"name{number}", f"2001:db8:1:{number}::1")
+    assert await wait(throttle, "alice", "2001:db8:1:4::1") > 0
+    assert await throttle.check("alice", "2001:db8:2::1") is Known.NEW
+
+
+async def test_how_well_a_client_is_known(throttle: Throttle) -> None:
+    """By the account's own success there, then by nobody's failure."""
+    await throttle.succeeded("alice", HERE)
+    await throttle.failed("bob", HERE)
+    assert await throttle.check("alice", HERE) is Known.HERE
+    assert await throttle.check("bob", HERE) is Known.FAILED
+    assert await throttle.check("alice", THERE) is Known.NEW
 
 
 @pytest.mark.parametrize(
