@@ -20,13 +20,14 @@ help: ## this list
 serve: packages-serve .venv/ready-serve ## start the registry; LISTEN=127.0.0.1:5000 DATA=./data CONFIG=config.yml WORKERS=2
 	@exec .venv/bin/entrepot serve $(CONFIG) $(if $(LISTEN),--listen '$(LISTEN)') $(if $(DATA),--data '$(DATA)') $(if $(WORKERS),--workers $(WORKERS))
 
-check: packages-serve .venv/ready-test ## static checks: format, lint, types, import contracts, our own rules, a row for each route
+check: packages-serve .venv/ready-test ## static checks: format, lint, types, import contracts, our own rules, a row for each route, a whole schema
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	$(PY) -m tools.lint
 	$(PY) -m tests.http.matrix.check
+	$(PY) -m tests.migrations.check
 
 test: packages-serve packages-test .venv/ready-test ## all tests but the long forms, at most 25 minutes; ARGS="tests/http -k tags" for some
 	@tools/run_tests.sh $(ARGS)
