@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from entrepot.metadata import grants
 from entrepot.oci import media_type as media_types
 from entrepot.projects.contents.pulls import PullCounter
 from entrepot.registry.manifests import Manifests
@@ -22,6 +23,7 @@ from tests.support.api import Api, refusal
 from tests.support.app import App, Opener
 from tests.support.events import recorded
 from tests.support.manifests import descriptor, digest_of, entry, image, index
+from tests.support.rights import permissions_of
 
 AsUser = Callable[[str], Api]
 APP = "/projects/demo/repositories/app/artifacts"
@@ -398,8 +400,33 @@ async def test_copying_moves_no_bytes(admin: Api, client: AsgiClient, an_image: 
     for layer in (b"layer one", CONFIG):
         assert (await client.get(f"/v2/target/deep/copy/blobs/{digest_of(layer)}")).body == layer
     await admin.made(f"/projects/target/repositories/one/artifacts?from=demo/app@{digest_of(an_image)}", None)
-    assert (await admin.found("/projects/target/repositories/one/artifacts"))[0]["tags"] == []
+    (by_digest,) = await admin.found("/projects/target/repositories/one/artifacts")
+    assert [tag["name"] for tag in by_digest["tags"]] == ["v1"]
     assert (await client.get("/v2/demo/app/manifests/multi")).body == body
+
+
+async def test_copying_takes_all_tags_along(app: App, as_user: AsUser, client: AsgiClient, an_image: bytes) -> None:
+    """And signatures with theirs, as Harbor does; of tags only those that the caller may read there and set here."""
+    sig = f"{digest_of(an_image).replace(':', '-')}.sig"
+    await push(client, sig, image(b"{}", b"sig"), b"{}", b"sig")
+    admin = as_user("admin")
+    for name in ("v1.0", "latest", "internal"):
+        await admin.made(f"{APP}/v1/tags", {"name": name})
+    await admin.made("/projects", {"project_name": "target"})
+    await admin.made("/projects/target/repositories/app/artifacts?from=demo/app:v1", None)
+    (copied,) = await admin.found("/projects/target/repositories/app/artifacts")
+    assert {tag["name"] for tag in copied["tags"]} == {"v1", "v1.0", "latest", "internal"}
+    assert [each["type"] for each in copied["accessories"]] == ["signature.cosign"]
+    some = await app.account("some", ("project:demo", "artifact:read,repository:pull"))
+    rights = permissions_of("artifact:create,repository:push,repository:pull,repository:read")
+    await app.stores.metadata.write(
+        lambda tx: grants.add(
+            tx, principal_id=some.id, permissions=rights, repositories="target/some", tags="v*", origin="test"
+        )
+    )
+    await as_user("some").made("/projects/target/repositories/some/artifacts?from=demo/app:v1", None)
+    (copied,) = await admin.found("/projects/target/repositories/some/artifacts")  # the signature's tag may not be set
+    assert {tag["name"] for tag in copied["tags"]} == {"v1", "v1.0"}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Denied, ManifestBlobUnknown, ManifestUnknown, TagInvalid
 from entrepot.oci.reference import Reference, RepositoryName, Tag
-from entrepot.registry.copying import Copying
+from entrepot.registry.copying import Copying, MayTag, any_tag
 from entrepot.registry.manifests import Manifests
 from entrepot.registry.model import Actor
 
@@ -107,8 +107,18 @@ class Changes:
 
         await self.metadata.write(work, name="unlabel artifact")
 
-    async def copy(self, source: RepositoryRecord, reference: Reference, target: RepositoryName, *, by: Actor) -> str:
-        """Copy an artifact into a repository, with what it lists and what refers to it; return its digest.
+    async def copy(
+        self,
+        source: RepositoryRecord,
+        reference: Reference,
+        target: RepositoryName,
+        *,
+        by: Actor,
+        may_tag: MayTag = any_tag,
+    ) -> str:
+        """Copy an artifact into a repository with its tags, what it lists and what is about it; return its digest.
+
+        Of its other tags, those that `may_tag` lets go.
 
         Raises:
             NotFound: The source has no such artifact, or part of it has gone.
@@ -117,7 +127,8 @@ class Changes:
             Unsupported: The registry is read-only.
         """
         try:
-            return str(await self.copying.copy(RepositoryName(source.name), reference, target, actor=by))
+            copied = await self.copying.copy(RepositoryName(source.name), reference, target, actor=by, may_tag=may_tag)
+            return str(copied)
         except (ManifestUnknown, ManifestBlobUnknown):
             raise NotFound(f"there is no artifact {reference} in {source.name}, or part of it is gone") from None
 

@@ -185,7 +185,10 @@ async def copy_artifact(
         ),
     ],
 ) -> Response:
-    """Copy an artifact from another repository, with what it lists and what refers to it; no bytes are moved."""
+    """Copy an artifact from another repository, with its tags, what it lists and what is about it; no bytes are moved.
+
+    Of its other tags, those that the caller may read there and set here.
+    """
     (from_project, from_rest), reference = _parsed(source)
     tag = None if isinstance(reference, Digest) else reference
     rest = with_slashes(repository_name)
@@ -194,7 +197,13 @@ async def copy_artifact(
     found = await find_repository(caller, services, _READ, from_project, from_rest)
     await caller.require(PULL, Target.of(RepositoryName(found.record.name), tag))
     await count_new(own_request(request), services.web, caller.principal, target)
-    await services.contents.changes.copy(found.record, reference, target, by=actor_of(caller))
+    source_name = RepositoryName(found.record.name)
+
+    async def may_tag(name: str) -> bool:
+        may_read = await caller.may(PULL, Target.of(source_name, name))
+        return may_read and await caller.may(_CREATE, Target.of(target, name))
+
+    await services.contents.changes.copy(found.record, reference, target, by=actor_of(caller), may_tag=may_tag)
     response = Response(status_code=201)
     place = quote(quote(rest, safe=""), safe="")
     set_location(response, services, f"/projects/{project_name}/repositories/{place}/artifacts/{reference}")
