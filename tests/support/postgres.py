@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.open_folders import let_others_in
+
 PACKAGE = "postgresql-15"
 START_SECONDS = 60
 
@@ -80,6 +82,7 @@ def _as_postgres() -> list[str]:
 
 def _give_to_postgres(folder: Path) -> None:
     if os.geteuid() == 0:
+        let_others_in(folder)
         user = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
 

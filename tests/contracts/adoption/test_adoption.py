@@ -24,6 +24,7 @@ from entrepot.registry import layout
 from tests.contracts.adoption.conftest import Folder
 from tests.contracts.registry.pushing import ALICE, NAME, Pusher
 from tests.support.manifests import descriptor, entry, image, index
+from tests.support.open_folders import let_others_in
 
 
 async def _fill(folder: Folder) -> dict[str, bytes]:
@@ -356,6 +357,7 @@ async def test_a_linked_folder_is_followed(folder: Folder) -> None:
 async def test_folders_that_may_not_be_read_are_reported() -> None:
     """One closed folder is named in the report, and everything beside it is adopted."""
     with tempfile.TemporaryDirectory() as made:  # not below pytest's folder, which is closed to others
+        let_others_in(Path(made))
         folder = await Folder.open(Path(made))
         await _fill(folder)
         (folder.root / layout.tags(NAME)).chmod(0)
