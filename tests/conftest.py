@@ -28,10 +28,10 @@ def tool() -> Callable[[str], Path]:
 
 @pytest.fixture(autouse=True)
 def _no_ballast_stays(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Remove the ballast of the registries of a test: 32 MiB each, those of a thousand tests would fill a disk."""
+    """Remove the ballast of the registries of a test: 64 MiB each, those of a thousand tests would fill a disk."""
     folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield
     if folder is not None:
-        for name in ("ballast", "*/ballast", "*/*/ballast"):
-            for ballast in folder.glob(name):
-                ballast.unlink(missing_ok=True)
+        for name in ("ballast", "reserve"):
+            for file in (found for above in ("", "*/", "*/*/") for found in folder.glob(above + name)):
+                file.unlink(missing_ok=True)

@@ -133,7 +133,7 @@ def test_the_trash_of_a_full_disk(disk: Path) -> None:
     """Without a byte free it gives things back and lets them go for good; what went is room for pushes again."""
     config = {**CONFIG, "auth": "accounts", "lifecycle": {"trash": "1h", "grace": "1s", "watermark": {"low": 0}}}
     with Server(config, data=disk / "data", workers=1) as server:
-        client, layers = Client.of(server), [os.urandom(MIB) for _ in range(3)]
+        client, layers = Client.of(server), [os.urandom(size * MIB) for size in (1, 4, 1)]
         digests = [client.push_image("a/b", f"t{number}", layer) for number, layer in enumerate(layers)]
         for digest in digests[:2]:
             assert client.request("DELETE", f"/v2/a/b/manifests/{digest}").status == 202
@@ -147,6 +147,7 @@ def test_the_trash_of_a_full_disk(disk: Path) -> None:
         assert (gone.status, gone.json()) == (200, {"manifests": 1, "is_left": False})
         file = server.data / blob_data(Digest.parse(digest_of(layers[1])))
         eventually(lambda: not file.exists(), 30, "an end of the collection")
+        eventually(lambda: client.request("POST", "/v2/a/b/blobs/uploads/").status == 202, 10, "room for pushes")
         client.push_image("a/b", "again", os.urandom(MIB // 2))
         for digest in (digests[0], digests[2]):
             assert client.request("GET", f"/v2/a/b/manifests/{digest}").status == 200

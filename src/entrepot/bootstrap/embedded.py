@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
@@ -23,6 +23,7 @@ from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.lifecycle.quotas import RoomInTrash
 from entrepot.lifecycle.trash.expiring import Expiry
 from entrepot.metadata.opening import Stores, open_embedded, unclean_stop
+from entrepot.registry import layout
 from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.read_only import ReadOnlySwitch
 from entrepot.registry.service import Registry, Watch, build_registry
@@ -30,6 +31,7 @@ from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.suspicion import Suspicion
 from entrepot.system.configuration import Configuration
 from entrepot.system.from_config import fixed_values
+from entrepot.system.volumes import standing
 from entrepot.telemetry.instruments import Metrics
 from entrepot.vault.master import KeySource
 from entrepot.vault.vault import Vault
@@ -58,7 +60,7 @@ async def embedded(config: Config, metrics: Metrics, *, began_ns: int | None = N
         stores = await open_embedded(config.state)
         stack.push_async_callback(stores.close)
         leave_note(config.data)
-        files = FilesystemBlobStore(config.data, threads=config.file_operations)
+        files = FilesystemBlobStore(config.data, threads=config.file_operations, has_room=_room_of(config, stores))
         stack.callback(files.close)
         store = MeasuredBlobStore(files, metrics, "filesystem")
         read_only = ReadOnlySwitch(stores.metadata, configured=config.storage.maintenance.readonly.enabled)
@@ -67,6 +69,7 @@ async def embedded(config: Config, metrics: Metrics, *, began_ns: int | None = N
         settings = RegistrySettings(
             delete_enabled=config.storage.delete.enabled,
             read_only=read_only,
+            has_room=stores.ballast.has_room,
             requires_platform=config.validation.manifests.indexes.require,
             permits_url=config.validation.permits_url,
             classes=frozenset(config.policy.repository.classes),
@@ -100,6 +103,14 @@ async def embedded(config: Config, metrics: Metrics, *, began_ns: int | None = N
             foreign=ForeignWrites(stores.metadata, intake.tree, began_ns),
             vault=Vault(stores.metadata, source),
         )
+
+
+def _room_of(config: Config, stores: Stores) -> Callable[[int], bool]:
+    """Give what says whether there is room for blobs: their disk may be another than that of the databases."""
+    uploads = config.data / layout.UPLOADS
+    if standing(uploads).stat().st_dev != config.state.stat().st_dev:
+        return lambda _size: True
+    return stores.ballast.has_room
 
 
 def _watch(metrics: Metrics) -> Watch:

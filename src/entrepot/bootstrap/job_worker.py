@@ -45,6 +45,7 @@ from entrepot.jobs.scrubbing import SCRUB, DamageWatch, Scrubbing
 from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
 from entrepot.jobs.worker import JobWorker
 from entrepot.lifecycle.collection.collector import Collector
+from entrepot.metadata.ballast import Reserve
 from entrepot.metadata.outbox_rounds import Handler
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
@@ -101,7 +102,7 @@ def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
 def _garbage_collection(parts: Embedded, metrics: Metrics) -> JobKind:
     may_delete = parts.config.storage.delete.enabled
     work = GarbageCollection(whole_collection_of(parts), CollectionMetrics(metrics), may_delete=may_delete)
-    return JobKind(traits=GARBAGE_COLLECTION, run=work.run)
+    return JobKind(traits=GARBAGE_COLLECTION, run=work.run, reserve=Reserve.USED)
 
 
 def _insight_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
@@ -159,13 +160,21 @@ def _purging_kinds(parts: Embedded) -> list[JobKind]:
         leftovers=Leftovers(parts.intake.tree),
         dry_run=purging.dryrun,
     )
-    return [JobKind(traits=replace(UPLOAD_PURGING, schedule=every(purging.interval)), run=purge.run)]
+    return [
+        JobKind(
+            traits=replace(UPLOAD_PURGING, schedule=every(purging.interval)), run=purge.run, reserve=Reserve.RELEASED
+        )
+    ]
 
 
 def _audit_kinds(parts: Embedded) -> list[JobKind]:
     seconds = parts.config.audit.retention
     traits = replace(PURGE_AUDIT_LOG, schedule="@hourly" if seconds else "")
-    return [JobKind(traits=traits, run=AuditPurging(Retention(parts.stores.metadata), seconds).run)]
+    return [
+        JobKind(
+            traits=traits, run=AuditPurging(Retention(parts.stores.metadata), seconds).run, reserve=Reserve.RELEASED
+        )
+    ]
 
 
 def _directory_kinds(parts: Embedded) -> list[JobKind]:
@@ -186,9 +195,13 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
     """List what the worker does beside them, under leases."""
     adoption = FolderAdoption(parts.intake, ReportFile(parts.config.data), parts.foreign, metrics)
     return [
-        Job(name="outbox", run=OutboxConsumer(parts.stores.metadata, outbox_handlers(parts), metrics).run),
+        Job(
+            name="outbox",
+            run=OutboxConsumer(parts.stores.metadata, outbox_handlers(parts), metrics).run,
+            reserve=Reserve.USED,
+        ),
         Job(name="adoption", run=adoption.run),
-        Job(name="collection", run=_steady_collection(parts, metrics).run),
+        Job(name="collection", run=_steady_collection(parts, metrics).run, reserve=Reserve.USED),
         Job(name="damage", run=DamageWatch(parts.stores.metadata, metrics).run, interval=_MINUTE),
         *disk_jobs(parts, metrics),
         *audit_jobs(parts),

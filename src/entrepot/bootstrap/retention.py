@@ -23,7 +23,7 @@ from entrepot.lifecycle.retention.running import Retention
 from entrepot.lifecycle.retention.visiting import Settle
 from entrepot.lifecycle.watermark import Watermark
 from entrepot.metadata import job_runs
-from entrepot.metadata.ballast import Ballast
+from entrepot.metadata.ballast import Ballast, Reserve
 from entrepot.metadata.database import Database
 from entrepot.registry import layout
 from entrepot.registry.content_cache import ContentCache
@@ -50,7 +50,8 @@ def retention_of(parts: Embedded, settle: Settle | None = None) -> Retention:
 
 def retention_kind(parts: Embedded, metrics: Metrics, settle: Settle | None = None) -> JobKind:
     """Give the kind of job."""
-    return JobKind(traits=RETENTION, run=RetentionRuns(retention=retention_of(parts, settle), metrics=metrics).run)
+    runs = RetentionRuns(retention=retention_of(parts, settle), metrics=metrics)
+    return JobKind(traits=RETENTION, run=runs.run, reserve=Reserve.RELEASED)
 
 
 def expiry_kind(parts: Embedded) -> JobKind:
@@ -64,7 +65,7 @@ def expiry_kind(parts: Embedded) -> JobKind:
         gate=removal_gate(parts) if section.enabled else _is_off,
     )
     traits = replace(IMAGE_EXPIRY, schedule=every(section.interval) if section.enabled else "")
-    return JobKind(traits=traits, run=ExpiringImages(expiry).run)
+    return JobKind(traits=traits, run=ExpiringImages(expiry).run, reserve=Reserve.RELEASED)
 
 
 async def _is_off() -> str:
@@ -86,7 +87,8 @@ def disk_jobs(parts: Embedded, metrics: Metrics) -> list[Job]:
         steps=CleanUpSteps(metadata=metadata, untagged=Untagged(work) if section.untagged else None),
         collect=partial(collect_now, Collector(work)),
     )
-    return [Job(name="disk", run=DiskWatch(watermark=watermark, others=others, metrics=metrics).run, interval=INTERVAL)]
+    watch = DiskWatch(watermark=watermark, others=others, metrics=metrics)
+    return [Job(name="disk", run=watch.run, interval=INTERVAL, reserve=Reserve.USED)]
 
 
 def disks_of(config: Config) -> list[Disk]:

@@ -18,6 +18,7 @@ from entrepot.adapters.identity.setup import Access, build_access, prepare_acces
 from entrepot.audit.pulls import PullLog
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
+from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.outbound.settings import OutboundSettings
 from entrepot.projects.contents.pulls import PullCounter
 from entrepot.serving.slow_readers import limit_slow_readers
@@ -54,7 +55,9 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         in_background(parts.read_only.watch()),
         in_background(limit_slow_readers(config.http.limits.bodytimeout)),
     ):
-        for notice in await prepare_access(config, parts.stores.metadata, os.environ):
+        with with_reserve(Reserve.RELEASED):  # a start on a full disk
+            notices = await prepare_access(config, parts.stores.metadata, os.environ)
+        for notice in notices:
             runtime.note(notice)
         access = build_access(config, parts.stores, parts.vault, runtime.folder)
         settings = web_settings(config)

@@ -33,6 +33,7 @@ from entrepot.cli.place import configuration_at
 from entrepot.cli.progress import passing_bar
 from entrepot.config import Config
 from entrepot.lifecycle.immutability.locks import ImmutableTags
+from entrepot.metadata.ballast import Reserve
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
 from entrepot.registry.settings import RegistrySettings
@@ -76,7 +77,7 @@ def adopt_command(
     # A transaction that took long is no news for a person who watches a bar.
     logging.getLogger("entrepot.metadata.sqlite_writer").setLevel(logging.ERROR)
     settings = _settings(configuration_at(folder)) if delta else None
-    outcome = run(lambda: _adopt(folder, console, settings, prune=prune))
+    outcome = run(lambda: _adopt(folder, console, settings, prune=prune), reserve=Reserve.KEPT)
     problems = list(ReportFile(folder).problems())
     if as_json:
         typer.echo(_json(outcome, problems))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from entrepot.cli.program.given import hinted
+from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.metadata.errors import DatabaseError
 from entrepot.oci.errors import RegistryError
 from entrepot.outbound.errors import OutboundError
@@ -89,10 +90,14 @@ async def opened(folder: Path) -> AsyncIterator[Stores]:
         await stores.close()
 
 
-def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a command's work; what an operator can mend ends it with one clear line and exit code 1."""
+def run(work: Callable[[], Coroutine[Any, Any, T]], *, reserve: Reserve = Reserve.RELEASED) -> T:
+    """Run a command's work; what an operator can mend ends it with one clear line and exit code 1.
+
+    Unless told otherwise it may use what is put aside for a full disk: commands are what empties one.
+    """
     try:
-        return asyncio.run(work())
+        with with_reserve(reserve):
+            return asyncio.run(work())
     except (DatabaseError, OutboundError, RegistryError, OSError) as error:
         typer.echo(hinted(f"error: {error}"), err=True)
         raise typer.Exit(1) from error

@@ -20,6 +20,7 @@ from entrepot.jobs.model import JobKind
 from entrepot.jobs.presence import Presence
 from entrepot.jobs.timekeeper import Timekeeper
 from entrepot.metadata import clock, job_claims, job_queues
+from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.metadata.database import Database
 from entrepot.metadata.errors import ConstraintViolated
 from entrepot.metadata.job_runs import Run
@@ -65,6 +66,10 @@ class Dispatcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Begin what is due until `stop` is set; returns when the runs at hand have ended or were put back."""
+        with with_reserve(Reserve.USED):  # rows of runs are small, and nothing begins without them
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         stopping = asyncio.ensure_future(stop.wait())
         stopping.add_done_callback(lambda _: self._wake.set())
         try:

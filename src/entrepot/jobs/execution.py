@@ -21,6 +21,7 @@ from entrepot.jobs.model import JobKind
 from entrepot.jobs.record import ClaimLost, Record
 from entrepot.jobs.run import JobRun
 from entrepot.metadata import clock
+from entrepot.metadata.ballast import with_reserve
 from entrepot.metadata.database import Database
 from entrepot.metadata.errors import DatabaseError
 from entrepot.metadata.job_claims import Claim
@@ -115,7 +116,8 @@ class Execution:
     async def _watched(self) -> Any:
         """Do the work while its keeper looks after it."""
         over = asyncio.Event()
-        work = asyncio.ensure_future(self.kind.run(self._work))
+        with with_reserve(self.kind.reserve):
+            work = asyncio.ensure_future(self.kind.run(self._work))
         work.add_done_callback(lambda _: over.set())
         keeper = asyncio.create_task(self._keep(over))
         try:

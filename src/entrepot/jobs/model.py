@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entrepot.jobs.run import JobRun
+from entrepot.metadata.ballast import Reserve
 from entrepot.system.jobs.traits import JobTraits
 
 #: Does the work. A periodic job returns when it is done; a lasting one when `stop` is set.
@@ -22,6 +23,8 @@ class Job:
     run: Run
     #: Seconds from the end of one run to the next; None for a job that lasts as long as the worker.
     interval: float | None = None
+    #: What it may do with what is put aside for a full disk.
+    reserve: Reserve = Reserve.KEPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ class JobKind:
     #: Whether there is something to do for it at all. While there is not, the configuration's schedule is not in force
     #: and the time of one that a person set passes without a run.
     applies: Callable[[], Awaitable[bool]] | None = None
+    #: What it may do with what is put aside for a full disk.
+    reserve: Reserve = Reserve.KEPT
 
     @property
     def name(self) -> str:

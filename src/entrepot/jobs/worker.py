@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from entrepot.jobs.model import Job
 from entrepot.metadata import leases
+from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.metadata.database import Database, Transaction
 from entrepot.telemetry.instruments import Metrics
 
@@ -102,7 +103,7 @@ class JobWorker:
         return result == "done"
 
     async def _run_while_leased(self, job: Job, stop: asyncio.Event) -> None:
-        work = asyncio.ensure_future(job.run(stop))
+        work = self._begun(job, stop)
         renewal = asyncio.create_task(self._renew(job))
         try:
             await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
@@ -113,6 +114,10 @@ class JobWorker:
             for task in (work, renewal):
                 task.cancel()
             await asyncio.gather(work, renewal, return_exceptions=True)
+
+    def _begun(self, job: Job, stop: asyncio.Event) -> asyncio.Future[None]:
+        with with_reserve(job.reserve):
+            return asyncio.ensure_future(job.run(stop))
 
     async def _renew(self, job: Job) -> None:
         """Move the lease forward until cancelled; raises when it is no longer ours."""
@@ -125,13 +130,15 @@ class JobWorker:
         async def work(tx: Transaction) -> bool:
             return await leases.take(tx, job.name, self._me, seconds=self._times.lease)
 
-        return await self._work.write(work, name=f"take {job.name}")
+        with with_reserve(Reserve.USED):  # a few bytes, and no job begins without them
+            return await self._work.write(work, name=f"take {job.name}")
 
     async def _release(self, job: Job, again_in: float) -> None:
         async def work(tx: Transaction) -> None:
             await leases.release(tx, job.name, self._me, again_in=again_in)
 
-        await self._work.write(work, name=f"release {job.name}")
+        with with_reserve(Reserve.USED):
+            await self._work.write(work, name=f"release {job.name}")
 
     def _again_in(self, job: Job, *, failed: bool) -> float:
         if job.interval is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from entrepot.metadata import clock, schema, settings, work_shape
-from entrepot.metadata.ballast import Ballast
+from entrepot.metadata.ballast import Ballast, Reserve, with_reserve
 from entrepot.metadata.database import Database, Reader
 from entrepot.metadata.durable import sync
 from entrepot.metadata.errors import DatabaseUnavailable
@@ -42,6 +42,8 @@ class Stores:
     metadata: Database
     #: Tables of `work_tables.py`: may be lost.
     work: Database
+    #: What is put aside on their disk.
+    ballast: Ballast
     _closing: AsyncExitStack = field(repr=False)
 
     async def close(self) -> None:
@@ -64,12 +66,18 @@ async def open_embedded(folder: Path, *, host: Host | None = None, times: LeaseT
         DatabaseUnavailable: The folder or a file cannot be used.
         DatabaseFull: No space for the tables.
     """
+    with with_reserve(Reserve.RELEASED):  # a start writes little, and nothing is freed without one
+        return await _open(folder, host, times)
+
+
+async def _open(folder: Path, host: Host | None, times: LeaseTimes | None) -> Stores:
     async with AsyncExitStack() as stack:
         _make_folder(folder)
         require_local(folder)
+        ballast = Ballast(folder)
+        ballast.admit(Reserve.RELEASED)
         lease = await asyncio.to_thread(HostLease.take, folder, host, times)
         stack.push_async_callback(asyncio.to_thread, lease.release)
-        ballast = Ballast(folder)
         async with start_lock(folder):
             metadata = _open_metadata(folder, lease, ballast)
             stack.push_async_callback(metadata.close)
@@ -78,7 +86,7 @@ async def open_embedded(folder: Path, *, host: Host | None = None, times: LeaseT
             work = _open_work(folder, lease, ballast)
             stack.push_async_callback(work.close)
             await work_shape.complete(work)
-        return Stores(metadata=metadata, work=work, _closing=stack.pop_all())
+        return Stores(metadata=metadata, work=work, ballast=ballast, _closing=stack.pop_all())
     raise AssertionError  # the stack swallows nothing
 
 
@@ -133,16 +141,13 @@ def _make_folder(folder: Path) -> None:
 
 
 def _open_metadata(folder: Path, lease: HostLease, ballast: Ballast) -> SqliteDatabase:
-    def before_group() -> None:
-        lease.require()
-        ballast.tend()
-
-    return SqliteDatabase(folder / METADATA_NAME, Durability.FULL, before_group=before_group, on_full=ballast.release)
+    path = folder / METADATA_NAME
+    return SqliteDatabase(path, Durability.FULL, before_group=lease.require, ballast=ballast)
 
 
 def _open_work(folder: Path, lease: HostLease, ballast: Ballast) -> SqliteDatabase:
     path = folder / WORK_NAME
-    return SqliteDatabase(path, Durability.NORMAL, before_group=lease.require, on_full=ballast.release)
+    return SqliteDatabase(path, Durability.NORMAL, before_group=lease.require, ballast=ballast)
 
 
 async def _keep_copy(folder: Path, version: int) -> None:

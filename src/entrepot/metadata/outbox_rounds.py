@@ -22,7 +22,9 @@ from entrepot.metadata.query import ABOVE_ALL
 #: Does what the entries say, in order; all of them are done when it returns.
 Handler = Callable[[Sequence[OutboxEntry]], Awaitable[None]]
 
-_LIMITS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+#: How a file system says that it is full.
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_LIMITS: Final = {*FULL, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 #: How a file system says that its server or device is out of reach.
 _AWAY: Final = {errno.ENOTCONN, errno.ETIMEDOUT, errno.ESTALE, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV}
 #: Errors that are no single repository's.

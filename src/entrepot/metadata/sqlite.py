@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from entrepot.metadata.ballast import Ballast
 from entrepot.metadata.database import Reader, Row, Statistics, T, Work
 from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.errors import DatabaseError, DatabaseUnavailable
@@ -36,7 +37,7 @@ class SqliteDatabase:
         durability: Durability = Durability.FULL,
         *,
         before_group: Callable[[], None] = lambda: None,
-        on_full: Callable[[], object] = lambda: None,
+        ballast: Ballast | None = None,
     ) -> None:
         """Open the database, and create an empty one when there is none.
 
@@ -44,7 +45,7 @@ class SqliteDatabase:
             path: The database file; its log and its locks lie beside it.
             durability: Whether a commit waits for the disk.
             before_group: Called in the writer thread before each commit is begun; its DatabaseError fails the commit.
-            on_full: Called in the writer thread when a commit found no space; it makes some, if it can.
+            ballast: What is put aside for a full disk, which each commit looks after.
 
         Raises:
             DatabaseUnavailable: The file cannot be opened.
@@ -57,7 +58,7 @@ class SqliteDatabase:
         with ExitStack() as stack:
             writing = stack.enter_context(closing(connect_writer(path, durability)))
             self._reading = stack.enter_context(closing(connect_reader(path)))
-            self._writer = Writer(writing, path, before_group, on_full)
+            self._writer = Writer(writing, path, before_group, ballast)
             stack.pop_all()
 
     @property

@@ -17,6 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
+from entrepot.metadata.ballast import Ballast, Reserve, refusal, reserve_of
 from entrepot.metadata.database import Row, Statistics, T, Transaction, Work
 from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.driving import drive, forbid_event_loop
@@ -32,12 +33,14 @@ GROUP_SIZE: Final = 64
 GROUP_SECONDS: Final = 0.02
 #: A transaction that takes longer holds up every other writer and is worth a line in the log.
 SLOW_SECONDS: Final = 0.05
+#: On a disk that is nearly full a log longer than this is folded into the database file, for the space that it takes.
+LONG_LOG_BYTES: Final = 512 * 1024
 
 
 class Job:
     """A transaction in the queue and the caller that waits for it."""
 
-    __slots__ = ("_claim", "context", "error", "future", "loop", "name", "result", "work")
+    __slots__ = ("_claim", "context", "error", "future", "loop", "name", "reserve", "result", "work")
 
     def __init__(self, work: Work[Any], name: str) -> None:
         self.work = work
@@ -45,6 +48,7 @@ class Job:
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
         self.context: Context = copy_context()
+        self.reserve = reserve_of(self.context)
         self.result: Any = None
         self.error: BaseException | None = None
         self._claim = threading.Lock()
@@ -129,13 +133,14 @@ class Writer:
         connection: sqlite3.Connection,
         path: Path,
         before_group: Callable[[], None],
-        on_full: Callable[[], object],
+        ballast: Ballast | None,
     ) -> None:
         self._connection = connection
         self._path = path
         self.statistics = Statistics()
         self._before_group = before_group
-        self._on_full = on_full
+        self._ballast = ballast
+        self._refuses = False  #: what has no claim to the reserve, as so little is left
         self._gate = WriteGate(path)
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._stopping = False
@@ -165,6 +170,7 @@ class Writer:
         members: list[Job] = []
         try:
             self._before_group()
+            self._look_at_space(first)
             with self._gate.held(), translated(self._path):
                 self._commit(self._waiting(first), members)
         except Exception as error:  # noqa: BLE001 - whatever happens, the callers get an answer and the thread lives on
@@ -172,6 +178,21 @@ class Writer:
                 members.append(first)
             self._fail(members, error if isinstance(error, DatabaseError) else _unforeseen(self._path, error))
         _deliver(members)
+
+    def _look_at_space(self, first: Job) -> None:
+        """Make room for what comes, by the ballast or out of the log, and see whether all of it may be written."""
+        if self._ballast is None:
+            return
+        self._refuses = self._ballast.admit(first.reserve)
+        if self._refuses and self._log_bytes() > LONG_LOG_BYTES:
+            self._cut_log()
+            self._refuses = self._ballast.admit(first.reserve)
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._path.with_name(f"{self._path.name}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _commit(self, jobs: Iterable[Job], members: list[Job]) -> None:
         self._connection.execute("BEGIN IMMEDIATE").close()
@@ -202,6 +223,9 @@ class Writer:
         return job
 
     def _member(self, job: Job) -> None:
+        if self._refuses and job.reserve is Reserve.KEPT:
+            job.error = refusal(self._path.parent)
+            return
         started = time.monotonic()
         self._connection.execute("SAVEPOINT member").close()
         try:
@@ -234,7 +258,8 @@ class Writer:
         for job in members:
             job.result, job.error = None, job.error or error
         if isinstance(error, DatabaseFull):
-            self._on_full()
+            if self._ballast is not None:
+                self._ballast.release_for(max(job.reserve for job in members))
             self._cut_log()
 
     def _cut_log(self) -> None:

@@ -16,7 +16,7 @@ from entrepot.adoption.tree import Tree
 from entrepot.metadata import holdings, manifests, outbox
 from entrepot.metadata.database import Database
 from entrepot.metadata.outbox import OutboxEntry
-from entrepot.metadata.outbox_rounds import Round, attempt
+from entrepot.metadata.outbox_rounds import FULL, Round, attempt
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.comparison import Comparison
@@ -25,7 +25,13 @@ from entrepot.projection.files import TreeFiles
 #: Manifests' bytes that may be held before they are written: a batch may name thousands of tags of large manifests.
 _BYTES_AT_ONCE = 8 * 1024 * 1024
 
-Step = Callable[[], None]
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to be done to the files."""
+
+    take: Callable[[], None]
+    frees: bool = False  #: it only removes something
 
 
 @dataclass(slots=True)
@@ -124,10 +130,10 @@ class Projector:
         content = None if row is None else await manifests.content(self.metadata, str(digest))
         if content is None:
             plan.brought.discard((name, digest))
-            plan.steps.append(partial(self.files.remove_revision, name, digest))
+            plan.steps.append(Step(partial(self.files.remove_revision, name, digest), frees=True))
             return
         plan.brought.add((name, digest))
-        plan.steps.append(partial(self.files.put_manifest, name, digest, content))
+        plan.steps.append(Step(partial(self.files.put_manifest, name, digest, content)))
         plan.size += len(content)
         if plan.size >= _BYTES_AT_ONCE:
             await plan.carry_out()
@@ -136,19 +142,19 @@ class Projector:
         """Also brings the revision that the tag names now: its own entry may be further back in the outbox."""
         row = await manifests.by_tag(self.metadata, name, tag)
         if row is None:
-            plan.steps.append(partial(self.files.remove_tag, name, tag))
+            plan.steps.append(Step(partial(self.files.remove_tag, name, tag), frees=True))
             return
         digest = Digest.parse(row.digest)
         await self._revision(plan, name, digest)
-        plan.steps.append(partial(self.files.put_tag, name, tag, digest))
+        plan.steps.append(Step(partial(self.files.put_tag, name, tag, digest)))
 
     def _blobs(self, plan: _Plan, name: RepositoryName, entry: OutboxEntry) -> None:
         for place in _places(entry):
             key, digest = plan.held.get(place), Digest.parse(place[1])
             if key is None:
-                plan.steps.append(partial(self.files.remove_layer, name, digest))
+                plan.steps.append(Step(partial(self.files.remove_layer, name, digest), frees=True))
             else:
-                plan.steps.append(partial(self.files.put_layer, name, digest, Digest.parse(key)))
+                plan.steps.append(Step(partial(self.files.put_layer, name, digest, Digest.parse(key))))
 
 
 @dataclass(slots=True)
@@ -165,7 +171,11 @@ class Forerunner:
         """
         aside: dict[str, OSError] = {}
         while entries := await outbox.between(self.projector.metadata, after=self._done, upto=upto):
-            await attempt([self.projector.project], entries, aside)
+            try:
+                await attempt([self.projector.project], entries, aside)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
             self._done = entries[-1].id
 
 
@@ -188,5 +198,19 @@ def _tags(entry: OutboxEntry) -> list[Tag]:
 
 
 def _run(steps: list[Step]) -> None:
+    """Take the steps in their order; where the disk is full, those at least that only remove something.
+
+    Raises:
+        OSError: A step failed; on a full disk after the last one.
+    """
+    full: OSError | None = None
     for step in steps:
-        step()
+        if full is None or step.frees:
+            try:
+                step.take()
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                full = error
+    if full is not None:
+        raise full

@@ -38,6 +38,9 @@ from entrepot.registry.tag_rules import require_movable
 from entrepot.registry.tagging import Tagging
 from entrepot.registry.verifying import PULL
 
+#: A manifest's bytes are written to the database's log, to the database, and to registry:2's file.
+_COPIES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
@@ -97,6 +100,7 @@ class Manifests:
         Raises:
             Denied: The registry does not allow what it holds.
             DigestInvalid: The bytes have another digest than `reference`.
+            InsufficientStorage: The disk is full.
             ManifestBlobUnknown: A blob or manifest that it refers to is not in the repository.
             ManifestInvalid: The bytes are no manifest that can be stored.
             ManifestTooLarge: There are too many bytes.
@@ -107,6 +111,7 @@ class Manifests:
             Unsupported: The registry is read-only.
         """
         self.settings.require_writable()
+        self.settings.require_room(_COPIES * len(body))
         wanted = self._tags(reference, tags)
         manifest = self._parse(reference, media_type, body)
         await self.lookup.prepare_push(name, manifest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from entrepot.oci.errors import Unsupported
+from entrepot.oci.errors import InsufficientStorage, Unsupported
 from entrepot.registry.ports import TagRules
 from entrepot.registry.quota import MakeRoom, no_room
 from entrepot.registry.suspicion import Suspicion
@@ -17,6 +17,10 @@ HOUR = 3600.0
 
 def _never() -> bool:
     return False
+
+
+def _always(_size: int) -> bool:
+    return True
 
 
 def _any_url(_url: str) -> bool:
@@ -33,6 +37,7 @@ class RegistrySettings:
 
     delete_enabled: bool = True  #: `storage.delete.enabled`
     read_only: Callable[[], bool] = _never  #: asked at every write, so that it can be switched at run time
+    has_room: Callable[[int], bool] = _always  #: for so many bytes more, before the last that the disk has
     requires_platform: Callable[[str, str], bool] = _every_platform  #: must an index's (architecture, os) be present?
     permits_url: Callable[[str], bool] = _any_url  #: may a layer that is kept elsewhere name this URL?
     classes: frozenset[str] = frozenset()  #: of content that may be pushed (`policy.repository.classes`); empty: any
@@ -51,6 +56,11 @@ class RegistrySettings:
         """Raise Unsupported while the registry is read-only, as registry:2 does."""
         if self.read_only():
             raise Unsupported("The registry is read-only for maintenance; pulls go on. Push again later.")
+
+    def require_room(self, size: int = 0) -> None:
+        """Raise InsufficientStorage unless there is room for so many bytes: a full disk has room for deletes alone."""
+        if not self.has_room(size):
+            raise InsufficientStorage
 
     def require_deletes(self) -> None:
         """Raise Unsupported unless deleting is allowed."""

@@ -94,9 +94,11 @@ class Uploads:
             NameUnknown: The project does not exist and the actor may not create it.
             QuotaExceeded: The project has no room already.
             TooManyRequests: Whom it counts for, or all together, have too many sessions open.
+            InsufficientStorage: The disk is full.
             Unsupported: The registry is read-only.
         """
         self.settings.require_writable()
+        self.settings.require_room()
         await require_project(self.metadata, name, actor)
         await with_room(self.settings.make_room, partial(self._require_space, name))
         counted_for = counted_for or principal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.telemetry.access_format import RequestRecord
 from entrepot.web import health
 from entrepot.web.api.mount import LABEL, LazyApi
@@ -107,7 +108,11 @@ class Application:
         request.asked = asked
         request.client = client_of(request, self._services.proxies)
         request.extra_headers = self._headers_for(request)
-        await self._endpoint(request, send)
+        if request.method != "DELETE":
+            await self._endpoint(request, send)
+            return
+        with with_reserve(Reserve.RELEASED):
+            await self._endpoint(request, send)
 
     async def _repeat(self, answer: Answer, send: Send) -> None:
         """Give an answer again, and do what is done for each request."""

@@ -20,6 +20,7 @@ from entrepot.adapters.blobs.fs import Fs
 from entrepot.adapters.blobs.reading import Streams
 from entrepot.adapters.blobs.threads import DISK_THREADS, Threads
 from entrepot.adapters.blobs.tree import BlobTree
+from entrepot.adapters.blobs.upload_file import HasRoom, always
 from entrepot.adapters.blobs.uploads import Uploads
 from entrepot.oci.digest import Digest
 from entrepot.registry.ports import StoredBlob, UploadProgress
@@ -32,7 +33,13 @@ class FilesystemBlobStore:
     """The blob store and the local files of one root folder."""
 
     def __init__(
-        self, root: Path, *, fs: Fs | None = None, boot: str | None = None, threads: int = DISK_THREADS
+        self,
+        root: Path,
+        *,
+        fs: Fs | None = None,
+        boot: str | None = None,
+        threads: int = DISK_THREADS,
+        has_room: HasRoom = always,
     ) -> None:
         """Open a root folder, making what is missing; blocks, so call it at the start.
 
@@ -41,6 +48,7 @@ class FilesystemBlobStore:
             fs: The disk, unless a test brings another.
             boot: A name of the machine's current boot, unless a test brings another.
             threads: Most file calls at once.
+            has_room: Tells whether so many bytes more may be written to the disk, which is full before its last byte.
 
         Raises:
             OSError: The folder cannot be made or written to.
@@ -49,7 +57,7 @@ class FilesystemBlobStore:
         place = str(root.absolute())
         self._threads = Threads(threads)
         self._tree = BlobTree(disk, place)
-        self._uploads = Uploads(disk, self._threads, self._tree, place)
+        self._uploads = Uploads(disk, self._threads, self._tree, place, has_room)
         self._streams = Streams(disk, self._threads)
         self._path = lru_cache(_REMEMBERED_PATHS)(self._find_path)
         self._tree.prepare()

@@ -5,9 +5,10 @@ All of it blocks and belongs into a thread; one object serves one request.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -24,6 +25,14 @@ OLDER_BOOT = stat.S_ISVTX
 #: are larger than this, but not by much.
 _WRITE_BEHIND = 4 << 20
 
+#: Tells whether so many bytes more may be written.
+HasRoom = Callable[[int], bool]
+
+
+def always(_size: int) -> bool:
+    """Let everything be written that fits."""
+    return True
+
 
 class Identity(NamedTuple):
     """What changes when a file is replaced or written to."""
@@ -36,12 +45,13 @@ class Identity(NamedTuple):
 class UploadFile:
     """An upload opened for one request: nobody else appends to it, seals it or publishes it meanwhile."""
 
-    def __init__(self, fs: Fs, path: str) -> None:
+    def __init__(self, fs: Fs, path: str, has_room: HasRoom = always) -> None:
         """Touch nothing yet."""
         self.path = path
         self.size = 0
         self.of_older_boot = False
         self._fs = fs
+        self._has_room = has_room
         self._file: int | None = None
         self._direct: DirectWrites | None = None
         self._handed_over = 0
@@ -82,8 +92,10 @@ class UploadFile:
         Raises:
             BlobUploadUnknown: The upload was cancelled meanwhile.
         """
+        length = sum(map(len, parts))
         try:
-            self._add(parts, sum(map(len, parts)))
+            self._require_room(length)
+            self._add(parts, length)
         except OSError as error:
             if is_full(error):
                 self.drop()
@@ -130,6 +142,10 @@ class UploadFile:
     @translated(BlobUploadUnknown)
     def _close(self, file: int) -> None:
         self._fs.close(file)
+
+    def _require_room(self, length: int) -> None:
+        if not self._has_room(length):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
 
     def _add(self, parts: Sequence[bytes | memoryview], length: int) -> None:
         assert self._direct is not None, "open() comes first"

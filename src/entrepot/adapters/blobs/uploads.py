@@ -16,7 +16,7 @@ from entrepot.adapters.blobs.pieces import piece_size
 from entrepot.adapters.blobs.pipeline import Pipeline
 from entrepot.adapters.blobs.threads import Threads
 from entrepot.adapters.blobs.tree import BlobTree
-from entrepot.adapters.blobs.upload_file import Identity, UploadFile
+from entrepot.adapters.blobs.upload_file import HasRoom, Identity, UploadFile
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUploadInvalid, BlobUploadUnknown, DigestInvalid, RegistryError, UploadRangeInvalid
 from entrepot.registry import layout
@@ -37,12 +37,13 @@ class _Seal(NamedTuple):
 class Uploads:
     """The uploads of one root folder, as one process sees them."""
 
-    def __init__(self, fs: Fs, threads: Threads, tree: BlobTree, root: str) -> None:
+    def __init__(self, fs: Fs, threads: Threads, tree: BlobTree, root: str, has_room: HasRoom) -> None:
         """Touch nothing yet."""
         self._fs = fs
         self._threads = threads
         self._tree = tree
         self._root = root
+        self._has_room = has_room
         self._hashes = LiveHashes()
         self._seals: OrderedDict[str, _Seal] = OrderedDict()
         self._receiving = 0
@@ -148,7 +149,7 @@ class Uploads:
     @asynccontextmanager
     async def _opened(self, upload_id: str) -> AsyncIterator[UploadFile]:
         """Hold an upload's file open and locked; never leave it so, whatever happens."""
-        file = UploadFile(self._fs, self._path(upload_id))
+        file = UploadFile(self._fs, self._path(upload_id), self._has_room)
         self._receiving += 1
         try:
             await self._threads.call(file.open)

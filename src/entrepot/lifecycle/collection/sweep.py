@@ -11,6 +11,7 @@ from typing import Final
 from entrepot.lifecycle.collection.blobs import Claim, find_file
 from entrepot.lifecycle.collection.model import Collecting, Tally
 from entrepot.metadata import clock, collecting, manifests, outbox, review
+from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.metadata.database import Transaction
 from entrepot.oci.errors import RegistryError
 
@@ -22,8 +23,12 @@ _RETRY_SECONDS: Final = 60.0
 
 async def sweep(work: Collecting, claims: Sequence[Claim], tally: Tally) -> None:
     """Take away what was claimed; the turn is ours."""
-    if not claims:
-        return
+    if claims:
+        with with_reserve(Reserve.RELEASED):
+            await _sweep(work, claims, tally)
+
+
+async def _sweep(work: Collecting, claims: Sequence[Claim], tally: Tally) -> None:
     upto = 0
     done = False
     while not done:

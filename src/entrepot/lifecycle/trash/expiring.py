@@ -15,6 +15,7 @@ from entrepot.lifecycle.actor import INTERNAL
 from entrepot.lifecycle.trash.keeping import keep_with_index
 from entrepot.lifecycle.trash.places import drop_if_empty
 from entrepot.metadata import clock, events, holdings, manifests, trash
+from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.trash import TrashEntry
@@ -110,6 +111,10 @@ class _Run:
         self.done = Expired()
 
     async def remove(self, found: Sequence[TrashEntry]) -> None:
+        with with_reserve(Reserve.RELEASED):
+            await self._remove(found)
+
+    async def _remove(self, found: Sequence[TrashEntry]) -> None:
         small = [entry for entry in found if entry.kind in (trash.TAG, trash.MANIFEST)]
         if small:
             await self._add(await self._metadata.write(partial(self._small, small), name="empty trash"))
