@@ -37,6 +37,8 @@ FREE_NEW = 3
 LONGEST = 60.0
 LONGEST_ALL = 5.0
 LONGEST_HERE = 2.0
+#: By so many seconds two processes' readings of one clock may be apart.
+_CLOCKS_APART = 1.0
 #: Stands for every account, or every network.
 _EVERY = "*"
 
@@ -101,7 +103,9 @@ class Throttle:
         if count < rule.free:
             return 0.0
         delay = min(rule.longest, 2.0 ** min(count - rule.free, 16))
-        return last + delay - self._counts.now()
+        now = self._counts.now()
+        # A failure that is still to come was counted by a wrong clock: nobody waits for that.
+        return 0.0 if last > now + _CLOCKS_APART else min(delay, last + delay - now)
 
 
 def _keys(account: str, network: str) -> list[Key]:

@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from entrepot.audit.chain import Link
 from entrepot.audit.sealing import ANCHOR, SEALER
-from entrepot.metadata import audit_log, clock, events, settings
+from entrepot.metadata import audit_log, clock, clock_check, events, settings
 from entrepot.metadata.audit_log import EventRecord
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.events import Source
@@ -39,6 +39,10 @@ class Retention:
 
     def __init__(self, metadata: Database) -> None:
         self._metadata = metadata
+
+    async def doubt(self) -> str | None:
+        """Say why nothing may be removed for its age now; None when it may."""
+        return await clock_check.reason(self._metadata)
 
     async def shorten(self, cut: Cut, progress: Progress | None = None, by: Source = SEALER) -> int:
         """Remove what is to go now; return how many events that were, or would be.

@@ -14,6 +14,7 @@ from entrepot.lifecycle.collection.leaving import following
 from entrepot.lifecycle.collection.model import Collecting, CollectionLimits
 from entrepot.lifecycle.collection.whole import EmptyTrash, FromTrash, Request, Result, WholeCollection
 from entrepot.lifecycle.trash.expiring import Expiry
+from entrepot.metadata import clock_check
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Forerunner, Projector
 from entrepot.registry.turns import COLLECTION, turn
@@ -44,7 +45,9 @@ def removal_gate(parts: Embedded) -> Callable[[], Awaitable[str | None]]:
     collectable = _collectable(parts)
 
     async def gate() -> str | None:
-        return "the registry is read-only" if parts.read_only() else await collectable.reason()
+        if parts.read_only():
+            return "the registry is read-only"
+        return await clock_check.reason(parts.stores.metadata) or await collectable.reason()
 
     return gate
 

@@ -45,7 +45,9 @@ from entrepot.jobs.scrubbing import SCRUB, DamageWatch, Scrubbing
 from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
 from entrepot.jobs.worker import JobWorker
 from entrepot.lifecycle.collection.collector import Collector
+from entrepot.metadata import clock, clock_check
 from entrepot.metadata.ballast import Reserve
+from entrepot.metadata.clock_check import ClockWatch, Verdict
 from entrepot.metadata.outbox_rounds import Handler
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
@@ -68,8 +70,11 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
         lasting = JobWorker(parts.stores.work, job_list(parts, metrics), metrics)
         dispatcher = Dispatcher(parts.stores.metadata, parts.stores.work, job_kinds(parts, metrics), metrics)
 
+        watch = ClockWatch(parts.stores.metadata, set_back=dispatcher.pull_back, show=_clock_gauge(metrics))
+        await watch.look()  # before anything is removed
+
         async def run(stop: asyncio.Event) -> None:
-            async with asyncio.TaskGroup() as group:
+            async with in_background(watch.run()), asyncio.TaskGroup() as group:
                 group.create_task(lasting.run(stop))
                 group.create_task(dispatcher.run(stop))
 
@@ -82,6 +87,12 @@ def _began_ns() -> int:
     ticks = int(status.rpartition(")")[2].split()[19])  # proc_pid_stat(5): starttime is the 22nd field
     ago = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     return time.time_ns() - int(ago * 10**9)
+
+
+def _clock_gauge(metrics: Metrics) -> Callable[[Verdict], None]:
+    text = "Seconds by which the clock is ahead of what it should say (below 0: behind) while it is in doubt; else 0."
+    gauge = metrics.gauge("entrepot_clock_doubt_seconds", text)
+    return lambda verdict: gauge.set(verdict.ahead / clock.MICROSECONDS)
 
 
 def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
@@ -123,6 +134,7 @@ def _backup_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
 
     key = Path(section.key) if section.key else None
     work = BackingUp(
+        doubt=functools.partial(clock_check.reason, parts.stores.metadata),
         registry=backed_up(parts.config, parts.stores.metadata, parts.store, parts.registry.verifying.quarantine),
         pieces=functools.partial(opened_pieces, Path(section.target), key, create=True),
         keep=Keep(**section.keep.model_dump()),
@@ -157,6 +169,7 @@ def _purging_kinds(parts: Embedded) -> list[JobKind]:
         store=parts.store,
         read_only=parts.read_only,
         age=purging.age,
+        doubt=functools.partial(clock_check.reason, parts.stores.metadata),
         leftovers=Leftovers(parts.intake.tree),
         dry_run=purging.dryrun,
     )

@@ -18,6 +18,7 @@ from entrepot.adapters.identity.setup import Access, build_access, prepare_acces
 from entrepot.audit.pulls import PullLog
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
+from entrepot.metadata import clock_check
 from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.outbound.settings import OutboundSettings
 from entrepot.projects.contents.pulls import PullCounter
@@ -81,6 +82,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             metrics=RequestMetrics(runtime.metrics),
             access_log=runtime.access_log,
             readiness=runtime.problems,
+            warnings=functools.partial(_warnings, parts),
             sessions=gate if access.people else None,
             second_factors=access.second_factors,
             security_keys=access.security_keys,
@@ -138,6 +140,12 @@ def _provider_sign_in(parts: Embedded, sessions: Sessions) -> ProviderSignIn:
 
     source = provider_source(parts.config, configuration_of(parts))
     return build_sign_in(source, parts.stores, parts.vault, sessions)
+
+
+async def _warnings(parts: Embedded) -> dict[str, str]:
+    """Say what people should know of a registry that serves: that it removes nothing, as its clock is in doubt."""
+    verdict = (await clock_check.look(parts.stores.metadata))[2]
+    return {"clock": "in doubt; nothing is removed for its age"} if verdict.ahead else {}
 
 
 def _idle(parts: Embedded) -> SetSpan | None:

@@ -47,6 +47,7 @@ _COMMANDS: Final = {
     "job": Later(_CARE, "Work in the background: runs, logs and schedules.", "entrepot.cli.job"),
     "audit": Later(_CARE, "Read, verify and export the audit log.", "entrepot.cli.audit"),
     "readonly": Later(_CARE, "Refuse pushes and deletes for a while.", "entrepot.cli.readonly"),
+    "clock": Later(_CARE, "Whether the machine's clock is believed.", "entrepot.cli.clock"),
     "config": Later(_SETUP, "Check or show a configuration.", "entrepot.cli.config"),
     "db": Later(_SETUP, "The schema of the metadata, and its upgrades.", "entrepot.cli.db"),
     "layout": Later(_SETUP, "Compare or write registry:2's own files.", "entrepot.cli.layout"),

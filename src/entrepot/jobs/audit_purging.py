@@ -53,6 +53,9 @@ class AuditPurging:
         if not older:
             await run.say(f"nothing is removed: audit.retention is not set, and no {_OLDER} is given")
             return {"removed": 0}
+        if (reason := await self._retention.doubt()) is not None:
+            await run.say(f"nothing is removed: {reason}")
+            return {"removed": 0}
         types = _named(run.parameters)
         cut = Cut(
             seconds=older,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from entrepot.backup.creating import BackedUp, Creation
-from entrepot.backup.pruning import Keep, prune
+from entrepot.backup.pruning import Keep, Pruned, prune
 from entrepot.backup.sealing import Pieces
 from entrepot.jobs.run import JobRun
 from entrepot.metadata import clock
@@ -28,6 +28,7 @@ class BackingUp:
     pieces: Callable[[], AbstractAsyncContextManager[Pieces]]
     keep: Keep
     metrics: Metrics
+    doubt: Callable[[], Awaitable[str | None]]  #: says why nothing may be removed for its age now
 
     async def run(self, run: JobRun) -> dict[str, object]:
         """Make a backup, then prune."""
@@ -35,9 +36,15 @@ class BackingUp:
             info = await Creation(self.registry, pieces, run).run()
             self._tell("entrepot_backup_finished_seconds", "When the last backup ended.", info.finished_at)
             self._tell("entrepot_backup_lost_blobs", "Blobs that the last backup lacks.", len(info.lost), per=1)
-            pruned = await prune(pieces, self.keep, run)
+            pruned = await self._prune(pieces, run)
         result = {**clock.told(asdict(info)), "lost": list(info.lost[:_NAMED]), "lost_count": len(info.lost)}
         return {**result, "removed_backups": pruned.backups, "removed_bytes": pruned.bytes}
+
+    async def _prune(self, pieces: Pieces, run: JobRun) -> Pruned:
+        if (reason := await self.doubt()) is not None:
+            await run.say(f"no backup is removed: {reason}")
+            return Pruned()
+        return await prune(pieces, self.keep, run)
 
     def _tell(self, name: str, text: str, value: int, per: int = clock.MICROSECONDS) -> None:
         self.metrics.gauge(name, text).set(value / per)

@@ -64,6 +64,10 @@ class Dispatcher:
             "entrepot_job_waiting_oldest_seconds", "Age of the oldest run that waits.", ("job",)
         )
 
+    async def pull_back(self) -> None:
+        """Let nothing wait for a time that a wrong clock told."""
+        await self._timekeeper.pull_back()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Begin what is due until `stop` is set; returns when the runs at hand have ended or were put back."""
         with with_reserve(Reserve.USED):  # rows of runs are small, and nothing begins without them

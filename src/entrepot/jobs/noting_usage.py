@@ -7,7 +7,7 @@ from typing import Final
 
 from entrepot.insight.history import Past, Recorder, stored_bytes
 from entrepot.jobs.run import JobRun
-from entrepot.metadata import analyses, clock
+from entrepot.metadata import analyses, clock, clock_check
 from entrepot.metadata.usage_history import day_of
 from entrepot.system.jobs.traits import DAY, JobTraits
 from entrepot.telemetry.instruments import Metrics
@@ -30,6 +30,9 @@ class NotingUsage:
 
     async def run(self, run: JobRun) -> dict[str, object]:
         """Note once."""
+        if (reason := await clock_check.reason(self.recorder.metadata)) is not None:
+            await run.say(f"nothing is noted: {reason}")
+            return {"projects": 0, "days_until_the_disk_is_full": None}
         projects = await self.recorder.note(run)
         days = await self._tell()
         return {"projects": projects, "days_until_the_disk_is_full": days}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from entrepot.jobs.model import JobKind
-from entrepot.metadata import clock, job_queues, job_runs, schedules
+from entrepot.metadata import clock, job_claims, job_queues, job_runs, schedules
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.job_runs import Cause, Wanted
 from entrepot.metadata.schedules import Origin, Schedule
@@ -39,6 +41,22 @@ class Timekeeper:
             return
         for schedule in await schedules.due(self._metadata, sorted(self._kinds), _AT_ONCE):
             await self._fire(schedule)
+
+    async def pull_back(self) -> None:
+        """Let no schedule, and no run, wait for a time that a wrong clock told."""
+        await self._metadata.write(job_claims.pull_back, name="pull runs back")
+        after = 0
+        while found := await schedules.waiting(self._metadata, after=after, limit=_AT_ONCE):
+            after = found[-1].id
+            for schedule in found:
+                await self._pull_back(schedule)
+
+    async def _pull_back(self, schedule: Schedule) -> None:
+        with contextlib.suppress(TimetableInvalid):
+            then = next_time(schedule.cron, schedule.time_zone, clock.now())
+            if schedule.next_at is not None and then < schedule.next_at:
+                work = partial(schedules.advance, schedule=schedule, next_at=then)
+                await self._metadata.write(work, name="pull a schedule back")
 
     async def _fire(self, schedule: Schedule) -> None:
         try:

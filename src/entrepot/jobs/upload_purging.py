@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,6 +41,7 @@ class UploadPurging:
     store: BlobStore
     read_only: Callable[[], bool]
     age: float
+    doubt: Callable[[], Awaitable[str | None]]  #: says why nothing may be removed for its age now
     leftovers: Leftovers | None = None
     dry_run: bool = False
 
@@ -57,6 +58,9 @@ class UploadPurging:
         """
         if self.read_only():
             await progress.say("uploads are not purged while the registry is read-only")
+            return 0
+        if (reason := await self.doubt()) is not None:
+            await progress.say(f"uploads are not purged: {reason}")
             return 0
         rows = await self.abandoned()
         folders = await self._leftovers()

@@ -128,7 +128,7 @@ class JobWorker:
 
     async def _take(self, job: Job) -> bool:
         async def work(tx: Transaction) -> bool:
-            return await leases.take(tx, job.name, self._me, seconds=self._times.lease)
+            return await leases.take(tx, job.name, self._me, seconds=self._times.lease, longest=self._longest(job))
 
         with with_reserve(Reserve.USED):  # a few bytes, and no job begins without them
             return await self._work.write(work, name=f"take {job.name}")
@@ -139,6 +139,10 @@ class JobWorker:
 
         with with_reserve(Reserve.USED):
             await self._work.write(work, name=f"release {job.name}")
+
+    def _longest(self, job: Job) -> float:
+        """Return how long the job's lease may be held or rest."""
+        return max(self._times.lease, self._times.retry, self._times.poll, job.interval or 0.0)
 
     def _again_in(self, job: Job, *, failed: bool) -> float:
         if job.interval is None:

@@ -70,6 +70,7 @@ _ADD = Query(
 )
 
 _LAST = Query(select(func.max(events.c.id)), "events.last")
+_LAST_TIME = Query(select(events.c.at).order_by(events.c.id.desc()).limit(1), "events.last_time")
 _SINCE = Query(
     select(events.c.id).where(events.c.id > bindparam("after"), events.c.repository == bindparam("name")).limit(1),
     "events.since",
@@ -80,6 +81,12 @@ async def last_id(reader: Reader) -> int:
     """Return the number of the latest event; 0 when there is none."""
     row = await reader.one(_LAST)
     return 0 if row is None or row[0] is None else int(row[0])
+
+
+async def last_time(reader: Reader) -> int:
+    """Return when the latest event happened; 0 when there is none."""
+    row = await reader.one(_LAST_TIME)
+    return 0 if row is None else int(row[0])
 
 
 async def happened_since(reader: Reader, after: int, repository: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
 
-from entrepot.metadata import clock
+from entrepot.metadata import clock, clock_check
 from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.job_runs import Run, State, find
 from entrepot.metadata.query import Query
@@ -30,6 +30,8 @@ class Claim:
 
 _R = job_runs.c
 _other = job_runs.alias("other")
+#: No run is put off for longer, and none is held for as long.
+_LATE_SECONDS = 3600.0
 _FREE = or_(_R.state == State.PENDING.value, _R.lease_until <= bindparam("now"))
 _BUSY = exists().where(
     _other.c.kind == _R.kind,
@@ -65,6 +67,16 @@ _CLAIM = Query(
         updated_at=bindparam("now"),
     ),
     "job_claims.claim",
+)
+_PULL_DUE = Query(
+    update(job_runs).where(_R.ended_at.is_(None), _R.due_at > bindparam("late")).values(due_at=bindparam("now")),
+    "job_claims.pull_due",
+)
+_PULL_LEASE = Query(
+    update(job_runs)
+    .where(_R.ended_at.is_(None), _R.state == State.RUNNING.value, _R.lease_until > bindparam("late"))
+    .values(lease_until=bindparam("now")),
+    "job_claims.pull_lease",
 )
 _OURS = and_(
     _R.id == bindparam("run"),
@@ -219,8 +231,20 @@ async def abandon(tx: Transaction, kind: str, *, newer_than: int, before: int, e
     return await tx.execute(_ABANDON, its_kind=kind, newest=newer_than, before=before, its_error=error, now=clock.now())
 
 
+async def pull_back(tx: Transaction) -> None:
+    """Let nothing wait for a time that a wrong clock told: runs that are due late may begin, and be taken up, now."""
+    now, late = clock.now(), clock.after(_LATE_SECONDS)
+    await tx.execute(_PULL_DUE, now=now, late=late)
+    await tx.execute(_PULL_LEASE, now=now, late=late)
+
+
 async def forget(tx: Transaction, kind: str, *, kept: int, before: int) -> int:
-    """Forget ended runs of a kind but the latest, and those that ended before a time; returns how many, bounded."""
+    """Forget ended runs of a kind but the latest, and those that ended before a time; returns how many, bounded.
+
+    While the clock is in doubt none are.
+    """
+    if await clock_check.reason(tx) is not None:
+        return 0
     row = await tx.one(_KEPT_FROM, kind=kind, kept=kept)
     last = 0 if row is None else row[0]
     return await tx.execute(_FORGET, its_kind=kind, last=last, before=before, most=_FORGOTTEN_AT_ONCE)

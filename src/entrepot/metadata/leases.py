@@ -1,5 +1,7 @@
 """Leases: who may do a job now, and from when on anybody may.
 
+A lease that ends later than any holder asks for is one that a wrong clock made: anybody may take it.
+
 A row says: until `expires_at` nobody but `holder` may do the job `name`. While a job runs, its holder moves the time
 forward; when it is done, the row belongs to nobody and the time is that of the next run. So several replicas share jobs
 without speaking to each other, and a job whose holder died is taken up when the time has come.
@@ -15,6 +17,7 @@ from entrepot.metadata.query import Query
 from entrepot.metadata.work_tables import leases
 
 _L = leases.c
+_FREE = or_(_L.holder == bindparam("me"), _L.expires_at <= bindparam("now"), _L.expires_at > bindparam("beyond"))
 _ADD = Query(
     lambda d: (
         d.insert(leases).values(name=bindparam("name"), holder="", expires_at=bindparam("at")).on_conflict_do_nothing()
@@ -23,7 +26,7 @@ _ADD = Query(
 )
 _TAKE = Query(
     update(leases)
-    .where(and_(_L.name == bindparam("lease"), or_(_L.holder == bindparam("me"), _L.expires_at <= bindparam("now"))))
+    .where(and_(_L.name == bindparam("lease"), _FREE))
     .values(holder=bindparam("me"), expires_at=bindparam("until")),
     "leases.take",
 )
@@ -35,12 +38,21 @@ _RELEASE = Query(
 )
 
 
-async def take(tx: Transaction, name: str, holder: str, *, seconds: float) -> bool:
-    """Take a lease that is free or already ours, for so long; True when it is ours."""
+#: By so much more than that: the clock may have been corrected a little.
+_MARGIN_SECONDS = 120.0
+_NEVER = 2**63 - 1
+
+
+async def take(tx: Transaction, name: str, holder: str, *, seconds: float, longest: float | None = None) -> bool:
+    """Take a lease that is free or already ours, for so long; True when it is ours.
+
+    `longest` is the most that anybody holds it for, or lets it rest; None where nobody knows.
+    """
     now = clock.now()
+    beyond = _NEVER if longest is None else clock.after(longest + _MARGIN_SECONDS)
     await tx.execute(_ADD, name=name, at=now)
     until = clock.after(seconds)
-    return await tx.execute(_TAKE, lease=name, me=holder, now=now, until=until) == 1
+    return await tx.execute(_TAKE, lease=name, me=holder, now=now, until=until, beyond=beyond) == 1
 
 
 async def release(tx: Transaction, name: str, holder: str, *, again_in: float) -> None:

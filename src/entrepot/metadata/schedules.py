@@ -70,6 +70,13 @@ _DUE = Query(
     .limit(bindparam("most")),
     "schedules.due",
 )
+_WAITING = Query(
+    select(*_COLUMNS)
+    .where(_S.next_at > bindparam("now"), _S.id > bindparam("after"))
+    .order_by(_S.id)
+    .limit(bindparam("most")),
+    "schedules.waiting",
+)
 _PUT = Query(
     lambda d: (
         (
@@ -117,6 +124,11 @@ async def find(reader: Reader, kind: str, subject: str = "") -> Schedule | None:
 async def due(reader: Reader, kinds: Sequence[str], limit: int) -> list[Schedule]:
     """Return the schedules of some kinds whose time has come, the longest overdue first."""
     return [_schedule(row) for row in await reader.all(_DUE, kinds=kinds, now=clock.now(), most=limit)]
+
+
+async def waiting(reader: Reader, *, after: int, limit: int) -> list[Schedule]:
+    """Return the schedules whose time is still to come, by their numbers, those after one."""
+    return [_schedule(row) for row in await reader.all(_WAITING, now=clock.now(), after=after, most=limit)]
 
 
 async def page(reader: Reader, selection: Selection, *, in_force: bool = False) -> Listed[Schedule]:

@@ -15,9 +15,12 @@ async def alive(request: Request, services: Services) -> Response:  # noqa: ARG0
 
 
 async def ready(request: Request, services: Services) -> Response:  # noqa: ARG001 - a handler's signature
-    """Answer 200 when nothing keeps the registry from serving, else 503 with what does, in words fit for everybody."""
+    """Answer 200 when nothing keeps the registry from serving, else 503 with what does, in words fit for everybody.
+
+    A 200 has what people should know all the same.
+    """
     problems = dict(await services.readiness())
-    return json_response(503 if problems else 200, problems, (_NO_CACHE,))
+    return json_response(503 if problems else 200, problems or dict(await services.warnings()), (_NO_CACHE,))
 
 
 async def root(request: Request, services: Services) -> Response:  # noqa: ARG001 - a handler's signature

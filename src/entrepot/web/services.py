@@ -51,6 +51,7 @@ class Services:
     metrics: RequestMetrics
     access_log: AccessLog
     readiness: Readiness = always_ready
+    warnings: Readiness = always_ready  #: what people should know of a registry that serves all the same
     count_pull: Callable[[int], None] = no_count  #: told of each manifest that is pulled, by its row id
     pull_log: PullLog | None = None  #: set where pulls are events
     sessions: SessionGate | None = None  #: set where people sign in with a browser

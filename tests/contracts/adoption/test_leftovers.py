@@ -22,6 +22,11 @@ from tests.contracts.registry.pushing import ALICE, NAME
 HOUR = 3600.0
 
 
+async def certain() -> str | None:
+    """Have no doubt about the clock."""
+    return None
+
+
 def _upload(folder: Folder, repository: str, upload: str, begun: str | None) -> Path:
     """Leave an upload as registry:2 does."""
     made = folder.root / layout.REPOSITORIES / repository / "_uploads" / upload
@@ -42,6 +47,7 @@ def _purging(folder: Folder) -> UploadPurging:
         work=folder.stores.work,
         store=FilesystemBlobStore(folder.root),
         read_only=lambda: False,
+        doubt=certain,
         age=168 * HOUR,
         leftovers=Leftovers(Tree(folder.root)),
     )

@@ -16,7 +16,7 @@ from entrepot.metadata.database import Database
 from entrepot.metadata.filtering import Selection
 from entrepot.metadata.job_runs import Cause, Run, State
 from entrepot.metadata.schedules import Origin
-from tests.support.job_runs import ask, kind, until, worker
+from tests.support.job_runs import ask, found, kind, until, worker
 
 HOUR = 3600.0
 
@@ -65,6 +65,21 @@ async def test_a_time_that_passed_while_no_worker_looked_counts_once(tables: Dat
     for _ in range(3):
         await timekeeper.fire()
     assert len(await runs(tables)) == 1
+
+
+async def test_a_clock_that_was_ahead_puts_nothing_off(tables: Database, probe: JobKind) -> None:
+    """A schedule and a run whose time a wrong clock told come as soon as they would have; others stay."""
+    far = clock.after(240 * HOUR)
+    await put(tables, next_at=far)
+    await put(tables, subject="project:7", cron="@every 480h", next_at=far)
+    waiting = await ask(tables, due_at=far)
+    await Timekeeper(tables, [probe]).pull_back()
+    schedule, other = await schedules.find(tables, "probe"), await schedules.find(tables, "probe", "project:7")
+    assert schedule is not None
+    assert other is not None
+    assert (schedule.next_at or far) <= clock.after(HOUR)
+    assert other.next_at == far
+    assert (await found(tables, waiting)).due_at <= clock.now()
 
 
 async def test_a_scheduled_run_waits_for_no_queue_of_itself(tables: Database, probe: JobKind) -> None:

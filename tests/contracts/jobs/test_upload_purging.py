@@ -17,6 +17,11 @@ from entrepot.telemetry.progress import Stopped, Unwatched
 HOUR = 3600.0
 
 
+async def certain() -> str | None:
+    """Have no doubt about the clock."""
+    return None
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[FilesystemBlobStore]:
     """Blobs in files."""
@@ -75,7 +80,9 @@ async def uploads(
 
 def purging(uploads: Uploads, *, read_only: bool = False) -> UploadPurging:
     """Give the job, with an age of 24 hours."""
-    return UploadPurging(work=uploads.work, store=uploads.store, read_only=lambda: read_only, age=24 * HOUR)
+    return UploadPurging(
+        work=uploads.work, store=uploads.store, read_only=lambda: read_only, age=24 * HOUR, doubt=certain
+    )
 
 
 async def test_what_nobody_touched_goes(uploads: Uploads) -> None:
@@ -121,6 +128,6 @@ async def test_thousands_of_abandoned_uploads_go_in_one_run(
     for number in range(2000):
         (folder / f"old-{number}").write_bytes(b"x")
         os.utime(folder / f"old-{number}", (1, 1))
-    job = UploadPurging(work=tables, store=store, read_only=lambda: False, age=24 * HOUR)
+    job = UploadPurging(work=tables, store=store, read_only=lambda: False, age=24 * HOUR, doubt=certain)
     assert await job.purge(Unwatched()) == 2000
     assert await store.uploads() == []

@@ -69,6 +69,13 @@ async def test_an_expired_lease_goes_to_whoever_comes(tables: Database) -> None:
     assert not await take(tables, "job", "one", 60)
 
 
+async def test_a_lease_of_a_clock_that_was_ahead_holds_nobody_up(tables: Database) -> None:
+    """One that ends later than anybody asks for is free; one that ends in time is not."""
+    assert await take(tables, "job", "one", 240 * 3600)
+    assert await tables.write(lambda tx: leases.take(tx, "job", "two", seconds=60, longest=60))
+    assert not await tables.write(lambda tx: leases.take(tx, "job", "three", seconds=60, longest=60))
+
+
 async def test_a_released_lease_waits_for_its_time(tables: Database) -> None:
     """After a run nobody runs the job again before its interval is over, the last holder neither."""
     assert await take(tables, "job", "one", 60)

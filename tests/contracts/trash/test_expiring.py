@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
+
 import pytest
 
-from entrepot.metadata import blobs, holdings, manifests, repositories, shadows, trash
+from entrepot.metadata import (
+    blobs,
+    clock,
+    clock_check,
+    holdings,
+    manifests,
+    repositories,
+    shadows,
+    trash,
+)
+from entrepot.metadata import (
+    settings as kept,
+)
+from entrepot.metadata.clock_check import Verdict, successor
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
@@ -34,6 +50,20 @@ class Impatient(Unwatched):
         self.left -= 1
         if self.left < 0:
             raise Stopped
+
+
+async def test_nothing_goes_for_its_age_while_the_clock_is_in_doubt(bin_: Bin) -> None:
+    """Not by its time and not for the room; what somebody asks for goes."""
+    await bin_.pusher().image("v1", b"one")
+    await bin_.delete("v1")
+    await bin_.age(WEEK)
+    jumped = replace(clock_check.Moment.now(), wall=clock.after(-10 * 86400))
+    note = successor(None, jumped, Verdict())
+    text = json.dumps(asdict(note))
+    await bin_.database.write(lambda tx: kept.put(tx, clock_check.KEY, text))
+    assert (await bin_.expire()).entries == 0
+    assert (await bin_.expiry.expire(Unwatched(), release=1)).entries == 0
+    assert (await bin_.expiry.expire(Unwatched(), everything=True)).entries == 1
 
 
 async def test_everything_goes_after_its_time_and_not_before(bin_: Bin) -> None:

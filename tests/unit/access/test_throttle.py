@@ -43,6 +43,18 @@ async def test_five_failures_are_free_and_then_the_wait_doubles(throttle: Thrott
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
 
 
+async def test_a_clock_that_was_ahead_locks_nobody_out(throttle: Throttle, clock: Clock) -> None:
+    """Whoever failed while the clock was ten days ahead waits for nothing when it is right again, nor ever longer."""
+    clock.now += 864_000
+    await fail(throttle, 14)
+    clock.now -= 864_000
+    assert await wait(throttle) == 0
+    await fail(throttle, 1)
+    assert await wait(throttle) == 60
+    clock.now -= 0.5
+    assert await wait(throttle) == 60
+
+
 async def test_success_ends_the_count(throttle: Throttle) -> None:
     """The right password takes its own failures back."""
     await fail(throttle, 5)

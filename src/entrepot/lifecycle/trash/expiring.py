@@ -14,7 +14,7 @@ from typing import Final
 from entrepot.lifecycle.actor import INTERNAL
 from entrepot.lifecycle.trash.keeping import keep_with_index
 from entrepot.lifecycle.trash.places import drop_if_empty
-from entrepot.metadata import clock, events, holdings, manifests, trash
+from entrepot.metadata import clock, clock_check, events, holdings, manifests, trash
 from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.repositories import RepositoryRecord
@@ -53,7 +53,8 @@ class Expiry:
     async def expire(self, progress: Progress, *, everything: bool = False, release: int = 0) -> Expired:
         """Remove for good what is past its time.
 
-        While deleting is switched off, or the registry is read-only, nothing is removed.
+        While deleting is switched off, or the registry is read-only, nothing is removed. While the clock is in doubt,
+        only what somebody asks for with `everything` is.
 
         Args:
             progress: Watches; counts entries and manifests.
@@ -64,7 +65,7 @@ class Expiry:
             Stopped: Somebody asked for it to end; what was removed stays removed.
         """
         run = _Run(self, progress)
-        if self._may_remove:
+        if self._may_remove and (everything or await clock_check.reason(self.metadata) is None):
             until = _FOR_EVER if everything else clock.now()
             while found := await trash.due(self.metadata, until=until, limit=_AT_ONCE):
                 await run.remove(found)

@@ -1,0 +1,281 @@
+"""Whether the wall clock agrees with what the registry knows of the time; while not, no data are removed for their age.
+
+The only wall clock that can be trusted is one that went on as fast as CLOCK_BOOTTIME, which counts every second since
+the machine was started, asleep or not, and which nobody can set. So the database keeps a note: what both clocks said at
+one moment, and in which boot of the machine. Whoever wants to remove data for their age holds the clocks of now against
+it (`reason`): nothing is kept in memory, so every process and command gives the same answer, and a registry that was
+stopped for any time is told from a clock that jumped.
+
+Across boots nobody knows how long the machine was off. A clock that is behind the note is wrong; one that is ahead by
+any time is believed, but not at once: for ten minutes it may still be corrected, and nothing is removed meanwhile.
+
+ADR 17 says why, and where this ends. Credentials, sessions, grants and certificates always obey the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from entrepot.metadata import clock, events, settings
+from entrepot.metadata.database import Database, Reader, Transaction
+from entrepot.metadata.events import Source
+
+_log = logging.getLogger(__name__)
+
+#: The setting that holds the note.
+KEY: Final = "clock"
+#: By so much the clocks may disagree: corrections this small bring no data to their end.
+TOLERANCE_SECONDS: Final = 60.0
+#: And by this part of the time between two looks, for a clock that is corrected by going faster or slower.
+_SLEW: Final = 0.001
+#: A machine that was off for longer than this gets time to have its clock corrected.
+OFF_SECONDS: Final = 3600.0
+SETTLE_SECONDS: Final = 600.0
+#: How often the note is renewed while the clocks agree.
+NOTE_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 1.0
+#: Who tells of the clock in the audit log.
+_REGISTRY: Final = Source(name="entrepot", credential="internal")
+_WAY_OUT: Final = "If the clock is right now: entrepot clock accept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What this machine's clocks say at one moment."""
+
+    boot: str  #: which start of the machine, or which time namespace of it: where CLOCK_BOOTTIME began
+    boottime: float  #: CLOCK_BOOTTIME, in seconds
+    wall: int  #: the wall clock, in microseconds since the epoch
+
+    @classmethod
+    def now(cls) -> Moment:
+        """Ask the clocks."""
+        return cls(boot=_BOOT, boottime=time.clock_gettime(time.CLOCK_BOOTTIME), wall=clock.now())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """The last moment at which the clock was believed, as the database keeps it."""
+
+    boot: str
+    boottime: float
+    wall: int
+    #: Until when (CLOCK_BOOTTIME) the clock may still be corrected after the machine was off; 0 for not.
+    settles: float = 0.0
+    #: And before what it must not be then.
+    floor: int = 0
+    #: The latest time that a clock in doubt has told: after another boot it is believed only if it was set back.
+    doubted: int = 0
+
+    def at(self, moment: Moment) -> int | None:
+        """Return what the wall clock should say at a moment; None when nobody can know."""
+        if self.boot != moment.boot:
+            return None
+        return self.wall + int((moment.boottime - self.boottime) * clock.MICROSECONDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is thought of the clock."""
+
+    ahead: int = 0  #: microseconds by which it is ahead of what it should say, or (below 0) behind; 0: it agrees
+    settling: float = 0.0  #: seconds for which it may still be corrected
+
+    @property
+    def reason(self) -> str | None:
+        """Say why no data may be removed for their age now; None when they may."""
+        if self.ahead:
+            return (
+                f"the clock is {_span(abs(self.ahead) / clock.MICROSECONDS)} "
+                f"{'ahead of' if self.ahead > 0 else 'behind'} what it should say, and nothing is removed for its age "
+                f"until they agree. {_WAY_OUT}"
+            )
+        if self.settling:
+            return (
+                "the machine was off for long, and nothing is removed for its age while its clock may still be "
+                f"corrected, for {_span(self.settling)}. {_WAY_OUT}"
+            )
+        return None
+
+
+def judge(note: Note | None, moment: Moment, last_event: int = 0) -> Verdict:
+    """Hold the clocks against the note; without one, against the last time in the database."""
+    if note is None:
+        behind = moment.wall - last_event
+        return Verdict(ahead=behind if behind < -_tolerance(0) else 0)
+    settling = max(0.0, note.settles - moment.boottime)
+    expected = note.at(moment)
+    if expected is None:
+        return Verdict(ahead=_across_boots(note, moment))
+    if settling and moment.wall >= note.floor - _tolerance(0):
+        return Verdict(settling=settling)
+    ahead = moment.wall - expected
+    elapsed = max(0.0, moment.boottime - note.boottime)
+    return Verdict(ahead=ahead) if abs(ahead) > _tolerance(elapsed) else Verdict()
+
+
+def _across_boots(note: Note, moment: Moment) -> int:
+    if note.doubted and moment.wall >= note.doubted - _tolerance(0):
+        return note.doubted - note.wall
+    behind = moment.wall - note.wall
+    return behind if behind < -_tolerance(0) else 0
+
+
+def _tolerance(elapsed: float) -> int:
+    return int((TOLERANCE_SECONDS + _SLEW * elapsed) * clock.MICROSECONDS)
+
+
+def successor(note: Note | None, moment: Moment, verdict: Verdict) -> Note:
+    """Return what is to be noted next."""
+    fresh = Note(boot=moment.boot, boottime=moment.boottime, wall=moment.wall)
+    if note is None:
+        return fresh
+    if verdict.ahead:
+        return replace(note, doubted=max(note.doubted, moment.wall) if verdict.ahead > 0 else note.doubted)
+    if verdict.settling:
+        return replace(fresh, settles=note.settles, floor=note.floor)
+    was_off = note.boot != moment.boot and moment.wall - note.wall > OFF_SECONDS * clock.MICROSECONDS
+    return replace(fresh, settles=moment.boottime + SETTLE_SECONDS, floor=note.wall) if was_off else fresh
+
+
+async def look(reader: Reader, now: Callable[[], Moment] = Moment.now) -> tuple[Note | None, Moment, Verdict]:
+    """Return the note, the moment and what is thought of the clock."""
+    text, moment = await settings.find(reader, KEY), now()
+    note = None if text is None else Note(**json.loads(text))
+    last = 0 if note is not None else await events.last_time(reader)
+    return note, moment, judge(note, moment, last)
+
+
+async def reason(reader: Reader) -> str | None:
+    """Say why no data may be removed for their age now; None when they may."""
+    return (await look(reader))[2].reason
+
+
+async def accept(database: Database, *, by: Source, now: Callable[[], Moment] = Moment.now) -> Verdict:
+    """Believe the clock as it is from now on; return what was thought of it."""
+
+    async def work(tx: Transaction) -> Verdict:
+        _, moment, verdict = await look(tx, now)
+        await _put(tx, successor(None, moment, Verdict()))
+        await _tell(tx, "accepted", verdict, by)
+        return verdict
+
+    return await database.write(work, name="accept the clock")
+
+
+class ClockWatch:
+    """Keeps the note, and says when doubt begins and when it ends. Each process with jobs has one."""
+
+    def __init__(
+        self,
+        metadata: Database,
+        *,
+        set_back: Callable[[], Awaitable[None]],
+        show: Callable[[Verdict], None] = lambda _verdict: None,
+        now: Callable[[], Moment] = Moment.now,
+    ) -> None:
+        """Watch.
+
+        Args:
+            metadata: Where the note is.
+            set_back: Called at the start, and whenever the wall clock was set back: what waits for a time that a
+                wrong clock told would wait for long.
+            show: Told each time what is thought of the clock.
+            now: The clocks.
+        """
+        self._metadata = metadata
+        self._set_back = set_back
+        self._show = show
+        self._now = now
+        self._offset: float | None = None
+        self._in_doubt: bool | None = None
+
+    async def run(self) -> None:
+        """Look once a second, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                await self.look()
+            except Exception:  # noqa: BLE001 - the next look is a second away
+                _log.exception("the clock cannot be looked after")
+
+    async def look(self) -> Verdict:
+        """Look once."""
+        note, moment, verdict = await look(self._metadata, self._now)
+        self._show(verdict)
+        if self._in_doubt != bool(verdict.ahead) or _is_due(note, moment, verdict):
+            await self._metadata.write(self._renew, name="note the clock")
+            self._in_doubt = bool(verdict.ahead)
+        offset = moment.wall / clock.MICROSECONDS - moment.boottime
+        if self._offset is None or offset < self._offset - TOLERANCE_SECONDS:
+            await self._set_back()
+        self._offset = offset
+        return verdict
+
+    async def _renew(self, tx: Transaction) -> None:
+        note, moment, verdict = await look(tx, self._now)
+        following = successor(note, moment, verdict)
+        if note is None and verdict.ahead:
+            following = Note(boot="", boottime=0.0, wall=moment.wall - verdict.ahead)
+        await _put(tx, following)
+        was_told = await settings.find(tx, _TOLD) is not None
+        if verdict.ahead and not was_told:
+            _log.error("%s", verdict.reason)
+            await settings.put(tx, _TOLD, "")
+            await _tell(tx, "in doubt", verdict, _REGISTRY)
+        elif was_told and not verdict.ahead:
+            _log.warning("the clock agrees again")
+            await settings.remove(tx, _TOLD)
+            await _tell(tx, "agrees again", verdict, _REGISTRY)
+
+
+#: The setting that is there while doubt has been told.
+_TOLD: Final = "clock.told"
+
+
+def _is_due(note: Note | None, moment: Moment, verdict: Verdict) -> bool:
+    """Tell whether the note is to be renewed."""
+    if note is None:
+        return True
+    if verdict.ahead:
+        return verdict.ahead > 0 and moment.wall - note.doubted > NOTE_SECONDS * clock.MICROSECONDS
+    return note.boot != moment.boot or moment.boottime - note.boottime >= NOTE_SECONDS
+
+
+async def _put(tx: Transaction, note: Note) -> None:
+    await settings.put(tx, KEY, json.dumps(asdict(note)))
+
+
+async def _tell(tx: Transaction, what: str, verdict: Verdict, by: Source) -> None:
+    detail = {"alert": f"the clock: {what}", "ahead_seconds": round(verdict.ahead / clock.MICROSECONDS)}
+    await events.add(tx, events.ALERT, by=by, subject="clock", detail=detail)
+
+
+def _span(seconds: float) -> str:
+    """Give a span of time as people say it."""
+    for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _boot() -> str:
+    """Name where CLOCK_BOOTTIME began: the start of the machine, and the time namespace."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        boot = "unknown"
+    try:
+        return f"{boot} {Path('/proc/self/ns/time').readlink()}"
+    except OSError:
+        return boot
+
+
+_BOOT: Final = _boot()
