@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -18,6 +19,7 @@ from entrepot.cli.place import located
 from entrepot.cli.program.given import hinted
 from entrepot.cli.progress import Bar
 from entrepot.integrity.model import Report
+from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.progress import Unwatched
 
 _SHOWN = 50
@@ -33,13 +35,42 @@ Sample = Annotated[
 ]
 
 
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="URL",
+        help="Try the distribution specification's requests against this registry instead, whosever it is.",
+    ),
+]
+Scratch = Annotated[
+    str | None,
+    typer.Option(
+        "--scratch", metavar="NAME", help="With --protocol: a repository to write to; it is emptied afterwards."
+    ),
+]
+User = Annotated[str | None, typer.Option("--username", "-u", help="With --protocol: who asks; else a stranger.")]
+Stdin = Annotated[
+    bool, typer.Option("--password-stdin", help="With --username: read the password from standard input.")
+]
+
+
 def doctor_command(
     *,
     repair: Repair = False,
     sample: Sample = "100%",
+    protocol: Protocol = None,
+    scratch: Scratch = None,
+    user: User = None,
+    stdin: Stdin = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check rows, files, digests and references, both ways. Exits with 1 if anything is wrong and not repaired."""
+    """Check rows, files, digests and references, both ways. Exits with 1 if anything is wrong and not repaired.
+
+    With --protocol: say what a registry fails of the specification. Nothing is written without --scratch.
+    """
+    if protocol is not None:
+        _try_protocol(protocol, scratch or "", user or "", stdin=stdin, as_json=as_json)
     share = _share(sample)
     place = located()
     # What it notes for an operator of a server is told here in the report.
@@ -52,6 +83,26 @@ def doctor_command(
             report = run(lambda: check_up(place, bar, repair=repair, sample=share))
         _show(report, repair=repair)
     raise typer.Exit(1 if report.open else 0)
+
+
+def _try_protocol(url: str, scratch: str, user: str, *, stdin: bool, as_json: bool) -> NoReturn:
+    from entrepot.cli.protocol import report
+    from entrepot.cli.protocol.asking import Probe
+
+    password = ""
+    if user:
+        password = sys.stdin.readline().rstrip("\n") if stdin else typer.prompt("Password", hide_input=True, err=True)
+    if scratch:
+        RepositoryName.parse(scratch)
+    if "://" not in url:
+        raise typer.BadParameter("--protocol takes a whole address: https://registry.example.org")
+    probe = Probe(url=url, user=user, password=password, scratch=scratch)
+    trial = run(lambda: report.try_out(probe))
+    if as_json:
+        typer.echo(report.as_json(trial))
+    else:
+        report.show(trial)
+    raise typer.Exit(1 if trial.count(report.Outcome.FAILED) else 0)
 
 
 def _share(text: str) -> float:
