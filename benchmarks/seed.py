@@ -7,6 +7,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,14 @@ def multiply(folder: Path, times: int) -> None:
     number = union_all(*numbers).subquery("copies").c.number
     with _opened(folder / "entrepot" / METADATA_NAME) as database:
         for table in _COPIED:
+            # How many artifacts a repository has is counted as they come.
+            columns = [column for column in table.columns if column is not tables.repositories.c.artifact_count]
             rows = (
-                select(*(_copied(column, number) for column in table.columns))
+                select(*(_copied(column, number) for column in columns))
                 .select_from(table)
                 .join(number.table, literal(value=True))
             )
-            database.execute(_text(table.insert().from_select([column.name for column in table.columns], rows)))
+            database.execute(_text(table.insert().from_select([column.name for column in columns], rows)))
 
 
 def _copied(column: Column[Any], number: ColumnElement[int]) -> ColumnElement[Any]:
@@ -185,3 +188,69 @@ def _link(folder: Path, content: bytes) -> Path:
 
 def _describe(media_type: str, content: bytes) -> dict[str, object]:
     return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
+
+
+#: Of all images of `insert_images`, those in the first repository.
+_IN_FIRST = 0.3
+_IMAGE = """
+CREATE TEMP TABLE images AS
+WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
+SELECT n, CASE WHEN n <= :first THEN 1 ELSE 2 + n % (:repositories - 1) END AS repository,
+  printf('sha256:%064x', n) AS manifest, printf('sha256:%064x', n + 1000000000) AS layer FROM numbers;
+"""
+#: Each image has a layer of its own and a tag; all share one configuration.
+_IMAGE_ROWS = (
+    "INSERT INTO blobs(id, digest, size, storage_key, created_at) SELECT n + 1, layer, 1000 + n, layer, 1 FROM images",
+    (
+        "INSERT INTO repository_blobs(repository_id, blob_id, created_at) "
+        "SELECT repository, n + 1, 1 FROM images UNION ALL SELECT id, 1, 1 FROM repositories"
+    ),
+    (
+        'INSERT INTO project_blobs(project_id, blob_id, "references") SELECT r.project_id, n + 1, 1 FROM images '
+        "JOIN repositories AS r ON r.id = repository UNION ALL SELECT id, 1, :count FROM projects"
+    ),
+    "INSERT INTO manifest_contents(digest, content) SELECT manifest, CAST(:content AS BLOB) FROM images",
+    (
+        "INSERT INTO manifests(id, repository_id, digest, media_type, artifact_type, size, created_at) SELECT n, "
+        "repository, manifest, :type, 'application/vnd.oci.image.config.v1+json', length(:content), n FROM images"
+    ),
+    (
+        "INSERT INTO manifest_blobs(manifest_id, position, blob_id, role, repository_id) "
+        "SELECT n, 0, 1, 'config', repository FROM images UNION ALL SELECT n, 1, n + 1, 'layer', repository FROM images"
+    ),
+    (
+        "INSERT INTO tags(repository_id, name, manifest_id, created_at, updated_at) "
+        "SELECT repository, printf('v%07d', n), n, n, n FROM images"
+    ),
+)
+
+
+def insert_images(path: Path, count: int, *, repositories: int = 1_000) -> None:
+    """Fill an empty metadata file with tagged images in repositories of a hundred projects, three in ten in the first.
+
+    Manifests and layers have no bytes: lists and figures do not ask for them.
+    """
+    given = {
+        "count": count,
+        "first": int(count * _IN_FIRST),
+        "repositories": repositories,
+        "content": _ONE_MANIFEST.decode(),
+        "type": MANIFEST_TYPE,
+    }
+    names = [f"p{number % 100:03d}/app{number:04d}" for number in range(repositories)]
+    with closing(_opened(path)) as database, database:
+        database.executemany(
+            "INSERT INTO projects(id, name, public, created_at) VALUES (?,?,1,1)",
+            [(number + 1, f"p{number:03d}") for number in range(100)],
+        )
+        database.executemany(
+            "INSERT INTO repositories(id, project_id, name, sort_key, adopted, created_at) VALUES (?,?,?,?,1,1)",
+            [(n + 1, n % 100 + 1, name, name.replace("/", "\x01")) for n, name in enumerate(names)],
+        )
+        database.execute(
+            "INSERT INTO blobs(id, digest, size, storage_key, created_at) VALUES (1, ?, 2, ?, 1)",
+            (digest_of(b"{}"), digest_of(b"{}")),
+        )
+        database.execute(_IMAGE.strip().removesuffix(";"), given)
+        for statement in _IMAGE_ROWS:
+            database.execute(statement, given)

@@ -9,6 +9,7 @@ from benchmarks.rounds import Outcome
 from benchmarks.scenarios import (
     adoption,
     collection,
+    growth,
     images,
     lists,
     memory,
@@ -41,4 +42,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "delete-tag": collection.delete_tag,
     "gc": collection.gc,
     "gc-large": collection.gc_large,
+    "growth": growth.growth,
 }

@@ -7,7 +7,7 @@ import time
 import pytest
 from sqlalchemy import bindparam, exists, select
 
-from entrepot.metadata import labels, project_lists, project_metadata, projects, repositories, statistics
+from entrepot.metadata import labels, project_lists, project_metadata, projects, repositories, statistics, sums
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.filtering import (
     Condition,
@@ -191,7 +191,7 @@ async def test_figures(rows: Database) -> None:
     assert await statistics.total(rows) == Figures(6, 3)
     assert await statistics.public(rows) == Figures(1, 2)
     assert await statistics.named(rows, ["beta", "gamma", "none"]) == Figures(1, 1)
-    assert await statistics.stored_bytes(rows) == 0
+    assert await sums.stored_bytes(rows) == 0
 
 
 _MANY = 100_000

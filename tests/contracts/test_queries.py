@@ -38,8 +38,7 @@ SMALL = {
     "grants._REMOVE_FROM": "a change of configuration",
     "roles._LIST": "lists all; roles are few",
     "roles._BUILT_IN": "roles are few",
-    "statistics._BYTES": "a figure for people, at most once a minute, beside the event loop",
-    "statistics._PROJECTS": "as above",
+    "statistics._PROJECTS": "a figure for people, at most once a minute, beside the event loop",
     "statistics._REPOSITORIES": "as above",
     "job_claims._KINDS": "an index of the runs that have not ended",
     "job_queues._LENGTHS": "as above, every five seconds and for people",
@@ -79,6 +78,7 @@ WHOLE_REPOSITORY = {
     "tags._MOVE_HISTORY",  # some of it at a time
     "trash._SOME_OF_REPOSITORY",  # the same
     "repository_lists._ONE",  # its newest manifest only
+    "repository_lists._ENDS",  # the same, and its oldest
     "largest_repositories._NOW",  # of a project with few manifests, when a push was refused
     "trash_usage._BLOBS",  # of a project's trash, when a push was refused that emptying it might help
     "trash_usage._MANIFESTS",  # the same

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.integrity.doctor import Doctor
 from entrepot.integrity.examination import Examination
-from entrepot.metadata import schema
+from entrepot.jobs.sums import SumCompletion
+from entrepot.metadata import schema, sums
 from entrepot.metadata.database import Database, Row
 from entrepot.metadata.errors import SchemaTooNew, SchemaTooOld
 from entrepot.metadata.migrations import script
@@ -110,6 +113,23 @@ async def test_every_image_pulls(database: Database, version: int, monkeypatch: 
     )
     assert (await Doctor(work).run()).problems == []
     await Pusher(registry, APP).image("after", b"pushed after the upgrade")
+
+
+async def test_sums_that_are_kept_are_completed(
+    database: Database, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stood there before the triggers is in lists and figures once the job has run, and what comes beside it."""
+    await build(database, version, monkeypatch)
+    await schema.upgrade(database)
+    assert not await sums.complete(database, sums.ARTIFACTS)
+    await database.write(lambda tx: tx.execute(RawQuery("DELETE FROM tags WHERE name = 'v1'")))
+    await SumCompletion(database).run(asyncio.Event())
+    kept = await database.all(RawQuery("SELECT manifest_id FROM artifacts ORDER BY 1"))
+    assert kept == await database.all(RawQuery("SELECT manifest_id FROM standing ORDER BY 1"))
+    assert kept
+    assert await database.one(RawQuery("SELECT sum(artifact_count) FROM repositories")) == (len(kept),)
+    total = await database.one(RawQuery("SELECT sum(size) FROM blobs WHERE state <> 'missing'"))
+    assert (await sums.stored_bytes(database),) == total
 
 
 async def test_older_programs_may_run_beside_it_until_it_is_finished(database: Database) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import asyncpg
 from sqlalchemy import MetaData
 
+from entrepot.metadata import tables
 from entrepot.metadata.database import Database
 from entrepot.metadata.ddl import run_all, table_statements
 from entrepot.metadata.dialects import dialect_named
+from entrepot.metadata.migrations import kept_sums
 from entrepot.metadata.postgres import PostgresDatabase
 from entrepot.metadata.sqlite import SqliteDatabase
 from tests.support.postgres import PostgresServer
@@ -46,6 +48,8 @@ async def create_all(database: Database, metadata: MetaData) -> None:
     """Build all tables in an empty database, in an order that works."""
     dialect = dialect_named(database.dialect)
     statements = [text for table in metadata.sorted_tables for text in table_statements(table, dialect)]
+    if metadata is tables.metadata:
+        statements += kept_sums.statements(database.dialect)
     await database.write(lambda transaction: run_all(transaction, statements), name="create tables")
 
 

@@ -42,6 +42,8 @@ from entrepot.jobs.provider_check import ProviderCheck
 from entrepot.jobs.robot_trust import INTERVAL as ROBOT_TRUST_INTERVAL
 from entrepot.jobs.robot_trust import RobotTrustCheck
 from entrepot.jobs.scrubbing import SCRUB, DamageWatch, Scrubbing
+from entrepot.jobs.sums import INTERVAL as SUMS_INTERVAL
+from entrepot.jobs.sums import SumCompletion
 from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
 from entrepot.jobs.worker import JobWorker
 from entrepot.lifecycle.collection.collector import Collector
@@ -216,6 +218,7 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
         Job(name="adoption", run=adoption.run),
         Job(name="collection", run=_steady_collection(parts, metrics).run, reserve=Reserve.USED),
         Job(name="damage", run=DamageWatch(parts.stores.metadata, metrics).run, interval=_MINUTE),
+        Job(name="sums", run=SumCompletion(parts.stores.metadata).run, interval=SUMS_INTERVAL),
         *disk_jobs(parts, metrics),
         *audit_jobs(parts),
         *provider_jobs(parts),

@@ -27,7 +27,7 @@ from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import RequestMetrics
-from entrepot.web.api.mount import AsgiApp, LazyApi
+from entrepot.web.api.mount import ApiUse, AsgiApp, LazyApi
 from entrepot.web.application import Application
 from entrepot.web.from_config import web_settings
 from entrepot.web.login import session_routes
@@ -96,7 +96,9 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             more += [*([places.run] if places.any else []), *([rate_limits.run] if rate_limits.counts_bytes else [])]
             for work in (*more, pulls.run, rates.run, parts.registry.verifying.run, *access.background):
                 await stack.enter_async_context(in_background(work()))
-            api = LazyApi(functools.partial(management, parts, access, services), prefix=settings.prefix)
+            build = functools.partial(management, parts, access, services)
+            api = LazyApi(build, prefix=settings.prefix, use=ApiUse(config.state / "api-used"))
+            await stack.enter_async_context(in_background(api.prepare()))
             yield Application(services, _plain_routes(parts, access, gate), api)
 
 

@@ -1,9 +1,9 @@
 """Which manifests of a repository a list of artifacts shows, found in steps that each cost the same.
 
 A manifest that an index lists stands for itself only with a tag; one whose subject is in the repository never does, nor
-one whose tags all name the digest of something there (`sha256-….sig`): it is an accessory of that. How many artifacts a
-repository has is not written down, since every push would have to change the number; so lists and counts walk through
-the repository in steps of `STEP` manifests, between which others are served.
+one whose tags all name the digest of something there (`sha256-….sig`): it is an accessory of that. Triggers keep a row
+for each that does (see `migrations.kept_sums`), so that a page costs what it shows. Where rows are still missing, since
+a program of version 4 filled the database, and where parts of indexes are asked for, all manifests are looked at.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from typing import Any, Final
 
 from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, exists, func, literal, or_, select
 
+from entrepot.metadata import sums
 from entrepot.metadata.columns import TEXT, WHOLE
 from entrepot.metadata.database import Reader
 from entrepot.metadata.dialect import SQLITE, Dialect
 from entrepot.metadata.patient import patient
 from entrepot.metadata.query import Query, in_list
-from entrepot.metadata.tables import manifest_children, manifest_labels, manifests, tags
+from entrepot.metadata.tables import artifacts, manifest_children, manifest_labels, manifests, tags
 from entrepot.oci.referrers import TAG_SUFFIXES
 
-#: Manifests looked at by one statement: some milliseconds.
+#: Manifests looked at by one statement: some milliseconds. The first steps are smaller, for who asks for one page.
 STEP: Final = 5_000
+_FIRST_STEP: Final = 200
+_GROWTH: Final = 4
 _BEGINNING: Final = 0
 _END: Final = 2**63 - 1
 
@@ -120,64 +123,113 @@ def _kind_fits() -> ColumnElement[bool]:
     )
 
 
+def _fits(dialect: Dialect) -> ColumnElement[bool]:
+    return and_(
+        _M.repository_id == bindparam("repository"),
+        _M.id >= bindparam("lowest"),
+        _M.id <= bindparam("highest"),
+        _tags_fit(dialect),
+        _labels_fit(),
+        _kind_fits(),
+    )
+
+
 def _matching(dialect: Dialect) -> Select[Any]:
-    return (
-        select(_M.id)
-        .where(
-            _M.repository_id == bindparam("repository"),
-            _M.id >= bindparam("lowest"),
-            _M.id <= bindparam("highest"),
-            _stands_alone(),
-            _tags_fit(dialect),
-            _labels_fit(),
-            _kind_fits(),
-        )
-        .order_by(_M.id)
+    return select(_M.id).where(_fits(dialect), _stands_alone()).order_by(_M.id)
+
+
+def _matching_kept(dialect: Dialect) -> Select[Any]:
+    kept = artifacts.join(manifests, _M.id == artifacts.c.manifest_id)
+    own = (
+        artifacts.c.repository_id == bindparam("repository"),
+        artifacts.c.manifest_id.between(bindparam("lowest"), bindparam("highest")),
     )
+    return select(_M.id).select_from(kept).where(*own, _fits(dialect)).order_by(artifacts.c.manifest_id)
 
 
-def _edge(*, newest_first: bool) -> Query:
+def _following(repository: ColumnElement[int], row_id: ColumnElement[int], *, newest_first: bool) -> Select[Any]:
+    """Build the ids of the next step."""
+    beyond = row_id < bindparam("beyond") if newest_first else row_id > bindparam("beyond")
+    found = select(row_id.label("id")).where(repository == bindparam("repository"), beyond)
+    return found.order_by(row_id.desc() if newest_first else row_id).limit(bindparam("step"))
+
+
+def _edge(repository: ColumnElement[int], row_id: ColumnElement[int], name: str, *, newest_first: bool) -> Query:
     """Find where the next step ends: its highest id going up, its lowest going down."""
-    beyond = _M.id < bindparam("beyond") if newest_first else _M.id > bindparam("beyond")
-    step = (
-        select(_M.id)
-        .where(_M.repository_id == bindparam("repository"), beyond)
-        .order_by(_M.id.desc() if newest_first else _M.id)
-        .limit(bindparam("step"))
-        .subquery()
-    )
+    step = _following(repository, row_id, newest_first=newest_first).subquery()
     edge: Any = func.min if newest_first else func.max
-    return Query(select(edge(step.c.id)), f"artifacts.edge_{'down' if newest_first else 'up'}")
+    return Query(select(edge(step.c.id)), f"artifacts.{name}_{'down' if newest_first else 'up'}")
 
 
+_OF_ALL = (_M.repository_id, _M.id)
+_OF_KEPT = (artifacts.c.repository_id, artifacts.c.manifest_id)
 _MATCHING = Query(_matching, "artifacts.matching")
-_EDGE_DOWN = _edge(newest_first=True)
-_EDGE_UP = _edge(newest_first=False)
+_MATCHING_KEPT = Query(_matching_kept, "artifacts.matching_kept")
+_EDGE_DOWN = _edge(*_OF_ALL, "edge", newest_first=True)
+_EDGE_UP = _edge(*_OF_ALL, "edge", newest_first=False)
+_KEPT_DOWN = _edge(*_OF_KEPT, "kept", newest_first=True)
+_KEPT_UP = _edge(*_OF_KEPT, "kept", newest_first=False)
+_PAGE_DOWN = Query(_following(*_OF_KEPT, newest_first=True).offset(bindparam("offset")), "artifacts.page_down")
+_PAGE_UP = Query(_following(*_OF_KEPT, newest_first=False).offset(bindparam("offset")), "artifacts.page_up")
+_BY_TAG = Query(
+    select(tags.c.manifest_id).where(tags.c.repository_id == bindparam("repository"), tags.c.name == bindparam("name")),
+    "artifacts.by_tag",
+)
+_BY_DIGEST = Query(
+    select(_M.id).where(_M.repository_id == bindparam("repository"), _M.digest == bindparam("digest")),
+    "artifacts.by_digest",
+)
+
+
+async def page(
+    reader: Reader, repository_id: int, *, newest_first: bool = True, offset: int = 0, limit: int
+) -> list[int] | None:
+    """Return the row ids of a page of all artifacts; None while they are not all written down."""
+    if not await sums.complete(reader, sums.ARTIFACTS):
+        return None
+    query, beyond = (_PAGE_DOWN, _END) if newest_first else (_PAGE_UP, _BEGINNING)
+    rows = await patient(reader).all(query, repository=repository_id, beyond=beyond, step=limit, offset=offset)
+    return [row[0] for row in rows]
 
 
 async def walk(
     reader: Reader, repository_id: int, wanted: Selection, *, newest_first: bool = True, step: int = STEP
 ) -> AsyncIterator[list[int]]:
     """Give the row ids of the wanted artifacts, in the order in which they were pushed, one list for each step."""
-    reader, conditions = patient(reader), _conditions(wanted)
-    beyond = _END if newest_first else _BEGINNING
+    kept = not wanted.parts and await sums.complete(reader, sums.ARTIFACTS)
+    matching = _MATCHING_KEPT if kept else _MATCHING
+    reader, conditions = patient(reader), _conditions(wanted, kept=kept)
+    if wanted.tag is not None or wanted.digest is not None:
+        for row_id in await _named(reader, repository_id, wanted):
+            rows = await reader.all(matching, repository=repository_id, lowest=row_id, highest=row_id, **conditions)
+            yield [row[0] for row in rows]
+        return
+    ways = (_KEPT_UP, _KEPT_DOWN) if kept else (_EDGE_UP, _EDGE_DOWN)
+    beyond, size = (_END if newest_first else _BEGINNING), min(step, _FIRST_STEP)
     while True:
-        row = await reader.one(
-            _EDGE_DOWN if newest_first else _EDGE_UP, repository=repository_id, beyond=beyond, step=step
-        )
+        row = await reader.one(ways[newest_first], repository=repository_id, beyond=beyond, step=size)
         if row is None or row[0] is None:
             return
         edge = int(row[0])
         lowest, highest = (edge, beyond - 1) if newest_first else (beyond + 1, edge)
-        rows = await reader.all(_MATCHING, repository=repository_id, lowest=lowest, highest=highest, **conditions)
+        rows = await reader.all(matching, repository=repository_id, lowest=lowest, highest=highest, **conditions)
         found = [row[0] for row in rows]
         yield found[::-1] if newest_first else found
-        beyond = edge
+        beyond, size = edge, min(step, size * _GROWTH)
 
 
-def _conditions(wanted: Selection) -> Mapping[str, object]:
+async def _named(reader: Reader, repository_id: int, wanted: Selection) -> list[int]:
+    """Find the one manifest that a tag or a digest names."""
+    if wanted.tag is not None:
+        rows = await reader.all(_BY_TAG, repository=repository_id, name=wanted.tag)
+    else:
+        rows = await reader.all(_BY_DIGEST, repository=repository_id, digest=wanted.digest)
+    return [row[0] for row in rows]
+
+
+def _conditions(wanted: Selection, *, kept: bool) -> Mapping[str, object]:
     return {
-        "parts": int(wanted.parts),
+        **({} if kept else {"parts": int(wanted.parts)}),
         "need_tag": int(wanted.tagged is True),
         "need_none": int(wanted.tagged is False),
         "tag": wanted.tag,

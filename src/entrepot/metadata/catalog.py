@@ -12,7 +12,7 @@ from entrepot.metadata.dialect import SQLITE, Dialect
 from entrepot.metadata.query import ListType, Query, in_list
 from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import manifests, projects, repositories
-from entrepot.oci.reference import sort_key
+from entrepot.oci.reference import DEFAULT_PROJECT, sort_key
 
 
 def _listed(table: FromClause) -> ColumnElement[bool]:
@@ -87,6 +87,9 @@ _NAMED = Query(
     .limit(bindparam("limit")),
     "catalog.named",
 )
+#: Projects that are looked through at first; few have none that the reader may see.
+_PROJECTS: Final = 100
+_GROWTH: Final = 4
 #: Follows every character that a name may have.
 _BEYOND: Final = "\x7f"
 
@@ -118,6 +121,24 @@ def _before(start: str) -> str:
 async def _names(reader: Reader, limit: int, after: str, projects: Collection[str] | None) -> list[str]:
     if projects is None:
         rows = await reader.all(_ALL, last=after, limit=limit)
-    else:
-        rows = await reader.all(_OF_PROJECTS, last=after, limit=limit, projects=sorted(projects))
-    return [row[0] for row in rows]
+        return [row[0] for row in rows]
+    return await _of_some(reader, limit, after, projects)
+
+
+async def _of_some(reader: Reader, limit: int, after: str, projects: Collection[str]) -> list[str]:
+    """Look through some projects at a time, in the order of their names, which is that of their repositories.
+
+    But for those of the default project, whose names may have one part: they may stand anywhere.
+    """
+    first = after.partition(sort_key("/"))[0]
+    anywhere = [DEFAULT_PROJECT] if DEFAULT_PROJECT in projects else []
+    ordered = sorted(name for name in projects if name >= first and name != DEFAULT_PROJECT)
+    found: list[str] = []
+    start, size = 0, _PROJECTS
+    while True:
+        some, following = ordered[start : start + size], ordered[start + size : start + size + 1]
+        rows = await reader.all(_OF_PROJECTS, last=after, limit=limit - len(found), projects=[*anywhere, *some])
+        found += [row[0] for row in rows if not following or sort_key(row[0]) < following[0]]
+        if not following or len(found) >= limit:
+            return found
+        after, start, size = _before(following[0]), start + size, size * _GROWTH

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import ScalarSelect, bindparam, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.filtering import Field, Kind, Listed, Listing, Order, Selection
+from entrepot.metadata.patient import patient
 from entrepot.metadata.query import Query
 from entrepot.metadata.shadows import listed
 from entrepot.metadata.tables import manifests, repositories
@@ -30,7 +31,18 @@ class RepositoryEntry:
     created_at: int
     updated_at: int
     pull_count: int
+    artifact_count: int  #: where all artifacts are written down (see `sums.complete`)
     pushed_at: int | None  #: the latest push of something new
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The newest and the oldest manifest of a repository, by their row ids."""
+
+    repository_id: int
+    artifact_count: int
+    newest: int
+    oldest: int
 
 
 _R = repositories.c
@@ -50,6 +62,7 @@ _BASE = select(
     _R.created_at,
     _R.updated_at,
     _R.pull_count,
+    _R.artifact_count,
     _PUSHED_AT,
 )
 _LISTED = _BASE.where(listed(_R.sort_key))
@@ -76,6 +89,21 @@ VISIBLE: Final = Listing(
     "repository_lists.visible", _LISTED.where(_R.project_id.in_(VISIBLE_PROJECTS)), FIELDS, order=_BY_PATH, key=_R.id
 )
 _ONE: Final = Query(_LISTED.where(_R.id == bindparam("id")), "repository_lists.one")
+
+
+def _end(*, newest: bool) -> ScalarSelect[Any]:
+    """Build a repository's newest manifest, or its oldest."""
+    order = manifests.c.id.desc() if newest else manifests.c.id
+    found = select(manifests.c.id).where(manifests.c.repository_id == _R.id).order_by(order).limit(1)
+    return found.correlate(repositories).scalar_subquery()
+
+
+_ENDS: Final = Query(
+    select(_R.id, _R.artifact_count, _end(newest=True), _end(newest=False)).where(
+        _R.project_id == bindparam("project"), listed(_R.sort_key)
+    ),
+    "repository_lists.ends",
+)
 _IDS: Final = Query(
     select(_R.id, _R.sort_key)
     .where(_R.project_id == bindparam("project"), _R.sort_key > bindparam("last"), listed(_R.sort_key))
@@ -124,6 +152,12 @@ async def ids_of_project(reader: Reader, project_id: int) -> AsyncIterator[int]:
             last = sort_key
 
 
+async def ends_of_project(reader: Reader, project_id: int) -> list[Ends]:
+    """Return where the repositories of a project that have manifests begin and end."""
+    rows = await patient(reader).all(_ENDS, project=project_id)
+    return [Ends(*row) for row in rows if row[2] is not None]
+
+
 async def describe(tx: Transaction, repository_id: int, description: str) -> bool:
     """Say what a repository is for; False when there is none of this id."""
     return await tx.execute(_DESCRIBE, repository=repository_id, text=description, now=clock.now()) == 1
@@ -138,5 +172,6 @@ def _entry(row: Row) -> RepositoryEntry:
         created_at=row[4],
         updated_at=row[5],
         pull_count=row[6],
-        pushed_at=row[7],
+        artifact_count=row[7],
+        pushed_at=row[8],
     )

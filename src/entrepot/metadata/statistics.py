@@ -1,17 +1,17 @@
-"""Figures over everything: how many projects and repositories there are, and how many bytes they hold."""
+"""Figures over everything: how many projects and repositories there are."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import func, select
 
 from entrepot.metadata.database import Reader
 from entrepot.metadata.patient import patient
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.shadows import listed
-from entrepot.metadata.tables import blobs, projects, repositories
+from entrepot.metadata.tables import projects, repositories
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,6 @@ _PUBLIC_PROJECTS = Query(_COUNT_PROJECTS.where(_PUBLIC), "statistics.public_proj
 _PUBLIC_REPOSITORIES = Query(_COUNT_REPOSITORIES.where(_PUBLIC), "statistics.public_repositories")
 _NAMED_PROJECTS = Query(_COUNT_PROJECTS.where(_PRIVATE, _NAMED), "statistics.named_projects")
 _NAMED_REPOSITORIES = Query(_COUNT_REPOSITORIES.where(_PRIVATE, _NAMED), "statistics.named_repositories")
-_BYTES = Query(select(func.sum(blobs.c.size)).where(blobs.c.state != bindparam("missing")), "statistics.bytes")
 
 
 async def total(reader: Reader) -> Figures:
@@ -56,12 +55,6 @@ async def public(reader: Reader) -> Figures:
 async def named(reader: Reader, names: Collection[str]) -> Figures:
     """Count those of some projects that are not public, and their repositories."""
     return await _figures(reader, _NAMED_PROJECTS, _NAMED_REPOSITORIES, names=sorted(names))
-
-
-async def stored_bytes(reader: Reader) -> int:
-    """Add up the sizes of all blobs, each once."""
-    row = await patient(reader).one(_BYTES, missing="missing")
-    return 0 if row is None or row[0] is None else int(row[0])
 
 
 async def _figures(reader: Reader, first: Query, second: Query, **parameters: object) -> Figures:

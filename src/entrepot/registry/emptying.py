@@ -15,9 +15,9 @@ from entrepot.metadata.database import Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.registry.trash import remove_for_good
 
-#: What one transaction takes out of a repository, so that others get their turn in between.
-_MANIFESTS: Final = 20
-_LINKS: Final = 500
+#: What one transaction takes out of a repository: one or two milliseconds, for which others wait.
+_MANIFESTS: Final = 4
+_LINKS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)

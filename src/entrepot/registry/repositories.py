@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from entrepot.metadata import events, outbox, repositories, shadows, tags, trash
+from entrepot.metadata.behind import write_behind
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.trash import Deletion
@@ -88,7 +89,7 @@ class Repositories:
     async def empty(self, repository: RepositoryRecord, on_step: OnStep = nobody) -> None:
         """Remove for good what is in a repository that was put into the trash, and itself, unless it was restored."""
         emptying = Emptying(repository, self.settings.grace_seconds)
-        while not (step := await self.metadata.write(emptying.step, name="empty repository")).done:
+        while not (step := await write_behind(self.metadata, emptying.step, name="empty repository")).done:
             await on_step(step)
 
 

@@ -1,7 +1,7 @@
 """How much there is: for people who look at a page, not for accounting.
 
-The figures over everything cost in proportion to what is stored, so they are taken at most once a minute, off the event
-loop, and not at all when that takes too long.
+Bytes are added up as blobs come and go. Projects and repositories are counted, so that is done at most once a minute,
+off the event loop, and not at all when it takes too long.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from entrepot.access.model import Principal
 from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
 from entrepot.access.reach import reach_of
-from entrepot.metadata import statistics
+from entrepot.metadata import statistics, sums
 from entrepot.metadata.database import Database
 from entrepot.metadata.statistics import Figures
 
@@ -71,6 +71,6 @@ class Statistics:
         async with self._taking:
             if self._taken is None or self._clock() - self._taken[0] > MAX_AGE:
                 total, public = await statistics.total(self._metadata), await statistics.public(self._metadata)
-                stored = await statistics.stored_bytes(self._metadata)
+                stored = await sums.stored_bytes(self._metadata)
                 self._taken = self._clock(), Everything(total, public, stored)
             return self._taken[1]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict, replace
 
 import pytest
 
 from entrepot.metadata import (
+    behind,
     blobs,
     clock,
     clock_check,
@@ -25,6 +27,7 @@ from entrepot.metadata.database import Transaction
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName
+from entrepot.registry.emptying import Emptied
 from entrepot.registry.repositories import Repositories
 from entrepot.telemetry.progress import Stopped, Unwatched
 from tests.contracts.registry.pushing import ALICE, NAME
@@ -244,3 +247,34 @@ async def test_the_audit_log_tells_who_removed_it(bin_: Bin) -> None:
     await bin_.expire(everything=True)
     rows = await bin_.database.all(_EVENTS)
     assert rows[-1] == ("expire", "entrepot", str(Digest.of(body)))
+
+
+async def test_others_write_between_small_steps(bin_: Bin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository goes four manifests at a time, and after each transaction for as long as it took nothing does."""
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def counted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    for number in range(10):
+        await bin_.pusher(OTHER).image(f"v{number}", f"layer {number}".encode())
+    await bin_.registry.repositories.delete(OTHER, actor=ALICE)
+    found = await bin_.database.one(_GONE)
+    assert found is not None
+    repository = await repositories.find_by_id(bin_.database, found[0])
+    assert repository is not None
+    steps: list[int] = []
+
+    async def on_step(step: Emptied) -> None:
+        steps.append(step.manifests)
+
+    monkeypatch.setattr(behind.asyncio, "sleep", counted)
+    await bin_.registry.repositories.empty(repository, on_step)
+    assert steps[:3] == [4, 4, 2]
+    assert len(pauses) == len(steps) + 1
+    assert all(0 < pause <= 0.1 for pause in pauses)
+
+
+_GONE = RawQuery("SELECT id FROM repositories WHERE name LIKE '~deleted/%'")

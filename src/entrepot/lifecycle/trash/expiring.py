@@ -16,6 +16,7 @@ from entrepot.lifecycle.trash.keeping import keep_with_index
 from entrepot.lifecycle.trash.places import drop_if_empty
 from entrepot.metadata import clock, clock_check, events, holdings, manifests, trash
 from entrepot.metadata.ballast import Reserve, with_reserve
+from entrepot.metadata.behind import write_behind
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.trash import TrashEntry
@@ -27,9 +28,10 @@ from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.trash import remove_for_good
 from entrepot.telemetry.progress import Progress
 
-#: Entries of one transaction.
+#: Entries that are read at once, and those of one transaction.
 _AT_ONCE: Final = 20
-_LAPSED: Final = 500
+_ENTRIES: Final = 4
+_LAPSED: Final = 100
 _FOR_EVER: Final = 2**63 - 1
 
 
@@ -117,8 +119,9 @@ class _Run:
 
     async def _remove(self, found: Sequence[TrashEntry]) -> None:
         small = [entry for entry in found if entry.kind in (trash.TAG, trash.MANIFEST)]
-        if small:
-            await self._add(await self._metadata.write(partial(self._small, small), name="empty trash"))
+        for start in range(0, len(small), _ENTRIES):
+            work = partial(self._small, small[start : start + _ENTRIES])
+            await self._add(await write_behind(self._metadata, work, name="empty trash"))
         for entry in found:
             if entry.kind == trash.REPOSITORY:
                 await self._repository(entry)
@@ -128,7 +131,7 @@ class _Run:
     async def drop_lapsed(self) -> None:
         """Forget what repositories let go of, once no push can need it any more."""
         work = partial(holdings.drop_lapsed, limit=_LAPSED)
-        while await self._metadata.write(work, name="drop lapsed blobs") == _LAPSED:
+        while await write_behind(self._metadata, work, name="drop lapsed blobs") == _LAPSED:
             await self._add(Expired())
 
     async def _small(self, entries: Sequence[TrashEntry], tx: Transaction) -> Expired:

@@ -10,6 +10,7 @@ takes a blob with it: a blob's row goes only when no row refers to it any more.
 
 from entrepot.metadata.tables.base import metadata, schema, settings
 from entrepot.metadata.tables.contents import (
+    artifacts,
     blobs,
     labels,
     manifest_blobs,
@@ -54,13 +55,14 @@ from entrepot.metadata.tables.people import (
 )
 from entrepot.metadata.tables.retention import manifest_expiry, retention_policies, retention_tasks, retention_verdicts
 from entrepot.metadata.tables.trash import immutable_rules, trash
-from entrepot.metadata.tables.usage import project_reservations, project_usage
+from entrepot.metadata.tables.usage import project_reservations, project_usage, sums
 
 __all__ = [
     "analyses",
     "analysis_parts",
     "analysis_tops",
     "api_keys",
+    "artifacts",
     "blobs",
     "data_keys",
     "disk_days",
@@ -105,6 +107,7 @@ __all__ = [
     "schema",
     "security_keys",
     "settings",
+    "sums",
     "sync_runs",
     "tag_history",
     "tags",

@@ -27,7 +27,8 @@ project_metadata: Final = keyed(
 )
 
 #: `name` is as written, `sort_key` the same with "/" lowest, for the catalog. `adopted` is 0 while the repository
-#: is known from registry:2's folder by name alone. `pull_count` is added to now and then, as `manifest_pulls` is. A
+#: is known from registry:2's folder by name alone. `pull_count` is added to now and then, as `manifest_pulls` is;
+#: `artifact_count` counts the rows of `artifacts`, by triggers. A
 #: repository whose name begins with "~" is in the trash, or holds what is (see `metadata.shadows`).
 repositories: Final = numbered(
     "repositories",
@@ -40,6 +41,7 @@ repositories: Final = numbered(
     words("description", null=True),
     number("updated_at", default=0),
     number("pull_count", default=0),
+    number("artifact_count", default=0),
     UniqueConstraint("name"),
     UniqueConstraint("sort_key"),
     Index(None, "project_id", "sort_key"),
@@ -130,6 +132,15 @@ manifests: Final = numbered(
     ),
     Index(None, "digest"),
     Index(None, "repository_id", "id"),
+)
+
+#: The manifests that stand for themselves in lists, kept by triggers (see `migrations.kept_sums`).
+artifacts: Final = keyed(
+    "artifacts",
+    metadata,
+    owned("manifest_id", "manifests.id", primary_key=True),
+    number("repository_id"),
+    Index(None, "repository_id", "manifest_id"),
 )
 
 #: How often a manifest was pulled, and when last: counted in memory and written now and then.

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Index
 
-from entrepot.metadata.columns import keyed, number, owned, words
+from entrepot.metadata.columns import WHOLE, key, keyed, number, owned, words
 from entrepot.metadata.tables.base import metadata
 
 #: What a project uses, kept in step with `project_blobs` and `manifests` by every transaction that changes them.
@@ -40,4 +40,9 @@ project_reservations: Final = keyed(
     number("expires_at"),
     Index(None, "project_id", "expires_at"),
     Index(None, "blob_id"),
+)
+
+#: Sums over everything, kept by triggers (see `migrations.kept_sums`). `through` is the last row id that is in them.
+sums: Final = keyed(
+    "sums", metadata, key("name"), key("part", WHOLE), number("value", default=0), number("through", default=0)
 )

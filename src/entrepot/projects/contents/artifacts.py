@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from entrepot.access.faults import NotFound
-from entrepot.metadata import artifact_parts, artifacts, manifests, repository_lists
+from entrepot.metadata import artifact_parts, artifacts, manifests, repository_lists, sums
 from entrepot.metadata.artifact_parts import ArtifactRecord, TagRecord
 from entrepot.metadata.artifacts import Selection
 from entrepot.metadata.database import Reader
 from entrepot.metadata.filtering import COUNT_LIMIT, Listed
 from entrepot.metadata.filtering import Selection as ListSelection
 from entrepot.metadata.repositories import RepositoryRecord
+from entrepot.metadata.repository_lists import Ends
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import DigestInvalid, TagInvalid
 from entrepot.oci.reference import Reference, parse_reference
 from entrepot.projects.contents.describing import Describing
 from entrepot.projects.contents.model import Accessory, Artifact, With
 
+#: Steps of a walk that look for what follows a page, once it is known that something does.
+_STEPS_AHEAD: Final = 2
 #: Of one artifact.
 _MOST_ACCESSORIES: Final = 10_000
 
@@ -43,26 +46,64 @@ class Artifacts:
     async def page(
         self, repository: RepositoryRecord, wanted: Selection, window: Window, told: With
     ) -> Listed[Artifact]:
-        """Return a page of a repository's artifacts, and how many there are, counted up to `COUNT_LIMIT`."""
-        walk = artifacts.walk(self.metadata, repository.id, wanted, newest_first=window.newest_first)
-        found, total = await _cut(walk, window)
+        """Return a page of a repository's artifacts, and how many there are.
+
+        Of some that are chosen, those that follow the page are counted a bounded way ahead.
+        """
+        found, total = await self._page(repository.id, wanted, window)
         return Listed(await self.describing.describe(found, told), total)
+
+    async def _page(self, repository_id: int, wanted: Selection, window: Window) -> tuple[list[int], int]:
+        if wanted == Selection():
+            found = await artifacts.page(
+                self.metadata,
+                repository_id,
+                newest_first=window.newest_first,
+                offset=window.offset,
+                limit=window.limit,
+            )
+            entry = await repository_lists.find(self.metadata, repository_id)
+            if found is not None and entry is not None:
+                return found, entry.artifact_count
+        walk = artifacts.walk(self.metadata, repository_id, wanted, newest_first=window.newest_first)
+        return await _cut(walk, window)
 
     async def of_project(
         self, project_id: int, wanted: Selection, window: Window, told: With, *, latest: bool = False
     ) -> Listed[Artifact]:
         """Return a page of the artifacts of all repositories of a project, or of each one's latest.
 
-        They are counted, and sorted by their push, up to `COUNT_LIMIT`.
+        Repositories are looked through in the order of their ends, and no further than the page goes.
         """
+        ends = await repository_lists.ends_of_project(self.metadata, project_id)
+        ends.sort(key=lambda each: each.newest if window.newest_first else each.oldest, reverse=window.newest_first)
         found: list[int] = []
-        async for row_id in repository_lists.ids_of_project(self.metadata, project_id):
-            await self._collect(row_id, wanted, found, latest=latest)
-            if len(found) >= COUNT_LIMIT:
+        needed = window.offset + window.limit
+        more = False
+        for each in ends:
+            more = len(found) > needed
+            if more and _beyond(each, found[needed], window):
                 break
-        found.sort(reverse=window.newest_first)
-        page = found[window.offset : window.offset + window.limit]
-        return Listed(await self.describing.describe(page, told), len(found))
+            most = 1 if latest else needed + 1
+            found += await self._first(each.repository_id, wanted, most, newest_first=latest or window.newest_first)
+            found.sort(reverse=window.newest_first)
+            del found[needed + 1 :]
+        page = found[window.offset : needed]
+        counted = wanted == Selection() and not latest and await sums.complete(self.metadata, sums.ARTIFACTS)
+        total = sum(each.artifact_count for each in ends) if counted else len(found)
+        return Listed(await self.describing.describe(page, told), total)
+
+    async def _first(self, repository_id: int, wanted: Selection, most: int, *, newest_first: bool) -> list[int]:
+        if wanted == Selection():
+            page = await artifacts.page(self.metadata, repository_id, newest_first=newest_first, limit=most)
+            if page is not None:
+                return page
+        found: list[int] = []
+        async for step in artifacts.walk(self.metadata, repository_id, wanted, newest_first=newest_first):
+            found += step
+            if len(found) >= most:
+                break
+        return found[:most]
 
     async def count(self, repository_id: int, *, most: int = COUNT_LIMIT) -> int:
         """Count a repository's artifacts, up to some number."""
@@ -117,27 +158,24 @@ class Artifacts:
             return await manifests.by_digest(self.metadata, repository.name, str(reference))
         return await manifests.by_tag(self.metadata, repository.name, reference)
 
-    async def _collect(self, repository_id: int, wanted: Selection, found: list[int], *, latest: bool) -> None:
-        async for step in artifacts.walk(self.metadata, repository_id, wanted):
-            if latest and step:
-                found.append(step[0])
-                return
-            found.extend(step)
-            if len(found) >= COUNT_LIMIT:
-                return
-
 
 async def _cut(walk: AsyncIterator[list[int]], window: Window) -> tuple[list[int], int]:
-    """Return what lies in the window, and how many there are."""
+    """Return what lies in the window, and how many there are, as far as `_STEPS_AHEAD` steps after it tell."""
     found: list[int] = []
-    total = 0
+    total = ahead = 0
     async for step in walk:
         start = max(window.offset - total, 0)
         found.extend(step[start : start + window.limit - len(found)])
         total += len(step)
-        if total >= COUNT_LIMIT:
-            return found, COUNT_LIMIT
-    return found, total
+        ahead += total > window.offset + window.limit
+        if total >= COUNT_LIMIT or ahead > _STEPS_AHEAD:
+            break
+    return found, min(total, COUNT_LIMIT)
+
+
+def _beyond(each: Ends, last: int, window: Window) -> bool:
+    """Tell whether a repository has nothing that comes before the last one that is needed."""
+    return each.newest < last if window.newest_first else each.oldest > last
 
 
 def _parsed(reference: str) -> Reference | None:

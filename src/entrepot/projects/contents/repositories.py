@@ -11,7 +11,7 @@ from entrepot.access.model import Principal
 from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
 from entrepot.access.reach import reach_of
-from entrepot.metadata import events, repository_lists
+from entrepot.metadata import events, repository_lists, sums
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
@@ -26,8 +26,8 @@ from entrepot.registry.model import Actor
 from entrepot.registry.repositories import Repositories as RegistryRepositories
 
 LIST: Final = Permission("repository:list")
-#: Artifacts of each repository in a list are counted up to here.
-COUNTED: Final = 10_000
+#: Artifacts of each repository in a list are counted up to here, while they are not all written down.
+COUNTED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +100,7 @@ class Repositories:
         await self.registry.delete(RepositoryName(repository.name), actor=by)
 
     async def _views(self, entries: Sequence[RepositoryEntry]) -> list[Repository]:
+        counted = await sums.complete(self.metadata, sums.ARTIFACTS)
         return [
             Repository(
                 id=entry.id,
@@ -109,7 +110,7 @@ class Repositories:
                 created_at=entry.created_at,
                 updated_at=_changed_at(entry),
                 pull_count=entry.pull_count,
-                artifact_count=await self.artifacts.count(entry.id, most=COUNTED),
+                artifact_count=entry.artifact_count if counted else await self.artifacts.count(entry.id, most=COUNTED),
             )
             for entry in entries
         ]

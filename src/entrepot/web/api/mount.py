@@ -1,12 +1,16 @@
-"""Where the management API hangs in the application: built at its first request, in a thread.
+"""Where the management API hangs in the application: built in a thread, when the process is idle after its start.
 
-A registry that is only pushed to and pulled from never pays for it.
+It takes a second and some 25 MB. A registry whose API nobody has used for a month builds it at the first request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 from entrepot.web.api.paths import inner_path
@@ -24,12 +28,49 @@ LABEL: Final = "api"
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
-class LazyApi:
-    """Answers the requests below some prefixes with an application that is built when the first one comes."""
+#: Seconds of one look whether the process is idle, and the share of them for which it may have computed.
+_LOOK: Final = 1.0
+_IDLE: Final = 0.2
+_DAY: Final = 24 * 3600.0
 
-    def __init__(self, build: Callable[[], AsgiApp], *, prefix: str = "") -> None:
+
+class ApiUse:
+    """Remembers, by the time of a file, when somebody last used the API of a folder."""
+
+    def __init__(self, path: Path, *, days: float = 30.0) -> None:
+        """Name the file, which may not be there yet."""
+        self._path = path
+        self._seconds = days * _DAY
+        self._noted = 0.0
+
+    def expected(self) -> bool:
+        """Tell whether it will be used: lately it was, or the folder is new."""
+        try:
+            return abs(time.time() - self._path.stat().st_mtime) < self._seconds
+        except OSError:
+            self._touch()
+            return True
+
+    def note(self) -> None:
+        """Remember a request, once a day."""
+        if not self._noted or time.monotonic() - self._noted > _DAY:
+            self._noted = time.monotonic()
+            self._touch()
+
+    def _touch(self) -> None:
+        # Where nothing can be written, it is built when it is asked for.
+        with contextlib.suppress(OSError):
+            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.utime(self._path)
+
+
+class LazyApi:
+    """Answers the requests below some prefixes with an application that is built once it is needed."""
+
+    def __init__(self, build: Callable[[], AsgiApp], *, prefix: str = "", use: ApiUse | None = None) -> None:
         """Keep how to build it; `prefix` is what stands before all of our paths (`http.prefix`)."""
         self._build = build
+        self._use = use
         self._prefix = prefix.rstrip("/")
         self._heads = tuple(f"{self._prefix}{head}".encode() for head in ("/api/", "/c/"))
         self._app: AsgiApp | None = None
@@ -39,6 +80,17 @@ class LazyApi:
         """Tell whether a request is for the API."""
         return request.raw_path.startswith(self._heads)
 
+    async def prepare(self) -> None:
+        """Build it while nobody asks for anything, where it will be used."""
+        if self._use is None or not self._use.expected():
+            return
+        computed = _LOOK
+        while computed > _IDLE * _LOOK and self._app is None:
+            before = time.process_time()
+            await asyncio.sleep(_LOOK)
+            computed = time.process_time() - before
+        await self._built()
+
     async def __call__(self, request: Request, send: Send) -> None:
         """Answer a request.
 
@@ -47,6 +99,8 @@ class LazyApi:
             NameInvalid: The path is encoded in a way that two programs could read differently.
         """
         request.route = LABEL
+        if self._use is not None:
+            self._use.note()
         path = inner_path(request.raw_path[len(self._prefix) :])
         scope = {**request.scope, "path": path, "raw_path": path.encode(), "root_path": "", REQUEST: request}
         answer = _Answer(request, send)

@@ -6,6 +6,9 @@ Programs of version 4 may go on beside it.
 import sqlalchemy as sa
 from alembic import op
 
+from entrepot.metadata.migrations import kept_sums
+from entrepot.metadata.migrations.columns import foreign, index, keyed, number, primary, words
+
 revision = "0005_pre"
 down_revision = "0004_post"
 
@@ -14,8 +17,32 @@ def upgrade() -> None:
     """Add it."""
     op.execute("UPDATE schema SET version = 5")
     _add_trusting_robots()
+    _add_kept_sums()
 
 
 def _add_trusting_robots() -> None:
     trusting = sa.text("trust IS NOT NULL")
     op.create_index("ix_robots_trusting", "robots", ["principal_id"], sqlite_where=trusting, postgresql_where=trusting)
+
+
+def _add_kept_sums() -> None:
+    """Add what lists and figures show; a job adds what is there already."""
+    op.add_column("repositories", number("artifact_count", default=0))
+    keyed(
+        "artifacts",
+        number("manifest_id"),
+        number("repository_id"),
+        foreign("artifacts", "manifest_id", "manifests.id", "CASCADE"),
+        primary("artifacts", "manifest_id"),
+    )
+    index("artifacts", "repository_id", "manifest_id")
+    keyed(
+        "sums",
+        words("name"),
+        number("part"),
+        number("value", default=0),
+        number("through", default=0),
+        primary("sums", "name", "part"),
+    )
+    for statement in kept_sums.statements(op.get_context().dialect.name):
+        op.execute(statement)

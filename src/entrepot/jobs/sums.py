@@ -1,0 +1,26 @@
+"""Adds to sums and lists what was there before triggers kept them: once, after a program of version 4."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from entrepot.metadata import sums
+from entrepot.metadata.behind import write_behind
+from entrepot.metadata.database import Database
+
+INTERVAL: Final = 24 * 3600.0
+
+
+class SumCompletion:
+    """The job."""
+
+    def __init__(self, metadata: Database) -> None:
+        self._metadata = metadata
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Add what is missing, some rows at a time."""
+        for name, add in ((sums.ARTIFACTS, sums.add_artifacts), (sums.BYTES, sums.add_blobs)):
+            done = await sums.complete(self._metadata, name)
+            while not done and not stop.is_set():
+                done = await write_behind(self._metadata, add, name=f"complete {name}")
