@@ -75,7 +75,12 @@ def printable(text: str) -> str:
     """Give a text from the file system in a form that every terminal can show and that is no markup."""
     from rich.markup import escape
 
-    return escape("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text))
+    return escape(visible(text))
+
+
+def visible(text: str) -> str:
+    """Give a text from the file system in a form that every terminal can show."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 @asynccontextmanager

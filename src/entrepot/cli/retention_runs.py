@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 import typer
@@ -11,7 +10,7 @@ import typer
 from entrepot.cli.folder import AsJson, run
 from entrepot.cli.job_watching import ENDS
 from entrepot.cli.management.api import Api, ApiRefused
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, LongList, show
 from entrepot.cli.management.place import ask, is_folder
 from entrepot.cli.management.retention import Project, find_policy
 from entrepot.cli.place import located
@@ -19,6 +18,8 @@ from entrepot.cli.program.classes import destructive
 from entrepot.cli.program.given import hinted
 
 _POLL_SECONDS: Final = 0.3
+#: As many as the registry gives at once.
+_VERDICTS_AT_ONCE: Final = 1_000
 _RUNS: Final[dict[str, Column]] = {
     "run": "id",
     "status": "status",
@@ -57,11 +58,7 @@ def run_command(
     if found["status"] != "Success":
         typer.echo(hinted(f"error: the run ended as {found['status']}; see entrepot job log {begun}"), err=True)
         raise typer.Exit(1)
-    verdicts = ask(lambda api: _verdicts(api, project, begun))
-    shown = verdicts if dry_run or as_json else [verdict for verdict in verdicts if not verdict["kept"]]
-    show(shown, _VERDICTS, as_json=as_json)
-    if not as_json:
-        _summarise(verdicts, dry_run=dry_run)
+    ask(lambda api: _tell(api, project, found, all_of_it=dry_run or as_json, as_json=as_json))
 
 
 def history_command(
@@ -87,8 +84,11 @@ def log_command(
     as_json: AsJson = False,
 ) -> None:
     """Show what a run decided about each tag, and why."""
-    verdicts = ask(lambda api: _verdicts(api, project, number))
-    show(verdicts, _VERDICTS, as_json=as_json)
+
+    async def work(api: Api) -> None:
+        await _tell(api, project, await _run(api, project, number), all_of_it=True, as_json=as_json)
+
+    ask(work)
 
 
 async def _begin(api: Api, project: str, *, dry_run: bool) -> tuple[int, bool]:
@@ -113,26 +113,39 @@ def _work(begun: int) -> None:
 
 
 async def _ended(api: Api, project: str, begun: int) -> dict[str, Any]:
-    policy = await find_policy(api, project)
     while True:
-        found: dict[str, Any] = (await api.get(f"/retentions/{policy['id']}/executions", q=f"id={begun}"))[0]
+        found = await _run(api, project, begun)
         if found["status"] in ENDS:
             return found
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _verdicts(api: Api, project: str, begun: int) -> list[dict[str, Any]]:
+async def _run(api: Api, project: str, number: int) -> dict[str, Any]:
     policy = await find_policy(api, project)
-    return [verdict async for verdict in _each(api, f"/retentions/{policy['id']}/executions/{begun}/tasks")]
+    found: list[dict[str, Any]] = await api.get(f"/retentions/{policy['id']}/executions", q=f"id={number}")
+    if not found:
+        raise ApiRefused(hinted(f"{project} has no run {number}; see entrepot retention history {project}"))
+    return found[0]
 
 
-async def _each(api: Api, tasks: str) -> AsyncIterator[dict[str, Any]]:
-    async for task in api.entries(tasks):
-        async for verdict in api.entries(f"{tasks}/{task['id']}/verdicts"):
-            yield {"repository": task["repository"], **verdict}
+async def _tell(api: Api, project: str, found: dict[str, Any], *, all_of_it: bool, as_json: bool) -> None:
+    """Say what a run came to, then what it decided about each tag: all, or only what was not kept."""
+    policy = await find_policy(api, project)
+    tasks = f"/retentions/{policy['id']}/executions/{found['id']}/tasks"
+    if not as_json:
+        await _summarise(api, tasks, dry_run=found["dry_run"])
+    with LongList(_VERDICTS, as_json=as_json) as shown:
+        async for task in api.by_number(tasks):
+            if all_of_it or task["retained"] < task["total"]:
+                async for some in api.by_position(f"{tasks}/{task['id']}/verdicts", _VERDICTS_AT_ONCE):
+                    wanted = some if all_of_it else [verdict for verdict in some if not verdict["kept"]]
+                    shown.add([{"repository": task["repository"], **verdict} for verdict in wanted])
 
 
-def _summarise(verdicts: list[dict[str, Any]], *, dry_run: bool) -> None:
-    gone = sum(not verdict["kept"] for verdict in verdicts)
+async def _summarise(api: Api, tasks: str, *, dry_run: bool) -> None:
+    total = gone = 0
+    async for task in api.by_number(tasks):
+        total += task["total"]
+        gone += task["total"] - task["retained"]
     what = "would go to the trash" if dry_run else "went to the trash"
-    typer.echo(f"{len(verdicts):,} looked at, {gone:,} {what}.")
+    typer.echo(f"{total:,} looked at, {gone:,} {what}.")

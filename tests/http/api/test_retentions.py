@@ -183,6 +183,9 @@ async def test_a_run_and_what_it_did(admin: Api, app: App, project: int) -> None
     ]
     (second,) = await admin.found(f"{verdicts}?page=2&page_size=1")
     assert second["tag"] == "v2"
+    (second,) = await admin.found(f"{verdicts}?after=1&page_size=1000")
+    assert second["tag"] == "v2"
+    assert await admin.found(f"{verdicts}?after=2000000") == []
     for path in (f"{place}/executions/999/tasks", f"{run}/tasks/999", f"{run}/tasks/999/verdicts"):
         assert (await admin.get(path)).status == 404
 

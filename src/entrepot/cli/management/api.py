@@ -90,6 +90,21 @@ class Api:
                 return
             page += 1
 
+    async def by_number(self, path: str) -> AsyncIterator[Any]:
+        """Yield the entries of a list of any length, in the order of their numbers."""
+        last = 0
+        while found := await self.get(path, q=f"id=[{last + 1}~]", sort="id", page_size=_PAGE):
+            for entry in found:
+                yield entry
+            last = found[-1]["id"]
+
+    async def by_position(self, path: str, size: int) -> AsyncIterator[list[Any]]:
+        """Yield a list of any length that is kept by position, `size` entries at a time."""
+        after = 0
+        while found := await self.get(path, after=after, page_size=size):
+            yield found
+            after += len(found)
+
     async def post(self, path: str, body: object = None) -> Any:
         """Make something; return what the registry says of it, if anything."""
         return (await self._ask("POST", path, body)).json()

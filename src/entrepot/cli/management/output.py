@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import typer
 from rich.console import Console
 from rich.table import Column as TableColumn
 from rich.table import Table
 
-from entrepot.cli.folder import printable
+from entrepot.cli.folder import printable, visible
 
 _WIDE = 200
 
@@ -29,6 +29,43 @@ def show(entries: Sequence[Mapping[str, Any]], columns: Mapping[str, Column], *,
     for entry in entries:
         table.add_row(*(_cell(entry, column) for column in columns.values()))
     console().print(table)
+
+
+class LongList:
+    """A list that is printed as it comes: lines for people, one array for programs. Used as a context manager."""
+
+    def __init__(self, columns: Mapping[str, Column], *, as_json: bool) -> None:
+        """Print nothing yet."""
+        self._columns = columns
+        self._as_json = as_json
+        self._widths: list[int] | None = None
+        self._is_first = True
+
+    def __enter__(self) -> Self:
+        """Begin the array."""
+        if self._as_json:
+            typer.echo("[", nl=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the array, also where something went wrong."""
+        if self._as_json:
+            typer.echo("]")
+
+    def add(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Print some more; the first ones say how wide the columns are."""
+        if self._as_json:
+            for entry in entries:
+                typer.echo(("" if self._is_first else ", ") + json.dumps(entry, ensure_ascii=False), nl=False)
+                self._is_first = False
+            return
+        lines = [[visible(_text(_value(entry, column))) for column in self._columns.values()] for entry in entries]
+        if self._widths is None and lines:
+            lines.insert(0, list(self._columns))
+            self._widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+        for line in lines:
+            cells = zip(line, self._widths or (), strict=True)
+            typer.echo("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
 
 
 def show_one(entry: Mapping[str, Any], *, as_json: bool) -> None:
@@ -53,7 +90,11 @@ def time_of(text: str) -> str:
 
 
 def _cell(entry: Mapping[str, Any], column: Column) -> str:
-    return printable(_text(column(entry) if callable(column) else entry.get(column)))
+    return printable(_text(_value(entry, column)))
+
+
+def _value(entry: Mapping[str, Any], column: Column) -> object:
+    return column(entry) if callable(column) else entry.get(column)
 
 
 def _text(value: object) -> str:

@@ -37,7 +37,7 @@ def selection(fields: Mapping[str, Field]) -> Callable[..., Selection]:
             conditions=parse_query(q, fields),
             order=parse_sort(sort, fields),
             limit=size,
-            offset=_offset(page or 1, size),
+            offset=offset_of(page or 1, size),
         )
 
     return read
@@ -79,7 +79,12 @@ PAGED: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def _offset(page: int, page_size: int) -> int:
+def offset_of(page: int, page_size: int) -> int:
+    """Return how many entries lie before a page.
+
+    Raises:
+        Invalid: It reaches further than pages do.
+    """
     offset = (page - 1) * page_size
     if offset > COUNT_LIMIT:
         raise Invalid(f"pages reach {COUNT_LIMIT:,} entries far; narrow the list with q")

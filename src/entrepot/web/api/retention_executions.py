@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from entrepot.lifecycle.retention.executions import FORGOTTEN, Executions, line_of
@@ -13,9 +13,10 @@ from entrepot.lifecycle.retention.policies import KIND, subject_of
 from entrepot.metadata import job_runs, retention_tasks
 from entrepot.metadata.filtering import Selection
 from entrepot.metadata.retention_tasks import TaskRecord
+from entrepot.metadata.retention_verdicts import PIECE
 from entrepot.web.api.caller import CallerOf, ServicesOf
 from entrepot.web.api.locations import LOCATED, set_location
-from entrepot.web.api.paging import PAGED, describe, selection
+from entrepot.web.api.paging import PAGE_SIZE, PAGED, Page, describe, offset_of, selection
 from entrepot.web.api.refusals import refusals
 from entrepot.web.api.retention_run_models import (
     ExecutionChange,
@@ -28,6 +29,13 @@ from entrepot.web.api.retentions import LIST, READ, UPDATE, PolicyIn, policy_whe
 
 ExecutionId = Annotated[int, Path(ge=1, lt=2**63, description="Number of the run.", examples=[17])]
 TaskId = Annotated[int, Path(ge=1, lt=2**63, description="Number of the task.", examples=[31])]
+PageSize = Annotated[int, Query(ge=0, le=PIECE, description="How many a page has; 0 for as many as it can have.")]
+After = Annotated[
+    int | None,
+    Query(
+        ge=0, lt=2**62, description="In place of `page`: begin behind so many, at any place of a list of any length."
+    ),
+]
 _LOGGED: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "content": {
@@ -150,6 +158,12 @@ async def _lines(executions: Executions, task: TaskRecord) -> AsyncIterator[str]
         yield f"{FORGOTTEN}\n"
 
 
+def _positions(page: Page = 1, page_size: PageSize = PAGE_SIZE, after: After = None) -> Selection:
+    """Read which verdicts are wanted; they are kept by position."""
+    size = page_size or PIECE
+    return Selection(limit=size, offset=offset_of(page or 1, size) if after is None else after)
+
+
 async def list_verdicts(
     eid: ExecutionId,
     tid: TaskId,
@@ -157,7 +171,7 @@ async def list_verdicts(
     response: Response,
     services: ServicesOf,
     found: Annotated[PolicyIn, Depends(policy_where(READ))],
-    wanted: Annotated[Selection, Depends(selection({}))],
+    wanted: Annotated[Selection, Depends(_positions)],
 ) -> list[RetentionVerdict]:
     """List what was decided about each tag of a repository."""
     task = await services.lifecycle.retained.task(found.policy.id, eid, tid)
