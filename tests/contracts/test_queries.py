@@ -82,6 +82,8 @@ WHOLE_REPOSITORY = {
     "largest_repositories._NOW",  # of a project with few manifests, when a push was refused
     "trash_usage._BLOBS",  # of a project's trash, when a push was refused that emptying it might help
     "trash_usage._MANIFESTS",  # the same
+    "trash_usage._COUNT",  # of what somebody empties
+    "trash_usage._COUNT_OF_PROJECT",  # the same
     "settling._COMPARED",  # adds up from nothing, for `entrepot doctor`
 }
 

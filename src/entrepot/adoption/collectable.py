@@ -31,13 +31,11 @@ class Collectable:
 
     async def reason(self) -> str | None:
         """Say why nothing of the folder may be collected; None when it may."""
-        metadata, root = self.intake.metadata, self.intake.tree.root
+        metadata = self.intake.metadata
         if await state.find(metadata) not in (AdoptionState.COMPLETE, None):
             return "the folder is still being adopted"
         if await self._has_foreign_writes():
-            return (
-                f"another registry has written to the folder; first take in what it did: entrepot adopt --delta {root}"
-            )
+            return await self.foreign.remedy()
         hidden = self._count_hidden()
         if hidden > int(await settings.find(metadata, _ACCEPTED) or 0):
             return (

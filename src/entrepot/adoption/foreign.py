@@ -24,6 +24,7 @@ from entrepot.adoption.tree import Shard, Tree
 from entrepot.metadata import blobs, collecting, manifests, outbox, review, settings
 from entrepot.metadata.blobs import StoredRow
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.opening import LOST_LOG, METADATA_NAME
 from entrepot.metadata.outbox import OutboxEntry
 from entrepot.metadata.query import ABOVE_ALL
 from entrepot.oci.digest import Digest
@@ -79,10 +80,20 @@ class ForeignWrites:
         """Tell whether somebody has written what nobody has taken in since."""
         return await settings.find(self.metadata, _FOREIGN_KEY) is not None
 
+    async def remedy(self) -> str:
+        """Say what has come to be in the folder that is still to be taken in, and how."""
+        why = "another registry has written to the folder"
+        if await settings.find(self.metadata, LOST_LOG) is not None:
+            why = (
+                f"{METADATA_NAME}-wal was removed before the database was closed, and the metadata do not know what "
+                "was pushed last"
+            )
+        return f"{why}; first take in what is there: entrepot adopt --delta {self.tree.root}"
+
     async def settle(self) -> None:
         """Note that everything has been taken in."""
         await self.remember()
-        await self.metadata.write(lambda tx: settings.remove(tx, _FOREIGN_KEY), name="folder settled")
+        await self.metadata.write(_settle, name="folder settled")
 
     async def remember(self) -> None:
         """Count everything that is there by now as seen."""
@@ -210,6 +221,11 @@ def _is_odd(row: StoredRow, files: set[str]) -> bool:
     return (row.storage_key in files) == (row.state in blobs.LOST)
 
 
+async def _settle(tx: Transaction) -> None:
+    await settings.remove(tx, _FOREIGN_KEY)
+    await settings.remove(tx, LOST_LOG)
+
+
 async def _set_foreign(tx: Transaction) -> None:
     await settings.put(tx, _FOREIGN_KEY, "yes")
 
@@ -218,6 +234,7 @@ async def _move_on(remembered: str | None, newest: str, tx: Transaction) -> None
     """Remember what was looked at, unless somebody has remembered more meanwhile."""
     if await settings.find(tx, _SEEN_KEY) == remembered:
         await settings.put(tx, _SEEN_KEY, newest)
+    await settings.remove(tx, LOST_LOG)
 
 
 async def _queue(digests: Sequence[str], tx: Transaction) -> None:

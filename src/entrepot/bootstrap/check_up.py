@@ -17,8 +17,6 @@ from entrepot.config import Config
 from entrepot.integrity.doctor import Doctor
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Outcome, Problem, Report
-from entrepot.metadata import outbox
-from entrepot.metadata.database import Database
 from entrepot.metadata.opening import METADATA_NAME, open_embedded
 from entrepot.metadata.sqlite_check import find_damage
 from entrepot.oci.digest import Digest
@@ -29,9 +27,6 @@ from entrepot.projection.projector import Projector
 from entrepot.registry.quarantine import Quarantine
 from entrepot.telemetry.progress import Progress
 
-#: Seconds for which the files may lag behind the rows while a server runs.
-_LAG_SECONDS = 10.0
-_POLL_SECONDS = 0.1
 _LAYOUT = "layout"
 
 
@@ -42,7 +37,7 @@ async def check_up(config: Config, progress: Progress, *, repair: bool, sample: 
         config: Says where the folder is.
         progress: Watches.
         repair: Whether to put right what can be.
-        sample: The share of blobs whose bytes are read, from 0 to 1.
+        sample: The share of blobs whose bytes are read, and of rows that SQLite looks at, from 0 to 1.
     """
     require_rights(config.data)
     async with AsyncExitStack() as stack:
@@ -61,7 +56,7 @@ async def check_up(config: Config, progress: Progress, *, repair: bool, sample: 
             at_once=len(os.sched_getaffinity(0)),
             grace_seconds=config.lifecycle.grace,
             spare=partial(_spare, tree),
-            look_at_database=partial(asyncio.to_thread, find_damage, config.state / METADATA_NAME),
+            look_at_database=partial(find_damage, config.state / METADATA_NAME, sample=sample),
             knows_all_files=await state.find(stores.metadata) is AdoptionState.COMPLETE,
         )
         began = time.monotonic()
@@ -82,32 +77,30 @@ class _Layout:
 
     def __init__(self, work: Examination, tree: Tree, files: TreeFiles) -> None:
         self._work = work
-        self._seen = 0
-        self._comparison = Comparison(work.metadata, tree, files, on_repository=self._count)
+        self._comparison = Comparison(work.metadata, tree, files)
         self._projector = Projector(work.metadata, files)
 
     async def run(self) -> None:
-        """Look at every repository."""
-        differences = await self._settled((await self._comparison.check()).differences)
-        if self._work.repair and any(difference.kind is not DifferenceKind.EXTRA for difference in differences):
+        """Look at every repository, one after another."""
+        if self._work.repair:
             await self._projector.run()
-            await self._comparison.write()
-        for difference in differences:
+        seen = 0
+        async for name, found in self._comparison.each():
+            seen += 1
+            await self._work.progress.step(seen)
+            if found:
+                await self._differing(name, found)
+        async for difference in self._comparison.unknown():
             await self._tell(difference)
 
-    def _count(self, _name: str) -> None:
-        self._seen += 1
-
-    async def _settled(self, found: list[Difference]) -> list[Difference]:
-        """Leave out what was only still to be written."""
-        if not found:
-            return []
-        last = await _wait_for_files(self._work.metadata)
-        kept = [difference for difference in found if difference.what == "repository"]
-        for name in sorted({difference.repository for difference in found if difference.what != "repository"}):
-            again = (await self._comparison.check_one(RepositoryName.parse(name), after=last)).differences
-            kept += [difference for difference in again if difference in found]
-        return kept
+    async def _differing(self, name: RepositoryName, found: list[Difference]) -> None:
+        """Leave out what is only still to be written, or to be removed, by whoever hands the outbox on."""
+        again = set((await self._comparison.check_one(name)).differences)
+        differences = [difference for difference in found if difference in again]
+        if self._work.repair and any(difference.kind is not DifferenceKind.EXTRA for difference in differences):
+            await self._comparison.write_one(name)
+        for difference in differences:
+            await self._tell(difference)
 
     async def _tell(self, difference: Difference) -> None:
         mended = self._work.repair and difference.kind is not DifferenceKind.EXTRA
@@ -126,15 +119,3 @@ _WORDS = {
     DifferenceKind.EXTRA: "only in the files",
     DifferenceKind.OTHER: "other in the files",
 }
-
-
-async def _wait_for_files(metadata: Database) -> int:
-    """Wait until what was to be written by now has been, if anybody writes it; return the number of its last entry."""
-    last = await outbox.last_id(metadata)
-    deadline = time.monotonic() + _LAG_SECONDS
-    while time.monotonic() < deadline:
-        waiting = await outbox.oldest(metadata, 1)
-        if not waiting or waiting[0].id > last:
-            break
-        await asyncio.sleep(_POLL_SECONDS)
-    return last

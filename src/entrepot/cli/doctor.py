@@ -31,7 +31,11 @@ Repair = Annotated[
 ]
 Sample = Annotated[
     str,
-    typer.Option("--sample", metavar="N%", help="Read the bytes of so many of the blobs only; 0% of none."),
+    typer.Option(
+        "--sample",
+        metavar="N%",
+        help="Read the bytes of so many of the blobs only, and so many of the database's rows; 0% of none.",
+    ),
 ]
 
 
@@ -125,6 +129,8 @@ def _show(report: Report, *, repair: bool) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if report.queued:
+        console.print(f"{report.queued:,} files are what deletions left; collections take them in their time.")
     if not report.found:
         console.print("Nothing is wrong.")
         return

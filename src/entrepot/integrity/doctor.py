@@ -56,7 +56,7 @@ class Doctor:
 
     async def _database(self) -> None:
         await self.work.progress.say("looking at the database")
-        for detail in await self.work.look_at_database():
+        for detail in await self.work.look_at_database(self.work.progress):
             await self.work.found(
                 Problem(
                     check=_DATABASE,

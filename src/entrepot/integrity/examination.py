@@ -20,7 +20,7 @@ async def _no_spare(_digest: Digest) -> bytes | None:
     return None
 
 
-async def _sound() -> list[str]:
+async def _sound(_progress: Progress) -> list[str]:
     return []
 
 
@@ -33,7 +33,7 @@ class Examination:
     quarantine: Quarantine
     progress: Progress
     repair: bool = False
-    #: The share of blobs whose bytes are read, from 0 to 1.
+    #: The share of blobs whose bytes are read, and of the database's rows that it reads itself, from 0 to 1.
     sample: float = 1.0
     #: Blobs that are read beside each other.
     at_once: int = 1
@@ -42,7 +42,7 @@ class Examination:
     #: Gives another copy of a manifest's bytes, if there is one.
     spare: Callable[[Digest], Awaitable[bytes | None]] = _no_spare
     #: Says what the database itself finds wrong with its file.
-    look_at_database: Callable[[], Awaitable[list[str]]] = _sound
+    look_at_database: Callable[[Progress], Awaitable[list[str]]] = _sound
     #: Whether a file that no row speaks of belongs to nobody; not so while a folder is being taken over.
     knows_all_files: bool = True
     report: Report = field(default_factory=Report)

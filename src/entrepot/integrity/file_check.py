@@ -1,4 +1,4 @@
-"""Files of the blob store held against the rows: what nothing speaks of."""
+"""Files of the blob store held against the rows: what nothing speaks of, and no collection takes by itself."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ class FileCheck:
         settled = clock.after(-self.work.grace_seconds)
         known = await verification.known_files(self.work.metadata, [file.key for file in batch])
         unknown = [file for file in batch if file.key not in known and (file.placed_at or 0) < settled]
+        queued = await review.queued_files(self.work.metadata, [file.key for file in unknown])
+        self.work.report.queued += len(queued)
+        unknown = [file for file in unknown if file.key not in queued]
         if unknown and self.work.repair:
             await self._queue([file.key for file in unknown])
         for file in unknown:

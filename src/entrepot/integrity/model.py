@@ -37,6 +37,7 @@ class Report:
     blobs_read: int = 0
     bytes_read: int = 0
     files: int = 0
+    queued: int = 0  #: files of which nothing speaks any more, and that a collection takes by itself
     found: dict[str, int] = field(default_factory=dict)  #: by kind of problem
     open: int = 0  #: problems that are not repaired
     problems: list[Problem] = field(default_factory=list)

@@ -55,11 +55,8 @@ class FolderAdoption:
         found = await self._foreign.look()
         self._report.append(found.seen.problems)
         if await self._foreign.waiting():
-            _log.warning(
-                "another registry has written to the folder; take in what it did by: entrepot adopt --delta %s",
-                self._intake.tree.root,
-                extra={"unknown_blobs": found.unknown, "blobs_gone": found.seen.lost},
-            )
+            extra = {"unknown_blobs": found.unknown, "blobs_gone": found.seen.lost}
+            _log.warning(await self._foreign.remedy(), extra=extra)
 
     async def _adopt(self, stop: asyncio.Event) -> None:
         adopting = asyncio.ensure_future(AdoptionRun(self._intake, self._report, self._show).run())

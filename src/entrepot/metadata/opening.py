@@ -6,6 +6,7 @@ happens under the start lock.
 
 import asyncio
 import fcntl
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +33,10 @@ START_LOCK_NAME: Final = "start.lock"
 START_LOCK_SECONDS: Final = 0.02
 #: The setting that says when the machine was last found to have stopped without warning.
 UNCLEAN_STOP: Final = "integrity.unclean_stop"
+#: The setting that says when the database was last found without its log.
+LOST_LOG: Final = "metadata.lost_log"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +84,12 @@ async def _open(folder: Path, host: Host | None, times: LeaseTimes | None) -> St
         lease = await asyncio.to_thread(HostLease.take, folder, host, times)
         stack.push_async_callback(asyncio.to_thread, lease.release)
         async with start_lock(folder):
+            lost = _has_lost_its_log(folder / METADATA_NAME)
             metadata = _open_metadata(folder, lease, ballast)
             stack.push_async_callback(metadata.close)
             await schema.upgrade(metadata, lambda version: _keep_copy(folder, version))
             await _note_unclean_stop(metadata, lease)
+            await _note_lost_log(metadata, lost=lost)
             work = _open_work(folder, lease, ballast)
             stack.push_async_callback(work.close)
             await work_shape.complete(work)
@@ -160,6 +167,22 @@ async def _note_unclean_stop(metadata: Database, lease: HostLease) -> None:
     if lease.after_unclean_stop:
         await metadata.write(lambda tx: settings.put(tx, UNCLEAN_STOP, str(clock.now())), name="note unclean stop")
         await asyncio.to_thread(lease.settle)
+
+
+def _has_lost_its_log(path: Path) -> bool:
+    """Tell whether somebody has removed a database's log: SQLite removes it last, after the index to it."""
+    log, index = path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+    return path.exists() and index.exists() and not log.exists()
+
+
+async def _note_lost_log(metadata: Database, *, lost: bool) -> None:
+    """Write down that the latest commits may be gone: what they told of is in the folder, and unknown."""
+    if lost:
+        _log.error(
+            "%s-wal is gone, and with it perhaps the latest changes: it belongs to the database until that is closed",
+            METADATA_NAME,
+        )
+        await metadata.write(lambda tx: settings.put(tx, LOST_LOG, str(clock.now())), name="note a lost log")
 
 
 async def unclean_stop(reader: Reader) -> int:

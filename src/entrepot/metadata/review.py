@@ -67,6 +67,9 @@ _ADD_FILE = Query(
     ),
     "review.add_file",
 )
+_QUEUED_FILES = Query(
+    select(_Q.digest).where(_Q.digest.is_not(None), in_list(_Q.digest, "digests")), "review.queued_files"
+)
 _DUE = Query(
     select(_Q.id, _Q.kind, _Q.subject_id, _Q.review_after, _Q.digest)
     .where(
@@ -108,6 +111,11 @@ async def add_files(tx: Transaction, digests: Sequence[str], *, after: int, reas
     if digests:
         rows = [{"digest": digest, "review_after": after, "reason": reason} for digest in digests]
         await tx.many(_ADD_FILE, rows)
+
+
+async def queued_files(reader: Reader, digests: Sequence[str]) -> set[str]:
+    """Return those of `digests` that are queued as files."""
+    return {row[0] for row in await reader.all(_QUEUED_FILES, digests=list(digests))} if digests else set()
 
 
 async def due(reader: Reader, *, until: int, limit: int, after: ReviewEntry = BEGINNING) -> list[ReviewEntry]:

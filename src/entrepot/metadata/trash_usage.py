@@ -45,6 +45,32 @@ _MANIFESTS: Final = Query(
 )
 
 
+#: How many manifests are in the trash: of a project, or of all.
+_COUNT_OF_PROJECT: Final = Query(
+    select(func.count())
+    .select_from(repositories.join(manifests, manifests.c.repository_id == repositories.c.id))
+    .where(*_IN_TRASH),
+    "trash_usage.count_of_project",
+)
+_COUNT: Final = Query(
+    select(func.count())
+    .select_from(repositories.join(manifests, manifests.c.repository_id == repositories.c.id))
+    .where(~listed(repositories.c.name)),
+    "trash_usage.count",
+)
+
+
+async def count_manifests(reader: Reader, project_id: int | None) -> int:
+    """Count the manifests in the trash of a project, or of all. Reads that trash, beside the event loop.
+
+    Raises:
+        TookTooLong: There is too much to count.
+    """
+    asked = patient(reader)
+    row = await (asked.one(_COUNT) if project_id is None else asked.one(_COUNT_OF_PROJECT, project=project_id))
+    return 0 if row is None else int(row[0])
+
+
 async def find(reader: Reader, project_id: int) -> Counts:
     """Add up what the trash alone adds to what a project uses. Reads all of that trash, beside the event loop.
 

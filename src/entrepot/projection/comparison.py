@@ -13,7 +13,6 @@ from entrepot.adoption.tree import Tree
 from entrepot.metadata import contents, manifests, outbox, repositories
 from entrepot.metadata.contents import RepositoryContents
 from entrepot.metadata.database import Database
-from entrepot.metadata.outbox import OutboxEntry
 from entrepot.metadata.outbox_rounds import EVERYBODYS
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
@@ -90,14 +89,38 @@ class Comparison:
         await asyncio.to_thread(self._remove, name, extra, ours_until)
         await self._mend(name, wanted, differences)
 
-    async def check_one(self, name: RepositoryName, *, after: int) -> Result:
-        """Compare one repository, leaving out what entries of the outbox after that number are still to bring."""
+    async def each(self) -> AsyncIterator[tuple[RepositoryName, list[Difference]]]:
+        """Compare the repositories of the metadata, one after another, and change nothing."""
+        async for name in self._names():
+            result = Result()
+            async with self.files.turn():
+                await self._repository(name, result, writing=False)
+            yield name, result.differences
+
+    async def unknown(self) -> AsyncIterator[Difference]:
+        """Give the repositories that only the tree has."""
+        async for one in self._unknown():
+            if isinstance(one, Difference):
+                yield one
+
+    async def write_one(self, name: RepositoryName) -> Result:
+        """Write what the tree lacks of one repository or has differently."""
+        result = Result()
+        async with self.files.turn():
+            await self._repository(name, result, writing=True)
+        return result
+
+    async def check_one(self, name: RepositoryName) -> Result:
+        """Compare one repository, leaving out what entries of the outbox are still to bring."""
         result = Result()
         async with self.files.turn():  # nobody writes files meanwhile
             await self._repository(name, result, writing=False)
-            entries = [one async for one in outbox.waiting(self.metadata, after=after)]
-        ours = [entry for entry in entries if entry.payload.get("repository") == name]
-        result.differences = [one for one in result.differences if not any(_brings(entry, one) for entry in ours)]
+            entries = [one async for one in outbox.waiting(self.metadata)]
+        ours = [entry for entry in entries if entry.repository == name]
+        if any(entry.topic == outbox.REPOSITORY_CHANGED for entry in ours):
+            result.differences = []
+        coming = {subject for entry in ours for subject in entry.names}
+        result.differences = [one for one in result.differences if one.subject not in coming]
         return result
 
     async def _run(self, *, writing: bool) -> Result:
@@ -106,7 +129,11 @@ class Comparison:
             async with self.files.turn():
                 await self._repository(name, result, writing=writing)
             self.on_repository(name)
-        await self._add_unknown(result)
+        async for one in self._unknown():
+            if isinstance(one, Problem):
+                result.problems.append(one)
+            else:
+                result.differences.append(one)
         return result
 
     async def _repository(self, name: RepositoryName, result: Result, *, writing: bool) -> None:
@@ -185,14 +212,14 @@ class Comparison:
         if content is not None:
             await asyncio.to_thread(self.files.put_manifest, name, Digest.parse(digest), content)
 
-    async def _add_unknown(self, result: Result) -> None:
-        """Report repositories that only the tree has."""
+    async def _unknown(self) -> AsyncIterator[Difference | Problem]:
+        """Walk the tree for repositories that only it has, and for what cannot be one."""
         walk = self.tree.names()
         while (name := await asyncio.to_thread(next, walk, None)) is not None:
             if isinstance(name, Problem):
-                result.problems.append(name)
+                yield name
             elif await repositories.find_exact(self.metadata, name) is None:
-                result.differences.append(Difference(DifferenceKind.EXTRA, "repository", name, name))
+                yield Difference(DifferenceKind.EXTRA, "repository", name, name)
 
 
 def _compare(what: str, name: str, wanted: Collection[str], found: Collection[str]) -> list[Difference]:
@@ -209,8 +236,3 @@ def _link(name: RepositoryName, difference: Difference) -> str:
         return layout.tag_current_link(name, Tag.parse(difference.subject))
     link = layout.revision_link if difference.what == "manifest" else layout.layer_link
     return link(name, Digest.parse(difference.subject))
-
-
-def _brings(entry: OutboxEntry, difference: Difference) -> bool:
-    """Say whether an entry, once it is projected, brings in line what differs."""
-    return entry.topic == outbox.REPOSITORY_CHANGED or difference.subject in entry.names

@@ -18,6 +18,7 @@ from entrepot.adoption.report import ReportFile
 from entrepot.adoption.tree import Shard, Tree, scan, shard_of
 from entrepot.metadata import outbox, settings
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.opening import open_embedded
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
@@ -25,6 +26,7 @@ from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
 from entrepot.registry import layout
 from tests.contracts.adoption.conftest import Folder
+from tests.contracts.registry.pushing import NAME
 from tests.support.manifests import image
 
 
@@ -170,3 +172,20 @@ async def test_folders_that_go_while_they_are_listed_are_no_error(folder: Folder
     assert [shard_of("sha256", entry) for entry in entries] == [None] * len(entries)
     assert Tree(folder.root).shards() == []
     assert Tree(folder.root).placed_at(Digest.of(b"layer")) == 0
+
+
+async def test_a_removed_log_is_no_other_registry(folder: Folder) -> None:
+    """What the metadata have lost with it is taken in by the same command, and the reason names what happened."""
+    await folder.pusher.image("v1", b"layer")
+    await folder.project()
+    await _execute(folder, "DELETE FROM tags", "DELETE FROM manifests", "DELETE FROM manifest_contents")
+    await folder.stores.close()
+    (folder.root / "entrepot" / "metadata.db-shm").touch()
+    folder.stores = await open_embedded(folder.root / "entrepot")
+    looking = _looking(folder)
+    assert (await looking.look()).unknown == 1
+    assert "metadata.db-wal was removed" in await looking.remedy()
+    await Delta(folder.intake, ReportFile(folder.root)).run()
+    await looking.settle()
+    assert (await folder.registry.tags.list(NAME, limit=10)).items == ["v1"]
+    assert "another registry" in await looking.remedy()

@@ -256,6 +256,9 @@ async def test_files_that_nothing_speaks_of(ward: Ward, kit: Kit, images: list[b
     await ward.examined(repair=True)
     rows = await kit.metadata.all(RawQuery("SELECT digest FROM review_queue WHERE kind = 'file'"))
     assert rows == [(digest_of(b"left by a crash"),)]
+    report = await ward.examined()
+    assert [problem for problem in report.problems if problem.check == "files"] == []
+    assert report.queued == 1
 
 
 async def test_a_blob_that_a_manifest_cannot_do_without(ward: Ward, kit: Kit, images: list[bytes]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
+from entrepot.lifecycle.trash.expiring import Expired, Expiry
 from entrepot.metadata import (
     behind,
     blobs,
@@ -25,11 +28,12 @@ from entrepot.metadata import (
 from entrepot.metadata.clock_check import Verdict, successor
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.query import RawQuery
+from entrepot.metadata.trash import TrashEntry
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.emptying import Emptied
 from entrepot.registry.repositories import Repositories
-from entrepot.telemetry.progress import Stopped, Unwatched
+from entrepot.telemetry.progress import Progress, Stopped, Unwatched
 from tests.contracts.registry.pushing import ALICE, NAME
 from tests.contracts.trash.conftest import DAY, WEEK, Bin
 from tests.support.manifests import entry, image, index
@@ -278,3 +282,22 @@ async def test_others_write_between_small_steps(bin_: Bin, monkeypatch: pytest.M
 
 
 _GONE = RawQuery("SELECT id FROM repositories WHERE name LIKE '~deleted/%'")
+
+
+class Overtaken(Expiry):
+    """Finds that another process was faster."""
+
+    async def remove(self, entries: Sequence[TrashEntry], progress: Progress, **how: Any) -> Expired:
+        """Let the other one take everything away first."""
+        await self.expire(Unwatched(), everything=True)
+        return await super().remove(entries, progress, **how)
+
+
+async def test_emptying_beside_a_server_tells_all_that_went(bin_: Bin) -> None:
+    """What another process takes away meanwhile is gone, too, and is told of."""
+    for number in range(3):
+        await bin_.pusher().image(f"v{number}", f"layer {number}".encode())
+    await bin_.registry.repositories.delete(NAME, actor=ALICE)
+    overtaken = Overtaken(bin_.database, bin_.settings, bin_.registry.project_deletion)
+    told = await replace(bin_.trash, expiry=overtaken).empty(None, by=ALICE)
+    assert (told.manifests, told.is_left, await bin_.entries()) == (3, False, [])

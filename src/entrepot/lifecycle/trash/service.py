@@ -15,8 +15,9 @@ from entrepot.lifecycle.trash.expiring import Expiry
 from entrepot.lifecycle.trash.model import Restored
 from entrepot.lifecycle.trash.purging import Purging
 from entrepot.lifecycle.trash.restoring import Restoring
-from entrepot.metadata import projects, trash, trash_lists
+from entrepot.metadata import projects, trash, trash_lists, trash_usage
 from entrepot.metadata.database import Database
+from entrepot.metadata.errors import TookTooLong
 from entrepot.metadata.filtering import Listed, Selection
 from entrepot.metadata.projects import ProjectRecord
 from entrepot.metadata.trash import TrashEntry
@@ -82,18 +83,26 @@ class Trash:
     async def empty(self, project: ProjectRecord | None, *, by: Actor) -> Emptied:
         """Remove for good what is in the trash of a project, or of all; as much as a request has time for.
 
+        A server beside this process may be at the same things: what it takes away meanwhile counts, too.
+
         Raises:
             Unsupported: Deleting is switched off, or the registry is read-only.
         """
         self.settings.require_deletes()
         patience = _Patience(self.clock() + _PATIENCE, self.clock)
-        count = 0
+        before, count, is_left = await self._count(project), 0, False
         try:
             while found := await self._some(project):
                 count += (await self.expiry.remove(found, patience, by=by)).manifests
         except Stopped:
-            return Emptied(count, bool(await self._some(project)))
-        return Emptied(count, is_left=False)
+            is_left = bool(await self._some(project))
+        return Emptied(max(count, before - await self._count(project)), is_left)
+
+    async def _count(self, project: ProjectRecord | None) -> int:
+        try:
+            return await trash_usage.count_manifests(self.metadata, None if project is None else project.id)
+        except TookTooLong:
+            return 0
 
     async def _some(self, project: ProjectRecord | None) -> list[TrashEntry]:
         if project is None:

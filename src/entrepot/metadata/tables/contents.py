@@ -234,4 +234,10 @@ review_queue: Final = numbered(
     words("reason"),
     words("digest", null=True),
     Index(None, "review_after"),
+    Index(
+        "ix_review_queue_files",
+        "digest",
+        sqlite_where=text("digest IS NOT NULL"),
+        postgresql_where=text("digest IS NOT NULL"),
+    ),
 )

@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.execute("UPDATE schema SET version = 5")
     _add_trusting_robots()
     _add_kept_sums()
+    _add_files_to_be_collected()
 
 
 def _add_trusting_robots() -> None:
@@ -46,3 +47,8 @@ def _add_kept_sums() -> None:
     )
     for statement in kept_sums.statements(op.get_context().dialect.name):
         op.execute(statement)
+
+
+def _add_files_to_be_collected() -> None:
+    files = sa.text("digest IS NOT NULL")
+    op.create_index("ix_review_queue_files", "review_queue", ["digest"], sqlite_where=files, postgresql_where=files)
