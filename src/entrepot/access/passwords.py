@@ -51,7 +51,7 @@ class PasswordStore(Protocol):
     """Where names and hashed passwords are kept."""
 
     async def find(self, name: str, *, fresh: bool = False) -> StoredPassword | None:
-        """Return the account of that name, as it is now if `fresh` and else as it was a few seconds ago at most."""
+        """Return the account of that name as it is now; without `fresh` its end may be missed by a few seconds."""
         ...
 
     def matches(self, encoded: str | None, password: str) -> bool:

@@ -47,7 +47,9 @@ _COLUMNS = (
 )
 _SELECT = select(*_COLUMNS).join_from(principals, users, users.c.principal_id == principals.c.id, isouter=True)
 _FIND = Query(
-    _SELECT.where(principals.c.kind == bindparam("kind"), principals.c.name == bindparam("name")), "principals.find"
+    _SELECT.where(principals.c.kind == bindparam("kind"), principals.c.name == bindparam("name")),
+    "principals.find",
+    recalled=True,  # asked by every pull that signs in with a password
 )
 _FIND_BY_ID = Query(_SELECT.where(principals.c.id == bindparam("id")), "principals.find_by_id")
 _CREATE = Query(

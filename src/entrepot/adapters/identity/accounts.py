@@ -21,7 +21,7 @@ from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.passwords import StoredPassword
 from entrepot.access.policy import MAX_AGE
 from entrepot.metadata import clock, principals
-from entrepot.metadata.database import Database, Reader
+from entrepot.metadata.database import Database
 from entrepot.metadata.errors import DatabaseError
 
 _log = logging.getLogger(__name__)
@@ -50,19 +50,25 @@ def hash_password(password: str) -> str:
 
 
 class LocalAccounts:
-    """A `PasswordStore` over the table of principals."""
+    """A `PasswordStore` over the table of principals.
+
+    An account is remembered for as long as the database proves that nothing was committed since: whoever was told that
+    a password is changed, or an account disabled, finds it so on every worker and replica. An ended account's time is
+    looked at again after some seconds.
+    """
 
     def __init__(
-        self, database: Reader, *, max_age: float = MAX_AGE, clock: Callable[[], float] = time.monotonic
+        self, database: Database, *, max_age: float = MAX_AGE, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._database = database
-        self._known: Memory[str, StoredPassword] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
+        self._known: Memory[str, tuple[bytes, StoredPassword]] = Memory(limit=_LIMIT, seconds=max_age, clock=clock)
 
     async def find(self, name: str, *, fresh: bool = False) -> StoredPassword | None:
         """See `PasswordStore`; a disabled account is found no more than one that never was."""
+        moment = self._database.moment()  # taken before the question: what was committed since is not remembered as old
         known = None if fresh else self._known.find(name)
-        if known is not None:
-            return known
+        if known is not None and known[0] == moment:
+            return known[1]
         record = await principals.find(self._database, principals.USER, name)
         if record is None:
             record = await principals.find(self._database, principals.ROBOT, name)
@@ -71,7 +77,8 @@ class LocalAccounts:
             return None
         principal = Principal(kind=PrincipalKind(record.kind), name=record.name, id=record.id, epoch=record.epoch)
         stored = StoredPassword(principal, record.secret)
-        self._known.put(name, stored)
+        if moment is not None:
+            self._known.put(name, (moment, stored))
         return stored
 
     def matches(self, encoded: str | None, password: str) -> bool:
