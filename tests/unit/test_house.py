@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.matrix.cells import read_table
+from tests.http.matrix.cells import Cell, Row, Table, read_table
 from tests.http.matrix.check import deployed_routes, problems
 from tests.support.tools import find_tool
 from tests.unit.conftest import NetworkInUnitTest
@@ -38,6 +38,14 @@ def test_a_unit_test_cannot_open_a_network_connection() -> None:
 def test_every_route_has_rows_in_the_authorisation_matrix() -> None:
     """What `make check` asks for: whoever adds a route says who may use it."""
     assert problems(asyncio.run(deployed_routes()), set(read_table().rows)) == []
+
+
+def test_the_authorisation_matrix_approves_no_fault_of_ours() -> None:
+    """A route that answers 500 is red, and `approve` writes nothing."""
+    assert read_table().broken == []
+    row = Row("/api/v2.0/broken", "GET", "-")
+    cells = {Cell(row, "anon"): "401", Cell(row, "admin"): "500"}
+    assert [str(cell) for cell in Table(cells).broken] == ["GET /api/v2.0/broken -, as admin"]
 
 
 def test_a_missing_tool_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,13 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.requests import Request
 
-from entrepot.web.api.openapi import Document, Told
+from entrepot.web.api.examples import NoExample
+from entrepot.web.api.openapi import Document, Told, documented
 from tests.support.api import BASE
 from tests.support.app import App, AppOptions, open_app
 
@@ -44,6 +47,26 @@ async def test_making_the_document_holds_up_nobody(monkeypatch: pytest.MonkeyPat
     assert {bytes(answer.body) for answer in answers} == {b'{"openapi":"3.1.0"}'}
     assert len(threads) == 1
     assert threads[0] != threading.get_ident()
+
+
+class Thing(BaseModel):
+    """A shape that gives no example."""
+
+    size: int
+
+
+async def test_a_route_without_an_example_is_named() -> None:
+    """The document cannot be made then, and whoever added the route reads which it is."""
+    app, router = FastAPI(), APIRouter()
+
+    async def things() -> Thing:
+        return Thing(size=1)
+
+    router.add_api_route("/things", things)
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    app.include_router(router, prefix=BASE)
+    with pytest.raises(NoExample, match=r"^GET /api/v2.0/things: Thing.size: give it an example"):
+        documented(app, routes, title="", description="", prefix="")()
 
 
 def operations(document: Document) -> Iterator[tuple[str, str, Document]]:

@@ -94,6 +94,11 @@ class Table:
         """The rows, in order."""
         return sorted({cell.row for cell in self.cells})
 
+    @property
+    def broken(self) -> list[Cell]:
+        """The cells that answer with a fault of the registry's own: there is no caller for whom that is right."""
+        return sorted((cell for cell, found in self.cells.items() if found.startswith("5")), key=str)
+
     def line(self, row: Row) -> dict[str, str]:
         """Return a row's cells by caller."""
         return {caller: self.cells[Cell(row, caller)] for caller in CALLERS}

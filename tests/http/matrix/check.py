@@ -1,4 +1,6 @@
-"""Compares the routes of the registry with the rows of the authorisation matrix, without asking a cell.
+"""Compares the routes of the registry with the rows of the authorisation matrix, and makes their documentation.
+
+No cell is asked.
 
 python -m tests.http.matrix.check
 """
@@ -10,10 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from entrepot.web.api.examples import NoExample
 from tests.http.matrix.cells import Row, read_table
 from tests.http.matrix.deployed import deployed
 from tests.http.matrix.requests import objects_of
-from tests.http.matrix.routes import routes_of
+from tests.http.matrix.routes import api_of, routes_of
 
 
 def problems(routes: list[tuple[str, str]], rows: set[Row]) -> list[str]:
@@ -24,21 +27,34 @@ def problems(routes: list[tuple[str, str]], rows: set[Row]) -> list[str]:
 
 
 async def deployed_routes() -> list[tuple[str, str]]:
-    """Return the routes of a registry as it is deployed."""
+    """Return the routes of a registry as it is deployed, once their documentation could be made.
+
+    Raises:
+        NoExample: A route says of a part of its answer neither what it looks like nor a default.
+    """
     with tempfile.TemporaryDirectory() as folder:
         async with deployed(Path(folder)) as application:
+            (await api_of(application)).openapi()
             return await routes_of(application)
 
 
 def main() -> None:
     """Compare, and fail where they differ."""
-    found = problems(asyncio.run(deployed_routes()), set(read_table().rows))
+    try:
+        routes = asyncio.run(deployed_routes())
+    except NoExample as error:
+        sys.exit(f"/api/v2.0/openapi.json cannot be made. {error}")
+    table = read_table()
+    if table.broken:
+        print(*(f"{table.cells[cell]}: {cell}" for cell in table.broken), sep="\n")
+        sys.exit("The authorisation matrix approves faults of our own.")
+    found = problems(routes, set(table.rows))
     if found:
         print(*found, sep="\n")
         sys.exit(
             "The authorisation matrix misses rows: python -m tests.http.matrix.approve, and look at the difference."
         )
-    print("Every route has its rows in the authorisation matrix.")
+    print("Every route has its rows in the authorisation matrix, and its documentation.")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
 
 from entrepot.web.application import Application
@@ -29,9 +30,16 @@ async def routes_of(application: Application) -> list[tuple[str, str]]:
     for field in fields(RepositoryRoutes):
         path = _OF_REPOSITORY[field.name]
         found += [(method, path) for method in getattr(router._repository, field.name).handlers]
+    api = await api_of(application)
+    return sorted({*found, *_below(api.routes)}, key=lambda route: (route[1], route[0]))
+
+
+async def api_of(application: Application) -> FastAPI:
+    """Return the management API."""
     assert application._api is not None
     api: Any = await application._api._built()
-    return sorted({*found, *_below(api.routes)}, key=lambda route: (route[1], route[0]))
+    assert isinstance(api, FastAPI)
+    return api
 
 
 def _below(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str]]:

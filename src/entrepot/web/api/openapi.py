@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from entrepot.web.api.caller import caller_changing_password, caller_of, caller_setting_up
-from entrepot.web.api.examples import example_of
+from entrepot.web.api.examples import NoExample, example_of
 from entrepot.web.api.locations import BASE
 from entrepot.web.api.refusals import REFUSALS, Errors
 
@@ -54,7 +54,10 @@ _HEADERS: Final[Mapping[str, Mapping[str, Document]]] = {
 def documented(
     app: FastAPI, routes: Sequence[APIRoute], *, title: str, description: str, prefix: str
 ) -> Callable[[], Document]:
-    """Return what makes the document when it is first asked for; `routes` are those of the API, without its base."""
+    """Return what makes the document when it is first asked for; `routes` are those of the API, without its base.
+
+    What is returned raises `NoExample`, with the operation's name, for a shape of which nobody says what it looks like.
+    """
 
     def openapi() -> Document:
         if app.openapi_schema is None:
@@ -98,7 +101,10 @@ def _completed(document: Document, routes: Iterable[APIRoute], prefix: str) -> D
     known = {(method.lower(), BASE + route.path_format): route for route in routes for method in route.methods or ()}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            _complete(operation, method, known[method, path], schemas)
+            try:
+                _complete(operation, method, known[method, path], schemas)
+            except NoExample as error:
+                raise NoExample(f"{method.upper()} {path}: {error}") from None
         if any(map(_is_conditional, methods.values())):
             _tell_states(methods)
     return document
