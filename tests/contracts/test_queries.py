@@ -33,6 +33,7 @@ SMALL = {
     "analyses._OPEN": "as above",
     "data_keys._ALL": "a rotation looks at all, and leaves few",
     "data_keys._NEWEST": "takes one, from the end",
+    "settling._COMPARED": "the sums of one project, for a check-up and once after an upgrade",
     "schema._IS_BUILT": "SQLite's own list of tables",
     "schema._GET": "one row",
     "grants._REMOVE_FROM": "a change of configuration",

@@ -151,5 +151,6 @@ async def _add_manifest(
     await manifests.refer(tx, manifest_id, blobs=references, children=children)
     await manifests.connect_parents(tx, repository.id, str(manifest.digest), manifest_id)
     held = sorted({blob_id for blob_id, _ in references})
-    await charging.charge(tx, repository.project_id, held, manifest_bytes=len(manifest.raw), manifests=1)
+    charged = charging.Charged(id=manifest_id, digest=str(manifest.digest), size=len(manifest.raw))
+    await charging.charge(tx, repository.project_id, held, manifest=charged)
     return True

@@ -138,12 +138,15 @@ class Deletion:
         return {project: await self._in_project(project, ours) for project, ours in by_project.items()}
 
     async def _in_project(self, project: int, ours: Sequence[Standing]) -> InProject:
-        own = sum(one.size for one in ours)
+        contents = {one.digest: one.size for one in ours}
+        kept = await self.holding.contents(contents, within=project)
+        own = sum(size for digest, size in contents.items() if digest not in kept)
         uses = await image_blobs.of_manifests(self.reader, [one.id for one in ours])
         sizes = {blob: size for blobs in uses.values() for blob, size in blobs.items()}
         staying = await self.holding.blobs(sizes, within=project)
         freed = sum(size for blob, size in sizes.items() if blob not in staying)
         if (await usage.find(self.reader, project)).limits.charge == FULL:
+            own = sum(one.size for one in ours)
             freed = sum(size for blobs in uses.values() for size in blobs.values())
         return InProject(bytes=own + freed, shared_bytes=sum(sizes[blob] for blob in staying))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol
 
 from entrepot.insight.forecast import Forecast, foretell
 from entrepot.insight.trend import Point
-from entrepot.metadata import analyses, clock, settings, usage, usage_history
+from entrepot.metadata import analyses, clock, settings, settling, usage, usage_history
 from entrepot.metadata.analyses import Analysis
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.usage import FULL, Standing
@@ -21,6 +22,8 @@ KEPT: Final = 731
 USUAL: Final = 90
 #: The setting that says when usage was noted last.
 NOTED: Final = "insight.noted"
+#: The setting that says for which schema the sums of all projects were added up from nothing.
+SETTLED: Final = "usage.settled"
 #: Seconds in which a transaction that began before a note may still change what it noted.
 _MARGIN: Final = 600.0
 _AT_ONCE: Final = 500
@@ -50,6 +53,23 @@ class Recorder:
 
     metadata: Database
     space: SpaceOf
+
+    async def settle(self, progress: Progress) -> None:
+        """Add up once what projects use: programs of schema 4 counted the bytes of each copy of a manifest.
+
+        A project at a time; who pushes to it waits for that long.
+
+        Raises:
+            Stopped: Somebody asked for an end; the next run begins anew.
+        """
+        last = 0 if await settings.find(self.metadata, SETTLED) is None else None
+        while last is not None and (found := await settling.projects_after(self.metadata, last, _AT_ONCE)):
+            for project in found:
+                await progress.step(project)
+                await self.metadata.write(partial(settling.settle, project_id=project), name="settle usage")
+            last = found[-1]
+        if last is not None:
+            await self.metadata.write(partial(settings.put, key=SETTLED, value="5"), name="settle usage")
 
     async def note(self, progress: Progress) -> int:
         """Note what has changed since the last note, and forget days that are too old; return how many projects.

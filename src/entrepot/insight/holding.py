@@ -30,12 +30,13 @@ class Holding:
             waiting = found.keys() - held
         return held
 
-    async def contents(self, digests: Collection[str]) -> set[str]:
-        """Return those digests that a manifest has which stays."""
+    async def contents(self, digests: Collection[str], *, within: int = ANYWHERE) -> set[str]:
+        """Return those digests that a manifest has which stays; of one project, if one is given."""
         held: set[str] = set()
         waiting = set(digests)
         while waiting:
-            found = await freeing.holders_of_contents(self.reader, waiting, but=self.fates.gone | self._going)
+            but = self.fates.gone | self._going
+            found = await freeing.holders_of_contents(self.reader, waiting, but=but, within=within)
             going = await self._told(found.values())
             held |= {digest for digest, holder in found.items() if holder not in going}
             waiting = found.keys() - held

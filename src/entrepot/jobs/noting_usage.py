@@ -33,6 +33,7 @@ class NotingUsage:
         if (reason := await clock_check.reason(self.recorder.metadata)) is not None:
             await run.say(f"nothing is noted: {reason}")
             return {"projects": 0, "days_until_the_disk_is_full": None}
+        await self.recorder.settle(run)
         projects = await self.recorder.note(run)
         days = await self._tell()
         return {"projects": projects, "days_until_the_disk_is_full": days}

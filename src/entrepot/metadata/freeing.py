@@ -252,11 +252,16 @@ async def holders(
     return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
-async def holders_of_contents(reader: Reader, digests: Collection[str], *, but: Collection[int]) -> dict[str, int]:
-    """Return for the bytes of each manifest one manifest of these, not among `but`; those without are left out."""
+async def holders_of_contents(
+    reader: Reader, digests: Collection[str], *, but: Collection[int], within: int = ANYWHERE
+) -> dict[str, int]:
+    """Return for the bytes of each manifest one manifest of these, not among `but`; those without are left out.
+
+    `within` is the project whose manifests count, if not those of all.
+    """
     every, skipped, found = sorted(digests), sorted(but), dict[str, int]()
     for start in range(0, len(every), STEP):
-        rows = await reader.all(_HOLDER_OF_CONTENT, digests=every[start : start + STEP], but=skipped, within=ANYWHERE)
+        rows = await reader.all(_HOLDER_OF_CONTENT, digests=every[start : start + STEP], but=skipped, within=within)
         found.update({row[0]: row[1] for row in rows if row[1] is not None})
     return found
 

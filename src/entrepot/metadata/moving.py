@@ -50,8 +50,9 @@ async def move(tx: Transaction, manifest: ManifestRow, source: RepositoryRecord,
     """
     if source.project_id != target.project_id:
         ids = await manifests.blob_ids(tx, manifest.id)
-        await charging.discharge(tx, source.project_id, ids, manifest_bytes=manifest.size, manifests=1)
-        await charging.charge(tx, target.project_id, ids, manifest_bytes=manifest.size, manifests=1)
+        charged = charging.Charged(id=manifest.id, digest=manifest.digest, size=manifest.size)
+        await charging.discharge(tx, source.project_id, ids, manifest=charged)
+        await charging.charge(tx, target.project_id, ids, manifest=charged)
     await tx.execute(_DISCONNECT, manifest=manifest.id)
     await tx.execute(_MOVE, manifest=manifest.id, target=target.id)
     await tx.execute(_MOVE_BLOBS, manifest=manifest.id, target=target.id)
@@ -63,4 +64,5 @@ async def drop(tx: Transaction, manifest: ManifestRow, repository: RepositoryRec
     """Remove a manifest from a repository while another repository has it too: no bytes lose anything by it."""
     ids = await manifests.blob_ids(tx, manifest.id)
     await manifests.remove(tx, manifest)
-    await charging.discharge(tx, repository.project_id, ids, manifest_bytes=manifest.size, manifests=1)
+    charged = charging.Charged(id=manifest.id, digest=manifest.digest, size=manifest.size)
+    await charging.discharge(tx, repository.project_id, ids, manifest=charged)

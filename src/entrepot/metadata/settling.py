@@ -35,20 +35,30 @@ def _added_up() -> tuple[Any, ...]:
     its_blobs = project_blobs.join(blobs, blobs.c.id == project_blobs.c.blob_id)
     its_manifests = repositories.join(manifests, manifests.c.repository_id == repositories.c.id)
     size = blobs.c.size
-    of_blobs = [
+    once, full = [
         select(func.coalesce(func.sum(bytes_of), 0))
         .select_from(its_blobs)
         .where(project_blobs.c.project_id == projects.c.id)
+        .scalar_subquery()
         for bytes_of in (size, size * project_blobs.c.references)
     ]
-    of_manifests = [
-        select(total).select_from(its_manifests).where(repositories.c.project_id == projects.c.id)
+    of_project = repositories.c.project_id == bindparam("project")
+    same = (
+        select(func.max(manifests.c.size).label("size"))
+        .select_from(its_manifests)
+        .where(of_project)
+        .group_by(manifests.c.digest)
+        .subquery("same")
+    )
+    different = select(func.coalesce(func.sum(same.c.size), 0)).scalar_subquery()
+    every, count = [
+        select(total).select_from(its_manifests).where(of_project).scalar_subquery()
         for total in (func.coalesce(func.sum(manifests.c.size), 0), func.count())
     ]
     reserved = select(func.coalesce(func.sum(project_reservations.c.size), 0)).where(
         project_reservations.c.project_id == projects.c.id
     )
-    return tuple(query.scalar_subquery() for query in (*of_blobs, *of_manifests, reserved))
+    return once, full + every - different, different, count, reserved.scalar_subquery()
 
 
 #: What is counted and what there is, both of one moment, so that pushes beside it are no mistakes.

@@ -18,7 +18,7 @@ from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.tables import manifest_children, manifests, project_metadata, tag_history, trash
-from entrepot.oci.referrers import accessory_tags
+from entrepot.oci.referrers import tags_beside
 
 TAG: Final = "tag"
 MANIFEST: Final = "manifest"
@@ -329,7 +329,7 @@ async def referring_to(reader: Reader, place_id: int, digest: str, deletion: str
 
 async def accessories(reader: Reader, place_id: int, digest: str, deletion: str) -> list[str]:
     """Return the digests of what is about a manifest, by its subject or its tag, and went by the same deletion."""
-    names = accessory_tags(digest)
+    names = tags_beside(digest)
     rows = await reader.all(_TAGGED_BESIDE, place_id=place_id, digest=digest, deletion=deletion, names=names)
     return [*(row[0] for row in rows), *await referring_to(reader, place_id, digest, deletion)]
 

@@ -11,8 +11,8 @@ from entrepot.oci.media_type import OCI_INDEX
 from entrepot.oci.reference import Tag
 
 _NOT_IN_TAGS = re.compile(r"[^a-zA-Z0-9._-]")
-#: What follows the digest in a tag of an accessory: of cosign's, and nothing in the fallback tag.
-TAG_SUFFIXES: Final = (".sig", ".att", ".sbom", "")
+#: What follows the digest in a tag of an accessory.
+TAG_SUFFIXES: Final = (".sig", ".att", ".sbom")
 _ACCESSORY_TAG: Final = re.compile(r"sha256-([0-9a-f]{64})(\.sig|\.att|\.sbom)?")
 
 
@@ -28,8 +28,13 @@ def accessory_tags(digest: str) -> list[str]:
     return [digest.replace(":", "-", 1) + suffix for suffix in TAG_SUFFIXES]
 
 
+def tags_beside(digest: str) -> list[str]:
+    """Name these tags and the fallback tag: all that goes where the manifest goes."""
+    return [*accessory_tags(digest), digest.replace(":", "-", 1)]
+
+
 def subject_of_tag(tag: str) -> str | None:
-    """Return the digest that an accessory's tag names; None where it is another tag."""
+    """Return the digest that an accessory's tag or a fallback tag names; None where it is another tag."""
     found = _ACCESSORY_TAG.fullmatch(tag)
     return None if found is None else f"sha256:{found[1]}"
 

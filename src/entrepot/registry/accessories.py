@@ -13,7 +13,7 @@ from entrepot.metadata import events, manifests, outbox, tags
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.manifests import ManifestRow
 from entrepot.metadata.repositories import RepositoryRecord
-from entrepot.oci.referrers import accessory_tags, subject_of_tag
+from entrepot.oci.referrers import subject_of_tag, tags_beside
 from entrepot.registry.model import Actor
 from entrepot.registry.ports import TagRules
 from entrepot.registry.trash import Disposal
@@ -35,7 +35,7 @@ class Accessories:
         """Take what is about a manifest, and before that what is about that; return how many manifests went."""
         self.going.add(digest)
         taken = 0
-        for row_id in await manifests.accessories(tx, self._home.id, digest, accessory_tags(digest), limit=_MOST):
+        for row_id in await manifests.accessories(tx, self._home.id, digest, tags_beside(digest), limit=_MOST):
             if len(self.going) <= _MOST:
                 taken += await self._one(tx, row_id, digest, depth)
         return taken

@@ -14,7 +14,7 @@ from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestInvalid, ManifestUnknown
 from entrepot.oci.manifest import Manifest
 from entrepot.oci.reference import Reference, RepositoryName, Tag
-from entrepot.oci.referrers import accessory_tags
+from entrepot.oci.referrers import tags_beside
 from entrepot.registry.blobs import Blobs
 from entrepot.registry.manifests import Manifests
 from entrepot.registry.model import Actor
@@ -112,7 +112,7 @@ class Copying:
         referrers, _ = await self.referrers.list(source, digest, limit=MOST)
         for referrer in referrers:
             await self._visit(source, referrer.digest, found, may_tag)
-        for tag in map(Tag, accessory_tags(str(digest))):
+        for tag in map(Tag, tags_beside(str(digest))):
             row = await self.manifests.lookup.find(source, partial(rows.by_tag, self.manifests.metadata, tag=tag))
             if row is not None and await may_tag(tag):
                 found.tags.setdefault(Digest.parse(row.digest), []).append(tag)

@@ -42,8 +42,7 @@ class _Added:
     """What a push adds to what its project uses."""
 
     blobs: tuple[int, ...] = ()
-    manifest_bytes: int = 0
-    manifests: int = 0
+    manifest: charging.Charged | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +90,7 @@ class Push:
     ) -> usage.Standing | None:
         if added == _Added():
             return None
-        standing = await charging.charge(
-            tx, repository.project_id, added.blobs, manifest_bytes=added.manifest_bytes, manifests=added.manifests
-        )
+        standing = await charging.charge(tx, repository.project_id, added.blobs, manifest=added.manifest)
         require_room(repository.project_id, self.name.project, standing)
         return standing
 
@@ -153,7 +150,8 @@ class Push:
             return known.id, _Added()
         await self._refer(tx, manifest_id, found)
         await manifests.connect_parents(tx, repository.id, digest, manifest_id)
-        return manifest_id, _Added(tuple(sorted({row.id for row in found.blobs.values()})), len(manifest.raw), 1)
+        charged = charging.Charged(id=manifest_id, digest=digest, size=len(manifest.raw))
+        return manifest_id, _Added(tuple(sorted({row.id for row in found.blobs.values()})), charged)
 
     async def _refer(
         self, tx: Transaction, manifest_id: int, found: _Found, kept: Mapping[str, int] = MappingProxyType({})

@@ -13,9 +13,9 @@ from entrepot.insight.analysis import Analyser
 from entrepot.insight.forecast import Forecast, Outlook, foretell
 from entrepot.insight.history import Past, Recorder
 from entrepot.jobs.noting_usage import NotingUsage
-from entrepot.metadata import clock, usage
+from entrepot.metadata import clock, projects, settling, usage
 from entrepot.metadata.query import RawQuery
-from entrepot.metadata.usage import FULL, Limits
+from entrepot.metadata.usage import FULL, Counts, Limits
 from entrepot.metadata.usage_history import DAY, day_of
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Unwatched
@@ -198,3 +198,16 @@ async def test_the_metrics_tell_when_the_disk_is_full(calendar: Calendar) -> Non
         "entrepot_disk_full_days": [1.0],
         "entrepot_stored_bytes": [sum(await calendar.world.stored())],
     }
+
+
+async def test_sums_of_before_are_added_up_once(calendar: Calendar) -> None:
+    """Programs of schema 4 counted each copy of a manifest; what is wrong afterwards is for the check-up to find."""
+    world = calendar.world
+    body = await world.pusher("one/a").image("v1", b"layer")
+    project = await projects.find(world.kit.metadata, "one")
+    assert project is not None
+    for expected in (None, Counts(manifest_bytes=-len(body))):
+        await world.kit.metadata.write(lambda tx: usage.change(tx, project.id, Counts(manifest_bytes=len(body))))
+        await calendar.recorder.settle(Unwatched())
+        wrong = await settling.wrong_sum(world.kit.metadata, project.id)
+        assert (None if wrong is None else wrong.by) == expected

@@ -48,6 +48,22 @@ async def limit(metadata: Database, limits: Limits, name: str = "team") -> None:
     await metadata.write(work)
 
 
+async def test_a_manifest_counts_once_for_its_project(kit: Kit, pusher: Pusher) -> None:
+    """The same bytes in two repositories: once where blobs are shared, twice where each image counts in full."""
+    body = await pusher.image("1", b"layer")
+    alone = (await standing(kit.metadata)).counts
+    await Pusher(pusher.registry, OTHER).image("1", b"layer")
+    both = (await standing(kit.metadata)).counts
+    assert (both.manifests, both.manifest_bytes, both.blob_bytes) == (2, len(body), alone.blob_bytes)
+    assert both.full_bytes == 2 * alone.full_bytes + len(body)
+    project = await projects.find(kit.metadata, "team")
+    assert project is not None
+    assert await settling.wrong_sum(kit.metadata, project.id) is None
+    for name in (NAME, OTHER):
+        await pusher.registry.manifests.delete(name, Digest.of(body), actor=ALICE)
+        assert await settling.wrong_sum(kit.metadata, project.id) is None
+
+
 async def test_a_blob_counts_once_and_for_each_manifest(kit: Kit, pusher: Pusher) -> None:
     """Two images of two repositories that share a layer: the sums of both charge models, and the manifests' own."""
     one = await pusher.image("1", b"shared layer", b"a")
