@@ -88,7 +88,7 @@ async def cancel_upload(request: Request, services: Services) -> Response:
     name, principal = await authorise_upload(request, services)
     async with services.upload_limits.place(request, principal, name, request.target, takes=False):
         await services.registry.uploads.cancel(name, request.target, principal=principal.label)
-    return Response(204)
+    return Response(204, ((b"docker-upload-uuid", request.target.encode()),))
 
 
 async def _take_whole(
