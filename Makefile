@@ -12,7 +12,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL = help
-.PHONY: help serve check test test-full bench format lock coverage shape clean packages-serve packages-test packages-bench
+.PHONY: help serve check test test-full mutants bench format lock coverage shape clean packages-serve packages-test packages-bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -29,8 +29,8 @@ check: packages-serve .venv/ready-test ## static checks: format, lint, types, im
 	$(PY) -m tests.http.matrix.check
 	$(PY) -m tests.migrations.check
 
-test: packages-serve packages-test .venv/ready-test ## all tests but the long forms, at most 25 minutes; ARGS="tests/http -k tags" for some
-	@tools/run_tests.sh $(ARGS)
+test: packages-serve packages-test .venv/ready-test ## all tests but the long forms, at most 25 minutes; ARGS="tests/http -k tags" or AREA=registry for some
+	@$(if $(AREA),tests=$$($(PY) -m tools.mutants.areas $(AREA)) && )tools/run_tests.sh $(if $(AREA),$$tests) $(ARGS)
 
 test-full: packages-serve packages-test packages-bench .venv/ready-test ## every test, the long forms too
 	@tools/run_tests.sh -m "" $(ARGS)
@@ -41,6 +41,9 @@ bench: packages-serve packages-bench .venv/ready-test ## measure beside the peer
 format: .venv/ready-test ## put the code into its form
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+mutants: packages-serve packages-test .venv/ready-test ## change the code a little, 200 times in each area, and see whether its tests notice; AREA=quota
+	$(PY) -m tools.mutants $(AREA) $(ARGS)
 
 coverage: packages-serve .venv/ready-test ## line and branch coverage of the fast tests
 	$(PY) -m coverage run -m pytest tests/unit tests/contracts tests/http $(ARGS)
