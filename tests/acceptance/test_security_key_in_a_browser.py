@@ -78,6 +78,12 @@ async def test_a_security_key_from_its_registration_to_its_end(page: Browser, se
     assert "never used" in shown
     codes = await page.run("[...document.querySelectorAll('#code-list li')].map(item => item.textContent)")
     assert len(set(codes)) == 10
+    await page.run("document.getElementById('copy').click()")
+    await page.run("document.querySelector('#kept [type=submit]').click()")
+    assert await page.run("!document.getElementById('codes').hidden"), "the codes went before they were kept"
+    await page.run("document.getElementById('kept-box').click()")
+    await page.run("document.querySelector('#kept [type=submit]').click()")
+    assert codes[0] not in await seen(page, "blue (localhost;")
     await by_password(server, suffices=False)
 
     await sign_out(page)
@@ -88,7 +94,13 @@ async def test_a_security_key_from_its_registration_to_its_end(page: Browser, se
     await sign_out(page)
     await press(page, "sign-in", name="admin", password=ADMIN_PASSWORD, code=codes[0])
     await seen(page, "blue (localhost;")
+    await sign_out(page)
+    await press(page, "sign-in", name="admin", password=ADMIN_PASSWORD, code=codes[0])
+    await seen(page, "recovery code is wrong, or was used already")
+    await press(page, "sign-in", name="admin", password=ADMIN_PASSWORD, code=codes[1])
+    await seen(page, "blue (localhost;")
     await page.run("document.querySelector('#list button').click()")
+    await seen(page, "your second factor ends with it")
     await press(page, "remove", password="wrong")
     await seen(page, "password is wrong")
     await press(page, "remove", password=ADMIN_PASSWORD)

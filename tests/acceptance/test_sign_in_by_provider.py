@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -32,8 +33,10 @@ PEOPLE = {
         "name": subject.title(),
         "groups": ["registry-users", "developers"],
     }
-    for subject in ("alice", "bob", "carol", "dave", "erin", "grace")
+    for subject in ("alice", "bob", "carol", "dave", "erin", "grace", "heidi")
 }
+#: Somebody in no group that may enter.
+PEOPLE["ivan"] = {**PEOPLE["alice"], "preferred_username": "ivan", "groups": ["guests"]}
 #: Somebody whose name at the provider nobody can have here.
 PEOPLE["frank"] = {**PEOPLE["alice"], "preferred_username": "admin"}
 HOW_TO = "how-to/sign-in-with-keycloak.md"
@@ -286,6 +289,42 @@ async def test_without_a_refresh_token_people_are_asked_about_while_they_can_be(
     [account] = await site.admin("GET", "/users?q=username%3Dgrace")
     assert (account["state"], account["provider_asked_at"]) == ("active", None)
     assert account["works_until"] is not None
+
+
+async def test_a_person_makes_a_key_on_the_page_of_themselves(site: Site, person: Person) -> None:
+    """Where signing in leads, without a script of the page's or of ours: the key that is shown signs in."""
+    await person.page.forget()
+    await person.page.visit(f"{site.server.url}/c/oidc/login?provider=keycloak")
+    await person.page.fill(login="heidi", password="whatever")
+    await person.page.submit()
+    await person.page.submit()
+    assert await person.page.path() == "/c/account"
+    shown = await person.page.text()
+    assert "heidi@example.org" in shown
+    assert "Your sign-in provider asks for your second factor" in shown
+    await person.page.fill(name="laptop")
+    await person.page.submit()
+    [key] = re.findall(r"reg_\w{36}", await person.page.text())
+    assert await site.status_with("heidi", key) == 200
+    await person.page.visit(f"{site.server.url}/c/security_keys")
+    await _seen(person.page, "No security key is registered here.")
+    assert not await person.page.run("document.getElementById('add').checkVisibility()")
+
+
+async def test_a_refusal_does_not_lead_back_to_itself(site: Site, person: Person) -> None:
+    """The provider knows its visitor, and would send the same person again: it is asked for another one."""
+    await person.sign_in("ivan")
+    assert "none of the groups that may use this registry" in await person.page.text()
+    await person.page.submit(".ways a")
+    assert await person.page.has("[name=login]"), await person.page.text()
+    assert "by the provider 'keycloak'" in site.server.logs()
+
+
+async def _seen(page: Browser, text: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while text not in (shown := await page.text()):
+        assert time.monotonic() < end, shown
+        await asyncio.sleep(0.1)
 
 
 async def test_a_name_that_is_taken_is_asked_for(site: Site, person: Person) -> None:

@@ -227,14 +227,20 @@ async def test_parameters_that_come_twice_count_as_none(site: Site) -> None:
 
 
 async def test_a_no_is_shown_without_markup(site: Site) -> None:
-    """What the provider says is text on our page, and the page says how to try again."""
+    """What the provider says is text on our page, and no link of the page leads straight back to the same refusal."""
     person = site.person()
     state = await person.leave()
     query = urlencode({"state": state, "error": '<script>alert("x")</script>'})
     answer = await person.ask("GET", f"/c/oidc/callback/main?{query}")
     assert answer.status == 403
     assert "&lt;script&gt;" in answer.body.decode()
-    assert '<a href="/c/oidc/login">' in answer.body.decode()
+    links = re.findall(r'<li><a href="([^"]+)">', answer.body.decode())
+    assert links == [
+        "/c/oidc/login?provider=main&amp;redirect_url=%2Fc%2Faccount&amp;anew=1",
+        "/c/account",
+    ]
+    anew = await person.ask("GET", links[0].replace("&amp;", "&"))
+    assert anew["location"].endswith("&prompt=login")
     check_page(answer)
 
 
@@ -341,15 +347,16 @@ async def test_what_is_not_there(site: Site, path: str) -> None:
 
 
 def check_page(answer: Answer) -> None:
-    """A page runs nothing, loads nothing, is framed by nobody, kept by nobody, and tells its address to nobody."""
+    """A page runs nothing, loads one style sheet, is framed and kept by nobody, and tells its address to nobody."""
     assert answer["content-type"] == "text/html; charset=utf-8"
     assert answer["content-security-policy"] == (
-        "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     )
     assert answer["referrer-policy"] == "same-origin"
     assert answer["cache-control"] == "no-store"
     assert answer["x-content-type-options"] == "nosniff"
-    assert not re.search(r"<(script|style|img|link)|\son\w+=", answer.body.decode(), re.IGNORECASE)
+    body = answer.body.decode().replace('<link rel="stylesheet" href="/c/pages.css">', "", 1)
+    assert not re.search(r"<(script|style|img|link)|\son\w+=", body, re.IGNORECASE)
 
 
 def token_of(page: Answer) -> str:

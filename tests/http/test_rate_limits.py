@@ -98,6 +98,7 @@ async def test_signing_in_and_asking_for_tokens_have_limits_of_their_own(open_re
     here = client(app)
     form = {"headers": {"Content-Type": "application/x-www-form-urlencoded"}, "body": b"principal=alice&password=no"}
     assert [(await here.post("/c/login", **form)).status for _ in range(3)][2] == 429
+    assert (await here.post("/c/account", **form)).status == 429
     assert (await statuses(here, *["/token"] * 3))[2] == 429
     assert await statuses(here, "/v2/") == [200]
 

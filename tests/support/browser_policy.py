@@ -30,16 +30,21 @@ SCRIPT: Final = "text/javascript; charset=utf-8"
 #: The one page with a script, and that.
 SCRIPTED: Final = re.compile(r"/c/security_keys\Z")
 SCRIPTS: Final = re.compile(r"/c/security_keys\.js\Z")
+#: The one style sheet of all pages.
+STYLE: Final = "text/css; charset=utf-8"
+STYLES: Final = re.compile(r"/c/pages\.css\Z")
 SCRIPTED_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'; form-action 'none'; "
-    "base-uri 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'; "
+    "form-action 'none'; base-uri 'none'"
 )
-PAGE_POLICY: Final = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+PAGE_POLICY: Final = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 PUSHED_POLICY: Final = "sandbox; default-src 'none'; frame-ancestors 'none'"
 _YEAR: Final = 31_536_000
 _PUSHED: Final = re.compile(r"(^|/)v2/.+/(blobs/[^/]+:[^/]+|manifests/[^/]+)\Z")
 _AGE: Final = re.compile(r"max-age=(\d+)")
+_STYLED: Final = re.compile(rb'<link rel="stylesheet" href="[a-z/]*/c/pages\.css">')
+_LOADED: Final = re.compile(rb'<script src="[a-z/]*/c/security_keys\.js" defer></script>')
 _ACTIVE: Final = re.compile(
     rb"<(script|style|img|link|iframe|object|embed|base|meta http)|\son\w+=|javascript:", re.IGNORECASE
 )
@@ -89,9 +94,9 @@ def _of_type(answer: Told, path: str) -> Iterator[str]:
         yield f"a body with the types {types}"
     elif types[0] == PAGE:
         yield from _of_page(answer, policies, scripted=SCRIPTED.search(path) is not None)
-    elif types[0] == SCRIPT and SCRIPTS.search(path):
+    elif (types[0] == SCRIPT and SCRIPTS.search(path)) or (types[0] == STYLE and STYLES.search(path)):
         if policies != [DATA_POLICY]:
-            yield f"a script with the policy {policies}"
+            yield f"a script or a style sheet with the policy {policies}"
     elif types[0].partition(";")[0] not in INERT:
         yield f"a type that browsers may run: {types[0]}"
     elif _is_pushed(answer, path):
@@ -108,8 +113,8 @@ def _of_page(answer: Told, policies: list[str], *, scripted: bool) -> Iterator[s
         yield "a page that tells other sites its address"
     if answer.values("cross-origin-opener-policy") != ["same-origin"]:
         yield "a page that whoever opened it may move"
-    own = b'<script src="/c/security_keys.js" defer></script>'
-    if _ACTIVE.search(answer.body.replace(own, b"", 1) if scripted else answer.body):
+    body = _STYLED.sub(b"", answer.body, count=1)
+    if _ACTIVE.search(_LOADED.sub(b"", body, count=1) if scripted else body):
         yield "a page that runs or loads something"
 
 

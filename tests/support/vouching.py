@@ -41,10 +41,11 @@ class Vouching:
         self.people[subject] = told
         return told
 
-    async def address(self, redirect_uri: str, kept: Kept) -> str:
+    async def address(self, redirect_uri: str, kept: Kept, *, anew: bool = False) -> str:
         """See `Provider`."""
         self._check_up("*")
-        return f"https://provider.test/auth?redirect_uri={redirect_uri}&state={kept.state}"
+        more = "&prompt=login" if anew else ""
+        return f"https://provider.test/auth?redirect_uri={redirect_uri}&state={kept.state}{more}"
 
     async def arrival(self, answer: Mapping[str, str], redirect_uri: str, kept: Kept) -> Arrival:
         """See `Provider`."""

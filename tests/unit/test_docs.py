@@ -20,10 +20,12 @@ from entrepot.cli.reference import page
 from entrepot.cli.serve import parser
 from entrepot.config import load
 from entrepot.config.schema.config import Config
+from entrepot.web.account.endpoint import AccountPages
 from entrepot.web.api.app import build_api
 from entrepot.web.application import _FIXED, _REPOSITORY
 from entrepot.web.login import session_routes
 from entrepot.web.oidc.routes import ProviderPages
+from entrepot.web.pages import style_route
 from entrepot.web.reset_page import ResetPage
 from entrepot.web.security_keys.page import key_page_routes
 from entrepot.web.security_keys.sign_in import KeyStep
@@ -167,7 +169,8 @@ def routes() -> dict[str, set[str]]:
     gate: Any = None  # nobody is served, the routes are listed
     unused: Any = SimpleNamespace(proxies=None)
     pages = ProviderPages(gate, lambda: gate).routes(["NAME"])
-    signing_in = {**session_routes(gate, gate, None, KeyStep(unused, gate)), **key_page_routes()}
+    signing_in = {**session_routes(gate, gate, None, KeyStep(unused, gate)), **key_page_routes(), **style_route()}
+    signing_in |= AccountPages(unused).routes()
     for path, route in {**signing_in, **ResetPage(gate, lambda: gate).routes(), **pages}.items():
         found[path] = set(route.handlers)
     return found | {path: {"GET", "POST"} for path in PATHS}

@@ -28,6 +28,12 @@ from entrepot.vault.vault import Vault
 _LIMIT = 10_000
 _REMEMBER = 60.0
 _NONE = "there is no second factor"
+_WRONG_CODE = "the one-time code is wrong, or was used already; wait for the next one"
+_WRONG_RECOVERY = "the recovery code is wrong, or was used already: each signs in once; take another of them"
+
+
+def _is_of_app(code: str) -> bool:
+    return len(code) == DIGITS and code.isascii() and code.isdecimal()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +114,12 @@ class SecondFactors:
             await self._throttle.check(counted, client)  # of many that came at once, some have failed since
             if not await self._accept(principal, code.strip()):
                 await self._throttle.failed(counted, client)
-                raise CredentialsRefused("the one-time code is wrong, or was used already; wait for the next one")
+                raise CredentialsRefused(_WRONG_CODE if _is_of_app(code.strip()) else _WRONG_RECOVERY)
         await self._throttle.succeeded(counted, client)
 
     async def _accept(self, principal: Principal, code: str) -> bool:
         assert principal.id is not None  # whoever has turned it on has an account
-        if len(code) == DIGITS and code.isascii() and code.isdecimal():
+        if _is_of_app(code):
             return await self._accept_code(principal.id, code)
         return await self._accept_recovery(principal.id, code)
 

@@ -13,6 +13,7 @@ from entrepot.access.places import Places
 from entrepot.access.rates import Rates
 from entrepot.access.sessions import Sessions
 from entrepot.access.spans import SetSpan, always
+from entrepot.accounts.keys import Keys
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access
 from entrepot.audit.pulls import PullLog
@@ -27,11 +28,13 @@ from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import RequestMetrics
+from entrepot.web.account.endpoint import AccountPages, AccountParts
 from entrepot.web.api.mount import ApiUse, AsgiApp, LazyApi
 from entrepot.web.application import Application
 from entrepot.web.from_config import web_settings
 from entrepot.web.login import session_routes
 from entrepot.web.oidc.routes import ProviderPages
+from entrepot.web.pages import style_route
 from entrepot.web.proxies import Proxies
 from entrepot.web.rates import RateLimits
 from entrepot.web.reset_page import ResetPage
@@ -111,13 +114,30 @@ def _plain_routes(parts: Embedded, access: Access, gate: SessionGate) -> Mapping
     pages = ProviderPages(gate, functools.partial(_provider_sign_in, parts, gate.sessions))
     if section.has_providers:
         pages.prepare()
+    account = AccountPages(_account_parts(parts, access, gate, pages))
     return {
         **tokens,
         **session_routes(gate, access.people, pages.farewell, _key_step(access, gate)),
         **key_page_routes(),
+        **style_route(),
+        **account.routes(),
         **pages.routes(provider.name for provider in section.providers),
         **ResetPage(gate, functools.partial(_user_passwords, parts, access)).routes(),
     }
+
+
+def _account_parts(parts: Embedded, access: Access, gate: SessionGate, pages: ProviderPages) -> AccountParts:
+    assert access.people is not None  # there are accounts
+    assert access.second_factors is not None
+    return AccountParts(
+        gate=gate,
+        passwords=access.people,
+        metadata=parts.stores.metadata,
+        keys=Keys(parts.stores.metadata, access.authorizer),
+        factors=access.second_factors,
+        authorizer=access.authorizer,
+        choices=pages.choices,
+    )
 
 
 def _key_step(access: Access, gate: SessionGate) -> KeyStep:

@@ -17,6 +17,7 @@ from entrepot.access.sessions import Session
 from entrepot.oci.errors import RequestTimeout
 from entrepot.web.distribution.locations import own_address
 from entrepot.web.http import Header, Request
+from entrepot.web.pages import ACCOUNT_PATH
 from entrepot.web.responses import Response
 from entrepot.web.router import Route
 from entrepot.web.security_keys.sign_in import KeyStep
@@ -98,6 +99,8 @@ class SessionEndpoint:
     async def log_out(self, request: Request, services: Services) -> Response:
         """End the session, here and, where it began at a provider, there; nothing happens without one.
 
+        A browser is led on to where one signs in, for an empty page says nothing.
+
         Raises:
             ForeignRequest: A page of another site sent it.
         """
@@ -107,20 +110,34 @@ class SessionEndpoint:
         if session is not None and self._farewell is not None:
             after = await self._farewell(session, own_address(request, services) + "/")
         headers = [self._gate.cookies.clear(request), NO_STORE]
+        if not after and request.method == "GET" and "text/html" in (request.header(b"accept") or ""):
+            after = services.settings.prefix.rstrip("/") + f"{ACCOUNT_PATH}?signed_out=1"
         if after:
             return Response(HTTPStatus.FOUND, [*headers, (b"location", after.encode("ascii"))])
         return Response(HTTPStatus.OK, headers)
 
     async def _open(self, request: Request, form: _Form) -> tuple[Header, ...]:
         basic = Basic(form.name, form.password, form.code, fresh=True)
-        principal = await self._passwords.verify(basic, request.client)
-        _require_person(principal)
-        return await self._gate.begin(request, principal, PROVIDER)
+        return await open_session(self._gate, self._passwords, request, basic)
 
     async def _ask(self, request: Request, needed: OneTimeCodeNeeded) -> Response:
         """Say that the password does not suffice, and what a security key is to sign, where there is one."""
         more, headers = ({}, ()) if self._keys is None else await self._keys.ask(request, needed.principal)
         return refused(HTTPStatus.UNAUTHORIZED, "CODE_NEEDED", needed.message, headers, **more)
+
+
+async def open_session(
+    gate: SessionGate, passwords: PasswordVerifier, request: Request, basic: Basic
+) -> tuple[Header, ...]:
+    """Open a session for who has name and password, and return the headers that give it to the browser.
+
+    Raises:
+        CredentialsRefused: They are wrong, or do not suffice.
+        TooManyRequests: Too many failures.
+    """
+    principal = await passwords.verify(basic, request.client)
+    _require_person(principal)
+    return await gate.begin(request, principal, PROVIDER)
 
 
 def _require_person(principal: Principal) -> None:

@@ -28,6 +28,8 @@ _MOST_BEGUN: Final = 10_000
 #: Seconds between two countings of the bytes of one request.
 _CHARGE_EACH: Final = 1.0
 _PATHS: Final = {"/c/login": Kind.SIGN_INS, "/token": Kind.TOKENS, "/service/token": Kind.TOKENS}
+#: The same for what is a page, too: only its form counts.
+_FORMS: Final = {"/c/account": Kind.SIGN_INS}
 _OF_ADMITTED: Final = (Kind.PRINCIPAL, Kind.PROJECT, Kind.PRINCIPAL_BYTES, Kind.PROJECT_BYTES)
 #: Completing an upload, and deleting.
 _ENDING: Final = frozenset({"PUT", "DELETE"})
@@ -62,11 +64,12 @@ class RateLimits:
         head = prefix.rstrip("/")
         self._never = frozenset(f"{head}{path}".encode() for path in _NEVER)
         self._paths = {f"{head}{path}".encode(): kind for path, kind in _PATHS.items() if rates.limits(kind)}
+        self._forms = {f"{head}{path}".encode(): kind for path, kind in _FORMS.items() if rates.limits(kind)}
 
     def concerns(self, request: Request) -> bool:
         """Tell whether a request counts for its address."""
         path = _as_routed(request.raw_path)
-        return path in self._paths or (self._every_address and path not in self._never)
+        return self._special(request) is not None or (self._every_address and path not in self._never)
 
     async def by_address(self, request: Request) -> None:
         """Count a request for its address, and for signing in where that is what it does.
@@ -79,9 +82,14 @@ class RateLimits:
             return
         await self._count(request, Kind.ADDRESS, who)
         await self._pays(request, Kind.ADDRESS_BYTES, who)
-        special = self._paths.get(_as_routed(request.raw_path))
+        special = self._special(request)
         if special is not None:
             await self._count(request, special, who)
+
+    def _special(self, request: Request) -> Kind | None:
+        """Return as what a request counts beside everything else, if it does."""
+        path = _as_routed(request.raw_path)
+        return self._paths.get(path) or (self._forms.get(path) if request.method == "POST" else None)
 
     async def admitted(self, request: Request, principal: Principal, project: str | None) -> None:
         """Count a request that may be done, for who asks and for the project that it is about.

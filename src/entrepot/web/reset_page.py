@@ -14,7 +14,7 @@ from entrepot.access.model import ANONYMOUS
 from entrepot.metadata.events import Source
 from entrepot.web.form import FormInvalid, read_form
 from entrepot.web.http import Request
-from entrepot.web.pages import alert, page, taken_query
+from entrepot.web.pages import ACCOUNT_PATH, Frame, alert, page, taken_query
 from entrepot.web.responses import Response
 from entrepot.web.router import Route
 from entrepot.web.services import Services
@@ -53,9 +53,10 @@ class ResetPage:
         """
         self._gate.cookies.require_private(request)
         tokens = _tokens(taken_query(request))
+        frame = Frame.of(request, services)
         if len(tokens) != 1:
-            return _refusal("this link is cut off; copy all of it, or ask an administrator for another")
-        return _form(services, tokens[0])
+            return _refusal("this link is cut off; copy all of it, or ask an administrator for another", frame)
+        return _form(frame, tokens[0])
 
     async def set(self, request: Request, services: Services) -> Response:
         """Set the password.
@@ -66,21 +67,24 @@ class ResetPage:
         """
         self._gate.check_origin(request)
         self._gate.cookies.require_private(request)
+        frame = Frame.of(request, services)
         try:
             form = await read_form(request)
         except FormInvalid as error:
-            return _refusal(str(error))
+            return _refusal(str(error), frame)
         token, chosen = form.get(_TOKEN, ""), form.get("password", "")
         if chosen != form.get("again", ""):
-            return _form(services, token, "the two passwords are not the same")
+            return _form(frame, token, "the two passwords are not the same")
         by = Source(name=ANONYMOUS.name, address=request.client, credential="reset link", request=request.id)
         try:
             await (await self._use_cases()).use_reset_link(token, chosen, by=by)
         except Invalid as error:
-            return _form(services, token, str(error))
+            return _form(frame, token, str(error))
         except Forbidden as error:
-            return _refusal(str(error))
-        return page(HTTPStatus.OK, "Your password is set", "<p>Sign in with it from now on.</p>\n")
+            return _refusal(str(error), frame)
+        words = frame.words
+        body = f'<p><a href="{escape(frame.prefix + ACCOUNT_PATH)}">{words["password-set-what"]}</a></p>\n'
+        return page(HTTPStatus.OK, words["password-set"], body, frame)
 
     async def _use_cases(self) -> UserPasswords:
         if self._passwords is None:
@@ -88,23 +92,23 @@ class ResetPage:
         return self._passwords
 
 
-def _form(services: Services, token: str, trouble: str = "") -> Response:
-    action = services.settings.prefix.rstrip("/") + RESET_PATH
+def _form(frame: Frame, token: str, trouble: str = "") -> Response:
+    words = frame.words
     fields = "".join(
-        f'<p><label for="{name}">{label}</label>\n<input id="{name}" name="{name}" type="password" '
-        f'autocomplete="new-password" maxlength="256" required{" autofocus" if name == "password" else ""}></p>\n'
-        for name, label in (("password", "New password"), ("again", "The same again"))
+        f'<div><label for="{name}">{words[label]}</label>\n<input id="{name}" name="{name}" type="password" '
+        f'autocomplete="new-password" maxlength="256" required{" autofocus" if name == "password" else ""}></div>\n'
+        for name, label in (("password", "new-password"), ("again", "same-again"))
     )
     body = (
-        f'{alert(trouble)}<form method="post" action="{escape(action)}">\n'
+        f'{alert(trouble)}<form method="post" action="{escape(frame.prefix + RESET_PATH)}">\n'
         f'<input type="hidden" name="{_TOKEN}" value="{escape(token)}">\n{fields}'
-        '<p><button type="submit">Set the password</button></p>\n</form>\n'
+        f'<p><button class="primary" type="submit">{words["set-password"]}</button></p>\n</form>\n'
     )
-    return page(HTTPStatus.BAD_REQUEST if trouble else HTTPStatus.OK, "Choose a password", body)
+    return page(HTTPStatus.BAD_REQUEST if trouble else HTTPStatus.OK, words["choose-password"], body, frame)
 
 
-def _refusal(message: str) -> Response:
-    return page(HTTPStatus.FORBIDDEN, "No password is set", alert(message))
+def _refusal(message: str, frame: Frame) -> Response:
+    return page(HTTPStatus.FORBIDDEN, frame.words["password-not-set"], alert(message), frame)
 
 
 def _tokens(query: str) -> list[str]:

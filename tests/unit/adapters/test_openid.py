@@ -60,6 +60,8 @@ async def test_consent_is_asked_for_where_offline_access_is(
     provider = fake.provider(scopes=scopes, parameters=parameters)
     query = parse_qs(urlsplit(await provider.address(REDIRECT, KEPT)).query)
     assert query.get("prompt") == (None if prompt is None else [prompt])
+    anew = parse_qs(urlsplit(await provider.address(REDIRECT, KEPT, anew=True)).query)
+    assert anew["prompt"] == ["login consent" if prompt == "consent" else "login"]
 
 
 async def test_without_a_refresh_token_the_access_token_asks(fake: FakeOpenId) -> None:

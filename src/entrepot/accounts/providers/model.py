@@ -91,8 +91,8 @@ class Provider(Protocol):
         """What the operator decided about its people."""
         ...
 
-    async def address(self, redirect_uri: str, kept: Kept) -> str:
-        """Return the address to send a browser to."""
+    async def address(self, redirect_uri: str, kept: Kept, *, anew: bool = False) -> str:
+        """Return the address to send a browser to; `anew`: the provider shall ask who it is, whom it knows or not."""
         ...
 
     async def arrival(self, answer: Mapping[str, str], redirect_uri: str, kept: Kept) -> Arrival:

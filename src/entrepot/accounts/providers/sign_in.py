@@ -97,8 +97,8 @@ class ProviderSignIn:
         """Return the providers' names, with their names for people."""
         return {provider.name: provider.title for provider in await self._source.all()}
 
-    async def begin(self, name: str, redirect_uri: str, back_to: str, visit: Visit) -> Departure:
-        """Prepare a journey to a provider.
+    async def begin(self, name: str, redirect_uri: str, back_to: str, visit: Visit, *, anew: bool = False) -> Departure:
+        """Prepare a journey to a provider; `anew`: for somebody else than whom it knows.
 
         Raises:
             NotFound: There is no provider of this name.
@@ -107,7 +107,7 @@ class ProviderSignIn:
         journey = begin(name, redirect_uri, back_to)
         provider = await self._provider(name)
         try:
-            address = await provider.address(redirect_uri, journey.kept)
+            address = await provider.address(redirect_uri, journey.kept, anew=anew)
         except ProviderUnavailable as error:
             tell(name, str(error), visit.source)
             raise

@@ -20,7 +20,7 @@ from entrepot.web.oidc.cookies import JourneyCookies
 from entrepot.web.oidc.pages import choice, name_form, problem
 from entrepot.web.oidc.paths import CALLBACK_PATH, LOGIN_PATH, ONBOARD_PATH
 from entrepot.web.oidc.redirects import RedirectRefused, local_path
-from entrepot.web.pages import taken_query
+from entrepot.web.pages import ACCOUNT_PATH, Frame, taken_query
 from entrepot.web.responses import Response
 from entrepot.web.services import Services
 from entrepot.web.session.errors import ForeignRequest
@@ -48,11 +48,12 @@ class ProviderEndpoint:
         choices = await self._sign_in.choices()
         wanted = request.query("provider") or (next(iter(choices)) if len(choices) == 1 else "")
         try:
-            back_to = local_path(request.query("redirect_url") or "/")
+            back_to = local_path(request.query("redirect_url") or ACCOUNT_PATH)
         except RedirectRefused as refused:
-            return self._problem(HTTPStatus.BAD_REQUEST, str(refused), services)
+            return self._problem(HTTPStatus.BAD_REQUEST, str(refused), request, services)
         if not wanted:
-            return choice({_login(services, name, back_to): title for name, title in choices.items()})
+            ways = {_login(services, name, back_to): title for name, title in choices.items()}
+            return choice(ways, Frame.of(request, services))
         return await self._send(wanted, back_to, request, services)
 
     async def _send(self, name: str, back_to: str, request: Request, services: Services) -> Response:
@@ -60,11 +61,12 @@ class ProviderEndpoint:
         redirect_uri = own_address(request, services) + CALLBACK_PATH
         redirect_uri += f"/{name}" if name in self._sign_in.fixed else ""
         try:
-            departure = await self._sign_in.begin(name, redirect_uri, back_to, _visit(request))
+            anew = bool(request.query("anew"))
+            departure = await self._sign_in.begin(name, redirect_uri, back_to, _visit(request), anew=anew)
         except NotFound as unknown:
-            return self._problem(HTTPStatus.NOT_FOUND, str(unknown), services)
+            return self._problem(HTTPStatus.NOT_FOUND, str(unknown), request, services)
         except ProviderUnavailable as error:
-            return self._problem(HTTPStatus.BAD_GATEWAY, str(error), services)
+            return self._problem(HTTPStatus.BAD_GATEWAY, str(error), request, services)
         return _see_other(departure.address, self._cookies.set_journey(request, departure.state, departure.cookie))
 
     async def arrive(self, request: Request, services: Services, name: str = "") -> Response:
@@ -77,23 +79,25 @@ class ProviderEndpoint:
         self._gate.cookies.require_private(request)
         state = answer.get("state", "")
         done = self._cookies.clear_journey(request, state)
+        name = name or await self._set()
         try:
             cookie = self._cookies.journey(request, state)
-            outcome = await self._sign_in.complete(name or await self._set(), answer, cookie, _visit(request))
+            outcome = await self._sign_in.complete(name, answer, cookie, _visit(request))
         except NotFound as unknown:
-            return self._problem(HTTPStatus.NOT_FOUND, str(unknown), services, done)
+            return self._problem(HTTPStatus.NOT_FOUND, str(unknown), request, services, done)
         except (SignInRefused, CredentialsRefused) as refused:
-            return self._problem(HTTPStatus.FORBIDDEN, _said(refused), services, done)
+            return self._problem(HTTPStatus.FORBIDDEN, _said(refused), request, services, done, provider=name)
         except ProviderUnavailable as error:
-            return self._problem(HTTPStatus.BAD_GATEWAY, str(error), services, done)
+            return self._problem(HTTPStatus.BAD_GATEWAY, str(error), request, services, done)
         return await self._go_on(outcome, request, services, done)
 
     async def show_form(self, request: Request, services: Services) -> Response:
         """Show the form on which somebody new chooses a name."""
         try:
-            return self._form(await self._sign_in.stranger(Ticket(secret=self._cookies.ticket(request))), services)
+            wanted = await self._sign_in.stranger(Ticket(secret=self._cookies.ticket(request)))
         except (SignInRefused, NotFound) as refused:
-            return self._problem(HTTPStatus.FORBIDDEN, str(refused), services)
+            return self._problem(HTTPStatus.FORBIDDEN, str(refused), request, services)
+        return self._form(wanted, request, services)
 
     async def choose_name(self, request: Request, services: Services) -> Response:
         """Make the account.
@@ -110,11 +114,12 @@ class ProviderEndpoint:
             _check_token(form.get("token", ""), ticket)
             outcome = await self._sign_in.choose(ticket, form.get("username", ""), _visit(request))
         except FormInvalid as error:
-            return self._problem(HTTPStatus.BAD_REQUEST, str(error), services)
+            return self._problem(HTTPStatus.BAD_REQUEST, str(error), request, services)
         except (SignInRefused, CredentialsRefused, NotFound) as refused:
-            return self._problem(HTTPStatus.FORBIDDEN, _said(refused), services, self._cookies.clear_ticket(request))
+            done = self._cookies.clear_ticket(request)
+            return self._problem(HTTPStatus.FORBIDDEN, _said(refused), request, services, done)
         if isinstance(outcome, NameWanted):
-            return self._form(outcome, services)
+            return self._form(outcome, request, services)
         return await self._go_on(outcome, request, services, self._cookies.clear_ticket(request))
 
     async def _set(self) -> str:
@@ -132,17 +137,29 @@ class ProviderEndpoint:
         await self._gate.end(request)
         return _see_other(prefix + outcome.back_to, *self._gate.hand_out(request, outcome.session), *headers)
 
-    def _form(self, wanted: NameWanted, services: Services) -> Response:
+    def _form(self, wanted: NameWanted, request: Request, services: Services) -> Response:
+        frame = Frame.of(request, services)
         return name_form(
-            action=services.settings.prefix.rstrip("/") + ONBOARD_PATH,
+            action=frame.prefix + ONBOARD_PATH,
             token=_form_token(wanted.ticket),
             suggestion=wanted.suggestion,
             title=wanted.title,
             trouble=wanted.problem,
+            frame=frame,
         )
 
-    def _problem(self, status: HTTPStatus, message: str, services: Services, *headers: Header) -> Response:
-        return problem(status, message, services.settings.prefix.rstrip("/") + LOGIN_PATH, headers)
+    def _problem(
+        self,
+        status: HTTPStatus,
+        message: str,
+        request: Request,
+        services: Services,
+        *headers: Header,
+        provider: str = "",
+    ) -> Response:
+        """Say why nobody was signed in; a provider that lets somebody in whom we refuse is asked who it is, anew."""
+        anew = f"{_login(services, provider, ACCOUNT_PATH)}&anew=1" if provider else ""
+        return problem(status, message, Frame.of(request, services), somebody_else=anew, headers=headers)
 
 
 def _taken_query(request: Request) -> dict[str, str]:

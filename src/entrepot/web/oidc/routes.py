@@ -49,6 +49,10 @@ class ProviderPages:
             return ""
         return await (await self._parts())[0].farewell(session, back_to)
 
+    async def choices(self) -> Mapping[str, str]:
+        """Return the providers' names, with their names for people."""
+        return await (await self._parts())[0].choices()
+
     def prepare(self) -> None:
         """Build everything now, so that what is wrong with it is said at the start."""
         self._built = self._make()

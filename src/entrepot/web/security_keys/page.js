@@ -144,8 +144,10 @@ function row(key) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = said.remove;
-  button.addEventListener("click", () => beginRemoval(key));
-  item.append(label, ` (${key.host}; ${facts.join("; ")}) `, button);
+  button.addEventListener("click", () => doing(() => beginRemoval(key)));
+  const told = document.createElement("div");
+  told.append(label, ` (${key.host}; ${facts.join("; ")})`);
+  item.append(told, button);
   return item;
 }
 
@@ -164,9 +166,14 @@ async function showKeys(setting) {
   const keys = await api("GET", "/second_factor/keys");
   state.setting = setting;
   const person = setting === null ? await whoever() : null;
+  // Whom a provider vouches for has no password here, and no second factor but the provider's.
+  const theirs = person !== null && person.provider.startsWith("oidc:");
+  state.keys = keys;
   part("who").textContent = person === null ? "" : person.username;
   part("list").replaceChildren(...keys.map(row));
-  show("none", keys.length === 0);
+  show("none", keys.length === 0 && !theirs);
+  show("theirs", theirs);
+  show("add", !theirs);
   show("must", person === null);
   show("whose", person !== null);
   show("again", setting === null);
@@ -182,9 +189,12 @@ function showSignIn() {
   show("sign-in", true);
 }
 
-function beginRemoval(key) {
+async function beginRemoval(key) {
   state.removing = key;
   part("removed-key").textContent = key.name;
+  const last = state.keys.length === 1;
+  const codes = last && (await api("GET", "/second_factor")).one_time_codes;
+  say("last", last ? (codes ? said.lastFactor : said.lastKey) : "");
   show("remove", true);
   part("remove-password").focus();
 }
@@ -202,6 +212,7 @@ async function add(form) {
       return item;
     }),
   );
+  part("copy").textContent = said.copy;
   show("codes", done.recovery_codes.length > 0);
   if (setting === null) await showKeys(null);
   else await signIn(setting.name, setting.password, "");
@@ -252,6 +263,20 @@ function on(id, work) {
 on("sign-in", (form) => signIn(form.elements.name.value, form.password.value, form.code.value.trim()));
 on("add", add);
 on("remove", remove);
+on("kept", async () => {
+  part("code-list").replaceChildren();
+  show("codes", false);
+});
+part("copy").addEventListener("click", async () => {
+  const codes = [...part("code-list").children].map((item) => item.textContent).join("\n");
+  try {
+    await navigator.clipboard.writeText(codes);
+    part("copy").textContent = said.copied;
+  } catch {
+    // Not allowed here: the codes are selected, to be copied by hand.
+    getSelection().selectAllChildren(part("code-list"));
+  }
+});
 part("cancel").addEventListener("click", () => show("remove", false));
 part("sign-out").addEventListener("click", () =>
   doing(async () => {

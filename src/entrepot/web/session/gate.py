@@ -48,6 +48,22 @@ class SessionGate:
             _check_token(request, session)
         return session
 
+    async def authenticate_form(self, request: Request, token: str) -> Session | None:
+        """Return the session of a form's cookie; `token` is what the form brings back in place of the header.
+
+        Raises:
+            ForeignRequest: The token is another, or the form comes from another site.
+        """
+        check_origin(request, self.proxies)
+        cookie = self.cookies.read(request)
+        session = await self.sessions.authenticate(cookie) if cookie else None
+        if session is None:
+            return None
+        request.user = session.principal.name
+        if not hmac.compare_digest(token.encode(), session.csrf.encode()):
+            raise ForeignRequest("the form is not one of this session's; open the page again")
+        return session
+
     def check_origin(self, request: Request) -> None:
         """Go on unless a page of another site made the browser send this, whatever the method.
 

@@ -63,9 +63,10 @@ class OAuthProvider(CodeFlowProvider):
     endpoints: Endpoints
     templates: Templates
 
-    async def address(self, redirect_uri: str, kept: Kept) -> str:
-        """See `Provider`."""
-        return departure(self.endpoints.authorize, self.client, redirect_uri, kept)
+    async def address(self, redirect_uri: str, kept: Kept, *, anew: bool = False) -> str:
+        """See `Provider`; GitHub knows the word, and who does not passes over it (RFC 6749, section 3.1)."""
+        more = {"prompt": "select_account"} if anew else {}
+        return departure(self.endpoints.authorize, self.client, redirect_uri, kept, **more)
 
     async def arrival(self, answer: Mapping[str, str], redirect_uri: str, kept: Kept) -> Arrival:
         """See `Provider`."""

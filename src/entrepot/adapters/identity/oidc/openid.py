@@ -66,10 +66,10 @@ class OpenIdProvider(CodeFlowProvider):
     claims: ClaimNames
     logout: bool = True  #: at the provider too, where it can be done
 
-    async def address(self, redirect_uri: str, kept: Kept) -> str:
+    async def address(self, redirect_uri: str, kept: Kept, *, anew: bool = False) -> str:
         """See `Provider`."""
         endpoint = await self._endpoint("authorization_endpoint")
-        return departure(endpoint, self.client, redirect_uri, kept, **self._consent(), nonce=kept.nonce)
+        return departure(endpoint, self.client, redirect_uri, kept, **self._prompt(anew=anew), nonce=kept.nonce)
 
     async def arrival(self, answer: Mapping[str, str], redirect_uri: str, kept: Kept) -> Arrival:
         """See `Provider`."""
@@ -160,13 +160,16 @@ class OpenIdProvider(CodeFlowProvider):
     def _wanted(self) -> list[str]:
         return [self.claims.name, "email", *([self.claims.groups] if self.claims.groups else [])]
 
-    def _consent(self) -> dict[str, str]:
+    def _prompt(self, *, anew: bool) -> dict[str, str]:
         """Ask for consent where a refresh token is wanted: without, offline access is ignored (Core 1.0, section 11).
 
-        What the operator says of `prompt` counts as it is.
+        What the operator says of `prompt` counts as it is. Who shall sign in `anew` is asked for the password, too.
         """
-        wanted = OFFLINE_ACCESS in self.client.scopes and "prompt" not in self.client.parameters
-        return {"prompt": "consent"} if wanted else {}
+        usual = "consent" if OFFLINE_ACCESS in self.client.scopes else ""
+        words = self.client.parameters.get("prompt", usual).split()
+        if anew:
+            words = ["login", *(word for word in words if word not in ("login", "none"))]
+        return {"prompt": " ".join(words)} if words else {}
 
     async def farewell(self, hint: str, back_to: str) -> str:
         """See `Provider`: the address of RP-initiated logout."""

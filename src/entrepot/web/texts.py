@@ -1,4 +1,4 @@
-"""What the page says, in the languages that it knows: one file of texts for each, with the same names."""
+"""What pages say, in the languages that they know: in each package one file of texts for each, with the same names."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ LANGUAGES: Final = ("en", "zh")
 _MOST: Final = 20
 
 
-def wanted(accept: str) -> tuple[str, Mapping[str, str]]:
-    """Return the language that a browser likes best of those that there are (RFC 9110, 12.5.4), and its texts."""
+def language_for(accept: str) -> str:
+    """Return the language that a browser likes best of those that there are (RFC 9110, 12.5.4)."""
     found = (LANGUAGES[0], 0.0)
     for entry in accept.split(",")[:_MOST]:
         tag, _, weight = entry.strip().lower().partition(";")
         language, liking = tag.partition("-")[0].strip(), _liking(weight)
         if language in LANGUAGES and liking > found[1]:
             found = (language, liking)
-    return found[0], texts(found[0])
+    return found[0]
 
 
 @cache
-def texts(language: str) -> Mapping[str, str]:
-    """Return the texts of a language."""
-    content = resources.files(__package__).joinpath(f"page.{language}.json").read_text(encoding="utf-8")
+def texts(package: str, language: str) -> Mapping[str, str]:
+    """Return the texts of a package's pages in a language."""
+    content = resources.files(package).joinpath(f"page.{language}.json").read_text(encoding="utf-8")
     return {str(name): str(text) for name, text in json.loads(content).items()}
 
 
