@@ -287,7 +287,7 @@ async def test_q_chooses_by_tag_type_label_and_digest(admin: Api, client: AsgiCl
     assert await digests(f"labels%3D({label})") == {digest_of(an_image)}
     (labelled,) = await admin.found(f"{APP}?q=tags%3Dv1&with_label=true")
     assert [(one["id"], one["name"], one["scope"]) for one in labelled["labels"]] == [(label, "good", "g")]
-    for wrong in ("q=size%3D5", "q=type%3DROCKET", "q=base%3Dx", "sort=size", "q=labels%3D~x", "page_size=101"):
+    for wrong in ("q=size%3D5", "q=type%3DROCKET", "q=base%3Dx", "sort=labels", "q=labels%3D~x", "page_size=101"):
         assert (await admin.get(f"{APP}?{wrong}")).status in (400, 422), wrong
 
 
@@ -427,6 +427,40 @@ async def test_copying_takes_all_tags_along(app: App, as_user: AsUser, client: A
     await as_user("some").made("/projects/target/repositories/some/artifacts?from=demo/app:v1", None)
     (copied,) = await admin.found("/projects/target/repositories/some/artifacts")  # the signature's tag may not be set
     assert {tag["name"] for tag in copied["tags"]} == {"v1", "v1.0"}
+
+
+async def test_artifacts_are_sorted_by_any_column(admin: Api, client: AsgiClient, an_image: bytes) -> None:
+    """In a repository and in a project, either way, by several columns, page by page."""
+    await push_chart(client, chart_archive(values_yaml="a: 1"))
+    for size, name in ((50, "demo/zoo"), (10, "demo/app"), (50, "demo/app")):
+        layer = name.encode() * size
+        await push(client, f"t{size}", image(b"{}", layer), b"{}", layer, name=name)
+    await client.get("/v2/demo/app/manifests/t10")
+    columns = (
+        "id",
+        "digest",
+        "size",
+        "type",
+        "media_type",
+        "artifact_type",
+        "manifest_media_type",
+        "push_time",
+        "pull_time",
+    )
+    for place, fields in ((APP, columns), ("/projects/demo/artifacts", (*columns, "repository_name"))):
+        every = await admin.found(f"{place}?page_size=100")
+        for field in fields:
+            up, down = [await admin.found(f"{place}?sort={sign}{field}") for sign in ("", "-")]
+            assert [a[field] for a in up] == sorted(a[field] for a in every)
+            assert [a[field] for a in down] == sorted((a[field] for a in every), reverse=True)
+            second = await admin.get(f"{place}?sort={field}&page_size=2&page=2")
+            assert (second.json(), second["X-Total-Count"]) == (up[2:4], str(len(every)))
+    both = await admin.found("/projects/demo/artifacts?sort=repository_name,-size")
+    assert [(a["repository_name"], -a["size"]) for a in both] == sorted(
+        (a["repository_name"], -a["size"]) for a in both
+    )
+    (chart,) = await admin.found(f"{APP}?sort=-size&q=type%3DCHART")
+    assert chart["type"] == "CHART"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from entrepot.access.faults import NotFound
@@ -11,7 +11,7 @@ from entrepot.metadata import artifact_parts, artifacts, manifests, repository_l
 from entrepot.metadata.artifact_parts import ArtifactRecord, TagRecord
 from entrepot.metadata.artifacts import Selection
 from entrepot.metadata.database import Reader
-from entrepot.metadata.filtering import COUNT_LIMIT, Listed
+from entrepot.metadata.filtering import COUNT_LIMIT, Listed, Order
 from entrepot.metadata.filtering import Selection as ListSelection
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.repository_lists import Ends
@@ -23,17 +23,24 @@ from entrepot.projects.contents.model import Accessory, Artifact, With
 
 #: Steps of a walk that look for what follows a page, once it is known that something does.
 _STEPS_AHEAD: Final = 2
+#: Artifacts that are sorted by anything but their push: the newest that fit.
+MOST_SORTED: Final = 10_000
 #: Of one artifact.
 _MOST_ACCESSORIES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Which part of a list in the order of pushes is wanted."""
+    """Which part of a list in the order of pushes is wanted, or in another one."""
 
     offset: int = 0
     limit: int = 10
     newest_first: bool = True
+    orders: tuple[Order, ...] = ()  #: by columns of `ORDERS`; empty: by the pushes
+
+    def of(self, found: Sequence[int]) -> list[int]:
+        """Return what lies in the window."""
+        return list(found[self.offset : self.offset + self.limit])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,12 @@ class Artifacts:
     ) -> Listed[Artifact]:
         """Return a page of a repository's artifacts, and how many there are.
 
-        Of some that are chosen, those that follow the page are counted a bounded way ahead.
+        Of some that are chosen, those that follow the page are counted a bounded way ahead. Sorted by a column are the
+        newest `MOST_SORTED`.
         """
+        if window.orders:
+            newest = await self._first(repository.id, wanted, MOST_SORTED, newest_first=True)
+            return await self._sorted(newest, window, told)
         found, total = await self._page(repository.id, wanted, window)
         return Listed(await self.describing.describe(found, told), total)
 
@@ -75,6 +86,22 @@ class Artifacts:
 
         Repositories are looked through in the order of their ends, and no further than the page goes.
         """
+        if window.orders:
+            ordered = replace(window, orders=(), newest_first=True, offset=0, limit=MOST_SORTED)
+            newest = await self._of_project(project_id, wanted, ordered, latest=latest)
+            return await self._sorted(newest.items, window, told)
+        found = await self._of_project(project_id, wanted, window, latest=latest)
+        return Listed(await self.describing.describe(found.items, told), found.total)
+
+    async def _sorted(self, ids: Sequence[int], window: Window, told: With) -> Listed[Artifact]:
+        """Return a page of artifacts in the order that is wanted."""
+        keys = await self.describing.keys(ids, [order.field for order in window.orders])
+        found = [row_id for row_id in ids if row_id in keys]
+        for place, order in reversed(list(enumerate(window.orders))):
+            found.sort(key=lambda row_id: keys[row_id][place], reverse=order.descending)
+        return Listed(await self.describing.describe(window.of(found), told), len(found))
+
+    async def _of_project(self, project_id: int, wanted: Selection, window: Window, *, latest: bool) -> Listed[int]:
         ends = await repository_lists.ends_of_project(self.metadata, project_id)
         ends.sort(key=lambda each: each.newest if window.newest_first else each.oldest, reverse=window.newest_first)
         found: list[int] = []
@@ -88,10 +115,9 @@ class Artifacts:
             found += await self._first(each.repository_id, wanted, most, newest_first=latest or window.newest_first)
             found.sort(reverse=window.newest_first)
             del found[needed + 1 :]
-        page = found[window.offset : needed]
         counted = wanted == Selection() and not latest and await sums.complete(self.metadata, sums.ARTIFACTS)
         total = sum(each.artifact_count for each in ends) if counted else len(found)
-        return Listed(await self.describing.describe(page, told), total)
+        return Listed(window.of(found), total)
 
     async def _first(self, repository_id: int, wanted: Selection, most: int, *, newest_first: bool) -> list[int]:
         if wanted == Selection():

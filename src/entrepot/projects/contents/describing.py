@@ -8,7 +8,7 @@ rows say and that this is not all. An artifact that is asked for alone tells eve
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from entrepot.metadata import artifact_parts as parts
 from entrepot.metadata.artifact_parts import AccessoryRow, ArtifactRecord, ChildRecord, ConfigRecord, TagRecord
 from entrepot.metadata.database import Reader
 from entrepot.metadata.labels import LabelRecord
+from entrepot.metadata.patient import patient
 from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci import manifest as oci_manifest
 from entrepot.oci import media_type as media_types
@@ -38,6 +39,20 @@ _CONFIG_WEIGHT: Final = 4
 _LABEL_CHARACTERS: Final = MIB // 2
 #: An index may list indexes; nobody nests them deeper.
 _DEPTH: Final = 3
+
+
+#: What lists can be sorted by, beside the size; times that never were come first.
+ORDERS: Final[Mapping[str, Callable[[ArtifactRecord], str | int]]] = {
+    "id": lambda record: record.id,
+    "digest": lambda record: record.digest,
+    "type": lambda record: kinds.kind_of(record.artifact_type, record.media_type),
+    "media_type": lambda record: record.artifact_type or record.media_type,
+    "artifact_type": lambda record: record.artifact_type or "",
+    "manifest_media_type": lambda record: record.media_type,
+    "repository_name": lambda record: record.repository,
+    "push_time": lambda record: record.created_at,
+    "pull_time": lambda record: record.pulled_at or 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +101,17 @@ class Describing:
             )
             for record in records
         ]
+
+    async def keys(self, ids: Sequence[int], fields: Sequence[str]) -> dict[int, tuple[str | int, ...]]:
+        """Return what artifacts are sorted by, one value for each of some fields of `ORDERS`."""
+        records = await parts.records(patient(self.metadata), ids) if ids else []
+        sizes: Mapping[int, int] = {}
+        if "size" in fields:
+            sizes = await self._sizes(records, await parts.children(self.metadata, _indexes(records)))
+        return {
+            record.id: tuple(sizes[record.id] if field == "size" else ORDERS[field](record) for field in fields)
+            for record in records
+        }
 
     async def immutable(
         self, records: Sequence[ArtifactRecord], tags: Mapping[int, Sequence[TagRecord]]

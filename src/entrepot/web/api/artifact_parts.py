@@ -11,7 +11,7 @@ from pydantic import Field as Given
 
 from entrepot.access.permissions import Permission
 from entrepot.metadata.artifact_parts import TAG_FIELDS
-from entrepot.metadata.filtering import Field, Selection
+from entrepot.metadata.filtering import Field, Kind, Selection
 from entrepot.metadata.tables import manifests
 from entrepot.projects.contents.model import Accessory as AccessoryView
 from entrepot.web.api.artifact_models import Accessory, Tag
@@ -28,10 +28,16 @@ _LIST_ACCESSORIES = Permission("accessory:list")
 _ACCESSORY_FIELDS: Final[Mapping[str, Field]] = {
     "type": Field(column=manifests.c.artifact_type),
     "digest": Field(column=manifests.c.digest),
+    "id": Field(column=manifests.c.id, kind=Kind.NUMBER),
+    "size": Field(column=manifests.c.size, kind=Kind.NUMBER),
+    "creation_time": Field(column=manifests.c.created_at, kind=Kind.TIME),
 }
 _OF_ACCESSORY: Final[Getters[AccessoryView]] = {
     "type": lambda accessory: accessory.kind,
     "digest": lambda accessory: accessory.record.digest,
+    "id": lambda accessory: accessory.record.id,
+    "size": lambda accessory: accessory.size,
+    "creation_time": lambda accessory: accessory.record.created_at,
 }
 _LabelId = Annotated[int, Path(ge=1, lt=2**63, description="The label's number.", examples=[3])]
 

@@ -12,8 +12,9 @@ from entrepot.access.faults import Invalid
 from entrepot.metadata.artifacts import Selection
 from entrepot.metadata.filtering import Condition, Field, Kind, Match
 from entrepot.metadata.filtering import Selection as ListSelection
-from entrepot.metadata.tables import labels, manifests, tags
+from entrepot.metadata.tables import labels, manifest_pulls, manifests, repositories, tags
 from entrepot.projects.contents.artifacts import Window
+from entrepot.projects.contents.describing import ORDERS
 from entrepot.projects.contents.kinds import TYPES
 from entrepot.projects.contents.model import With
 
@@ -29,9 +30,13 @@ FIELDS: Final[Mapping[str, Field]] = {
     "tags": Field(column=tags.c.name),
     "labels": Field(column=labels.c.id, kind=Kind.NUMBER),
     "push_time": Field(column=manifests.c.created_at, kind=Kind.TIME),
+    "pull_time": Field(column=manifest_pulls.c.last_at, kind=Kind.TIME),
+    "size": Field(column=manifests.c.size, kind=Kind.NUMBER),
+    "repository_name": Field(column=repositories.c.name),
 }
 #: In the order of pushes: the only one that a list of any length has at hand.
-_SORTS: Final = ("push_time", "id")
+_BY_PUSH: Final = ("push_time", "id")
+_SORTS: Final = (*ORDERS, "size")
 _TAGGED: Final[Mapping[str, bool]] = {"*": True, "nil": False}
 
 
@@ -49,15 +54,14 @@ def window(wanted: ListSelection) -> Window:
     """Return the part of the list that is wanted.
 
     Raises:
-        Invalid: Another order is asked for than that of the pushes.
+        Invalid: Another order is asked for than artifacts have.
     """
     for order in wanted.order:
         if order.field not in _SORTS:
-            raise Invalid(
-                f"sort: artifacts can be sorted by {' or '.join(_SORTS)} alone, and by either with - before it"
-            )
+            raise Invalid(f"sort: artifacts can be sorted by {', '.join(_SORTS)}, each with - before it for down")
     newest_first = wanted.order[0].descending if wanted.order else True
-    return Window(offset=wanted.offset, limit=wanted.limit, newest_first=newest_first)
+    orders = wanted.order if wanted.order and wanted.order[0].field not in _BY_PUSH else ()
+    return Window(offset=wanted.offset, limit=wanted.limit, newest_first=newest_first, orders=orders)
 
 
 def selected(wanted: ListSelection) -> Selection:
