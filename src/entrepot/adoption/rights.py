@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from entrepot.adoption.tree import scan
+from entrepot.config.mounts import READ_ONLY_REMEDY, is_mounted_read_only
 from entrepot.oci.errors import RegistryError
 from entrepot.registry import layout
 
@@ -79,6 +80,8 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _advice(root: Path, folder: Path) -> str:
+    if is_mounted_read_only(folder):
+        return f"{folder} cannot be written to; {READ_ONLY_REMEDY}"
     found, user, group = folder.stat(), os.geteuid(), os.getegid()
     return (
         f"User {user} may not read and write {folder}, which belongs to {found.st_uid}:{found.st_gid}. "

@@ -22,6 +22,7 @@ _SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNO
 _NONE: Final = "none"
 _UNLIMITED: Final = -1
 _STEP: Final = 1024
+_MOST_DIGITS: Final = 18
 
 
 @app.command("list")
@@ -74,6 +75,8 @@ def _bytes(text: str | None) -> int | None:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise typer.BadParameter(f"{text!r} is no size; write 10GiB, 500M, a number of bytes, or none")
+    if len(match[1]) > _MOST_DIGITS:
+        raise typer.BadParameter("that is more than any disk has")
     return int(float(match[1]) * _STEP ** " kmgtp".index(match[2].lower() or " "))
 
 

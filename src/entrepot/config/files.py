@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from entrepot.config.mounts import READ_ONLY_REMEDY, is_mounted_read_only
 from entrepot.config.schema import Config
 from entrepot.config.schema.auth import Htpasswd, TokenAuth
 from entrepot.config.schema.http import Tls
@@ -195,6 +196,8 @@ def _inspect_folder(folder: Path, found: Findings) -> None:
     existing = next(_upwards(folder))
     if not existing.is_dir():
         found.problems.append(f"{key}: {existing} is not a folder")
+    elif is_mounted_read_only(existing):
+        found.problems.append(f"{key}: {existing} cannot be written to; {READ_ONLY_REMEDY}")
     elif not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
         found.problems.append(f"{key}: no right to {_wanted(folder, existing)}; {_remedy(existing)}")
     else:
@@ -210,6 +213,8 @@ def _wanted(folder: Path, existing: Path) -> str:
 
 
 def _remedy(folder: Path) -> str:
+    if is_mounted_read_only(folder):
+        return READ_ONLY_REMEDY
     owner = folder.stat()
     return (
         f"run chown -R {os.geteuid()}:{os.getegid()} {folder}, or start as its owner"

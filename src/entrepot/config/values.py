@@ -4,6 +4,7 @@ Every kind accepts the `Plain` and `str` of `document`, and the Python value its
 a `Config` directly. Messages say what is allowed and never repeat the value: it may be a secret in the wrong place.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -116,7 +117,14 @@ def _resolve_plain(text: Plain) -> object:
     number = parse_integer(text)
     if number is not None:
         return number
-    return float(text) if _FLOAT.fullmatch(text) else str(text)
+    return _parse_fraction(text) if _FLOAT.fullmatch(text) else str(text)
+
+
+def _parse_fraction(text: Plain) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise refuse("must not be a number as large as this")
+    return number
 
 
 def lowered(value: object) -> object:

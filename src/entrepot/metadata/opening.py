@@ -5,6 +5,7 @@ happens under the start lock.
 """
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from entrepot.config.mounts import READ_ONLY_REMEDY
 from entrepot.metadata import clock, schema, settings, work_shape
 from entrepot.metadata.ballast import Ballast, Reserve, with_reserve
 from entrepot.metadata.database import Database, Reader
@@ -131,6 +133,12 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
+_CHOWN: Final = "give it to the user that runs entrepot (chown), or run entrepot as its owner"
+_FULL: Final = "free some space, or some inodes, on its disk"
+#: What helps where something else than the owner is wrong.
+_REMEDIES: Final = {errno.EROFS: READ_ONLY_REMEDY, errno.ENOSPC: _FULL, errno.EDQUOT: _FULL}
+
+
 def _make_folder(folder: Path) -> None:
     try:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -141,10 +149,8 @@ def _make_folder(folder: Path) -> None:
             sync(path.parent)
         (folder / START_LOCK_NAME).touch()
     except OSError as error:
-        raise DatabaseUnavailable(
-            f"cannot write to {folder}: {error.strerror}; give it to the user that runs entrepot (chown), "
-            "or run entrepot as its owner"
-        ) from error
+        remedy = _REMEDIES.get(error.errno or 0, _CHOWN)
+        raise DatabaseUnavailable(f"cannot write to {folder}: {error.strerror}; {remedy}") from error
 
 
 def _open_metadata(folder: Path, lease: HostLease, ballast: Ballast) -> SqliteDatabase:

@@ -6,6 +6,7 @@ objects do not become some hundred times their size in Python's.
 """
 
 import json
+import math
 import re
 from codecs import BOM_UTF8
 from collections import Counter
@@ -35,9 +36,9 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
     """Read one JSON document that fills the bytes to the end.
 
     Raises:
-        JsonInvalid: Not UTF-8, a byte order mark, a syntax error, bytes behind the document, NaN or an infinity, the
-            same key twice in an object, half a surrogate pair, an absurdly long number, nested too deeply, or more
-            values than any manifest has.
+        JsonInvalid: Not UTF-8, a byte order mark, a syntax error, bytes behind the document, NaN or an infinity (also
+            as 1e999), the same key twice in an object, half a surrogate pair, an absurdly long number, nested too
+            deeply, or more values than any manifest has.
     """
     if raw.startswith(BOM_UTF8):
         raise JsonInvalid("begins with a byte order mark")
@@ -50,7 +51,13 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
 
 def _parse(raw: bytes) -> object:
     try:
-        return json.loads(raw.decode(), object_pairs_hook=_object, parse_int=_integer, parse_constant=_refuse_constant)
+        return json.loads(
+            raw.decode(),
+            object_pairs_hook=_object,
+            parse_int=_integer,
+            parse_float=_fraction,
+            parse_constant=_refuse_constant,
+        )
     except JsonInvalid:
         raise
     except UnicodeDecodeError as error:
@@ -102,6 +109,13 @@ def _integer(digits: str) -> int:
     if len(digits) > _MAX_DIGITS:
         raise JsonInvalid("a number has too many digits")
     return int(digits)
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):  # what most parsers make of 1e999, and no document means
+        raise JsonInvalid("a number is too large")
+    return value
 
 
 def _refuse_constant(name: str) -> Never:

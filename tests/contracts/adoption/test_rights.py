@@ -20,6 +20,17 @@ def test_a_folder_of_ours_is_usable(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_a_file_system_that_is_mounted_read_only_is_named_as_such(tmp_path: Path) -> None:
+    """No owner and no mode helps there: so no chown is advised."""
+    disk = tmp_path / "disk"
+    with small_disk(disk, "size=1m"):
+        (disk / "data" / layout.OWN).mkdir(parents=True)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        with pytest.raises(FolderNotUsable, match="mounted read-only") as refused:
+            require_rights(disk / "data")
+        assert "chown" not in str(refused.value)
+
+
 def test_blobs_on_another_device_are_refused_with_the_way_out(tmp_path: Path) -> None:
     """A start would look well and every push fail; the advice that is given works."""
     blobs = tmp_path / layout.BLOBS

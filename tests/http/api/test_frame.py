@@ -90,6 +90,7 @@ async def test_a_page_gets_no_challenge(anonymous: Api) -> None:
         (b"{", 400),
         (b'{"project_name":"a","project_name":"b"}', 400),
         (b'{"project_name":NaN}', 400),
+        (b'{"project_name":1e999}', 400),
         (b'{"project_name":"\\ud800"}', 400),
         (b'{"project_name":"a\\u0000b"}', 400),
         (b'{"metadata":{"auto_scan\\u0000":"true"}}', 400),

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from entrepot.config.document import Plain
 from entrepot.config.values import MASK, Count, Duration, Flag, Text, hide_password, parse_integer, resolve
@@ -36,6 +37,13 @@ def test_integers_are_spelled_as_in_go(text: str, number: int | None) -> None:
 def test_decimal_integers_are_read_back(number: int) -> None:
     """Of whatever size."""
     assert parse_integer(str(number)) == number
+
+
+@pytest.mark.parametrize("text", ["1e999", "-1E400"])
+def test_a_number_that_no_float_holds_is_refused(text: str) -> None:
+    """Rather than be an infinity."""
+    with pytest.raises(PydanticCustomError, match="must not be a number as large"):
+        resolve({"given": [Plain(text)]})
 
 
 @pytest.mark.parametrize(

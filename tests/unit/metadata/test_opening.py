@@ -20,6 +20,7 @@ from entrepot.metadata.opening import METADATA_NAME, WORK_NAME, Stores, open_emb
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.schema import Schema
 from entrepot.metadata.sqlite_copy import copy_database
+from tests.support.mounts import small_disk
 from tests.support.notes import COUNT, GET, putting
 
 TIMES = LeaseTimes(renew=0.05, watch=0.3, look=0.05)
@@ -151,6 +152,14 @@ async def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(DatabaseUnavailable, match="chown"):
         await open_embedded(tmp_path / "file" / "entrepot")
+
+
+async def test_a_folder_that_cannot_be_made_on_a_read_only_file_system_is_explained(tmp_path: Path) -> None:
+    """The message says what is wrong, and advises no chown."""
+    with small_disk(tmp_path / "disk", "size=1m,ro"):
+        with pytest.raises(DatabaseUnavailable, match="mounted read-only") as refused:
+            await open_embedded(tmp_path / "disk" / "entrepot")
+        assert "chown" not in str(refused.value)
 
 
 async def test_an_upgrade_keeps_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,8 @@ def test_a_flat_document_of_4_mib_is_read_quickly() -> None:
         (b"NaN", "NaN is not JSON"),
         (b"[Infinity]", "Infinity is not JSON"),
         (b"[-Infinity]", "-Infinity is not JSON"),
+        (b"1e999", "too large"),
+        (b'{"a":[-1E+400]}', "too large"),
         (b'"\xff"', "not valid UTF-8 at byte 1"),
         (b'"\xed\xa0\x80"', "not valid UTF-8"),
         (b'"\xc0\xaf"', "not valid UTF-8"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -35,6 +35,7 @@ MANUAL: Final = "Manual"
 NONE: Final = "None"
 _LINES: Final = {"Hourly": "0 0 * * * *", "Daily": "0 0 0 * * *", "Weekly": "0 0 0 * * 0"}
 _TYPES: Final = {line: name for name, line in _LINES.items()}
+_NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 _TIME: Final = "2026-01-02T03:04:05Z"
 
 
@@ -156,6 +157,20 @@ class History(BaseModel):
             ),
             creation_time=moment(schedule.created_at),
             update_time=moment(schedule.updated_at),
+        )
+
+    @classmethod
+    def of_no_schedule(cls, kind: str) -> History:
+        """Show that something does not run by itself, where Harbor's answer has no body; the times are Go's zero."""
+        return cls(
+            id=0,
+            job_name=vendor_type(kind),
+            job_kind="",
+            job_parameters="{}",
+            job_status="",
+            schedule=ScheduleObj.model_validate({"type": NONE}),
+            creation_time=_NEVER,
+            update_time=_NEVER,
         )
 
 

@@ -110,7 +110,7 @@ class RotateRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"grace": 3600}})
 
-    grace: Annotated[float, Field(ge=0)] = 0
+    grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     expires_at: AwareDatetime | None = None
 
 

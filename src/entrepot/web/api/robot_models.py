@@ -237,7 +237,7 @@ class Secret(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"secret": ""}})
 
     secret: Annotated[str, Field(max_length=1024)] = ""
-    grace: Annotated[float, Field(ge=0)] = 0
+    grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
 
 
 class SecretMade(BaseModel):

@@ -23,9 +23,6 @@ from entrepot.web.api.services import ApiServices
 _FIELDS: Final = {name: field for name, field in job_runs.FIELDS.items() if name != "kind"}
 Wanted = Annotated[Selection, Depends(selection(_FIELDS))]
 Id = Annotated[int, Path(ge=1, lt=2**63, description="The run's number.", examples=[17])]
-_EMPTY: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The schedule; an empty body where there is none."}
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +71,7 @@ class _Routes:
             self.schedule,
             methods=["GET"],
             response_model=History,
-            responses=_EMPTY | refusals(404),
+            responses=refusals(404),
             operation_id=f"get{words}Schedule",
         )
         add(
@@ -130,13 +127,13 @@ class _Routes:
         await caller.require(self._part.may("stop"))
         await services.jobs.runs.stop(run_id, kind=self._part.kind, by=caller.source)
 
-    async def schedule(self, caller: CallerOf, services: ServicesOf) -> Response:
-        """Return when it runs by itself; nothing where it does not."""
+    async def schedule(self, caller: CallerOf, services: ServicesOf) -> History:
+        """Return when it runs by itself; one of the type `None` where it does not."""
         await caller.require(self._part.may("read"))
         found = await services.jobs.schedules.find(self._part.kind)
         if found is None or found.next_at is None:
-            return Response()
-        return Response(History.of_schedule(found).model_dump_json(), media_type="application/json")
+            return History.of_no_schedule(self._part.kind)
+        return History.of_schedule(found)
 
     async def create_schedule(self, body: ScheduleBody, caller: CallerOf, services: ServicesOf) -> Response:
         """Set when it runs by itself; with the type `Manual`, start a run."""

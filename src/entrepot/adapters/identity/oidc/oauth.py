@@ -25,6 +25,8 @@ _NEXT: Final = re.compile(r'\brel="?next\b')
 _MOST_PAGES: Final = 20
 #: Seconds before a token's end at which it is renewed.
 _EARLY: Final = 60
+#: No token is believed to last longer, in seconds.
+_LONGEST: Final = 10 * 365 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,5 +152,5 @@ def _grip(tokens: Mapping[str, object], refresh: str = "") -> Grip:
     return Grip(
         token=token,
         refresh=renewal if isinstance(renewal, str) and renewal else refresh,
-        ends_at=clock.after(float(str(seconds))) if ends else None,
+        ends_at=clock.after(min(float(str(seconds)), _LONGEST)) if ends else None,
     )
