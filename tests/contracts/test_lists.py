@@ -110,6 +110,8 @@ async def test_a_page_knows_how_many_there_are(rows: Database) -> None:
     ]
     assert totals == [6, 6, 6, 6, 6]
     assert (await _LISTING.read(rows, Selection(limit=1), shown=1)).total == 0
+    # Who does not want to know is told of what was read.
+    assert (await _LISTING.read(rows, Selection(limit=2, counted=False), shown=0)).total == 2
 
 
 @pytest.mark.parametrize(

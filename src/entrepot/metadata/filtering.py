@@ -85,6 +85,7 @@ class Selection:
     order: tuple[Order, ...] = ()  #: empty: the list's own
     limit: int = 100
     offset: int = 0
+    counted: bool = True  #: whether anybody wants to know how many there are in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,8 @@ class Listing:
         given = {**parameters, **_values(selection.conditions)}
         rows = await reader.all(page, **given, page_limit=selection.limit, page_offset=selection.offset)
         # The first page tells by itself how many there are when it is not full.
-        if selection.offset == 0 and len(rows) < selection.limit:
-            return Listed(rows, len(rows))
+        if not selection.counted or (selection.offset == 0 and len(rows) < selection.limit):
+            return Listed(rows, selection.offset + len(rows))
         total = await reader.one(count, **given)
         assert total is not None
         return Listed(rows, max(int(total[0]), selection.offset + len(rows) if rows else 0))

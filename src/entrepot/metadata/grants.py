@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, union_all, update
@@ -141,8 +142,14 @@ _REMOVE_FROM = Query(delete(grants).where(grants.c.origin == bindparam("origin")
 def record_of(row: Row) -> GrantRecord:
     """Return the grant in a row of `select_grants`."""
     own, of_role = row[7], row[8]
-    permissions = frozenset(filter(None, (own if own is not None else of_role or "").split(",")))
+    permissions = _permissions(own if own is not None else of_role or "")
     return GrantRecord(*(*row[:7], permissions, *row[9:]))
+
+
+@lru_cache(maxsize=1024)
+def _permissions(text: str) -> frozenset[str]:
+    """Read a role's permissions once: somebody may have it in thousands of projects."""
+    return frozenset(filter(None, text.split(",")))
 
 
 async def list_for(reader: Reader, principal_id: int | None) -> list[GrantRecord]:
