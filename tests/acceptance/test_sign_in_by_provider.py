@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import ClientSession
+from typer.testing import CliRunner
 
+from entrepot.cli.app import app
 from tests.support.browser import Browser, browser
 from tests.support.container_storage import container_storage
 from tests.support.network import Network
@@ -149,11 +151,8 @@ def site() -> Iterator[Site]:
         yield Site(server, provider)
 
 
-def configuration(provider: OpenId, **changes: str) -> Any:
-    """Give the how-to page's configuration, with this provider's address and secret, and a second way without consent.
-
-    Nothing else is added, or what the page says would not be what is shown; `changes` are of times alone.
-    """
+def page_of(provider: OpenId, data: Path) -> str:
+    """Give the how-to page's configuration to the letter, with this provider's address, a secret and a folder."""
     secret = provider.folder / "client-secret"
     secret.write_text(CLIENT_SECRET)
     text = blocks(HOW_TO, "yaml")[0]
@@ -161,21 +160,31 @@ def configuration(provider: OpenId, **changes: str) -> Any:
         "https://keycloak.example.org/realms/main": provider.issuer,
         "keycloak.example.org": "127.0.0.1",
         "/etc/entrepot/keycloak-secret": str(secret),
+        "/var/lib/registry": str(data),
     }.items():
         assert example in text
         text = text.replace(example, real)
-    config = yaml.safe_load(text)
+    return text
+
+
+def configuration(provider: OpenId, data: Path, **changes: str) -> str:
+    """Give the page's configuration, and a second way to the same provider without offline access.
+
+    Nothing else is added, or what the page says would not be what is shown; `changes` are of times alone.
+    """
+    config = yaml.safe_load(page_of(provider, data))
     [section] = config["access"]["oidc"]
     assert section["clientid"] == CLIENT_ID
     section |= changes
     scopes = [scope for scope in section["scopes"] if scope != "offline_access"]
     config["access"]["oidc"].append({**section, "name": "short", "title": "Short", "scopes": scopes})
-    return config
+    return yaml.safe_dump(config)
 
 
 @contextmanager
 def _registry(provider: OpenId, **changes: str) -> Iterator[Server]:
-    with Server(configuration(provider, **changes)) as server:
+    data = provider.folder / "data"
+    with Server(text=configuration(provider, data, **changes), data=data) as server:
         yield server
 
 
@@ -221,6 +230,19 @@ async def test_a_person_signs_in_and_pushes(site: Site, person: Person, podman: 
     assert "denied" in said or "unauthorized" in said, said
     assert "secret" not in site.server.logs()
     assert key not in site.server.logs()
+
+
+def test_the_page_is_tried_before_a_start(site: Site, tmp_path: Path) -> None:
+    """The page's file is whole, and asks the provider without a restart; an issuer that is spelt otherwise is told."""
+    file = tmp_path / "config.yml"
+    file.write_text(page_of(site.provider, tmp_path / "data"))
+    good = CliRunner().invoke(app, ["config", "check", str(file), "--ask"])
+    assert good.exit_code == 0, good.output
+    assert "access.oidc" not in good.output
+    file.write_text(file.read_text().replace(site.provider.issuer, f"{site.provider.issuer}/"))
+    wrong = CliRunner().invoke(app, ["config", "check", str(file), "--ask"])
+    assert wrong.exit_code == 1
+    assert "down to the last slash" in wrong.output
 
 
 async def test_a_rotated_key_does_not_keep_people_out(site: Site, person: Person) -> None:
