@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from entrepot.config import Loaded
+    from entrepot.serving.settings import ServeSettings
 
 _log = logging.getLogger("entrepot.config")
 
@@ -32,8 +33,9 @@ def serve_command(arguments: Sequence[str]) -> int:
     # The web server's process imports its part while this one reads the configuration.
     waiting = process.spawn("web", _WEB.partition(":")[0])
     try:
-        loaded = _load(options)
-        return 1 if loaded is None else _serve(loaded, waiting)
+        # What reads the configuration takes twenty megabytes, which this process would keep.
+        settings: ServeSettings | None = process.call_apart(_settings, options)
+        return 1 if settings is None else _serve(settings, waiting)
     finally:
         process.dismiss(waiting)
 
@@ -56,6 +58,16 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("must be a whole number above 0")
     return int(text)
+
+
+def _settings(options: argparse.Namespace) -> ServeSettings | None:
+    """Read the configuration; None when it cannot be used, which has been said."""
+    loaded = _load(options)
+    if loaded is None:
+        return None
+    from entrepot.serving.from_config import serve_settings
+
+    return serve_settings(loaded.config, web=_WEB, jobs=_JOBS)
 
 
 def _load(options: argparse.Namespace) -> Loaded | None:
@@ -81,13 +93,13 @@ def _configure_log(loaded: Loaded) -> None:
     logs.configure(log_settings(loaded.config))
 
 
-def _serve(loaded: Loaded, waiting: subprocess.Popen[bytes]) -> int:
+def _serve(settings: ServeSettings, waiting: subprocess.Popen[bytes]) -> int:
     from entrepot.serving.errors import StartRefused
-    from entrepot.serving.from_config import serve_settings
     from entrepot.serving.house import House
     from entrepot.serving.supervisor import Supervisor
+    from entrepot.telemetry import logs
 
-    settings = serve_settings(loaded.config, web=_WEB, jobs=_JOBS)
+    logs.configure(settings.log)
     try:
         with House(settings) as house:
             return Supervisor(settings, house, waiting).run()

@@ -6,11 +6,8 @@ creating it; a check counts as failed after `threshold` failures in a row.
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +60,8 @@ class HttpCheck:
 
     def probe(self) -> str | None:
         """Say what is wrong."""
+        import http.client  # noqa: PLC0415 - few have such a check, and the supervisor would keep eight megabytes
+
         asked = AskedUri.parse(self.uri)
         if asked is None:
             return "the URI is not an http or https address"
@@ -75,11 +74,19 @@ class HttpCheck:
         return None if status == self.status else f"{asked.shown} answered {status}, expected {self.status}"
 
     def _ask(self, asked: AskedUri) -> int:
+        import urllib.error  # noqa: PLC0415 - as above
+        import urllib.request  # noqa: PLC0415 - as above
+
+        class NoRedirect(urllib.request.HTTPRedirectHandler):
+            def redirect_request(self, *_: object, **__: object) -> None:
+                return None
+
         headers = {} if asked.authorization is None else {"Authorization": asked.authorization}
         headers.update(self.headers)
         request = urllib.request.Request(asked.plain, method="HEAD", headers=headers)  # noqa: S310 - checked
+        opener = urllib.request.build_opener(NoRedirect, urllib.request.ProxyHandler({}))
         try:
-            with _opener().open(request, timeout=self.timeout) as response:
+            with opener.open(request, timeout=self.timeout) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             return error.code
@@ -117,12 +124,3 @@ class HealthSettings:
     """All checks."""
 
     checks: tuple[Check, ...] = ()
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object, **__: object) -> None:
-        return None
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))

@@ -7,7 +7,6 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from entrepot.serving.certificate_watch import CertificateWatch
-from entrepot.serving.certificates import Certificates
 from entrepot.serving.errors import CertificateRefused, StartRefused
 from entrepot.serving.health import Health
 from entrepot.serving.listen import ListenLock
@@ -18,6 +17,7 @@ from entrepot.telemetry.snapshots import add_up, collect
 
 if TYPE_CHECKING:
     from entrepot.serving.certificate_renewal import CertificateRenewal
+    from entrepot.serving.certificates import Certificates
     from entrepot.serving.settings import ServeSettings
 
 
@@ -75,6 +75,8 @@ class House(ExitStack):
     def _certificates(self, settings: ServeSettings) -> Certificates | None:
         if settings.tls is None:
             return None
+        from entrepot.serving.certificates import Certificates  # noqa: PLC0415 - only where there is TLS
+
         try:
             return self.enter_context(closing(Certificates(settings.tls)))
         except CertificateRefused as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -11,8 +12,12 @@ import resource
 import signal
 import subprocess
 import sys
+import traceback
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PR_SET_PDEATHSIG: Final = 1
 #: How the C library keeps freed memory. Left to itself it learns from the first large uploads to keep tens of megabytes
@@ -47,6 +52,32 @@ def run(process: subprocess.Popen[bytes], function: str, *arguments: Any) -> Non
         process.stdin.close()
     except BrokenPipeError:
         pass  # It died at once; its exit code says so.
+
+
+def call_apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a copy of this process that ends afterwards; returns what it returns.
+
+    Nothing that it imports stays. What it raises is printed there, and None is returned.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            with os.fdopen(writing, "wb") as pipe:
+                pickle.dump(function(*arguments), pipe)
+        except BaseException:  # noqa: BLE001 - nothing gets past the end of this process
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        payload = pipe.read()
+    os.waitpid(child, 0)
+    return pickle.loads(payload) if payload else None  # noqa: S301 - written by our own child
 
 
 def dismiss(process: subprocess.Popen[bytes]) -> None:
