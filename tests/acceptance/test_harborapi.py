@@ -64,7 +64,10 @@ def number(place: str) -> int:
 async def test_what_the_registry_is(harbor: HarborAsyncClient) -> None:
     """Ping, health, information, figures, disks, and everything that can be allowed."""
     assert await harbor.ping() == "Pong"
-    assert (await harbor.health_check()).status == "healthy"
+    health = await harbor.health_check()
+    assert health.status == "healthy"
+    parts = {part.name: part.status for part in health.components or []}
+    assert parts == dict.fromkeys(("core", "database", "jobservice", "registry", "storage"), "healthy")
     info = await harbor.get_system_info()
     assert (info.auth_mode, info.self_registration, info.has_ca_root) == ("db_auth", False, False)
     assert info.harbor_version
@@ -136,6 +139,7 @@ async def test_people(harbor: HarborAsyncClient, server: Server) -> None:
         assert (await own.get_current_user()).username == "py-user"
         with pytest.raises(Forbidden):
             await own.get_users()
+        assert [each.username for each in await own.search_users_by_username("py-us")] == ["py-user"]
         with pytest.raises(PreconditionFailed):
             await own.set_user_cli_secret(user_id, "Abc123456789")
         await own.set_user_password(user_id, "eight boats at anchor", PASSWORD)
@@ -218,7 +222,14 @@ async def test_repositories_and_artifacts(harbor: HarborAsyncClient, server: Ser
     assert [each.name for each in await harbor.get_labels(scope="g", name="py-")] == ["py-renamed"]
     await harbor.delete_label(label)
 
+    assert await harbor.get_artifacts("library", "no/such") == []
+    await harbor.create_artifact_tag("library", "deep/app", "v1", Tag(name="v1.0"))
     await harbor.copy_artifact("library", "copied/app", "library/deep/app:v1")
+    (copied,) = await harbor.get_artifacts("library", "copied/app", sort="-size", with_accessory=True)
+    assert {tag.name for tag in copied.tags or []} == {"v1", "v1.0"}
+    assert copied.accessories is None
+    assert (await harbor.get_icon(copied.icon or "")).content_type == "image/svg+xml"
+    await harbor.delete_artifact_tag("library", "deep/app", "v1", "v1.0")
     await harbor.delete_artifact("library", "copied/app", "v1")
     await harbor.delete_repository("library", "copied/app")
     assert len(await harbor.get_repositories("library")) == 1
@@ -261,6 +272,9 @@ async def test_settings_and_the_log(harbor: HarborAsyncClient) -> None:
     await harbor.update_config(Configurations(session_timeout=60, robot_token_duration=90))
     logs = await harbor.get_audit_logs(query="operation=configure", limit=10)
     assert [log.username for log in logs] == ["admin", "admin"]
+    assert {(log.operation, log.resource_type) for log in logs} == {("update", "configuration")}
+    pushed = await harbor.get_audit_logs(query="operation=create,resource_type=artifact,resource=~deep", sort="id")
+    assert [(log.operation, log.resource) for log in pushed][:1] == [("create", "library/deep/app:v1")]
 
 
 async def test_directories_and_providers_that_are_not_there(harbor: HarborAsyncClient) -> None:

@@ -64,7 +64,7 @@ def _has_tag(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists(select(1).where(tags.c.manifest_id == _M.id, *conditions)).correlate(manifests)
 
 
-def _named_by_tag() -> ColumnElement[bool]:
+def named_by_tag() -> ColumnElement[bool]:
     """Say of a tag that it is an accessory's, of something else that is in its repository."""
     name, prefix = tags.c.name, "sha256-"
     digest = literal("sha256:", TEXT) + func.substr(name, len(prefix) + 1, 64, type_=TEXT)
@@ -86,7 +86,7 @@ def _stands_alone() -> ColumnElement[bool]:
     ).correlate(manifests)
     return and_(
         or_(_M.subject.is_(None), ~has_subject),
-        or_(~_has_tag(_named_by_tag()), _has_tag(~_named_by_tag())),
+        or_(~_has_tag(named_by_tag()), _has_tag(~named_by_tag())),
         or_(_number("parts") == 1, _has_tag(), ~listed),
     )
 

@@ -9,9 +9,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, exists, or_, select, union_all
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, exists, func, literal, or_, select, union_all
 
-from entrepot.metadata.columns import WHOLE
+from entrepot.metadata.artifacts import named_by_tag
+from entrepot.metadata.columns import TEXT, WHOLE
 from entrepot.metadata.database import Reader, Row
 from entrepot.metadata.query import Query, in_list
 from entrepot.metadata.repositories import RepositoryRecord
@@ -25,6 +26,7 @@ from entrepot.metadata.tables import (
     repositories,
     tags,
 )
+from entrepot.oci.referrers import TAG_SUFFIXES
 
 #: Rows that one statement is asked about.
 STEP: Final = 500
@@ -89,7 +91,9 @@ _STANDING = Query(
 _TAGGED = Query(
     select(_M.id).where(
         in_list(_M.id, "ids"),
-        exists(select(1).where(tags.c.manifest_id == _M.id, ~in_list(tags.c.id, "but"))).correlate(manifests),
+        exists(select(1).where(tags.c.manifest_id == _M.id, ~in_list(tags.c.id, "but"), ~named_by_tag())).correlate(
+            manifests
+        ),
     ),
     "freeing.tagged",
 )
@@ -110,6 +114,37 @@ _REFERRERS = Query(
     )
     .where(in_list(_M.id, "ids")),
     "freeing.referrers",
+)
+#: What a tag of a manifest names, and the other way round: `sha256-….sig` is about something else.
+_NAMED = Query(
+    select(_M.id, _SUBJECT.c.id)
+    .select_from(
+        manifests.join(tags, tags.c.manifest_id == _M.id).join(
+            _SUBJECT,
+            (_SUBJECT.c.repository_id == _M.repository_id)
+            & (_SUBJECT.c.digest == literal("sha256:", TEXT) + func.substr(tags.c.name, 8, 64, type_=TEXT)),
+        )
+    )
+    .where(in_list(_M.id, "ids"), named_by_tag()),
+    "freeing.named",
+)
+_BESIDE = Query(
+    select(tags.c.manifest_id)
+    .select_from(
+        manifests.join(
+            tags,
+            (tags.c.repository_id == _M.repository_id)
+            & or_(
+                *(
+                    tags.c.name
+                    == literal("sha256-", TEXT) + func.substr(_M.digest, 8, type_=TEXT) + literal(suffix, TEXT)
+                    for suffix in TAG_SUFFIXES
+                )
+            ),
+        )
+    )
+    .where(in_list(_M.id, "ids")),
+    "freeing.beside",
 )
 _BLOBS = Query(
     select(blobs.c.id, blobs.c.size, blobs.c.state, blobs.c.storage_key)
@@ -210,15 +245,16 @@ async def standing(reader: Reader, ids: Collection[int]) -> list[Standing]:
 
 
 async def tagged(reader: Reader, ids: Collection[int], *, but: Collection[int]) -> set[int]:
-    """Return those manifests that have a tag, other than tags of some row ids."""
+    """Return those manifests that have a tag, other than tags of some row ids and those that name something there."""
     return {row[0] for row in await _in_steps(reader, _TAGGED, ids, but=sorted(but))}
 
 
 async def needs(reader: Reader, ids: Collection[int]) -> dict[int, set[int]]:
-    """Return for manifests what each belongs to: the indexes that list it, and its subject where that is there."""
+    """Return for manifests what each belongs to: indexes that list it, its subject, what its tags name; if there."""
     found = await parents(reader, ids)
-    for row_id, subject in await _in_steps(reader, _SUBJECTS, ids):
-        found[row_id].add(subject)
+    for query in (_SUBJECTS, _NAMED):
+        for row_id, subject in await _in_steps(reader, query, ids):
+            found[row_id].add(subject)
     return found
 
 
@@ -231,9 +267,8 @@ async def parents(reader: Reader, ids: Collection[int]) -> dict[int, set[int]]:
 
 
 async def dependants(reader: Reader, ids: Collection[int]) -> set[int]:
-    """Return what some manifests list, and what refers to them."""
-    rows = [*await _in_steps(reader, _CHILDREN, ids), *await _in_steps(reader, _REFERRERS, ids)]
-    return {row[0] for row in rows}
+    """Return what some manifests list, and what is about them, by its subject or by a tag."""
+    return {row[0] for query in (_CHILDREN, _REFERRERS, _BESIDE) for row in await _in_steps(reader, query, ids)}
 
 
 async def blobs_of(reader: Reader, ids: Collection[int]) -> dict[int, HeldBlob]:

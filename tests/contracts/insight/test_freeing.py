@@ -13,6 +13,7 @@ from entrepot.lifecycle.selectors import Selector
 from entrepot.metadata import usage
 from entrepot.metadata.usage import FULL, Limits
 from entrepot.oci.digest import Digest
+from entrepot.oci.referrers import fallback_tag
 from tests.contracts.insight.conftest import World, on_disk
 from tests.contracts.registry.pushing import ALICE, NAME
 from tests.support.manifests import descriptor, entry, image, index
@@ -54,6 +55,20 @@ async def test_an_index_takes_its_parts_and_signatures_along(world: World) -> No
     assert (told.manifests, told.followers) == (3, 2)
     assert on_disk(told).blob_bytes == len(b"armsignature")
     chosen = Chosen(parts=[Part(repository=await world.repository(), tags=["multi"])])
+    assert await freed(world, chosen) == (on_disk(told).blob_bytes, on_disk(told).manifest_bytes)
+
+
+async def test_a_signature_that_is_kept_by_its_tag_is_counted(world: World) -> None:
+    """It goes with what its tag names; one with another tag stays."""
+    pusher = world.pusher()
+    body = await pusher.image("1", b"own")
+    for kind, content in (("sig", b"signature"), ("att", b"attestation")):
+        await pusher.image(f"{fallback_tag(Digest.of(body))}.{kind}", content)
+    await pusher.image("kept", b"attestation")
+    told = await world.of_tags("1")
+    assert (told.manifests, told.followers) == (2, 1)
+    assert on_disk(told).blob_bytes == len(b"ownsignature")
+    chosen = Chosen(parts=[Part(repository=await world.repository(), tags=["1"])])
     assert await freed(world, chosen) == (on_disk(told).blob_bytes, on_disk(told).manifest_bytes)
 
 
