@@ -22,12 +22,12 @@ from entrepot.adoption.presence import Presence, Seen
 from entrepot.adoption.report import Problem
 from entrepot.adoption.tree import Shard, Tree
 from entrepot.metadata import blobs, collecting, manifests, outbox, review, settings
-from entrepot.metadata.blobs import StoredRow
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.opening import LOST_LOG, METADATA_NAME
 from entrepot.metadata.outbox import OutboxEntry
 from entrepot.metadata.query import ABOVE_ALL
 from entrepot.oci.digest import Digest
+from entrepot.oci.errors import DigestInvalid
 
 _SEEN_KEY = "folder-seen"
 _FOREIGN_KEY = "folder-has-foreign-writes"
@@ -143,18 +143,17 @@ class ForeignWrites:
     async def _look_at(self, shard: Shard, since: int, seen: Seen) -> set[str]:
         """Hold the names of a shard's files against the rows; return the new ones that no row speaks of."""
         files = await asyncio.to_thread(self.tree.in_shard, shard)
-        unknown = set(files)
-        presence = Presence(self.metadata, self.tree)
-        last = shard.first
-        while rows := await blobs.stored_by_digest(self.metadata, after=last, limit=_ROWS_A_PIECE):
-            last = rows[-1].digest
-            here = [row for row in rows if row.digest.startswith(shard.first)]
-            unknown.difference_update(row.digest for row in here)
-            await presence.look([row for row in here if _is_odd(row, files)], seen)
-            if len(here) < len(rows):
-                break
+        unknown, odd, last = set(files), list[str](), shard.first
+        while rows := await blobs.whereabouts(self.metadata, shard.first, after=last, limit=_ROWS_A_PIECE):
+            last = rows[-1][0]
+            unknown.difference_update(digest for digest, _, _ in rows)
+            odd += [digest for digest, key, state in rows if (key in files) == (state in blobs.LOST)]
         aliases = await blobs.stored_apart(self.metadata, shard.first, limit=_ROWS_A_PIECE)
-        await presence.look([row for row in aliases if _is_odd(row, files)], seen)
+        odd += [row.digest for row in aliases if (row.storage_key in files) == (row.state in blobs.LOST)]
+        presence = Presence(self.metadata, self.tree)
+        for digest in odd:
+            row = await blobs.stored_as(self.metadata, digest)
+            await presence.look([] if row is None else [row], seen)
         return await asyncio.to_thread(self._placed_after, await self._unknown(unknown), since)
 
     async def _foreign(self, unknown: set[str]) -> set[str]:
@@ -171,7 +170,8 @@ class ForeignWrites:
         return unknown
 
     def _placed_after(self, digests: set[str], since: int) -> set[str]:
-        return {digest for digest in digests if self.tree.placed_at(Digest.parse(digest)) > since}
+        found = (digest for digest in map(_digest, digests) if digest is not None)
+        return {str(digest) for digest in found if self.tree.placed_at(digest) > since}
 
     def _linked(self, digests: set[str], removals: _Removals) -> tuple[set[str], set[str]]:
         """Return those of `digests` that links of the folder name, and of these those that we are not to remove."""
@@ -216,9 +216,12 @@ class _Removals:
         return changed <= max(self._whole.get(repository, 0), self._named.get((repository, digest), 0))
 
 
-def _is_odd(row: StoredRow, files: set[str]) -> bool:
-    """Tell whether a blob's file is there though it should not be, or the other way round."""
-    return (row.storage_key in files) == (row.state in blobs.LOST)
+def _digest(text: str) -> Digest | None:
+    """Read the name of a folder among those of blobs, which need not be one."""
+    try:
+        return Digest.parse(text)
+    except DigestInvalid:
+        return None
 
 
 async def _settle(tx: Transaction) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrepot.adoption.report import Problem, ProblemKind
-from entrepot.oci.digest import Digest, new_hasher
+from entrepot.oci.digest import ALGORITHMS, Digest, new_hasher
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.reference import MAX_NAME_LENGTH, RepositoryName
 from entrepot.registry import layout
@@ -126,10 +126,14 @@ class Tree:
         return [shard for shard in found if shard is not None]
 
     def in_shard(self, shard: Shard) -> set[str]:
-        """List the digests of the blobs and manifests in a shard, without a look at any of them."""
+        """List the digests of the blobs and manifests in a shard, without a look at any of them.
+
+        What is no digest may be among them, if it is as long as one.
+        """
         folder = self.absolute(f"{layout.BLOBS}/{shard.algorithm}/{shard.prefix}")
-        found = (layout.blob_at(shard.algorithm, shard.prefix, entry.name) for entry in scan(folder))
-        return {str(digest) for digest in found if digest is not None}
+        length = len(new_hasher(shard.algorithm).hexdigest()) if shard.algorithm in ALGORITHMS else 0
+        names = (entry.name for entry in scan(folder))
+        return {f"{shard.algorithm}:{name}" for name in names if len(name) == length and name.startswith(shard.prefix)}
 
     def placed_at(self, digest: Digest) -> int:
         """Give the time at which a blob was put into its folder, in nanoseconds since the epoch; 0 when it is gone."""

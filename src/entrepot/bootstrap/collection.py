@@ -36,6 +36,7 @@ def collection_of(parts: Embedded) -> Collecting:
         leave=following(parts.registry.manifests.settings),
         links=Forerunner(Projector(parts.stores.metadata, TreeFiles(root))),
         gate=removal_gate(parts),
+        swept=parts.foreign.remember,
         limits=CollectionLimits(rate=config.lifecycle.collection.rate),
     )
 

@@ -47,6 +47,7 @@ from entrepot.jobs.sums import SumCompletion
 from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
 from entrepot.jobs.worker import JobWorker
 from entrepot.lifecycle.collection.collector import Collector
+from entrepot.lifecycle.collection.orphans import Orphans
 from entrepot.metadata import clock, clock_check
 from entrepot.metadata.ballast import Reserve
 from entrepot.metadata.clock_check import ClockWatch, Verdict
@@ -227,7 +228,9 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
 
 
 def _steady_collection(parts: Embedded, metrics: Metrics) -> SteadyCollection:
-    return SteadyCollection(Collector(collection_of(parts)), emptying_of(parts), CollectionMetrics(metrics))
+    work = collection_of(parts)
+    orphans = Orphans(work, parts.registry.verifying.quarantine)
+    return SteadyCollection(Collector(work), emptying_of(parts), CollectionMetrics(metrics), orphans)
 
 
 def provider_jobs(parts: Embedded) -> list[Job]:

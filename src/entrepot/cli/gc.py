@@ -43,9 +43,13 @@ def gc_command(
         bool,
         typer.Option(
             "--now",
-            help="Empty everybody's trash first, for good, and compare the store with the metadata. "
+            help="Empty everybody's trash first, for good, and compare the next piece of the store with the metadata. "
             "The grace stays as it is.",
         ),
+    ] = False,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Compare all of the store with the metadata now, which a server does in pieces."),
     ] = False,
     dry_run: DryRun = False,
     accept: Annotated[
@@ -62,7 +66,7 @@ def gc_command(
     if accept:
         count = run(lambda: accept_damage(place))
         typer.echo(f"{count} damaged things are let go of.", err=True)
-    request = Request(dry_run=dry_run, empty_trash=now, compare=now)
+    request = Request(dry_run=dry_run, empty_trash=now, compare=now, whole=whole and not dry_run)
     result = _collect(place, request, quiet=as_json, listing=dry_run and not as_json)
     if as_json:
         typer.echo(json.dumps(result.as_json()))
@@ -98,7 +102,7 @@ def garbage_collect_command(
     may_delete = place.storage.delete.enabled
     if delete_untagged and not may_delete:
         typer.echo("manifests without a tag stay: storage.delete.enabled is false", err=True)
-    request = Request(dry_run=dry_run, compare=not dry_run, delete_untagged=delete_untagged and may_delete)
+    request = Request(dry_run=dry_run, whole=not dry_run, delete_untagged=delete_untagged and may_delete)
     result = _collect(place, request, quiet=quiet, listing=dry_run and not quiet)
     if not quiet:
         _show(place, request, result)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from entrepot.jobs.run import JobRun
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.model import CollectionOff, Tally
+from entrepot.lifecycle.collection.orphans import Orphans
 from entrepot.lifecycle.collection.whole import EmptyTrash, Request, WholeCollection
 from entrepot.metadata import clock, review
 from entrepot.metadata.errors import TookTooLong
@@ -27,6 +28,11 @@ _LONGEST_PAUSE: Final = 10.0
 _SHORTEST_PAUSE: Final = 0.05
 _MEASURE_SECONDS: Final = 15.0
 _EXPIRE_SECONDS: Final = 60.0
+#: Every minute a little is compared, until all has been; that is begun again after a week, into which twenty million
+#: files and rows fit.
+_COMPARE_SECONDS: Final = 60.0
+_COMPARED_AT_ONCE: Final = 2_000
+_COMPARED_EVERY: Final = 7 * 86_400.0
 
 #: Harbor's bound of `workers`: how many blobs are deleted beside each other; 0 leaves it to us.
 _MOST_WORKERS: Final = 10
@@ -39,7 +45,7 @@ def _check(parameters: Mapping[str, Any]) -> None:
 
 GARBAGE_COLLECTION: Final = JobTraits(
     name="garbage-collection",
-    title="Collect what nothing needs, and compare the store with the metadata",
+    title="Collect what nothing needs, and compare some of the store with the metadata",
     parameters={"dry_run": False, "delete_untagged": False, "empty_trash": False, "compare": True, "workers": 0},
     right="garbage-collection:create",
     rights_of={"empty_trash": "trash:empty"},
@@ -81,14 +87,18 @@ class CollectionMetrics:
 class SteadyCollection:
     """A lasting job: collects what is due, when it is."""
 
-    def __init__(self, collector: Collector, empty_trash: EmptyTrash, metrics: CollectionMetrics) -> None:
+    def __init__(
+        self, collector: Collector, empty_trash: EmptyTrash, metrics: CollectionMetrics, orphans: Orphans
+    ) -> None:
         self._collector = collector
+        self._orphans = orphans
         self._empty_trash = empty_trash
         self._metadata = collector.work.metadata
         self._metrics = metrics
         self._pause = max(_SHORTEST_PAUSE, min(_LONGEST_PAUSE, collector.work.grace_seconds / 10))
         self._measured = 0.0
         self._expired = 0.0
+        self._compared = time.monotonic()
         self._off: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -97,6 +107,7 @@ class SteadyCollection:
             await self._expire(stop)
             if await self._is_something_due():
                 await self._collect(stop)
+            await self._compare(stop)
             await self._measure()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._pause)
@@ -112,6 +123,19 @@ class SteadyCollection:
             return
         except Exception:  # noqa: BLE001 - what is left is tried again
             _log.exception("the trash could not be emptied; it is tried again")
+
+    async def _compare(self, stop: asyncio.Event) -> None:
+        """Compare a little of the store with the metadata now and then, until all of it has been within the time."""
+        if time.monotonic() - self._compared < _COMPARE_SECONDS:
+            return
+        self._compared = time.monotonic()
+        try:
+            if not await self._orphans.is_fresh(_COMPARED_EVERY):
+                await self._orphans.some(_Until(stop), _COMPARED_AT_ONCE)
+        except (CollectionOff, Stopped):
+            return
+        except Exception:  # noqa: BLE001 - the next time goes on from there
+            _log.exception("the store could not be compared with the metadata; it is tried again")
 
     async def _is_something_due(self) -> bool:
         due = await review.next_due(self._metadata)

@@ -111,6 +111,13 @@ _STORED_BY_DIGEST = Query(
     .limit(bindparam("limit")),
     "blobs.stored_by_digest",
 )
+_WHEREABOUTS = Query(
+    select(blobs.c.digest, blobs.c.storage_key, blobs.c.state)
+    .where(blobs.c.digest > bindparam("last"), blobs.c.digest < bindparam("behind"), blobs.c.state != DELETING)
+    .order_by(blobs.c.digest)
+    .limit(bindparam("limit")),
+    "blobs.whereabouts",
+)
 #: Blobs whose bytes lie under another digest than their own.
 _STORED_APART = Query(
     select(*_STORED_COLUMNS)
@@ -250,6 +257,12 @@ async def stored(reader: Reader, *, after: int, limit: int) -> list[StoredRow]:
 async def stored_by_digest(reader: Reader, *, after: str, limit: int) -> list[StoredRow]:
     """Return up to `limit` blobs whose digest is behind `after`, in the order of their digests."""
     return [StoredRow(*row) for row in await reader.all(_STORED_BY_DIGEST, last=after, limit=limit)]
+
+
+async def whereabouts(reader: Reader, beginning: str, *, after: str, limit: int) -> list[tuple[str, str, str]]:
+    """Return digests, keys and states of up to `limit` blobs behind a digest, of those that begin like this."""
+    rows = await reader.all(_WHEREABOUTS, last=after, behind=f"{beginning}~", limit=limit)
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def stored_apart(reader: Reader, beginning: str, *, limit: int) -> list[StoredRow]:

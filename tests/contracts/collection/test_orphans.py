@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -173,10 +174,27 @@ async def test_a_comparison_goes_on_where_it_was_stopped(house: House, monkeypat
 
     with pytest.raises(Stopped):
         await _orphans(house).run(Stopping())
-    assert await settings.find(house.kit.metadata, "collection-files") == keys[19]
+    known = json.loads(await settings.find(house.kit.metadata, "collection-whole") or "")
+    assert (known["part"], known["at"]) == ("files", keys[19])
     assert await _find(house) == OrphanTally(looked_at=15, files=15)
-    assert await settings.find(house.kit.metadata, "collection-files") is None
     assert (await house.collect()).files == 35
+    assert await _find(house) == OrphanTally()
+
+
+async def test_pieces_come_to_all_of_it_and_begin_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs what it is told to, however much there is; after the last one it is known when the first began."""
+    monkeypatch.setattr(module, "_PIECE", 10)
+    for number in range(35):
+        _leave(house, b"%d" % number)
+    await house.pusher.image("v1", b"layer")
+    found = []
+    while not await _orphans(house).is_fresh(60):
+        found.append(await _orphans(house).some(Unwatched(), 20))
+        assert found[-1].looked_at <= 30
+    assert (sum(one.files for one in found), len(found)) == (35, 3)
+    assert not await _orphans(house).is_fresh(0)
+    assert (await _orphans(house).some(Unwatched(), 20)).looked_at == 20
+    assert not await _orphans(house).is_fresh(60)
 
 
 async def test_a_comparison_that_was_stopped_still_finds_what_is_gone(

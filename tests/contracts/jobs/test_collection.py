@@ -15,7 +15,8 @@ from entrepot.jobs.model import JobKind
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.leaving import following
 from entrepot.lifecycle.collection.model import Collecting
-from entrepot.lifecycle.collection.whole import WholeCollection, no_trash
+from entrepot.lifecycle.collection.orphans import Orphans
+from entrepot.lifecycle.collection.whole import EmptyTrash, WholeCollection, no_trash
 from entrepot.metadata import blobs, review
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
@@ -61,7 +62,12 @@ class Shop:
 
     def steady(self) -> SteadyCollection:
         """Give the lasting job."""
-        return SteadyCollection(Collector(self.work), no_trash, CollectionMetrics(self.metrics))
+        return self.steadily(no_trash)
+
+    def steadily(self, empty_trash: EmptyTrash) -> SteadyCollection:
+        """Give the lasting job, with another trash."""
+        orphans = Orphans(self.work, Quarantine(self.work.metadata, self.store, lambda: False))
+        return SteadyCollection(Collector(self.work), empty_trash, CollectionMetrics(self.metrics), orphans)
 
 
 @pytest.fixture
@@ -149,7 +155,7 @@ async def test_the_trash_is_emptied_on_the_way(shop: Shop) -> None:
         raise RuntimeError("it does not work now")
 
     await shop.leave(b"one")
-    async with running(SteadyCollection(Collector(shop.work), empty, CollectionMetrics(shop.metrics))):
+    async with running(shop.steadily(empty)):
         await nothing_is_left(shop)
     assert seen[0] is False
 

@@ -27,6 +27,8 @@ from entrepot.registry.ports import StoredBlob, UploadProgress
 
 #: A path takes longer to put together than to look at, on every pull.
 _REMEMBERED_PATHS = 1024
+#: Files that are looked at without a break: whoever wants few of them does not wait for all.
+_DESCRIBED_AT_ONCE = 500
 
 
 class FilesystemBlobStore:
@@ -90,8 +92,10 @@ class FilesystemBlobStore:
         """Walk the blobs, folder by folder."""
         for algorithm, shard in await self._threads.call(self._tree.shards):
             if f"{algorithm}:{shard}" >= after[: len(algorithm) + 1 + len(shard)]:
-                for blob in await self._threads.call(self._tree.in_shard, algorithm, shard):
-                    if blob.key > after:
+                digests = await self._threads.call(self._tree.in_shard, algorithm, shard, after)
+                for start in range(0, len(digests), _DESCRIBED_AT_ONCE):
+                    some = digests[start : start + _DESCRIBED_AT_ONCE]
+                    for blob in await self._threads.call(self._tree.describe, some):
                         yield blob
 
     async def start_upload(self, upload_id: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -108,11 +108,15 @@ class BlobTree:
         blobs = f"{self._root}/{layout.BLOBS}"
         return [(name, shard) for name in sorted(ALGORITHMS) for shard in sorted(self._names(f"{blobs}/{name}"))]
 
-    def in_shard(self, algorithm: str, shard: str) -> list[StoredBlob]:
-        """Describe the blobs in one of these folders, in order."""
+    def in_shard(self, algorithm: str, shard: str, after: str) -> list[Digest]:
+        """List the blobs in one of these folders behind a digest, in order, without a look at any of them."""
         names = sorted(self._names(f"{self._root}/{layout.BLOBS}/{algorithm}/{shard}"))
         digests = (layout.blob_at(algorithm, shard, name) for name in names)
-        return [blob for digest in digests if digest for blob in self._found(digest)]
+        return [digest for digest in digests if digest and str(digest) > after]
+
+    def describe(self, digests: Sequence[Digest]) -> list[StoredBlob]:
+        """Describe those blobs that are there."""
+        return [blob for digest in digests for blob in self._found(digest)]
 
     def _is_there(self, folder: str) -> bool:
         try:

@@ -38,9 +38,14 @@ class Absence:
         """Tell whether files are gone of which nobody can say yet whether they are lost."""
         return bool(self._gone)
 
+    @property
+    def has_given_up(self) -> bool:
+        """Tell whether so many files are gone, and none there, that no more are looked for."""
+        return len(self._gone) >= _ENOUGH
+
     async def look(self, rows: Sequence[BlobUnderReview]) -> int:
         """Take those out of sight whose bytes are gone or cut; return how many that were."""
-        if len(self._gone) >= _ENOUGH:
+        if self.has_given_up:
             return 0
         return sum([await self._one(row) for row in rows if row.state in (blobs.LIVE, blobs.MARKED)])
 

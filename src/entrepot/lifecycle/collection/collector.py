@@ -54,6 +54,7 @@ class Collector:
             async with self.work.turn():
                 await sweep(self.work, await claim_blobs(self.work, blobs), tally)
                 await sweep(self.work, await claim_files(self.work, files), tally)
+                await self.work.swept()
         tally.reviewed += len(entries)
         await self._slow_down(len(blobs) + len(files), time.monotonic() - begun)
 

@@ -63,6 +63,10 @@ Turn = Callable[[], AbstractAsyncContextManager[None]]
 Leave = Callable[[Transaction, ManifestUnderReview], Awaitable[int]]
 
 
+async def nobody() -> None:
+    """Tell nobody."""
+
+
 async def always() -> str | None:
     """Let everything be collected at any time."""
     return None
@@ -79,6 +83,8 @@ class Collecting:
     leave: Leave
     links: Links = field(default_factory=NoLinks)
     gate: Gate = always
+    #: Told when bytes were taken away: what changed in the store by that is our own doing.
+    swept: Callable[[], Awaitable[None]] = nobody
     limits: CollectionLimits = field(default_factory=CollectionLimits)
 
     async def require_open(self) -> None:

@@ -1,13 +1,15 @@
 """The store against the metadata, both ways: what crashes and lost races left, which no entry of the queue tells of.
 
 Files that no row speaks of, rows whose bytes are not there, blobs that nothing needs and nobody queued, claims whose
-collector died, contents without a manifest. It reads everything, in pieces, and remembers how far it came; what it
-finds it queues for the collector, which decides again.
+collector died, contents without a manifest. It reads everything, at once or in pieces that go on where the last one
+came to, and remembers how far it came; what it finds it queues for the collector, which decides again.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -29,6 +31,9 @@ _PIECE: Final = 500
 _OVERDUE_SECONDS: Final = 3600.0
 #: Files and rows between two notes of how far it came.
 _NOTED: Final = 10_000
+#: The settings that say how far the last comparison of everything came, and the last one in pieces.
+_WHOLE: Final = "collection-whole"
+_IN_PIECES: Final = "collection-pieces"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,19 +61,48 @@ class Orphans:
             CollectionOff: Nothing may be collected now.
             Stopped: Somebody asked for an end.
         """
-        tally = tally or OrphanTally()
-        await self._files(progress, tally)
-        await self._rows(progress, tally)
-        await self._contents(progress, tally)
+        place = await _Place.open(self.work, _WHOLE)
+        return await self._compare(place, progress, tally or OrphanTally())
+
+    async def some(self, progress: Progress, most: int, tally: OrphanTally | None = None) -> OrphanTally:
+        """Compare so many files and rows, little more, from where the last one came to; no more than there are.
+
+        Raises:
+            CollectionOff: Nothing may be collected now.
+            Stopped: Somebody asked for an end.
+        """
+        place = await _Place.open(self.work, _IN_PIECES)
+        place.left = most
+        return await self._compare(place, progress, tally or OrphanTally())
+
+    async def is_fresh(self, seconds: float) -> bool:
+        """Tell whether the last comparison in pieces ended, and began no longer ago than this."""
+        place = await _Place.open(self.work, _IN_PIECES)
+        return place.is_at_beginning and place.began_at > clock.after(-seconds)
+
+    async def _compare(self, place: _Place, progress: Progress, tally: OrphanTally) -> OrphanTally:
+        parts = (("files", self._files), ("rows", self._rows), ("contents", self._contents))
+        if place.is_at_beginning:
+            place.began_at = clock.now()
+        for name, part in parts:
+            if place.part in ("", name):
+                place.part = name
+                if not await part(place, progress, tally):
+                    await place.note()
+                    return tally
+                place.part = place.at = ""
+        await place.close()
         return tally
 
-    async def _files(self, progress: Progress, tally: OrphanTally) -> None:
-        cursor = await _Cursor.open(self.work, "files")
-        async for files in _pieces(self.work.store.keys(cursor.at)):
-            await self._turn(progress, tally, len(files))
-            tally.files += await self._queue_files(files)
-            await cursor.move(files[-1].key, len(files))
-        await cursor.close()
+    async def _files(self, place: _Place, progress: Progress, tally: OrphanTally) -> bool:
+        """Look for files that no row speaks of; False when it is enough for now."""
+        async with aclosing(_pieces(self.work.store.keys(place.at))) as pieces:
+            async for files in pieces:
+                await self._turn(progress, tally, len(files))
+                tally.files += await self._queue_files(files)
+                if not await place.move(files[-1].key, len(files)):
+                    return False
+        return True
 
     async def _queue_files(self, files: Sequence[StoredBlob]) -> int:
         now = clock.now()
@@ -79,18 +113,20 @@ class Orphans:
             await self.work.metadata.write(queue, name="queue files")
         return len(unknown)
 
-    async def _rows(self, progress: Progress, tally: OrphanTally) -> None:
-        cursor = await _Cursor.open(self.work, "rows")
-        last, absence = int(cursor.at or 0), Absence(self.work.store, self.quarantine)
+    async def _rows(self, place: _Place, progress: Progress, tally: OrphanTally) -> bool:
+        """Look for rows whose bytes are gone or that nobody comes for; False when it is enough for now."""
+        last, absence = int(place.at or 0), Absence(self.work.store, self.quarantine)
         while rows := await collecting.blobs_after(self.work.metadata, last, limit=_PIECE):
             await self._turn(progress, tally, len(rows))
             tally.missing += await absence.look(rows)
             tally.queued += await self._queue_blobs(rows)
             last = rows[-1].id
-            if not absence.is_undecided:  # else whoever goes on from here would pass them over
-                await cursor.move(str(last), len(rows))
+            if not absence.is_undecided and not await place.move(str(last), len(rows)):
+                return False  # where it is undecided, whoever goes on from here would pass them over
+            if absence.has_given_up and place.left is not None:
+                break
         absence.end()
-        await cursor.close()
+        return not absence.has_given_up or place.left is None
 
     async def _queue_blobs(self, rows: Sequence[BlobUnderReview]) -> int:
         """Queue what nothing needs and what no entry tells of: it has no time yet, or one that is long over."""
@@ -110,14 +146,16 @@ class Orphans:
         await review.add(tx, review.BLOB, forgotten, after=after, reason="nothing needs it")
         await review.add(tx, review.BLOB, overdue, after=clock.now(), reason="nobody came for it")
 
-    async def _contents(self, progress: Progress, tally: OrphanTally) -> None:
-        last = ""
-        while found := await manifests.contents_after(self.work.metadata, last, limit=_PIECE):
+    async def _contents(self, place: _Place, progress: Progress, tally: OrphanTally) -> bool:
+        """Look for bytes of manifests that no repository has; False when it is enough for now."""
+        while found := await manifests.contents_after(self.work.metadata, place.at, limit=_PIECE):
             await self._turn(progress, tally, len(found))
             for digest, used in found.items():
                 if not used and await self.work.metadata.write(partial(_drop_content, digest), name="drop contents"):
                     tally.contents += 1
-            last = max(found)
+            if not await place.move(max(found), len(found)):
+                return False
+        return True
 
     async def _turn(self, progress: Progress, tally: OrphanTally, count: int) -> None:
         """Let others have their turn, and look whether this may go on."""
@@ -133,7 +171,7 @@ async def _drop_content(digest: str, tx: Transaction) -> bool:
     return dropped
 
 
-async def _pieces(items: AsyncIterator[T]) -> AsyncIterator[list[T]]:
+async def _pieces(items: AsyncIterator[T]) -> AsyncGenerator[list[T]]:
     piece: list[T] = []
     async for item in items:
         piece.append(item)
@@ -145,26 +183,45 @@ async def _pieces(items: AsyncIterator[T]) -> AsyncIterator[list[T]]:
 
 
 @dataclass(slots=True)
-class _Cursor:
-    """How far a walk came, remembered now and then."""
+class _Place:
+    """How far a comparison came, remembered now and then."""
 
     work: Collecting
     key: str
-    at: str
-    since: int = 0
+    part: str = ""  #: files, rows or contents; empty at the beginning
+    at: str = ""
+    began_at: int = 0
+    left: int | None = None  #: how many are to be looked at still; None for all
+    _since: int = 0
 
     @classmethod
-    async def open(cls, work: Collecting, name: str) -> _Cursor:
-        key = f"collection-{name}"
-        return cls(work, key, await settings.find(work.metadata, key) or "")
+    async def open(cls, work: Collecting, key: str) -> _Place:
+        """Return where the last comparison with this key came to."""
+        known = json.loads(await settings.find(work.metadata, key) or "{}")
+        return cls(work, key, known.get("part", ""), known.get("at", ""), known.get("began_at", 0))
 
-    async def move(self, to: str, count: int) -> None:
+    @property
+    def is_at_beginning(self) -> bool:
+        """Tell whether a comparison begins here."""
+        return not self.part
+
+    async def move(self, to: str, count: int) -> bool:
+        """Go on to a file or row behind so many; False when that is enough for now."""
         self.at = to
-        self.since += count
-        if self.since >= _NOTED:
-            self.since = 0
-            await self.work.metadata.write(lambda tx: settings.put(tx, self.key, to), name="note a cursor")
+        self._since += count
+        if self._since >= _NOTED:
+            await self.note()
+        if self.left is not None:
+            self.left -= count
+        return self.left is None or self.left > 0
 
     async def close(self) -> None:
-        if await settings.find(self.work.metadata, self.key) is not None:
-            await self.work.metadata.write(lambda tx: settings.remove(tx, self.key), name="note a cursor")
+        """Note that everything was looked at."""
+        self.part = self.at = ""
+        await self.note()
+
+    async def note(self) -> None:
+        """Remember it."""
+        self._since = 0
+        text = json.dumps({"part": self.part, "at": self.at, "began_at": self.began_at})
+        await self.work.metadata.write(lambda tx: settings.put(tx, self.key, text), name="note a comparison")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.model import Collecting, Tally
@@ -13,6 +13,9 @@ from entrepot.lifecycle.collection.untagged import Untagged
 from entrepot.metadata import clock, review
 from entrepot.registry.quarantine import Quarantine
 from entrepot.telemetry.progress import Progress
+
+#: Files and rows that are compared by a collection that is not to compare all of them: a second of work.
+_COMPARED: Final = 20_000
 
 
 @dataclass(slots=True)
@@ -42,7 +45,8 @@ class Request:
 
     dry_run: bool = False  #: only say what would go
     empty_trash: bool = False  #: remove for good all that the trash holds, not only what is past its time
-    compare: bool = False  #: compare the store with the metadata
+    compare: bool = False  #: compare a piece of the store with the metadata, the next one at each time
+    whole: bool = False  #: compare all of it
     delete_untagged: bool = False  #: let manifests go that have no tag and that nothing else needs
 
 
@@ -91,10 +95,14 @@ class WholeCollection:
         return result
 
     async def _collect(self, request: Request, progress: Progress, result: Result) -> None:
-        if request.compare:
+        if request.compare or request.whole:
             await progress.say("comparing the store with the metadata")
             result.orphans = OrphanTally()
-            await Orphans(self.work, self.quarantine).run(progress, result.orphans)
+            orphans = Orphans(self.work, self.quarantine)
+            if request.whole:
+                await orphans.run(progress, result.orphans)
+            else:
+                await orphans.some(progress, _COMPARED, result.orphans)
         await progress.say("collecting what is due")
         await Collector(self.work).run(progress, result.collected)
 
