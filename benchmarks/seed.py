@@ -229,7 +229,8 @@ _IMAGE_ROWS = (
 def insert_images(path: Path, count: int, *, repositories: int = 1_000) -> None:
     """Fill an empty metadata file with tagged images in repositories of a hundred projects, three in ten in the first.
 
-    Manifests and layers have no bytes: lists and figures do not ask for them.
+    Manifests and layers have no bytes of their own, since lists and figures do not ask for them; but for one more in
+    the first repository, which can be pulled by the tag `whole`.
     """
     given = {
         "count": count,
@@ -239,7 +240,7 @@ def insert_images(path: Path, count: int, *, repositories: int = 1_000) -> None:
         "type": MANIFEST_TYPE,
     }
     names = [f"p{number % 100:03d}/app{number:04d}" for number in range(repositories)]
-    with closing(_opened(path)) as database, database:
+    with _opened(path) as database:
         database.executemany(
             "INSERT INTO projects(id, name, public, created_at) VALUES (?,?,1,1)",
             [(number + 1, f"p{number:03d}") for number in range(100)],
@@ -255,3 +256,17 @@ def insert_images(path: Path, count: int, *, repositories: int = 1_000) -> None:
         database.execute(_IMAGE.strip().removesuffix(";"), given)
         for statement in _IMAGE_ROWS:
             database.execute(statement, given)
+        _add_whole(database, count + 1)
+
+
+def _add_whole(database: sqlite3.Connection, number: int) -> None:
+    digest = digest_of(_ONE_MANIFEST)
+    database.execute("INSERT INTO manifest_contents(digest, content) VALUES (?,?)", (digest, _ONE_MANIFEST))
+    database.execute(
+        "INSERT INTO manifests(id, repository_id, digest, media_type, size, created_at) VALUES (?,1,?,?,?,0)",
+        (number, digest, MANIFEST_TYPE, len(_ONE_MANIFEST)),
+    )
+    database.execute(
+        "INSERT INTO tags(repository_id, name, manifest_id, created_at, updated_at) VALUES (1, 'whole', ?, 0, 0)",
+        (number,),
+    )

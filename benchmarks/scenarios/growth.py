@@ -20,7 +20,7 @@ _ROUNDS: Final = 3
 _FIRST: Final = "/api/v2.0/projects/p000/repositories/app0000/artifacts"
 #: What is asked, by the names in the table. Three thousand images of the first repository are there at each size.
 QUESTIONS: Final[Mapping[str, str]] = {
-    "pull a manifest by tag": "/v2/p000/app0000/manifests/v0002000",
+    "pull a manifest by tag": "/v2/p000/app0000/manifests/whole",
     "a page of 100 tags": "/v2/p000/app0000/tags/list?n=100&last=v0001000",
     "a page of 100 of the catalog": "/v2/_catalog?n=100&last=p050/app0550",
     "referrers": f"/v2/p000/app0000/referrers/sha256:{1:064x}",
