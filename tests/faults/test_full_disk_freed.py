@@ -50,7 +50,7 @@ CASES = [
     case(kind, mebibytes, end, short=(kind, mebibytes, end) in {(tmpfs, 96, "others"), (loop_disk, 96, "restart")})
     for kind in (tmpfs, loop_disk)
     for mebibytes in (96, 256, 600)
-    for end in ("pushes", "others", "restart")
+    for end in ("pushes", "others", "restart", "kill")
 ]
 
 
@@ -116,8 +116,8 @@ def test_a_disk_filled_by_pushes_is_emptied_by_deletes(tmp_path: Path, kind: Mou
             pushed = [image for images in found for image in images]
         if end != "pushes":
             take_all_that_is_left(disk)
-        if end == "restart":
-            server.stop()
+        if end in {"restart", "kill"}:
+            server.stop() if end == "restart" else server.kill()
             server.start()
             client = Client.of(server)
         before, begun = room(disk), time.monotonic()

@@ -71,6 +71,53 @@ async def filled_by_others(folder: Path) -> dict[str, object]:
     return seen
 
 
+async def taken_by_others(folder: Path) -> dict[str, object]:
+    """Let something else take the ballast too, and all but a little of the reserve."""
+    stores = await open_embedded(folder / "entrepot")
+    aside = {name: folder / "entrepot" / name for name in ("ballast", "reserve")}
+    for number in range(4):
+        await stores.metadata.write(putting(f"note-0000{number}"))
+    take(folder, "first")
+    seen: dict[str, object] = {"small rows": await accepted(stores, 9), "ballast": aside["ballast"].exists()}
+    take(folder, "second")
+    with with_reserve(Reserve.USED):
+        seen["rows of jobs"] = await accepted(stores, 8)
+    seen["reserve kept"] = aside["reserve"].exists()
+    with with_reserve(Reserve.RELEASED):
+        await stores.metadata.write(dropping("note-00000"))
+    seen["reserve when deleting"] = aside["reserve"].exists()
+    take(folder, "third", left=1 << 20)
+    seen["small rows at the end"] = await accepted(stores, 7)
+    with with_reserve(Reserve.USED):
+        seen["rows of jobs at the end"] = await accepted(stores, 6)
+    with with_reserve(Reserve.RELEASED):
+        await stores.metadata.write(dropping("note-00001"))
+    seen["room for a body"] = stores.ballast.has_room(0)
+    for name in ("first", "second", "third"):
+        (folder / name).unlink()
+    await asyncio.sleep(1.1)
+    await stores.metadata.write(dropping("note-00002"))
+    seen["put aside again"] = all(file.exists() for file in aside.values())
+    seen["room for a body again"] = stores.ballast.has_room(1 << 20)
+    await stores.close()
+    return seen
+
+
+async def accepted(stores: Stores, number: int) -> bool:
+    """Write a small row; tell whether that was possible."""
+    try:
+        await stores.metadata.write(putting(f"row-{number}", "x" * 20_000))
+    except DatabaseFull:
+        return False
+    return True
+
+
+def take(folder: Path, name: str, *, left: int = 0) -> None:
+    """Fill the disk."""
+    space = os.statvfs(folder)
+    (folder / name).write_bytes(bytes(max(0, space.f_bavail * space.f_frsize - left)))
+
+
 async def count(stores: Stores) -> int:
     """Count the notes."""
     row = await stores.metadata.one(COUNT)
@@ -79,8 +126,8 @@ async def count(stores: Stores) -> int:
 
 
 async def main(how: str, folder: Path) -> None:
-    """Play one of the two stories."""
-    stories = {"database": filled_by_the_database, "others": filled_by_others}
+    """Play one of the stories."""
+    stories = {"database": filled_by_the_database, "others": filled_by_others, "reserve": taken_by_others}
     print(json.dumps(await stories[how](folder)))
 
 

@@ -30,6 +30,22 @@ def test_rows_can_be_deleted_on_a_disk_that_others_filled(tmp_path: Path) -> Non
     assert seen == {"ballast before": True, "ballast when full": False, "rows after deleting": 0}
 
 
+def test_the_last_of_the_space_is_for_what_frees_some(tmp_path: Path) -> None:
+    """The ballast serves small rows, the reserve deletions and the rows of jobs; bodies wait until both are back."""
+    assert on_small_disk(tmp_path, 64, "reserve") == {
+        "small rows": True,
+        "ballast": False,
+        "rows of jobs": False,
+        "reserve kept": True,
+        "reserve when deleting": False,
+        "small rows at the end": False,
+        "rows of jobs at the end": True,
+        "room for a body": False,
+        "put aside again": True,
+        "room for a body again": True,
+    }
+
+
 def on_small_disk(folder: Path, mebibytes: int, story: str) -> dict[str, object]:
     """Play a story of `tests/support/full_disk.py` on a file system of a few mebibytes and return what it has seen."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
