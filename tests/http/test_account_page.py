@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from entrepot.web.application import Application
 from tests.http.matrix.deployed import ADMIN, ADMIN_PASSWORD, deployed
@@ -58,10 +62,14 @@ class Person:
         assert answer.status == 200
         return answer.body.decode()
 
+    async def post(self, target: str, **fields: str) -> Answer:
+        """Send one of the page's forms."""
+        token = re.findall(r'name="token" value="([^"]+)"', await self.page())[0]
+        return await self.ask(target, {"token": token, **fields})
+
     async def key(self, **fields: str) -> Answer:
         """Send one of the forms about keys."""
-        token = re.findall(r'name="token" value="([^"]+)"', await self.page())[0]
-        return await self.ask("/c/account/key", {"token": token, **fields})
+        return await self.post("/c/account/key", **fields)
 
     async def number(self, name: str) -> str:
         """Read a key's number off the page's links."""
@@ -226,3 +234,45 @@ async def test_a_password_of_somebody_else_is_changed_first(registry: Applicatio
     page = await erin.page()
     assert "Your password was set by somebody else" in page
     assert 'name="days"' not in page
+    for old, new, again, status in (
+        ("wrong", "nine boats at anchor", "nine boats at anchor", 403),
+        ("eight boats at anchor", "nine boats at anchor", "ten boats at anchor", 400),
+        ("eight boats at anchor", "short", "short", 400),
+        ("eight boats at anchor", "nine boats at anchor", "nine boats at anchor", 303),
+    ):
+        assert (await erin.post("/c/account/password", old=old, new=new, again=again)).status == status
+    assert "Your password is changed." in (await erin.ask("/c/account?changed=1")).body.decode()
+    assert (await erin.sign_in("erin", "nine boats at anchor")).status == 303
+    assert 'name="days"' in await erin.page()
+
+
+async def test_one_time_codes_are_set_up_and_turned_off(registry: Application) -> None:
+    """The app's secret is shown once, a code of it turns them on, and one of the recovery codes turns them off."""
+    api = Api(client(registry, basic(ADMIN, ADMIN_PASSWORD)))
+    body = {"username": "frank", "email": "f@example.org", "realname": "F", "password": "seven boats at anchor"}
+    await api.post("/users", body)
+    frank = Person(registry)
+    await frank.sign_in("frank", body["password"])
+    begun = (await frank.post("/c/account/codes", do="begin")).body.decode()
+    [secret] = re.findall(r"<code class=\"secret\">([A-Z2-7]{32})</code>", begun)
+    wrong = await frank.post("/c/account/codes", do="confirm", code="000000")
+    assert (wrong.status, secret in wrong.body.decode()) == (400, False)
+    shown = await frank.post("/c/account/codes", do="confirm", code=code_of(secret))
+    codes = re.findall(r"[a-z0-9]{4}(?:-[a-z0-9]{4}){3}", shown.body.decode())
+    assert len(set(codes)) == 10
+    assert "One-time codes of an app are on." in await frank.page()
+    other = Person(registry)
+    assert (await other.sign_in("frank", body["password"])).status == 401
+    again = await frank.post("/c/account/codes", do="renew", code=codes[0])
+    newer = re.findall(r"[a-z0-9]{4}(?:-[a-z0-9]{4}){3}", again.body.decode())
+    assert not {*codes} & {*newer}
+    used = await frank.post("/c/account/codes", do="disable", code=codes[1])
+    assert (used.status, "recovery code is wrong, or was used already" in used.body.decode()) == (400, True)
+    assert (await frank.post("/c/account/codes", do="disable", code=newer[0])).status == 303
+    assert "your password alone" in await frank.page()
+    assert (await frank.post("/c/account/codes", do="sell")).status == 400
+
+
+def code_of(secret: str) -> str:
+    """Say what an app shows now."""
+    return TOTP(base64.b32decode(secret), 6, SHA1(), 30).generate(int(time.time())).decode()

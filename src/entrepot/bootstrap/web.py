@@ -129,12 +129,15 @@ def _plain_routes(parts: Embedded, access: Access, gate: SessionGate) -> Mapping
 def _account_parts(parts: Embedded, access: Access, gate: SessionGate, pages: ProviderPages) -> AccountParts:
     assert access.people is not None  # there are accounts
     assert access.second_factors is not None
+    assert access.security_keys is not None
     return AccountParts(
         gate=gate,
         passwords=access.people,
         metadata=parts.stores.metadata,
         keys=Keys(parts.stores.metadata, access.authorizer),
         factors=access.second_factors,
+        security_keys=access.security_keys,
+        passwords_of_people=functools.partial(_user_passwords, parts, access),
         authorizer=access.authorizer,
         choices=pages.choices,
     )

@@ -201,6 +201,8 @@ ASKS: Final[Mapping[str, Ask]] = {
     "POST /c/login": Ask(body="principal=victim&password=a+wrong+guess", content_type=FORM),
     "POST /c/login/key": Ask(body="credential=a&client_data=e30&authenticator_data=a&signature=a", content_type=FORM),
     "POST /c/account": Ask(body="principal=victim&password=a+wrong+guess", content_type=FORM),
+    "POST /c/account/codes": Ask(body="token=guessed&do=begin", content_type=FORM),
+    "POST /c/account/password": Ask(body="token=guessed&old=a&new=seven+boats&again=seven+boats", content_type=FORM),
     "POST /c/account/key": Ask(body="token=guessed&do=make&name=fresh&days=90", content_type=FORM),
     "GET /c/reset_password": Ask(query="?token=guessed"),
     "POST /c/reset_password": Ask(body="token=guessed&password=seven+boats&again=seven+boats", content_type=FORM),

@@ -5,10 +5,11 @@ Every form brings back the session's token: a page of another site can send a fo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from entrepot.access.authenticator import PasswordVerifier
@@ -17,13 +18,28 @@ from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused, OneTimeCodeNeeded, SecondFactorNeeded
 from entrepot.access.faults import Fault, Forbidden, Invalid, NotFound
 from entrepot.access.second_factor import SecondFactors
+from entrepot.access.security_keys import SecurityKeys
 from entrepot.access.sessions import Session
 from entrepot.accounts.keys import Keys
 from entrepot.metadata import clock, users
 from entrepot.metadata.api_keys import ApiKeyRecord
 from entrepot.metadata.database import Reader
 from entrepot.metadata.events import Source
-from entrepot.web.account.pages import DAYS, KEY_PATH, Myself, made_page, own_page, question, sign_in_page
+from entrepot.web.account.pages import (
+    CODES_PATH,
+    DAYS,
+    KEY_PATH,
+    MUST_CHANGE,
+    MUST_ENROL,
+    PASSWORD_PATH,
+    Myself,
+    enrolment_page,
+    made_page,
+    own_page,
+    question,
+    recovery_page,
+    sign_in_page,
+)
 from entrepot.web.form import FormInvalid, read_form
 from entrepot.web.http import Request
 from entrepot.web.login import open_session
@@ -35,8 +51,13 @@ from entrepot.web.services import Services
 from entrepot.web.session.answers import NO_STORE
 from entrepot.web.session.gate import SessionGate
 
+if TYPE_CHECKING:
+    from entrepot.accounts.user_passwords import UserPasswords
+
 #: Gives the sign-in providers' names, with their names for people.
 Choices = Callable[[], Awaitable[Mapping[str, str]]]
+#: What somebody does who must set up a second factor.
+_SETTING_UP: Final = frozenset({"begin", "confirm"})
 _ASKED: Final = frozenset({"renew", "remove"})
 _DAY: Final = 24 * 3600.0
 _MOST_PARAMETERS: Final = 10
@@ -56,6 +77,8 @@ class AccountParts:
     metadata: Reader
     keys: Keys
     factors: SecondFactors
+    security_keys: SecurityKeys
+    passwords_of_people: Callable[[], UserPasswords]  #: imports and builds what changes them
     authorizer: Authorizer
     choices: Choices
 
@@ -71,6 +94,8 @@ class AccountPages:
         return {
             ACCOUNT_PATH: Route("account", {"GET": self.show, "POST": self.sign_in}),
             KEY_PATH: Route("account_key", {"GET": self.ask, "POST": self.change}),
+            PASSWORD_PATH: Route("account_password", {"POST": self.change_password}),
+            CODES_PATH: Route("account_codes", {"POST": self.change_codes}),
         }
 
     async def show(self, request: Request, services: Services) -> Response:
@@ -78,9 +103,9 @@ class AccountPages:
         frame = Frame.of(request, services)
         session = await self._parts.gate.authenticate(request)
         if session is None:
-            news = "signed-out" if request.query("signed_out") else ""
+            news = _news(request, {"signed_out": "signed-out", "changed": "password-changed"})
             return await self._sign_in_page(frame, status=HTTPStatus.OK, news=news)
-        news = "removed" if request.query("removed") else ""
+        news = _news(request, {"removed": "removed", "codes_off": "codes-are-off"})
         return own_page(await self._myself(session), frame, news=news, status=HTTPStatus.OK)
 
     async def sign_in(self, request: Request, services: Services) -> Response:
@@ -132,11 +157,7 @@ class AccountPages:
             ForeignRequest: The form is not ours, or a page of another site sent it.
         """
         frame = Frame.of(request, services)
-        try:
-            form = await read_form(request)
-        except FormInvalid:
-            form = {}
-        session = await self._parts.gate.authenticate_form(request, form.get("token", ""))
+        session, form = await self._posted(request)
         if session is None:
             return await self._over(frame)
         me = await self._myself(session)
@@ -145,15 +166,89 @@ class AccountPages:
         try:
             return await self._change(me, session, form, request, services)
         except Fault as fault:
-            status = _STATUS.get(type(fault), HTTPStatus.CONFLICT)
-            return own_page(me, frame, trouble=str(fault), status=status)
+            return _refusal(me, frame, fault)
+
+    async def change_password(self, request: Request, services: Services) -> Response:
+        """Change one's own password, knowing the old one; it ends this session, too.
+
+        Raises:
+            ForeignRequest: The form is not ours, or a page of another site sent it.
+            TooManyRequests: Too many wrong passwords.
+        """
+        frame = Frame.of(request, services)
+        session, form = await self._posted(request)
+        if session is None:
+            return await self._over(frame)
+        me = await self._myself(session)
+        new = form.get("new", "")
+        if new != form.get("again", ""):
+            return _refusal(me, frame, Invalid(frame.text("not-the-same")))
+        passwords = await asyncio.to_thread(self._parts.passwords_of_people)
+        try:
+            await passwords.change_own(me.person.id, form.get("old", ""), new, by=_source(session, request))
+        except Fault as fault:
+            return _refusal(me, frame, fault)
+        return _see_other(f"{frame.prefix}{ACCOUNT_PATH}?changed=1")
+
+    async def change_codes(self, request: Request, services: Services) -> Response:
+        """Set up one-time codes, turn them off, or get new recovery codes.
+
+        Raises:
+            ForeignRequest: The form is not ours, or a page of another site sent it.
+            TooManyRequests: Too many wrong codes.
+        """
+        frame = Frame.of(request, services)
+        session, form = await self._posted(request)
+        if session is None:
+            return await self._over(frame)
+        me, wanted = await self._myself(session), form.get("do", "")
+        if me.factors is None or me.must == MUST_CHANGE or (me.must and wanted not in _SETTING_UP):
+            return own_page(me, frame, status=HTTPStatus.FORBIDDEN)
+        try:
+            return await self._change_codes(me, session, form, request, services)
+        except CredentialsRefused as refused:
+            fault: Fault = Invalid(refused.message)
+        except Fault as refused:
+            fault = refused
+        if wanted == "confirm" and isinstance(fault, Invalid):
+            return enrolment_page(me, frame, None, trouble=str(fault))
+        return _refusal(me, frame, fault)
+
+    async def _change_codes(
+        self, me: Myself, session: Session, form: Mapping[str, str], request: Request, services: Services
+    ) -> Response:
+        frame, factors, principal = Frame.of(request, services), self._parts.factors, session.principal
+        by, code = _source(session, request), form.get("code", "").strip()
+        match form.get("do"):
+            case "begin":
+                issuer = urlsplit(services.proxies.origin(request)).netloc or "entrepot"
+                return enrolment_page(me, frame, await factors.enrol(principal, issuer.replace(":", " ")))
+            case "confirm":
+                await self._parts.security_keys.require_password_beside(principal, form.get("password"), by.address)
+                codes = await factors.confirm(principal, code, by)
+                await self._parts.gate.renew(request)
+                return recovery_page(codes, frame)
+            case "renew":
+                return recovery_page(await factors.new_codes(principal, code, by), frame)
+            case "disable":
+                await factors.disable(principal, code, by)
+                await self._parts.gate.renew(request)
+                return _see_other(f"{frame.prefix}{ACCOUNT_PATH}?codes_off=1")
+        raise Invalid("one-time codes are set up, turned off, or replaced")
+
+    async def _posted(self, request: Request) -> tuple[Session | None, Mapping[str, str]]:
+        """Return the session that a form came with, and the form."""
+        try:
+            form = await read_form(request)
+        except FormInvalid:
+            form = {}
+        return await self._parts.gate.authenticate_form(request, form.get("token", "")), form
 
     async def _change(
         self, me: Myself, session: Session, form: Mapping[str, str], request: Request, services: Services
     ) -> Response:
         frame, keys, owner = Frame.of(request, services), self._parts.keys, me.person.id
-        acting = session.principal
-        by = Source(name=acting.name, address=request.client, credential="session", request=request.id)
+        acting, by = session.principal, _source(session, request)
         host = urlsplit(services.proxies.origin(request)).netloc
         if form.get("do") == "make":
             end = _end(form.get("days", ""))
@@ -175,9 +270,9 @@ class AccountPages:
         principal, (kind, _, name) = session.principal, person.provider.partition(":")
         must = ""
         if await self._parts.authorizer.must_change_password(principal):
-            must = "must-change"
+            must = MUST_CHANGE
         elif await self._parts.authorizer.is_unproven(principal):
-            must = "must-enrol"
+            must = MUST_ENROL
         return Myself(
             person=person,
             token=session.csrf,
@@ -200,6 +295,19 @@ class AccountPages:
             for provider, title in (await self._parts.choices()).items()
         }
         return sign_in_page(ways, frame, trouble=trouble, news=news, name=name, status=status)
+
+
+def _refusal(me: Myself, frame: Frame, fault: Fault) -> Response:
+    return own_page(me, frame, trouble=str(fault), status=_STATUS.get(type(fault), HTTPStatus.CONFLICT))
+
+
+def _source(session: Session, request: Request) -> Source:
+    name = session.principal.name
+    return Source(name=name, address=request.client, credential="session", request=request.id)
+
+
+def _news(request: Request, known: Mapping[str, str]) -> str:
+    return next((text for parameter, text in known.items() if request.query(parameter)), "")
 
 
 def _key_of(me: Myself, number: str) -> ApiKeyRecord | None:

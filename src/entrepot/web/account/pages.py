@@ -9,7 +9,7 @@ from html import escape
 from http import HTTPStatus
 from typing import Final
 
-from entrepot.access.second_factor import Status
+from entrepot.access.second_factor import Enrolment, Status
 from entrepot.accounts.keys import NewKey
 from entrepot.metadata import clock
 from entrepot.metadata.api_keys import ApiKeyRecord
@@ -20,8 +20,13 @@ from entrepot.web.responses import BytesResponse
 from entrepot.web.security_keys.page import PAGE_PATH as SECURITY_KEYS_PATH
 
 KEY_PATH: Final = f"{ACCOUNT_PATH}/key"
+PASSWORD_PATH: Final = f"{ACCOUNT_PATH}/password"
+CODES_PATH: Final = f"{ACCOUNT_PATH}/codes"
 #: Days for which a key may be made; the first is what is offered, and nothing stands for no end.
 DAYS: Final = ("90", "30", "365", "")
+#: What has to be done before anything else, by the text that says it.
+MUST_CHANGE: Final = "must-change"
+MUST_ENROL: Final = "must-enrol"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +47,10 @@ def own_page(me: Myself, frame: Frame, *, trouble: str = "", news: str = "", sta
     said = f'<p class="flash ok" role="status">{words[news]}</p>\n' if news else ""
     must = f'<p class="flash warn" role="alert">{words[me.must]}</p>\n' if me.must else ""
     keys = "" if me.must else _keys(me, frame)
-    return page(
-        status, words["account"], f"{alert(trouble)}{said}{must}{_who(me, frame)}{keys}{_factors(me, frame)}", frame
-    )
+    factors = "" if me.must == MUST_CHANGE else _factors(me, frame)
+    password = _password(me, frame) if me.person.provider == LOCAL else ""
+    body = f"{alert(trouble)}{said}{must}{_who(me, frame)}{keys}{factors}{password}"
+    return page(status, words["account"], body, frame)
 
 
 def sign_in_page(
@@ -169,7 +175,78 @@ def _factors(me: Myself, frame: Frame) -> str:
         lines.append(words["factors-left"].replace("{count}", str(found.recovery_codes)))
     said = "".join(f"<p>{line}</p>\n" for line in lines)
     link = f'<p><a class="btn" href="{escape(frame.prefix + SECURITY_KEYS_PATH)}">{words["factors-go"]}</a></p>\n'
-    return f"<section>\n<h2>{words['factors']}</h2>\n{said}{'' if found is None else link}</section>\n"
+    codes = "" if found is None else _codes(me, found, frame)
+    return f"<section>\n<h2>{words['factors']}</h2>\n{said}{'' if found is None else link}{codes}</section>\n"
+
+
+def _codes(me: Myself, found: Status, frame: Frame) -> str:
+    """Return the forms about one-time codes and recovery codes."""
+    words = frame.words
+    begin = f'<form method="post" action="{escape(frame.prefix + CODES_PATH)}">\n{_hidden(token=me.token, do="begin")}'
+    on = f'{begin}<p><button type="submit">{words["codes-on"]}</button></p>\n</form>\n'
+    if not found.enabled or me.must:
+        return "" if found.one_time_codes else on
+    off = f'<button class="danger" name="do" value="disable">{words["codes-off"]}</button>\n'
+    return ("" if found.one_time_codes else on) + (
+        f'<form method="post" action="{escape(frame.prefix + CODES_PATH)}">\n{_hidden(token=me.token)}'
+        f'<div><label for="one-code">{words["codes-one"]}</label>\n<input id="one-code" name="code" '
+        'autocomplete="one-time-code" maxlength="64" required></div>\n<p class="row">'
+        f'<button name="do" value="renew">{words["codes-renew"]}</button>\n{off if found.one_time_codes else ""}</p>\n'
+        "</form>\n"
+    )
+
+
+def _password(me: Myself, frame: Frame) -> str:
+    words = frame.words
+    fields = "".join(
+        f'<div><label for="{name}">{words[label]}</label>\n<input id="{name}" name="{name}" type="password" '
+        f'autocomplete="{"current" if name == "old" else "new"}-password" maxlength="256" required></div>\n'
+        for name, label in (("old", "old-password"), ("new", "new-password"), ("again", "same-again"))
+    )
+    return (
+        f'<form method="post" action="{escape(frame.prefix + PASSWORD_PATH)}">\n<h2>{words["password-title"]}</h2>\n'
+        f'{_hidden(token=me.token)}{fields}<p><button type="submit">{words["change-password"]}</button></p>\n</form>\n'
+    )
+
+
+def enrolment_page(me: Myself, frame: Frame, enrolment: Enrolment | None, *, trouble: str = "") -> BytesResponse:
+    """Return the page on which an app is given its secret, and shows that it has it; without, the code is asked again.
+
+    Whoever has a security key says the password, too.
+    """
+    words = frame.words
+    given = f"<p>{words['codes-again']}</p>\n"
+    if enrolment is not None:
+        given = (
+            f'<p>{words["codes-scan"]}</p>\n<code class="secret">{escape(enrolment.secret)}</code>\n'
+            f'<p><a href="{escape(enrolment.uri)}">{words["codes-link"]}</a></p>\n'
+        )
+    password = ""
+    if me.factors is not None and me.factors.security_keys:
+        password = (
+            f'<div><label for="password">{words["password"]}</label>\n<input id="password" name="password" '
+            'type="password" autocomplete="current-password" maxlength="256" required></div>\n'
+        )
+    body = (
+        f'{alert(trouble)}<form method="post" action="{escape(frame.prefix + CODES_PATH)}">\n{given}'
+        f'{_hidden(token=me.token, do="confirm")}<div><label for="code">{words["codes-code"]}</label>\n'
+        '<input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" maxlength="64" required></div>\n'
+        f'{password}<p class="row"><button class="primary" type="submit">{words["codes-confirm"]}</button>\n'
+        f'<a class="btn" href="{escape(frame.prefix + ACCOUNT_PATH)}">{words["codes-began"]}</a></p>\n</form>\n'
+    )
+    status = HTTPStatus.BAD_REQUEST if trouble else HTTPStatus.OK
+    return page(status, words["codes-title"], body, frame)
+
+
+def recovery_page(codes: Sequence[str], frame: Frame) -> BytesResponse:
+    """Return the page that shows recovery codes, this once."""
+    words = frame.words
+    listed = "\n".join(map(escape, codes))
+    body = (
+        f'<section>\n<p>{words["recovery-what"]}</p>\n<code class="secret">{listed}</code>\n'
+        f'<p><a class="btn" href="{escape(frame.prefix + ACCOUNT_PATH)}">{words["made-kept"]}</a></p>\n</section>\n'
+    )
+    return page(HTTPStatus.OK, words["recovery-title"], body, frame)
 
 
 def _hidden(**fields: str) -> str:
