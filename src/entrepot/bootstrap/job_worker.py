@@ -29,6 +29,7 @@ from entrepot.insight.history import Past, Recorder
 from entrepot.integrity.scrub import Scrub
 from entrepot.jobs.adoption import FolderAdoption
 from entrepot.jobs.analysing import ANALYSIS, Analysing
+from entrepot.jobs.analysing import INTERVAL as ANALYSIS_INTERVAL
 from entrepot.jobs.audit_purging import PURGE_AUDIT_LOG, AuditPurging
 from entrepot.jobs.auditing import Auditing
 from entrepot.jobs.backing_up import BACKUP, BackingUp
@@ -54,6 +55,8 @@ from entrepot.metadata.clock_check import ClockWatch, Verdict
 from entrepot.metadata.outbox_rounds import Handler
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
+from entrepot.registry.turns import ANALYSIS as ANALYSIS_TURN
+from entrepot.registry.turns import turn
 from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.system.jobs.timetable import every
 from entrepot.system.volumes import volume_of
@@ -123,10 +126,15 @@ def _insight_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
     metadata, space = parts.stores.metadata, functools.partial(volume_of, parts.config.data)
     noting = NotingUsage(recorder=Recorder(metadata, space), past=Past(metadata, space), metrics=metrics)
     return [
-        JobKind(traits=ANALYSIS, run=Analysing(Analyser(metadata=metadata)).run),
+        JobKind(traits=ANALYSIS, run=_analysing(parts).run),
         JobKind(traits=USAGE_HISTORY, run=noting.run),
         JobKind(traits=DUPLICATES, run=FindingDuplicates(metadata, parts.store).run),
     ]
+
+
+def _analysing(parts: Embedded) -> Analysing:
+    one = functools.partial(turn, parts.config.data, ANALYSIS_TURN, patience=_MINUTE)
+    return Analysing(Analyser(metadata=parts.stores.metadata, turn=one))
 
 
 def _backup_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
@@ -219,6 +227,7 @@ def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
         Job(name="adoption", run=adoption.run),
         Job(name="collection", run=_steady_collection(parts, metrics).run, reserve=Reserve.USED),
         Job(name="damage", run=DamageWatch(parts.stores.metadata, metrics).run, interval=_MINUTE),
+        Job(name="analysis", run=_analysing(parts).go_on, interval=ANALYSIS_INTERVAL),
         Job(name="sums", run=SumCompletion(parts.stores.metadata).run, interval=SUMS_INTERVAL),
         *disk_jobs(parts, metrics),
         *audit_jobs(parts),

@@ -10,7 +10,7 @@ from typing import Any, Final
 from entrepot.metadata import clock, job_steps
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.job_lines import KEPT, LONGEST
-from entrepot.metadata.job_runs import Run
+from entrepot.metadata.job_runs import Cause, Run
 from entrepot.telemetry.progress import Stopped
 
 #: Seconds that a piece of work may hold the event loop before others get their turn at its next step.
@@ -29,6 +29,7 @@ class JobRun:
         self.subject = run.subject
         self.parameters: Mapping[str, Any] = {**defaults, **run.parameters}
         self.actor = run.actor
+        self.is_scheduled = run.cause is Cause.SCHEDULE
         self.attempt = run.attempt
         self.done = run.done
         self.total = run.total

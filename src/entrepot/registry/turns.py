@@ -21,6 +21,8 @@ from entrepot.registry.layout import OWN
 PROJECTION: Final = "projection.lock"
 #: Taking bytes away that nothing needs, and bringing in bytes that somebody else left in the folder.
 COLLECTION: Final = "collection.lock"
+#: Going on with the analysis at hand: how far it is stands in one row.
+ANALYSIS: Final = "analysis.lock"
 _POLL_SECONDS = 0.02
 
 

@@ -200,3 +200,38 @@ async def test_what_takes_too_long_is_asked_in_smaller_pieces(world: World, monk
     await Analyser(metadata=world.kit.metadata).run(Unwatched())
     assert asked[:4] == [500, 62, 7, 1]
     assert await found(world) == await recount(world.kit.metadata)
+
+
+async def test_pieces_come_to_the_same_as_all_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each looks at so many blobs and manifests, and the last one finishes the analysis."""
+    monkeypatch.setattr(rules, "_BLOBS", 2)
+    monkeypatch.setattr(rules, "_MANIFESTS", 2)
+    await fill(world)
+    analyser, pieces_made = Analyser(metadata=world.kit.metadata), 0
+    while pieces_made == 0 or await analyser.is_begun():
+        await analyser.run(Unwatched(), most=4)
+        pieces_made += 1
+    ((blobs, manifests),) = await world.kit.metadata.all(RawQuery(_COUNTS))
+    assert pieces_made > (blobs + manifests) // 5
+    assert await found(world) == await recount(world.kit.metadata)
+
+
+async def test_what_cannot_have_changed_is_not_added_up_again(world: World) -> None:
+    """A day after the last event the last analysis holds, and says so; before that it is made anew."""
+    await fill(world)
+    analyser = Analyser(metadata=world.kit.metadata)
+    assert not await analyser.renew()
+    await analyser.run(Unwatched())
+    assert not await analyser.renew()
+    aged = RawQuery("UPDATE events SET at = at - 90000000000")
+    await world.kit.metadata.write(lambda tx: tx.execute(aged))
+    before = await analyses.last_finished(world.kit.metadata)
+    assert await analyser.renew()
+    after = await analyses.last_finished(world.kit.metadata)
+    assert before is not None
+    assert after is not None
+    assert (after.id, after.totals) == (before.id, before.totals)
+    assert (after.finished_at or 0) > (before.finished_at or 0)
+
+
+_COUNTS = "SELECT (SELECT count(*) FROM blobs), (SELECT count(*) FROM manifests)"
