@@ -72,6 +72,14 @@ async def test_a_worker_that_dies_holds_none_for_long(work: Database) -> None:
     assert not await is_full(workers.other, "b")
 
 
+async def test_a_place_of_a_clock_that_was_ahead_holds_nobody_up(work: Database) -> None:
+    """When the clock is set back, what was given out before counts no more."""
+    workers = Workers(work, uploads=1)
+    await workers.one.take(place("a"))
+    workers.now -= 864_000
+    assert not await is_full(workers.other, "b")
+
+
 async def test_a_client_that_is_silent_holds_none_for_long(work: Database) -> None:
     """Between two requests nobody says that an upload goes on; when it does, it takes a place anew."""
     workers = Workers(work, uploads=1)

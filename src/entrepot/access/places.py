@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 #: Seconds for which a place counts after it was last said that its upload goes on, and between two times of saying so.
 COUNTS_FOR: Final = 6
 _SAY_EACH: Final = 2.0
+#: By so many seconds the clocks of two workers may be apart, as these are whole ones.
+_CLOCKS_APART: Final = 2
 _HEAD: Final = "places"
 
 
@@ -138,7 +140,8 @@ class Places:
             PlacesTaken: There is none for it.
         """
         kind, beginning = key[0], _beginning(key)
-        taken = await request_counts.read_range(tx, beginning, beginning[:-1] + "0", now=now)  # "0" comes after "/"
+        beyond = beginning[:-1] + "0"  # "0" comes after "/"
+        taken = await request_counts.read_range(tx, beginning, beyond, now=now, longest=COUNTS_FOR + _CLOCKS_APART)
         left = self._limits[kind] - len(taken.keys() - {row}) - 1
         standing = Standing(
             kind=kind, limit=self._limits[kind], remaining=max(0, left), exceeded=left < 0, unit="concurrent-requests"

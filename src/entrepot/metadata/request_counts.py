@@ -34,13 +34,17 @@ _READ = Query(
 )
 _READ_RANGE = Query(
     select(_C.name, _C.count).where(
-        _C.name >= bindparam("first"), _C.name < bindparam("beyond"), _C.ends_at > bindparam("now")
+        _C.name >= bindparam("first"),
+        _C.name < bindparam("beyond"),
+        _C.ends_at > bindparam("now"),
+        _C.ends_at <= bindparam("latest"),
     ),
     "request_counts.read_range",
 )
 _REMOVE = Query(delete(request_counts).where(in_list(_C.name, "names")), "request_counts.remove")
 _REMOVE_ENDED = Query(delete(request_counts).where(_C.ends_at <= bindparam("now")), "request_counts.remove_ended")
 
+_EVER = 2**40
 #: What is counted, and when the span ends (seconds since the epoch).
 Key = tuple[str, int]
 
@@ -62,6 +66,9 @@ async def remove(tx: Transaction, names: Collection[str]) -> None:
     await tx.execute(_REMOVE, names=list(names))
 
 
-async def read_range(reader: Reader, first: str, beyond: str, *, now: int) -> dict[str, int]:
-    """Return the counts that have not ended of all names from `first` on, and before `beyond`."""
-    return dict(await reader.all(_READ_RANGE, first=first, beyond=beyond, now=now))
+async def read_range(reader: Reader, first: str, beyond: str, *, now: int, longest: int = _EVER) -> dict[str, int]:
+    """Return the counts that have not ended of all names from `first` on, and before `beyond`.
+
+    Those that end later than `longest` seconds from now were made by a wrong clock, and do not count.
+    """
+    return dict(await reader.all(_READ_RANGE, first=first, beyond=beyond, now=now, latest=now + longest))
