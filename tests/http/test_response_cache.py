@@ -227,6 +227,19 @@ async def test_what_waits_for_collection_is_looked_at_each_time(client: AsgiClie
     assert given == []
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_blob_of_a_deleted_image_is_looked_at_each_time(
+    open_registry: Opener, given: list[Answer], method: str
+) -> None:
+    """It is there through the grace, which ends with no commit, and which a HEAD begins anew."""
+    client = (await open_registry(files=True, registry={"trash_seconds": 3600.0})).client()
+    body = await push_image(client, "v1", b"layer")
+    assert (await client.delete(f"/v2/{NAME}/manifests/{digest_of(body)}")).status == 202
+    for _ in range(3):
+        assert (await client.request(method, f"/v2/{NAME}/blobs/{digest_of(b'layer')}")).status == 200
+    assert given == []
+
+
 @pytest.mark.parametrize("rates", [{"address": "1000/minute"}, {"project": "1000/minute"}])
 async def test_what_counts_against_a_limit_goes_the_long_way(
     open_registry: Opener, given: list[Answer], rates: dict[str, str]

@@ -155,5 +155,5 @@ class Blobs:
 
 
 def _record(digest: Digest, row: rows.BlobRow) -> BlobRecord:
-    settled = row.review_after is None
+    settled = row.review_after is None and row.lapses_at is None
     return BlobRecord(digest, row.size, row.storage_key, row.id, row.inode, row.mtime_ns, row.verified_at, settled)

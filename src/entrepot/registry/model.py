@@ -39,7 +39,7 @@ class BlobRecord:
     inode: int | None = None  #: which file was found to have the digest, and when (see `registry.suspicion`)
     mtime_ns: int | None = None
     verified_at: int | None = None
-    settled: bool = False  #: it is not queued for collection: to look at it changes nothing
+    settled: bool = False  #: it is not to go, neither from the store nor from here: to look at it changes nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

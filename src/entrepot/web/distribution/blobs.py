@@ -137,7 +137,7 @@ async def _bytes(
     """
     content = await services.registry.small_blobs.content(blob)
     if content is not None:
-        request.repeatable = Repeatable()
+        request.repeatable = Repeatable() if blob.settled else None
         return BytesResponse(status, headers, content[part.start : part.start + part.length])
     path = None if services.files is None else str(services.files.path(blob.key))
     file = None if path is None else await _look(services, blob, path)
