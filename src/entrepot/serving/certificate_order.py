@@ -2,6 +2,9 @@
 
 Each name is proven by HTTP-01: the service asks for a file on port 80, and a small listener answers while it asks. One
 process of all that serve from a data folder orders at a time; the others find its certificate.
+
+The library asks the service by itself, past the one way out (`outbound`): whom it asks stands in the operator's file
+alone. It obeys `HTTPS_PROXY`.
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
-from requests import RequestException
 
 import entrepot
 from entrepot.serving.certificate_renewal import in_pem, renewal_time
@@ -88,7 +90,7 @@ def _order(settings: AcmeSettings) -> bytes:
             done = service.poll_and_finalize(order, dt.datetime.now() + _DEADLINE)  # noqa: DTZ005 - compared with the same
     except errors.ValidationError as error:
         raise _OrderFailed(_why_not_proven(error)) from error
-    except (errors.Error, messages.Error, RequestException) as error:
+    except (errors.Error, messages.Error, OSError) as error:  # the last is what the library raises without an answer
         raise _OrderFailed(f"{settings.directory}: {error!s:.500}") from error
     chain: str = done.fullchain_pem
     return chain.encode() + b"\n" + key
