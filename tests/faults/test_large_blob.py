@@ -115,6 +115,7 @@ async def push_in_chunks(session: aiohttp.ClientSession, content: Content) -> st
         span = {"Content-Range": f"{start}-{end - 1}", "Content-Length": str(end - start)}
         async with session.patch(location, data=content.stream(start, end), headers=span) as answer:
             assert answer.status == 202
+            location = answer.headers["Location"]
     async with session.put(location, params={"digest": content.digest()}) as answer:
         assert answer.status == 201
     return content.digest()

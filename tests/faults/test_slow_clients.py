@@ -125,7 +125,7 @@ BODIES = {
     "dripped in chunks": (b"PATCH %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
     "an endless chunk size": (b"PATCH %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
     "dripped at the end": (
-        b"PUT %s?digest=sha256:" + b"0" * 64 + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+        b"PUT %s&digest=sha256:" + b"0" * 64 + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
         b"",
     ),
     "a dripped manifest": (b"PUT /v2/a/b/manifests/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{", b" "),
