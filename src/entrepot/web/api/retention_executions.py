@@ -33,7 +33,10 @@ PageSize = Annotated[int, Query(ge=0, le=PIECE, description="How many a page has
 After = Annotated[
     int | None,
     Query(
-        ge=0, lt=2**62, description="In place of `page`: begin behind so many, at any place of a list of any length."
+        ge=0,
+        lt=2**62,
+        description="In place of `page`: begin behind so many, at any place of a list of any length.",
+        examples=[0],
     ),
 ]
 _LOGGED: Final[dict[int | str, dict[str, Any]]] = {
