@@ -47,6 +47,7 @@ SMALL = {
     "job_claims._PULL_LEASE": "as above",
     "events._LAST_TIME": "the end of the key",
     "job_queues._PAUSED": "at most one row for each kind of job",
+    "sums._WRONG_BYTES": "a check-up, which reads everything, beside the event loop",
     "bookkeeping._QUEUED": "a check-up, which reads everything",
     "verification._TOTALS": "the length of a bar, once for each pass of a scrub",
     "findings._COUNT": "an index of what is damaged now",
@@ -86,6 +87,8 @@ WHOLE_REPOSITORY = {
     "trash_usage._COUNT",  # of what somebody empties
     "trash_usage._COUNT_OF_PROJECT",  # the same
     "settling._COMPARED",  # adds up from nothing, for `entrepot doctor`
+    "sums._WRONG_COUNTS",  # the same
+    "sums._RECOUNT",  # the same
 }
 
 

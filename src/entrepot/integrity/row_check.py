@@ -8,7 +8,7 @@ from functools import partial
 
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Outcome, Problem
-from entrepot.metadata import blobs, bookkeeping, clock, holdings, manifests, review, settling, verification
+from entrepot.metadata import blobs, bookkeeping, clock, holdings, manifests, review, settling, sums, verification
 from entrepot.metadata.bookkeeping import Stray, Unlinked, WrongCount
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.settling import WrongSum
@@ -38,6 +38,7 @@ class RowCheck:
         await self._each(self._tags, last_tag)
         await self._contents()
         await self._sums()
+        await self._kept()
 
     async def _each(self, look: _Look, last: int) -> None:
         for first in _windows(last):
@@ -104,6 +105,40 @@ class RowCheck:
                     wrong = await self.work.metadata.write(partial(_settle, project_id), name="correct sums")
                 if wrong is not None:
                     await self._tell("sums wrong", wrong.project, f"what it uses, to be corrected by {wrong.by}")
+
+    async def _kept(self) -> None:
+        """Look what lists and figures show, where nothing is still being added to that."""
+        last_manifest, last_repository = await sums.last_ids(self.work.metadata)
+        if await sums.complete(self.work.metadata, sums.ARTIFACTS):
+            await self._each(self._listed, last_manifest)
+            await self._each(self._artifact_counts, last_repository)
+        if await sums.complete(self.work.metadata, sums.BYTES):
+            await self._bytes()
+
+    async def _listed(self, first: int, last: int) -> None:
+        found = await sums.astray(self.work.metadata, first, last)
+        if found and self.work.repair:
+            ids = [row_id for row_id, _ in found]
+            await self.work.metadata.write(partial(sums.look_at, ids=ids), name="correct lists")
+        for _, name in found:
+            await self._tell("list wrong", name, "lists of artifacts show it and should not, or the other way round")
+
+    async def _artifact_counts(self, first: int, last: int) -> None:
+        found = await sums.wrong_counts(self.work.metadata, first, last)
+        if found and self.work.repair:
+            ids = [row_id for row_id, _, _ in found]
+            await self.work.metadata.write(partial(sums.recount, ids=ids), name="correct counts")
+        for _, name, lacking in found:
+            await self._tell("sums wrong", name, f"its number of artifacts, to be corrected by {lacking:+}")
+
+    async def _bytes(self) -> None:
+        lacking = await sums.missing_bytes(self.work.metadata)
+        if lacking and self.work.repair:
+            await self.work.metadata.write(sums.forget_blobs, name="correct sums")
+            while not await self.work.metadata.write(sums.add_blobs, name="correct sums"):
+                await self.work.progress.step(0)
+        if lacking:
+            await self._tell("sums wrong", "all blobs", f"their bytes, to be corrected by {lacking:+}")
 
     async def _tell(self, what: str, subject: str, detail: str) -> None:
         outcome = Outcome.REPAIRED if self.work.repair else Outcome.FOUND

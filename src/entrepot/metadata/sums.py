@@ -5,18 +5,21 @@ A database that a program of version 4 filled begins with nothing counted: `comp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, column, func, insert, select, table, update
+from sqlalchemy import Select, bindparam, column, delete, func, insert, select, table, update
 
 from entrepot.metadata.columns import WHOLE
 from entrepot.metadata.database import Reader, Transaction
-from entrepot.metadata.migrations.kept_sums import ARTIFACTS, BYTES, EVERYTHING
-from entrepot.metadata.query import Query
-from entrepot.metadata.tables import artifacts, blobs, manifests, sums
+from entrepot.metadata.migrations import kept_sums
+from entrepot.metadata.migrations.kept_sums import EVERYTHING
+from entrepot.metadata.patient import patient
+from entrepot.metadata.query import Query, in_list
+from entrepot.metadata.tables import artifacts, blobs, manifests, repositories, sums
 
-__all__ = ["ARTIFACTS", "BYTES", "add_artifacts", "add_blobs", "complete", "stored_bytes"]
-
+ARTIFACTS: Final = kept_sums.ARTIFACTS
+BYTES: Final = kept_sums.BYTES
 #: Rows that one transaction adds: some milliseconds.
 STEP: Final = 500
 _S = sums.c
@@ -63,6 +66,54 @@ _ARTIFACTS = Query(
 )
 
 
+_M = manifests.c
+_STANDS = select(1).where(STANDING.c.manifest_id == _M.id).correlate(manifests).exists()
+_IS_KEPT = select(1).where(artifacts.c.manifest_id == _M.id).correlate(manifests).exists()
+_ASTRAY = Query(
+    select(_M.id, repositories.c.name, _M.digest)
+    .join(repositories, repositories.c.id == _M.repository_id)
+    .where(_M.id.between(bindparam("first"), bindparam("last")), _STANDS != _IS_KEPT),
+    "sums.astray",
+)
+_DROP = Query(
+    delete(artifacts).where(
+        in_list(artifacts.c.manifest_id, "ids"),
+        ~select(1).where(STANDING.c.manifest_id == artifacts.c.manifest_id).exists(),
+    ),
+    "sums.drop",
+)
+_KEEP = Query(
+    insert(artifacts).from_select(
+        ["manifest_id", "repository_id"],
+        select(STANDING.c.manifest_id, STANDING.c.repository_id).where(
+            in_list(STANDING.c.manifest_id, "ids"),
+            ~select(1).where(artifacts.c.manifest_id == STANDING.c.manifest_id).exists(),
+        ),
+    ),
+    "sums.keep",
+)
+_R = repositories.c
+_COUNTED = select(func.count()).select_from(artifacts).where(artifacts.c.repository_id == _R.id)
+_NUMBER = _COUNTED.correlate(repositories).scalar_subquery()
+_WRONG_COUNTS = Query(
+    select(_R.id, _R.name, _NUMBER - _R.artifact_count).where(
+        _R.id.between(bindparam("first"), bindparam("last")), _R.artifact_count != _NUMBER
+    ),
+    "sums.wrong_counts",
+)
+_RECOUNT = Query(
+    update(repositories).where(in_list(_R.id, "ids")).values(artifact_count=_NUMBER),
+    "sums.recount",
+)
+_KEPT_BYTES = select(func.coalesce(func.sum(_S.value), 0)).where(_S.name == BYTES).scalar_subquery()
+_WRONG_BYTES = Query(
+    select(func.coalesce(func.sum(blobs.c.size), 0) - _KEPT_BYTES).where(blobs.c.state != bindparam("missing")),
+    "sums.wrong_bytes",
+)
+_FORGET = Query(update(sums).where(_S.name == bindparam("sum")).values(value=0, through=0), "sums.forget")
+_LAST = Query(select(select(func.max(_M.id)).scalar_subquery(), func.max(_R.id)), "sums.last")
+
+
 async def complete(reader: Reader, name: str) -> bool:
     """Tell whether everything that is there is in a sum."""
     return await _through(reader, name) == EVERYTHING
@@ -94,6 +145,45 @@ async def add_artifacts(tx: Transaction, *, step: int = STEP) -> bool:
         await tx.execute(_ARTIFACTS, through=through, edge=edge)
     await tx.execute(_GO_ON, sum=ARTIFACTS, edge=edge)
     return edge == EVERYTHING
+
+
+async def last_ids(reader: Reader) -> tuple[int, int]:
+    """Return the highest row ids of manifests and of repositories."""
+    row = await reader.one(_LAST)
+    return (0, 0) if row is None else (row[0] or 0, row[1] or 0)
+
+
+async def astray(reader: Reader, first: int, last: int) -> list[tuple[int, str]]:
+    """Return the manifests of a window of row ids of which it is not kept whether they stand for themselves."""
+    return [(row[0], f"{row[1]}@{row[2]}") for row in await reader.all(_ASTRAY, first=first, last=last)]
+
+
+async def look_at(tx: Transaction, ids: Sequence[int]) -> None:
+    """Look at manifests anew."""
+    await tx.execute(_DROP, ids=list(ids))
+    await tx.execute(_KEEP, ids=list(ids))
+
+
+async def wrong_counts(reader: Reader, first: int, last: int) -> list[tuple[int, str, int]]:
+    """Return the repositories of a window of row ids that count their artifacts wrongly, and what they lack."""
+    found = await patient(reader).all(_WRONG_COUNTS, first=first, last=last)
+    return [(row[0], row[1], row[2]) for row in found]
+
+
+async def recount(tx: Transaction, ids: Sequence[int]) -> None:
+    """Count the artifacts of repositories anew."""
+    await tx.execute(_RECOUNT, ids=list(ids))
+
+
+async def missing_bytes(reader: Reader) -> int:
+    """Return what the sum of all blobs' bytes lacks."""
+    row = await patient(reader).one(_WRONG_BYTES, missing="missing")
+    return 0 if row is None else int(row[0])
+
+
+async def forget_blobs(tx: Transaction) -> None:
+    """Begin the sum of all blobs' bytes anew."""
+    await tx.execute(_FORGET, sum=BYTES)
 
 
 async def _through(reader: Reader, name: str) -> int:

@@ -122,6 +122,24 @@ async def test_sums_that_drifted_are_corrected(ward: Ward, images: list[bytes]) 
     assert len(images) == 6
 
 
+@pytest.mark.parametrize(
+    ("harm", "what"),
+    [
+        ("DELETE FROM artifacts WHERE manifest_id = (SELECT min(manifest_id) FROM artifacts)", "list wrong"),
+        ("UPDATE repositories SET artifact_count = artifact_count + 7 WHERE name = 'team/app'", "sums wrong"),
+        ("UPDATE sums SET value = value - 3 WHERE name = 'bytes' AND part = 0", "sums wrong"),
+    ],
+)
+async def test_what_lists_and_figures_show_is_corrected(ward: Ward, images: list[bytes], harm: str, what: str) -> None:
+    """What triggers keep is held against what there is."""
+    await ward.sql(harm)
+    ((found, subject, outcome),) = told(await ward.examined())
+    assert (found, outcome) == (what, Outcome.FOUND)
+    assert told(await ward.examined(repair=True)) == [(what, subject, Outcome.REPAIRED)]
+    assert told(await ward.examined()) == []
+    assert len(images) == 6
+
+
 async def test_a_damaged_manifest_comes_back_from_a_spare_copy(ward: Ward, images: list[bytes]) -> None:
     """registry:2's file has the bytes; a spare that is damaged too is of no use."""
     digest = Digest.of(images[3])
