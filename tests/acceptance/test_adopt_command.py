@@ -133,7 +133,7 @@ def test_layout_says_what_differs_and_writes_it(folder: Path) -> None:
     assert re.search(r"extra\W+repository\W+team0/copy", found.stdout)
     assert entrepot("layout", "write", folder).returncode == 1
     assert (repository / "_manifests/tags/v3/current/link").exists()
-    assert "1 differences" in entrepot("layout", "check", folder).stdout
+    assert "1 difference." in entrepot("layout", "check", folder).stdout
 
 
 def test_nothing_is_pruned_where_deleting_is_switched_off(folder: Path, tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_collection_goes_on_after_a_project_of_an_adopted_folder_is_removed(tmp_
     run("adopt", str(folder))
     for project in ("team0", "team1"):
         run("project", "remove", project, "--with-repositories", "--data", str(folder))
-    assert "40 manifests are gone" in run("trash", "empty", "--yes", "--data", str(folder)).output
-    assert "things wait for their grace" in run("gc", "--data", str(folder)).output
+    assert "40 manifests gone" in run("trash", "empty", "--yes", "--data", str(folder)).output
+    assert "things waiting for the grace" in run("gc", "--data", str(folder)).output
     assert "Nothing is broken" in run("adopt", "--delta", str(folder)).output
     assert not list((folder / "docker/registry/v2/repositories").rglob("link"))
 

@@ -62,7 +62,7 @@ def test_a_project_is_shown_to_people_and_to_programs(server: Server) -> None:
     """A line for each thing that is known of it, in words; the record as the API gives it with --json."""
     shown = entrepot(server, "project", "show", "team").stdout
     lines = [line.split() for line in shown.splitlines()]
-    for line in (["name", "team"], ["visibility", "private"], ["repositories", "1"]):
+    for line in (["name:", "team"], ["visibility:", "private"], ["repositories:", "1"]):
         assert line in lines
     assert "{" not in shown
     record = json.loads(entrepot(server, "project", "show", "team", "--json").stdout)

@@ -85,7 +85,7 @@ def test_the_trash_is_listed_restored_purged_and_emptied(shelf: Shelf) -> None:
     shelf.run("trash", "purge", number, "--reason", "a token leaked", "--yes")
     assert "error" in shelf.run("trash", "restore", number, status=1).stderr
     shelf.delete(f"/v2/{shelf.app}/manifests/{one}")
-    assert "1 manifests are gone" in shelf.run("trash", "empty", "--project", shelf.project, stdin="y\n").stdout
+    assert "1 manifest gone" in shelf.run("trash", "empty", "--project", shelf.project, stdin="y\n").stdout
     assert shelf.trash() == []
 
 

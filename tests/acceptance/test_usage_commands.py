@@ -84,7 +84,7 @@ def test_from_all_projects_down_to_tags(entrepot: Entrepot) -> None:
     assert [tag["name"] for tag in tags] == ["v1", "v2"]
     assert tags[1]["sizes"]["unique_bytes"] < len(SHARED) < tags[0]["sizes"]["stored_bytes"]
     table = entrepot("usage", "show", "team/app")
-    assert "unique" in table
+    assert "UNIQUE" in table
     assert "v2" in table
     assert "stored for images" in entrepot("usage", "disk")
 
@@ -117,7 +117,7 @@ def test_the_past_and_the_days_to_come(remote: Entrepot) -> None:
     assert today["day"] in remote("usage", "history")
     assert found(remote, "forecast", "--project", "team")["outlook"] == "unlimited"
     assert "has no limit" in remote("usage", "forecast", "--project", "team")
-    assert "not enough history: 1 days of 7" in remote("usage", "forecast")
+    assert "not enough history: 1 day of 7" in remote("usage", "forecast")
 
 
 def test_duplicates(remote: Entrepot) -> None:

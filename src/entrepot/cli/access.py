@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from entrepot.cli.folder import AsJson, printable
+from entrepot.cli.folder import AsJson
 from entrepot.cli.group import group_id
 from entrepot.cli.management.api import Api
 from entrepot.cli.management.ends import Days, end_in
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, printable, show, when
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun, destructive
 from entrepot.cli.robot import robot_id
@@ -83,13 +83,11 @@ def list_command(*, as_json: AsJson = False) -> None:
         "to": lambda entry: entry["principal_name"] or entry["audience"],
         "kind": "principal_kind",
         "what": lambda entry: entry["role_name"] or _texts(entry["permissions"]),
-        "project": "project_name",
-        "repositories": "repositories",
-        "tags": "tags",
-        "until": "expires_at",
+        "where": lambda entry: _where(entry["project_name"], entry["repositories"], entry["tags"]),
+        "ends": when("expires_at"),
         "because of": "origin",
     }
-    show(ask(lambda api: api.every("/grants")), columns, as_json=as_json)
+    show(ask(lambda api: api.every("/grants")), columns, as_json=as_json, of="grant")
 
 
 @app.command("take")

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from entrepot.access.admin import NAME
 from entrepot.cli.folder import run
 from entrepot.cli.place import located
 from entrepot.cli.program.classes import Noun
 
 app = Noun()
+
+_ADMIN = "admin"
 
 FromInput = Annotated[bool, typer.Option("--stdin", help="Read the new password from standard input.")]
 Generate = Annotated[bool, typer.Option("--generate", help="Make a password up and print it.")]
@@ -25,7 +26,7 @@ def password_command(
     *,
     stdin: FromInput = False,
     generate: Generate = False,
-    user: Account = NAME,
+    user: Account = _ADMIN,
 ) -> None:
     """Set a new password. Whoever signed in with the old one is signed out within seconds."""
     from entrepot.bootstrap import commands

@@ -9,34 +9,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
 
-from entrepot.adoption import run as adoption
-from entrepot.adoption import state
-from entrepot.adoption.delta import Delta
-from entrepot.adoption.foreign import ForeignWrites
-from entrepot.adoption.intake import Intake
-from entrepot.adoption.note import leave_note
-from entrepot.adoption.prune import Kept, require_allowed
-from entrepot.adoption.report import Problem, ReportFile
-from entrepot.adoption.rights import require_rights
-from entrepot.adoption.state import AdoptionState
-from entrepot.adoption.tree import Tree
-from entrepot.cli.folder import AsJson, Folder, opened, printable, require_tree, run
+from entrepot.cli.folder import AsJson, Folder, opened, require_tree, run
+from entrepot.cli.management.output import printable, table
 from entrepot.cli.place import configuration_at
-from entrepot.cli.progress import passing_bar
-from entrepot.config import Config
-from entrepot.lifecycle.immutability.locks import ImmutableTags
-from entrepot.metadata.ballast import Reserve
-from entrepot.projection.files import TreeFiles
-from entrepot.projection.projector import Projector
-from entrepot.registry.settings import RegistrySettings
+from entrepot.telemetry.words import counted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from entrepot.adoption import run as adoption
+    from entrepot.adoption.prune import Kept
+    from entrepot.adoption.report import Problem
+    from entrepot.config import Config
+    from entrepot.registry.settings import RegistrySettings
 
 _SHOWN = 20
 
@@ -73,21 +62,27 @@ def adopt_command(
     """Adopt a folder in place: nothing is copied or changed. May be stopped and run again, also beside a server."""
     if prune and not delta:
         raise typer.BadParameter("--prune goes with --delta")
-    console = Console(stderr=True)
+    from entrepot.adoption.report import ReportFile
+
     # A transaction that took long is no news for a person who watches a bar.
     logging.getLogger("entrepot.metadata.sqlite_writer").setLevel(logging.ERROR)
     settings = _settings(configuration_at(folder)) if delta else None
-    outcome = run(lambda: _adopt(folder, console, settings, prune=prune), reserve=Reserve.KEPT)
+    from entrepot.metadata.ballast import Reserve
+
+    outcome = run(lambda: _adopt(folder, settings, prune=prune), reserve=Reserve.KEPT)
     problems = list(ReportFile(folder).problems())
     if as_json:
         typer.echo(_json(outcome, problems))
     else:
-        _show(console, outcome, folder, delta=delta)
-        _show_problems(console, problems, ReportFile(folder).path, table=delta or not outcome.was_adopted)
+        _show(outcome, folder, delta=delta)
+        _show_problems(problems, ReportFile(folder).path, listed=delta or not outcome.was_adopted)
 
 
 def _settings(config: Config) -> RegistrySettings:
     """Give what holds for tags that move and things that go, as for requests to the registry."""
+    from entrepot.lifecycle.immutability.locks import ImmutableTags
+    from entrepot.registry.settings import RegistrySettings
+
     return RegistrySettings(
         read_only=lambda: config.storage.maintenance.readonly.enabled,
         delete_enabled=config.storage.delete.enabled,
@@ -97,8 +92,24 @@ def _settings(config: Config) -> RegistrySettings:
     )
 
 
-async def _adopt(folder: Path, console: Console, delta: RegistrySettings | None, *, prune: bool) -> _Outcome:
+async def _adopt(folder: Path, delta: RegistrySettings | None, *, prune: bool) -> _Outcome:
     """Adopt a folder; with `delta` and adopted already, follow what registry:2 did."""
+    from rich.console import Console
+
+    from entrepot.adoption import run as adoption
+    from entrepot.adoption import state
+    from entrepot.adoption.delta import Delta
+    from entrepot.adoption.foreign import ForeignWrites
+    from entrepot.adoption.intake import Intake
+    from entrepot.adoption.note import leave_note
+    from entrepot.adoption.prune import require_allowed
+    from entrepot.adoption.report import ReportFile
+    from entrepot.adoption.rights import require_rights
+    from entrepot.adoption.state import AdoptionState
+    from entrepot.adoption.tree import Tree
+    from entrepot.projection.files import TreeFiles
+    from entrepot.projection.projector import Projector
+
     require_rights(folder)
     require_tree(folder)
     leave_note(folder)
@@ -109,7 +120,7 @@ async def _adopt(folder: Path, console: Console, delta: RegistrySettings | None,
         was_adopted = await state.prepare(stores.metadata, intake.tree) is AdoptionState.COMPLETE
         if was_adopted and delta is None:
             return _Outcome(adoption.Progress(), was_adopted)
-        with _bar(console) as on_progress:
+        with _bar(Console(stderr=True)) as on_progress:
             if delta is None or not was_adopted:
                 return _Outcome(await adoption.AdoptionRun(intake, report, on_progress).run(), was_adopted)
             projector = Projector(stores.metadata, TreeFiles(folder))
@@ -121,6 +132,12 @@ async def _adopt(folder: Path, console: Console, delta: RegistrySettings | None,
 
 @contextmanager
 def _bar(console: Console) -> Iterator[adoption.OnProgress]:
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+
+    from entrepot.cli.progress import passing_bar
+
     columns = (
         SpinnerColumn(),
         BarColumn(bar_width=24),
@@ -150,19 +167,21 @@ def _json(outcome: _Outcome, problems: Iterable[Problem]) -> str:
     return json.dumps({**asdict(outcome.progress), "kept": kept, "report": report})
 
 
-def _show(console: Console, outcome: _Outcome, folder: Path, *, delta: bool) -> None:
+def _show(outcome: _Outcome, folder: Path, *, delta: bool) -> None:
     progress = outcome.progress
     if outcome.was_adopted and not delta:
-        console.print(
-            f"{folder} is adopted already. To take in what registry:2 wrote since: entrepot adopt --delta {folder}",
-            markup=False,
-            soft_wrap=True,
-        )
+        _tell(f"{folder} is adopted already. To take in what registry:2 wrote since: entrepot adopt --delta {folder}")
         return
-    counts = f"{progress.done} repositories, {progress.manifests} manifests and {progress.tags} tags"
-    console.print(f"{counts} taken in by this run." if not delta else f"Compared; new: {counts.partition(', ')[2]}.")
+    repositories = counted(progress.done, "repository")
+    content = f"{counted(progress.manifests, 'manifest')} and {counted(progress.tags, 'tag')}"
+    _tell(f"Compared; new: {content}." if delta else f"{repositories}, {content} taken in by this run.")
     if outcome.kept:
-        _show_kept(console, outcome.kept)
+        _show_kept(outcome.kept)
+
+
+def _tell(line: str) -> None:
+    """Say something beside the output, which is JSON or nothing."""
+    typer.echo(line, err=True)
 
 
 def _as_json(kept: Kept) -> dict[str, str]:
@@ -172,31 +191,29 @@ def _as_json(kept: Kept) -> dict[str, str]:
     }
 
 
-def _show_kept(console: Console, kept: list[Kept]) -> None:
-    title = f"{len(kept)} things that registry:2 has moved or no longer has were kept"
-    table = Table("what", "repository", "which", "why", title=title)
-    for one in kept[:_SHOWN]:
-        table.add_row(one.what, one.repository, str(one.reference), one.reason)
-    console.print(table)
+def _show_kept(kept: list[Kept]) -> None:
+    _tell(f"{counted(len(kept), 'thing')} that registry:2 has moved or no longer has, and that stayed:")
+    rows = [[one.what, one.repository, str(one.reference), one.reason] for one in kept[:_SHOWN]]
+    _show_table(["what", "repository", "which", "why"], rows)
     if not all(one.reason for one in kept):
-        console.print("What has no reason is deleted with --prune.")
-    console.print("To give registry:2 what is kept: entrepot layout write")
+        _tell("What has no reason is deleted with --prune.")
+    _tell("To give registry:2 what is kept: entrepot layout write")
 
 
-def _show_problems(console: Console, problems: list[Problem], path: Path, *, table: bool) -> None:
+def _show_problems(problems: list[Problem], path: Path, *, listed: bool) -> None:
     serious = [problem for problem in problems if problem.matters]
     if not serious:
-        console.print("Nothing is broken.")
-    elif table:
-        _show_table(console, serious)
+        _tell("Nothing is broken.")
+    elif listed:
+        _tell(f"{counted(len(serious), 'broken thing')} passed over:")
+        rows = [[each.kind, each.repository, each.subject, each.detail] for each in serious[:_SHOWN]]
+        _show_table(["kind", "repository", "what", "detail"], rows)
     if problems:
         counts = Counter(problem.kind.value for problem in problems)
-        listed = ", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items()))
-        console.print(f"Passed over: {listed}. All of it is in {path}", markup=False, soft_wrap=True)
+        kinds = ", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items()))
+        _tell(f"Passed over: {kinds}. All of it is in {path}")
 
 
-def _show_table(console: Console, problems: list[Problem]) -> None:
-    table = Table("kind", "repository", "what", "detail", title=f"{len(problems)} broken things were passed over")
-    for problem in problems[:_SHOWN]:
-        table.add_row(*map(printable, (problem.kind, problem.repository, problem.subject, problem.detail)))
-    console.print(table)
+def _show_table(titles: list[str], rows: list[list[str]]) -> None:
+    for line in table(titles, [list(map(printable, row)) for row in rows]):
+        _tell(line)

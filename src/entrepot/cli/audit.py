@@ -6,23 +6,22 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from entrepot.audit.export import Format, export
-from entrepot.audit.verifying import Verification, verify
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, show, when
 from entrepot.cli.management.place import ask, is_folder
 from entrepot.cli.place import with_registry
 from entrepot.cli.program.classes import Noun
-from entrepot.cli.progress import passing_bar
-from entrepot.metadata.audit_log import Filter
-from entrepot.metadata.opening import Stores
+from entrepot.telemetry.words import counted
+
+if TYPE_CHECKING:
+    from entrepot.audit.verifying import Verification
+    from entrepot.metadata.audit_log import Filter
+    from entrepot.metadata.opening import Stores
 
 app = Noun()
 
@@ -56,7 +55,7 @@ def list_command(
     """Show the newest events that fit."""
     query = _query(user, project, kind, subject, since, until, failed=failed)
     columns: dict[str, Column] = {
-        "time (UTC)": lambda event: event["op_time"][:19].replace("T", " "),
+        "when": when("op_time"),
         "who": "username",
         "from": "address",
         "what": lambda event: event["kind"] + (f" ({event['count']} times)" if event["count"] > 1 else ""),
@@ -68,7 +67,7 @@ def list_command(
         found = api.entries("/auditlog-exts", q=query)
         return [event async for event in _first(found, limit)]
 
-    show(ask(work), columns, as_json=as_json)
+    show(ask(work), columns, as_json=as_json, of="event")
 
 
 def _result(event: Any) -> str:
@@ -91,7 +90,7 @@ def verify_command(*, as_json: AsJson = False) -> None:
 @app.command("export")
 def export_command(
     *,
-    form: Annotated[Format, typer.Option("--format", help="How events are written.")] = Format.JSONL,
+    form: Annotated[Literal["jsonl", "csv"], typer.Option("--format", help="How events are written.")] = "jsonl",
     user: User = None,
     project: Project = None,
     kind: Kind = None,
@@ -105,10 +104,12 @@ def export_command(
         query = _query(user, project, kind, subject, since, until, failed=failed)
         ask(lambda api: api.download("/auditlog-exts/export", _write, format=form, q=query))
         return
+    from entrepot.audit.export import Format, export
+
     wanted = _filter(user, project, kind, subject, since, until, failed=failed)
 
     async def work(stores: Stores) -> None:
-        async for piece in export(stores.metadata, wanted, form):
+        async for piece in export(stores.metadata, wanted, Format(form)):
             typer.echo(piece, nl=False)
 
     with_registry(work)
@@ -128,6 +129,8 @@ def _filter(
     *,
     failed: bool,
 ) -> Filter:
+    from entrepot.metadata.audit_log import Filter
+
     return Filter(
         actor=user,
         project=project,
@@ -173,6 +176,12 @@ async def _first(entries: AsyncIterator[Any], limit: int) -> AsyncIterator[Any]:
 
 
 async def _verified(stores: Stores) -> Verification:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from entrepot.audit.verifying import verify
+    from entrepot.cli.progress import passing_bar
+
     with passing_bar(Console(stderr=True), *Progress.get_default_columns()) as progress:
         task = progress.add_task("verifying", total=None)
         return await verify(stores.metadata, lambda count: progress.update(task, completed=count))
@@ -183,4 +192,4 @@ def _report(result: Verification) -> None:
         event = "" if found.event is None else f" (event {found.event})"
         typer.echo(f"broken at {found.sequence}{event}: {found.reason}", err=True)
     verdict = "the chain holds" if result.holds else "the chain is broken"
-    typer.echo(f"{verdict}: {result.checked} events checked, head {result.head.sequence} {result.head.seal}")
+    typer.echo(f"{verdict}: {counted(result.checked, 'event')} checked, head {result.head.sequence} {result.head.seal}")

@@ -8,30 +8,32 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
-from entrepot.backup.catalogue import LATEST, BackupInfo, Catalogue
-from entrepot.backup.pruning import Keep, Pruned, prune
-from entrepot.backup.restoring import Restored
-from entrepot.backup.sealing import Pieces
-from entrepot.backup.verifying import Verification, Verified, remove_damaged
-from entrepot.bootstrap.backups import Newer, create_backup, find_newer, opened_pieces, restore_backup, take_newer
 from entrepot.cli.folder import AsJson, run
+from entrepot.cli.management.output import table
 from entrepot.cli.place import located
 from entrepot.cli.program.classes import Noun
-from entrepot.cli.progress import Bar
 from entrepot.metadata import clock
 from entrepot.telemetry.progress import Progress, Unwatched
+from entrepot.telemetry.words import counted, since, spelt
 from entrepot.vault.errors import VaultError
+
+if TYPE_CHECKING:
+    from entrepot.backup.catalogue import BackupInfo
+    from entrepot.backup.pruning import Pruned
+    from entrepot.backup.restoring import Restored
+    from entrepot.backup.sealing import Pieces
+    from entrepot.backup.verifying import Verified
+    from entrepot.bootstrap.backups import Newer
 
 T = TypeVar("T")
 
+_LATEST = "latest"
+
 _SHOWN = 50
-_MIB = 1 << 20
 
 app = Noun()
 
@@ -48,7 +50,9 @@ Which = Annotated[
 @app.command("create")
 def create_command(target: Target, *, key: KeyFile = None, as_json: AsJson = False) -> None:
     """Back up the metadata and every blob that the backups do not have yet. Exits with 1 if any blob is lost."""
-    place = located()
+    from entrepot.bootstrap.backups import create_backup
+
+    place = located(on_server="entrepot job start backup --watch")
     info = _watched(lambda progress: create_backup(place, target, key, progress), as_json=as_json)
     if as_json:
         typer.echo(json.dumps(clock.told(asdict(info))))
@@ -60,35 +64,32 @@ def create_command(target: Target, *, key: KeyFile = None, as_json: AsJson = Fal
 @app.command("list")
 def list_command(target: Target, *, key: KeyFile = None, as_json: AsJson = False) -> None:
     """List the backups, oldest first."""
+    from entrepot.backup.catalogue import Catalogue
+
     found = _run(lambda: _with_pieces(target, key, lambda pieces: Catalogue(pieces).list()))
     if as_json:
         typer.echo(json.dumps([clock.told(asdict(info)) for info in found]))
         return
-    table = Table(
-        Column("id", no_wrap=True),
-        Column("of (UTC)", no_wrap=True),
-        Column("blobs", justify="right"),
-        Column("MiB", justify="right"),
-        "new",
-        "complete",
-    )
-    for info in found:
-        table.add_row(
+    rows = [
+        [
             info.id,
-            _time(info.created_at),
+            since(datetime.fromtimestamp(info.created_at / clock.MICROSECONDS, UTC)),
             f"{info.blobs:,}",
-            f"{info.bytes / _MIB:,.0f}",
-            f"{info.new_blobs:,} blobs, {info.new_bytes / _MIB:,.0f} MiB",
-            f"{len(info.lost)} blobs lost" if info.lost else "yes",
-        )
-    Console().print(table)
+            spelt(info.bytes),
+            f"{counted(info.new_blobs, 'blob')}, {spelt(info.new_bytes)}",
+            f"{counted(len(info.lost), 'blob')} lost" if info.lost else "yes",
+        ]
+        for info in found
+    ]
+    for line in table(["id", "made", "blobs", "size", "new", "complete"], rows):
+        typer.echo(line)
 
 
 @app.command("verify")
 def verify_command(
     target: Target,
     *,
-    backup: Which = LATEST,
+    backup: Which = _LATEST,
     every: Annotated[bool, typer.Option("--all", help="Every backup, one after the other.")] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Look only whether the pieces of blobs are there, with the right length.")
@@ -101,6 +102,9 @@ def verify_command(
     as_json: AsJson = False,
 ) -> None:
     """Read backups again. Exits with 1 if anything is missing or damaged; each piece is named."""
+    from entrepot.backup.catalogue import Catalogue
+    from entrepot.backup.verifying import Verification, remove_damaged
+    from entrepot.bootstrap.backups import opened_pieces
 
     async def work(progress: Progress) -> list[Verified]:
         async with opened_pieces(target, key) as pieces:
@@ -125,7 +129,7 @@ def restore_command(
     target: Target,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to restore into: an empty or a new one.")],
     *,
-    backup: Which = LATEST,
+    backup: Which = _LATEST,
     key: KeyFile = None,
     incomplete: Annotated[
         bool, typer.Option("--incomplete", help="Restore what is there when pieces are missing or damaged.")
@@ -141,6 +145,8 @@ def restore_command(
     as_json: AsJson = False,
 ) -> None:
     """Bring a backup back; may be stopped and run again. Exits with 1 if anything is lost."""
+    from entrepot.bootstrap.backups import Newer, find_newer, opened_pieces, restore_backup, take_newer
+
     if newer and not keep_storage:
         raise typer.BadParameter("--take-newer goes with --keep-storage")
 
@@ -175,6 +181,9 @@ def prune_command(
     as_json: AsJson = False,
 ) -> None:
     """Remove backups but those that are to be kept, and the pieces that only they needed."""
+    from entrepot.backup.pruning import Keep, prune
+    from entrepot.bootstrap.backups import opened_pieces
+
     keep = Keep(last=last, daily=daily, weekly=weekly, monthly=monthly, yearly=yearly)
     if keep.is_empty:
         raise typer.BadParameter("say which backups to keep, for example --keep-last 3 --keep-daily 7")
@@ -188,18 +197,22 @@ def prune_command(
         typer.echo(json.dumps(asdict(done)))
         return
     verb = "would be removed" if dry_run else "removed"
-    size = f"{done.bytes / _MIB:,.0f} MiB"
-    typer.echo(f"{done.backups} backups and {done.pieces:,} pieces ({size}) {verb}; {done.kept} are kept.")
+    gone = f"{counted(done.backups, 'backup')} and {counted(done.pieces, 'piece')} ({spelt(done.bytes)})"
+    typer.echo(f"{gone} {verb}; {done.kept} kept.")
 
 
 async def _with_pieces(target: Path, key: Path | None, work: Callable[[Pieces], Awaitable[T]]) -> T:
+    from entrepot.bootstrap.backups import opened_pieces
+
     async with opened_pieces(target, key) as pieces:
         return await work(pieces)
 
 
 def _watched(work: Callable[[Progress], Coroutine[Any, Any, T]], *, as_json: bool) -> T:
     """Do long work under a bar."""
-    bar = Bar(Console(stderr=True))
+    from entrepot.cli.progress import watched
+
+    bar = watched()
     with nullcontext() if as_json else bar:
         return _run(lambda: work(Unwatched() if as_json else bar))
 
@@ -221,8 +234,8 @@ def _time(at: int) -> str:
 
 def _show_created(info: BackupInfo, *, encrypted: bool) -> None:
     typer.echo(
-        f"Backup {info.id}: {info.blobs:,} blobs, {info.bytes / _MIB:,.0f} MiB, of which {info.new_blobs:,} blobs and "
-        f"{info.new_bytes / _MIB:,.0f} MiB are new."
+        f"Backup {info.id}: {counted(info.blobs, 'blob')}, {spelt(info.bytes)}, of which "
+        f"{counted(info.new_blobs, 'blob')} and {spelt(info.new_bytes)} new."
     )
     for digest in info.lost[:_SHOWN]:
         typer.echo(f"not in it, for its bytes are lost or damaged: {digest}")
@@ -234,16 +247,17 @@ def _show_created(info: BackupInfo, *, encrypted: bool) -> None:
 
 def _show_verified(found: list[Verified]) -> None:
     for one in found:
-        state = f"{len(one.faults)} pieces are missing or damaged" if one.faults else "all there and right"
-        typer.echo(f"{one.backup}: {one.pieces:,} pieces, {one.bytes / _MIB:,.0f} MiB: {state}")
+        state = f"{counted(len(one.faults), 'piece')} missing or damaged" if one.faults else "all there and right"
+        typer.echo(f"{one.backup}: {counted(one.pieces, 'piece')}, {spelt(one.bytes)}: {state}")
         for fault in one.faults[:_SHOWN]:
             typer.echo(f"  {fault.what}: {fault.problem}")
 
 
 def _show_restored(restored: Restored, found: Newer, folder: Path, *, taken: bool) -> None:
+    brought = counted(restored.restored, "blob")
     typer.echo(
-        f"{folder} is as it was at {_time(restored.created_at)} UTC: {restored.restored:,} blobs brought back, "
-        f"{restored.kept:,} were there."
+        f"{folder} is as it was at {_time(restored.created_at)} UTC: {brought} brought back, "
+        f"{restored.kept:,} there already."
     )
     for digest in restored.lost[:_SHOWN]:
         typer.echo(f"lost: {digest}")
@@ -252,9 +266,9 @@ def _show_restored(restored: Restored, found: Newer, folder: Path, *, taken: boo
             f"Images that need them are broken until they are pushed; entrepot doctor --data {folder} names them."
         )
     if taken:
-        typer.echo(f"Taken in from the storage: {found.manifests:,} manifests, {found.tags:,} tags.")
+        typer.echo(f"Taken in from the storage: {counted(found.manifests, 'manifest')}, {counted(found.tags, 'tag')}.")
     elif found.differences:
         typer.echo(
-            f"The storage has {found.differences:,} things that were pushed after the backup. To take them in: "
+            f"The storage has {counted(found.differences, 'thing')} pushed after the backup. To take them in: "
             f"entrepot adopt --delta {folder}"
         )

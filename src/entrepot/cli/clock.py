@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import getpass
 import json
+from typing import TYPE_CHECKING
 
 import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.place import with_registry
 from entrepot.cli.program.classes import Noun
-from entrepot.metadata import clock, clock_check
-from entrepot.metadata.clock_check import Verdict
-from entrepot.metadata.events import Source
-from entrepot.metadata.opening import Stores
+from entrepot.metadata import clock
+
+if TYPE_CHECKING:
+    from entrepot.metadata.clock_check import Verdict
+    from entrepot.metadata.opening import Stores
 
 app = Noun()
 
@@ -21,6 +23,8 @@ app = Noun()
 @app.command("show")
 def show_command(*, as_json: AsJson = False) -> None:
     """Say whether the clock agrees with what the registry knows of the time."""
+    from entrepot.metadata import clock_check
+
     note, moment, verdict = with_registry(lambda stores: clock_check.look(stores.metadata))
     if as_json:
         believed = None if note is None else clock.text(note.wall)
@@ -39,6 +43,9 @@ def accept_command() -> None:
 
 
 async def _accept(stores: Stores) -> Verdict:
+    from entrepot.metadata import clock_check
+    from entrepot.metadata.events import Source
+
     return await clock_check.accept(stores.metadata, by=Source(name=getpass.getuser(), credential="operator"))
 
 

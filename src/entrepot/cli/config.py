@@ -1,19 +1,21 @@
 """`entrepot config`: look at a configuration without starting anything."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 
 from entrepot.cli.program.classes import Noun
 from entrepot.cli.program.meaning import here_meant
-from entrepot.config import Config, ConfigInvalid, Report, check, load
-from entrepot.config.reference import render_reference
+
+if TYPE_CHECKING:
+    from entrepot.config import Config, Report
 
 app = Noun()
 
@@ -39,6 +41,8 @@ def check_command(
 
     Exits with 1 if serve would not start, or a provider that is asked gives no answer.
     """
+    from entrepot.config import check
+
     here = here_meant()
     report = check(file or here.config, os.environ, data=here.data, listen=listen)
     if report.loaded is not None:
@@ -56,6 +60,10 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """Show the configuration in force: file, variables and command line together, secrets masked."""
+    import yaml
+
+    from entrepot.config import ConfigInvalid, load
+
     here = here_meant()
     try:
         loaded = load(file or here.config, os.environ, data=here.data, listen=listen)
@@ -70,6 +78,8 @@ def show_command(
 @app.command("reference")
 def reference_command() -> None:
     """Write the reference page of all keys, in Markdown."""
+    from entrepot.config.reference import render_reference
+
     typer.echo(render_reference(), nl=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,10 +12,10 @@ from entrepot.cli.folder import AsJson, opened, run
 from entrepot.cli.place import configured, has_metadata, located, no_registry
 from entrepot.cli.program.classes import Noun
 from entrepot.cli.program.given import hinted
-from entrepot.config import Config
-from entrepot.metadata import schema
-from entrepot.metadata.opening import METADATA_NAME, look_at_schema
-from entrepot.metadata.schema import Schema
+
+if TYPE_CHECKING:
+    from entrepot.config import Config
+    from entrepot.metadata.schema import Schema
 
 app = Noun()
 
@@ -28,6 +28,9 @@ Finish = Annotated[
 @app.command("check")
 def check_command(*, as_json: AsJson = False) -> None:
     """Say what an upgrade would do, and change nothing. Exits with 1 if one waits, or if this program is too old."""
+    from entrepot.metadata import schema
+    from entrepot.metadata.opening import look_at_schema
+
     place = configured()
     if not place.data.is_dir():
         raise no_registry(place)
@@ -44,6 +47,8 @@ def check_command(*, as_json: AsJson = False) -> None:
 @app.command("upgrade")
 def upgrade_command(*, finish: Finish = False, as_json: AsJson = False) -> None:
     """Bring the metadata to this program's schema, as a start does; a copy of the database is made before."""
+    from entrepot.metadata.opening import look_at_schema
+
     place = located()
     before = run(lambda: look_at_schema(place.state))
     after = run(lambda: _upgrade(place, finish=finish))
@@ -54,6 +59,9 @@ def upgrade_command(*, finish: Finish = False, as_json: AsJson = False) -> None:
 
 
 async def _upgrade(place: Config, *, finish: bool) -> Schema:
+    from entrepot.metadata import schema
+    from entrepot.metadata.opening import look_at_schema
+
     if finish and (found := await look_at_schema(place.state)) is not None and found.version < schema.VERSION:
         # Refused before anything is changed: whoever finishes must know that all programs are new.
         raise schema.not_upgraded()
@@ -66,6 +74,8 @@ async def _upgrade(place: Config, *, finish: bool) -> Schema:
 
 
 def _state(found: Schema | None) -> str:
+    from entrepot.metadata import schema
+
     if found is None:
         return "new"
     if found.version < schema.VERSION:
@@ -78,6 +88,8 @@ def _state(found: Schema | None) -> str:
 
 
 def _described(place: Config, found: Schema | None, state: str) -> str:
+    from entrepot.metadata import schema
+
     if found is None:
         where = f"{place.data.absolute()} has {'an empty' if has_metadata(place) else 'no'} database"
         return f"{where}: the next start builds it with schema {schema.VERSION}, and no upgrade waits."
@@ -94,6 +106,8 @@ def _described(place: Config, found: Schema | None, state: str) -> str:
 
 
 def _told(place: Config, before: Schema | None, after: Schema) -> str:
+    from entrepot.metadata.opening import METADATA_NAME
+
     if before is not None and before.version < after.version:
         copy = place.state / f"{METADATA_NAME}.schema-{before.version}"
         return f"Upgraded from schema {before.version} to {after.version}. The database as it was is in {copy}."

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from entrepot.access.errors import SetupError
 from entrepot.accounts.directory.model import Answer, DirectoryError, NoDirectory
-from entrepot.accounts.directory.synchronising import Report
-from entrepot.cli.folder import AsJson, printable, run
+from entrepot.cli.folder import AsJson, run
+from entrepot.cli.management.output import printable, table
 from entrepot.cli.place import configured, has_metadata, located, no_registry
 from entrepot.cli.program.classes import Noun
+from entrepot.telemetry.words import counted
+
+if TYPE_CHECKING:
+    from entrepot.accounts.directory.synchronising import Report
 
 app = Noun()
 
@@ -77,7 +79,8 @@ def try_command(*, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(answer)))
         return
-    typer.echo(f"{answer.server} answered in {answer.milliseconds} ms: {answer.people} people, {answer.groups} groups.")
+    found = f"{counted(answer.people, 'person', 'people')}, {counted(answer.groups, 'group')}"
+    typer.echo(f"{answer.server} answered in {answer.milliseconds} ms: {found}.")
     for warning in answer.warnings:
         typer.echo(f"warning: {warning}", err=True)
 
@@ -93,15 +96,14 @@ def _show(report: Report, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"dry_run": report.dry_run, **report.document()}, ensure_ascii=False))
         return
-    console = Console()
     would = "would be " if report.dry_run else ""
-    console.print(f"{report.people} people may enter; {sum(report.counts.values())} changes {would}made.")
+    people = counted(report.people, "person", "people")
+    typer.echo(f"{people} may enter; {counted(sum(report.counts.values()), 'change')} {would}made.")
     if report.counts:
-        table = Table("change", "accounts")
-        for change, count in sorted(report.counts.items()):
-            table.add_row(printable(change), str(count))
-        console.print(table)
+        rows = [[printable(change), str(count)] for change, count in sorted(report.counts.items())]
+        for line in table(["change", "accounts"], rows):
+            typer.echo(line)
     for line in [*report.changes[:_SHOWN], *(f"problem: {problem}" for problem in report.problems[:_SHOWN])]:
-        console.print(printable(line), soft_wrap=True)
+        typer.echo(printable(line))
     if report.error:
         typer.echo(f"error: {report.error}", err=True)

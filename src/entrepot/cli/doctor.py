@@ -9,21 +9,17 @@ from dataclasses import asdict
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
-from entrepot.bootstrap.check_up import check_up
 from entrepot.cli.folder import AsJson, run
+from entrepot.cli.management.output import printable, table
 from entrepot.cli.place import located
 from entrepot.cli.program.given import hinted
-from entrepot.cli.progress import Bar
 from entrepot.integrity.model import Report
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.progress import Unwatched
+from entrepot.telemetry.words import counted, spelt
 
 _SHOWN = 50
-_MIB = 1 << 20
 _PERCENT = 100.0
 
 Repair = Annotated[
@@ -75,15 +71,18 @@ def doctor_command(
     """
     if protocol is not None:
         _try_protocol(protocol, scratch or "", user or "", stdin=stdin, as_json=as_json)
+    from entrepot.bootstrap.check_up import check_up
+    from entrepot.cli.progress import watched
+
     share = _share(sample)
-    place = located()
+    place = located(on_server="entrepot job start scrub --watch")
     # What it notes for an operator of a server is told here in the report.
     logging.getLogger("entrepot.registry.quarantine").setLevel(logging.CRITICAL)
     if as_json:
         report = run(lambda: check_up(place, Unwatched(), repair=repair, sample=share))
         typer.echo(json.dumps(asdict(report)))
     else:
-        with Bar(Console(stderr=True)) as bar:
+        with watched() as bar:
             report = run(lambda: check_up(place, bar, repair=repair, sample=share))
         _show(report, repair=repair)
     raise typer.Exit(1 if report.open else 0)
@@ -120,42 +119,39 @@ def _share(text: str) -> float:
 
 
 def _show(report: Report, *, repair: bool) -> None:
-    console = Console()
-    rate = report.bytes_read / _MIB / report.seconds if report.seconds else 0.0
-    console.print(
-        f"Looked at {report.manifests:,} manifests, {report.blobs:,} blobs and {report.files:,} files in "
-        f"{report.seconds:.1f} s; read {report.blobs_read:,} blobs, {report.bytes_read / _MIB:,.0f} MiB "
-        f"({rate:,.0f} MiB/s).",
-        highlight=False,
-        soft_wrap=True,
+    rate = report.bytes_read / report.seconds if report.seconds else 0.0
+    typer.echo(
+        f"Looked at {counted(report.manifests, 'manifest')}, {counted(report.blobs, 'blob')} and "
+        f"{counted(report.files, 'file')} in {report.seconds:.1f} s; read {counted(report.blobs_read, 'blob')}, "
+        f"{spelt(report.bytes_read)} ({spelt(round(rate))}/s)."
     )
     if report.queued:
-        console.print(f"{report.queued:,} files are what deletions left; collections take them in their time.")
+        typer.echo(f"{counted(report.queued, 'file')} left by deletions; collections take them in their time.")
     if not report.found:
-        console.print("Nothing is wrong.")
+        typer.echo("Nothing is wrong.")
         return
-    table = Table("what", "number", title="What was found")
-    for what, count in sorted(report.found.items()):
-        table.add_row(what, f"{count:,}")
-    console.print(table)
-    _show_problems(console, report)
+    typer.echo("What was found:")
+    for line in table(["what", "number"], [[what, f"{count:,}"] for what, count in sorted(report.found.items())]):
+        typer.echo(line)
+    typer.echo("")
+    _show_problems(report)
     if report.open:
-        console.print(hinted(_advice(report, repair=repair)), soft_wrap=True)
+        typer.echo(hinted(_advice(report, repair=repair)))
 
 
-def _show_problems(console: Console, report: Report) -> None:
-    table = Table("what", Column("which", overflow="fold"), "now", Column("detail", overflow="fold"))
-    for problem in report.problems[:_SHOWN]:
-        table.add_row(problem.what, escape(problem.subject), problem.outcome, escape(problem.detail))
-    console.print(table)
+def _show_problems(report: Report) -> None:
+    rows = [
+        [problem.what, printable(problem.subject), problem.outcome, printable(problem.detail)]
+        for problem in report.problems[:_SHOWN]
+    ]
+    for line in table(["what", "which", "now", "detail"], rows):
+        typer.echo(line)
     if sum(report.found.values()) > _SHOWN:
-        console.print(f"Those are the first {_SHOWN}; --json lists more.")
+        typer.echo(f"Those are the first {_SHOWN}; --json lists more.")
 
 
 def _advice(report: Report, *, repair: bool) -> str:
+    problems = counted(report.open, "problem")
     if not repair:
-        return f"{report.open:,} problems are open. To repair what can be repaired: entrepot doctor --repair"
-    return (
-        f"{report.open:,} problems are open. Damaged and missing blobs are whole again once somebody pushes an image "
-        "that has them."
-    )
+        return f"{problems} open. To repair what can be repaired: entrepot doctor --repair"
+    return f"{problems} open. Damaged and missing blobs are whole again once somebody pushes an image that has them."

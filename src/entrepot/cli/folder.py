@@ -71,18 +71,6 @@ def require_metadata(folder: Path) -> None:
         )
 
 
-def printable(text: str) -> str:
-    """Give a text from the file system in a form that every terminal can show and that is no markup."""
-    from rich.markup import escape
-
-    return escape(visible(text))
-
-
-def visible(text: str) -> str:
-    """Give a text from the file system in a form that every terminal can show."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
-
-
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Stores]:
     """Open the metadata of a data folder, beside a running server or without one."""

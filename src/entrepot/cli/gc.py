@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.filesize import decimal
 
-from entrepot.bootstrap.collection import accept_damage, collect
 from entrepot.cli.folder import AsJson, run
-from entrepot.cli.management.output import time_of
+from entrepot.cli.job_watching import watch
+from entrepot.cli.management.api import Api
+from entrepot.cli.management.output import ago, show_one
+from entrepot.cli.management.place import ask, is_folder
 from entrepot.cli.place import located
 from entrepot.cli.program.classes import destructive
 from entrepot.cli.program.given import given, hinted
-from entrepot.cli.progress import Bar
-from entrepot.config import Config
-from entrepot.config.durations import format_duration
-from entrepot.lifecycle.collection.whole import FromTrash, Request, Result
 from entrepot.metadata import clock
 from entrepot.telemetry.progress import Progress, Unwatched
+from entrepot.telemetry.words import counted, spelt
+
+if TYPE_CHECKING:
+    from entrepot.config import Config
+    from entrepot.lifecycle.collection.whole import FromTrash, Request, Result
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", "-d", help="Change nothing; list what would go now on standard output.")
 ]
-
-
-class _Listing(Bar):
-    """A bar whose lines are the command's output."""
-
-    async def say(self, message: str) -> None:
-        """Print all of them."""
-        typer.echo(message)
 
 
 @destructive("now", "accept")
@@ -62,10 +55,16 @@ def gc_command(
     as_json: AsJson = False,
 ) -> None:
     """Take away what nothing needs and whose grace is over. Safe beside a running server, and may be stopped."""
+    if not (accept or whole or is_folder()):
+        _collect_there(now=now, dry_run=dry_run, as_json=as_json)
+        return
+    from entrepot.bootstrap.collection import accept_damage
+    from entrepot.lifecycle.collection.whole import Request
+
     place = located()
     if accept:
         count = run(lambda: accept_damage(place))
-        typer.echo(f"{count} damaged things are let go of.", err=True)
+        typer.echo(f"{counted(count, 'damaged thing')} let go of.", err=True)
     request = Request(dry_run=dry_run, empty_trash=now, compare=now, whole=whole and not dry_run)
     result = _collect(place, request, quiet=as_json, listing=dry_run and not as_json)
     if as_json:
@@ -98,6 +97,8 @@ def garbage_collect_command(
     """Do what `registry garbage-collect` does for registry:2, by its switches; the registry may go on serving."""
     if config is not None:
         given().config = config
+    from entrepot.lifecycle.collection.whole import Request
+
     place = located()
     may_delete = place.storage.delete.enabled
     if delete_untagged and not may_delete:
@@ -108,55 +109,79 @@ def garbage_collect_command(
         _show(place, request, result)
 
 
+def _collect_there(*, now: bool, dry_run: bool, as_json: bool) -> None:
+    """Let a server do it, and wait for the end."""
+    parameters = {"dry_run": dry_run, "empty_trash": now, "compare": now}
+
+    async def work(api: Api) -> dict[str, Any]:
+        run = await api.post("/jobs", {"kind": "garbage-collection", "subject": "", "parameters": parameters})
+        return await watch(api, run["id"], quiet=as_json)
+
+    done = ask(work)
+    if done["status"] != "Success":
+        typer.echo(hinted(f"error: it ended as {done['status']}; see entrepot job log {done['id']}"), err=True)
+        raise typer.Exit(1)
+    show_one(done["result"] or {}, as_json=as_json)
+
+
 def _collect(place: Config, request: Request, *, quiet: bool, listing: bool) -> Result:
+    from entrepot.lifecycle.collection.whole import Result
+
     result = Result()
     if quiet:
         _run(place, request, Unwatched(), result)
     else:
-        console = Console(stderr=True)
-        with _Listing(console) if listing else Bar(console) as bar:
+        from entrepot.cli.progress import watched
+
+        with watched(listing=listing) as bar:
             _run(place, request, bar, result)
     return result
 
 
 def _run(place: Config, request: Request, progress: Progress, result: Result) -> None:
+    from entrepot.bootstrap.collection import collect
+
     run(lambda: collect(place, request, progress, result))
 
 
 def _show(place: Config, request: Request, result: Result) -> None:
-    console = Console(stderr=request.dry_run)
     for line in _lines(place, request, result):
-        console.print(hinted(line), highlight=False, soft_wrap=True)
+        typer.echo(hinted(line), err=request.dry_run)
 
 
 def _from_trash(trash: FromTrash, *, dry_run: bool, grace: str) -> str:
+    entries = f"{counted(trash.entries, 'entry')} of the trash"
     if dry_run:
-        return f"{trash.entries:,} entries of the trash would go for good; entrepot trash list shows what there is."
-    manifests = f", {trash.manifests:,} manifests with them" if trash.manifests else ""
-    return f"{trash.entries:,} entries left the trash for good{manifests}; their blobs follow in {grace}."
+        return f"{entries} would go for good; entrepot trash list shows what there is."
+    manifests = f", {counted(trash.manifests, 'manifest')} with them" if trash.manifests else ""
+    return f"{entries} gone for good{manifests}; their blobs follow in {grace}."
 
 
 def _lines(place: Config, request: Request, result: Result) -> list[str]:
+    from entrepot.config.durations import format_duration
+
     done, grace = result.collected, format_duration(place.lifecycle.grace)
     verb = "Would free" if request.dry_run else "Freed"
-    found = [f"{verb} {decimal(done.freed_bytes)}: {done.blobs:,} blobs and {done.files:,} other files."]
+    freed = f"{counted(done.blobs, 'blob')} and {counted(done.files, 'other file')}"
+    found = [f"{verb} {spelt(done.freed_bytes)}: {freed}."]
     if result.trash.entries:
         found.insert(0, _from_trash(result.trash, dry_run=request.dry_run, grace=grace))
     if done.manifests:
-        found.append(f"{done.manifests:,} manifests went with what they belonged to; their blobs follow in {grace}.")
+        manifests = counted(done.manifests, "manifest")
+        found.append(f"{manifests} went with what they belonged to; their blobs follow in {grace}.")
     if done.failed:
-        found.append(f"{done.failed:,} blobs could not be deleted; see the log. They are tried again.")
+        found.append(f"{counted(done.failed, 'blob')} could not be deleted; see the log. They are tried again.")
     if result.untagged:
-        found.append(
-            f"{result.untagged:,} manifests without a tag go in {grace}, unless somebody uses them until then."
-        )
+        manifests = counted(result.untagged, "manifest")
+        found.append(f"{manifests} without a tag: gone in {grace}, unless somebody uses them until then.")
     if result.orphans is not None:
         orphans = result.orphans
+        unknown, lost = counted(orphans.files, "file"), counted(orphans.missing, "blob")
         found.append(
-            f"Compared {orphans.looked_at:,} files and rows: {orphans.files:,} files that nothing speaks of, "
-            f"{orphans.missing:,} blobs whose bytes are gone."
+            f"Compared {orphans.looked_at:,} files and rows: {unknown} that nothing speaks of, {lost} whose bytes are "
+            "gone."
         )
     if result.next_due_at is not None:
-        due = f"{time_of(clock.text(result.next_due_at))} UTC"
-        found.append(f"{result.waiting:,} things wait for their grace of {grace}; the first is looked at {due}.")
+        due, things = ago(clock.text(result.next_due_at)), counted(result.waiting, "thing")
+        found.append(f"{things} waiting for the grace of {grace}; the first is looked at {due}.")
     return found

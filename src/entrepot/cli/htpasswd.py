@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from entrepot.access.faults import Fault
-from entrepot.accounts.htpasswd_import import Imported, import_htpasswd
-from entrepot.cli.folder import AsJson, printable
+from entrepot.cli.folder import AsJson
+from entrepot.cli.management.output import printable
 from entrepot.cli.place import with_registry
-from entrepot.metadata.events import Source
 
-_BY = Source(name="operator", credential="command line")
+if TYPE_CHECKING:
+    from entrepot.accounts.htpasswd_import import Imported
+
 _SHOWN = 20
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The htpasswd file; its passwords must be bcrypt's.")]
@@ -29,8 +30,12 @@ Rights = Annotated[
 
 def import_command(file: File, *, rights: Rights = False, as_json: AsJson = False) -> None:
     """Make an account for each line of an htpasswd file. Accounts that exist stay as they are; run it again at will."""
+    from entrepot.accounts.htpasswd_import import import_htpasswd
+    from entrepot.metadata.events import Source
+
+    by = Source(name="operator", credential="command line")
     try:
-        report = with_registry(lambda stores: import_htpasswd(stores.metadata, file, rights=rights, by=_BY))
+        report = with_registry(lambda stores: import_htpasswd(stores.metadata, file, rights=rights, by=by))
     except Fault as fault:
         typer.echo(f"error: {fault}", err=True)
         raise typer.Exit(1) from None
@@ -45,7 +50,8 @@ def import_command(file: File, *, rights: Rights = False, as_json: AsJson = Fals
 def _tell(report: Imported, *, rights: bool) -> None:
     what = "may pull, push and delete everywhere" if rights else "may do nothing until somebody grants it"
     count = len(report.added)
-    typer.echo(f"1 account was made; it {what}." if count == 1 else f"{count} accounts were made; they {what}.")
+    made = "account was made; it" if count == 1 else "accounts were made; they"
+    typer.echo(f"{count:,} {made} {what}.")
     if report.present:
         typer.echo(f"{len(report.present)} were there already: {', '.join(map(printable, report.present[:_SHOWN]))}")
     for name, reason in list(report.refused.items())[:_SHOWN]:

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from entrepot.cli import job_schedule
-from entrepot.cli.folder import AsJson, printable
+from entrepot.cli.folder import AsJson
 from entrepot.cli.job_watching import ENDS, Lines, watch
 from entrepot.cli.management.api import Api, ApiRefused
-from entrepot.cli.management.output import Column, show, show_one
+from entrepot.cli.management.output import Column, printable, show, show_one, when
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun
 from entrepot.cli.program.given import hinted
@@ -35,14 +35,12 @@ def progress_of(run: Mapping[str, Any]) -> str:
 _ALL: Final = "all"
 _RUNS: Final[Mapping[str, Column]] = {
     "run": "id",
-    "kind": "kind",
-    "subject": "subject",
+    "kind": lambda run: f"{run['kind']} {run['subject']}".strip(),
     "status": lambda run: "Stopping" if run["stopping"] else run["status"],
     "progress": progress_of,
-    "trigger": "trigger",
-    "by": "actor",
-    "asked for": lambda run: run["creation_time"][:19],
-    "ended": lambda run: (run["end_time"] or "")[:19],
+    "by": lambda run: run["actor"] or run["trigger"],
+    "asked for": when("creation_time"),
+    "ended": when("end_time"),
     "error": "error",
 }
 _FOLLOW_SECONDS: Final = 0.5
@@ -59,7 +57,7 @@ def list_command(
     """List runs, the newest first."""
     wanted = ",".join(f"{name}={value}" for name, value in (("kind", kind), ("status", status)) if value)
     runs = ask(lambda api: api.get("/jobs", q=wanted or None, page_size=limit))
-    show(runs, _RUNS, as_json=as_json)
+    show(runs, _RUNS, as_json=as_json, of="run")
 
 
 @app.command("kinds")
@@ -202,7 +200,7 @@ def workers_command(*, as_json: AsJson = False) -> None:
         "worker": "worker_pool_id",
         "host": "host",
         "process": "pid",
-        "since": lambda pool: pool["start_at"][:19],
+        "since": when("start_at"),
         "runs": "runs",
     }
     show(ask(work), columns, as_json=as_json)

@@ -10,7 +10,7 @@ import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused, part
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, show, when
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun
 
@@ -22,12 +22,17 @@ Parameters = Annotated[
     list[str] | None,
     typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="What runs are given: dry_run=true; repeat it."),
 ]
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    zone = "" if entry["time_zone"] == "UTC" else f" in {entry['time_zone']}"
+    return f"{entry['cron']}{zone}" if entry["cron"] else "never"
+
+
 _SCHEDULES: Final[Mapping[str, Column]] = {
-    "kind": "kind",
-    "subject": "subject",
-    "schedule": lambda entry: entry["cron"] or "never",
-    "time zone": "time_zone",
-    "next (UTC)": lambda entry: (entry["next_time"] or "")[:19],
+    "kind": lambda entry: f"{entry['kind']} {entry['subject']}".strip(),
+    "schedule": _line,
+    "next": when("next_time"),
     "set by": "origin",
     "parameters": "parameters",
 }
@@ -36,7 +41,7 @@ _SCHEDULES: Final[Mapping[str, Column]] = {
 @app.command("list")
 def list_command(*, as_json: AsJson = False) -> None:
     """List the schedules."""
-    show(ask(lambda api: api.every("/jobs/schedules")), _SCHEDULES, as_json=as_json)
+    show(ask(lambda api: api.every("/jobs/schedules")), _SCHEDULES, as_json=as_json, of="schedule")
 
 
 @app.command("set")

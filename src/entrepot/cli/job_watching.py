@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from rich.console import Console
-
 from entrepot.cli.management.api import Api
-from entrepot.cli.progress import Bar
 
 ENDS: Final = frozenset(("Success", "Error", "Stopped"))
 _SECONDS: Final = 0.5
@@ -18,7 +15,9 @@ _LAST_LINE: Final = "x-last-line"
 async def watch(api: Api, run: int, *, quiet: bool = False) -> dict[str, Any]:
     """Wait for the end of a run and return it; what it says and how far it is is shown on standard error."""
     lines = Lines(api, run)
-    with Bar(Console(stderr=True, quiet=quiet)) as bar:
+    from entrepot.cli.progress import watched
+
+    with watched(quiet=quiet) as bar:
         while True:
             found: dict[str, Any] = await api.get(f"/jobs/{run}")
             for line in await lines.new():

@@ -10,7 +10,7 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.ends import Days, end_in
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, show, when
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun, destructive
 from entrepot.cli.user import user_id
@@ -44,11 +44,11 @@ def list_command(
         "id": "id",
         "name": "name",
         "begins with": "hint",
-        "ends": "expires_at",
-        "last used": "last_used",
+        "ends": when("expires_at"),
+        "last used": when("last_used"),
         "limits": lambda entry: "none" if entry["limits"] is None else "; ".join(map(_limit, entry["limits"])),
     }
-    show(ask(work), columns, as_json=as_json)
+    show(ask(work), columns, as_json=as_json, of="key")
 
 
 @app.command("create")

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
-from entrepot.adoption.report import ProblemKind
-from entrepot.adoption.rights import require_rights
-from entrepot.adoption.tree import Tree
-from entrepot.cli.folder import AsJson, Folder, opened, printable, require_metadata, run
+from entrepot.cli.folder import AsJson, Folder, opened, require_metadata, run
+from entrepot.cli.management.output import printable, table
 from entrepot.cli.program.classes import Noun
-from entrepot.projection.comparison import Comparison, DifferenceKind, Result
-from entrepot.projection.files import TreeFiles
-from entrepot.projection.projector import Projector
+from entrepot.telemetry.words import counted
+
+if TYPE_CHECKING:
+    from entrepot.projection.comparison import Result
 
 _SHOWN = 50
 
@@ -35,6 +33,9 @@ def check_command(folder: Folder, *, as_json: AsJson = False) -> None:
 @app.command("write")
 def write_command(folder: Folder, *, as_json: AsJson = False) -> None:
     """Write what registry:2 would miss. What only the files have, and what cannot be written, is reported."""
+    from entrepot.adoption.report import ProblemKind
+    from entrepot.projection.comparison import DifferenceKind
+
     result = run(lambda: _compare(folder, writing=True))
     _show(result, as_json=as_json)
     extra = any(difference.kind is DifferenceKind.EXTRA for difference in result.differences)
@@ -43,6 +44,12 @@ def write_command(folder: Folder, *, as_json: AsJson = False) -> None:
 
 
 async def _compare(folder: Path, *, writing: bool) -> Result:
+    from entrepot.adoption.rights import require_rights
+    from entrepot.adoption.tree import Tree
+    from entrepot.projection.comparison import Comparison
+    from entrepot.projection.files import TreeFiles
+    from entrepot.projection.projector import Projector
+
     require_rights(folder)
     require_metadata(folder)
     async with opened(folder) as stores:
@@ -58,13 +65,11 @@ def _show(result: Result, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(result)))
         return
-    console = Console()
-    console.print(f"{result.repositories} repositories compared, {len(result.differences)} differences.")
+    compared = counted(result.repositories, "repository")
+    typer.echo(f"{compared} compared, {counted(len(result.differences), 'difference')}.")
     if result.differences:
-        table = Table("in the files", "what", "repository", Column("which", overflow="fold"))
-        for difference in result.differences[:_SHOWN]:
-            table.add_row(difference.kind, difference.what, difference.repository, difference.subject)
-        console.print(table)
+        rows = [[each.kind, each.what, each.repository, each.subject] for each in result.differences[:_SHOWN]]
+        for line in table(["in the files", "what", "repository", "which"], rows):
+            typer.echo(line)
     for problem in result.problems[:_SHOWN]:
-        line = f"{problem.kind}: {problem.repository} {problem.subject} {problem.detail}"
-        console.print(printable(line), soft_wrap=True)
+        typer.echo(printable(f"{problem.kind}: {problem.repository} {problem.subject} {problem.detail}"))

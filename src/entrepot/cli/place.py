@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from entrepot.cli.folder import opened, run
-from entrepot.cli.program.given import given
+from entrepot.cli.program.given import given, hinted
 from entrepot.cli.program.meaning import Meant, Why, meant, tell_at_terminal
 
 if TYPE_CHECKING:
@@ -35,13 +35,16 @@ def with_registry(work: Callable[[Stores], Awaitable[T]]) -> T:
     return run(inside)
 
 
-def located() -> Config:
+def located(*, on_server: str = "") -> Config:
     """Give the configuration of the registry that is meant, and say which one it is.
+
+    Args:
+        on_server: The command that does as much on a server, where there is one.
 
     Raises:
         typer.Exit: It is a server, or there is no registry there; the reason is on standard error.
     """
-    found = configured()
+    found = configured(on_server=on_server)
     if not has_metadata(found):
         raise no_registry(found)
     return found
@@ -64,7 +67,7 @@ def no_registry(place: Config) -> typer.Exit:
     return typer.Exit(1)
 
 
-def configured() -> Config:
+def configured(*, on_server: str = "") -> Config:
     """Give the configuration of the folder that is meant, whether there is a registry or not.
 
     Raises:
@@ -77,6 +80,8 @@ def configured() -> Config:
             "Name the folder with --data DIR, or its configuration file with --config FILE.",
             err=True,
         )
+        if on_server:
+            typer.echo(hinted(f"On the server: {on_server}"), err=True)
         raise typer.Exit(1)
     found = configuration_of(registry)
     tell_at_terminal(registry, str(found.data.absolute()))

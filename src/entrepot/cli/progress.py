@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Self
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -38,10 +39,15 @@ def passing_bar(console: Console, *columns: ProgressColumn, expand: bool = False
     )
 
 
+def watched(unit: str = "", *, listing: bool = False, quiet: bool = False) -> Bar:
+    """Make a bar on standard error; `listing` makes its lines the command's output."""
+    return Bar(Console(stderr=True, quiet=quiet), unit, listing=listing)
+
+
 class Bar:
     """A `telemetry.progress.Progress` that a person sees, on standard error; a context manager."""
 
-    def __init__(self, console: Console, unit: str = "") -> None:
+    def __init__(self, console: Console, unit: str = "", *, listing: bool = False) -> None:
         columns = (
             SpinnerColumn(),
             BarColumn(bar_width=24),
@@ -52,6 +58,7 @@ class Bar:
         self._bar = passing_bar(console, *columns)
         self._task: TaskID | None = None
         self._unit = unit
+        self._listing = listing
         self._lines = 0
 
     def __enter__(self) -> Self:
@@ -69,7 +76,10 @@ class Bar:
         self._bar.update(self._task, completed=done, total=total, count=count)
 
     async def say(self, message: str) -> None:
-        """Write a line above the bar."""
+        """Write a line above the bar; all of them to standard output where they are what was asked for."""
+        if self._listing:
+            typer.echo(message)
+            return
         self._lines += 1
         if self._lines <= _LINES:
             self._bar.console.print(escape(message), highlight=False, soft_wrap=True)

@@ -57,7 +57,7 @@ def list_command(*, as_json: AsJson = False) -> None:
         for project in found
     ]
     columns: dict[str, Column] = {name: name for name in ("id", "name", "visibility", "owner", "repositories")}
-    show(entries, columns, as_json=as_json)
+    show(entries, columns, as_json=as_json, of="project")
 
 
 @app.command("create")
@@ -149,8 +149,8 @@ def _for_people(project: Mapping[str, Any]) -> dict[str, Any]:
         "visibility": _MEANING[visibility],
         "owner": project["owner_name"],
         "repositories": project["repo_count"],
-        "created (UTC)": time_of(project["creation_time"]),
-        "changed (UTC)": time_of(project["update_time"]),
+        "created": time_of(project["creation_time"]),
+        "changed": time_of(project["update_time"]),
         **settings,
     }
 

@@ -13,7 +13,7 @@ from entrepot.cli.management.output import Column, show
 from entrepot.cli.management.place import ask
 from entrepot.cli.management.projects import project_id
 from entrepot.cli.program.classes import Noun
-from entrepot.registry.quota import spelt
+from entrepot.telemetry.words import spelt
 
 app = Noun()
 

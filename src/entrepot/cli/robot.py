@@ -13,6 +13,7 @@ from entrepot.cli.management.output import Column, show
 from entrepot.cli.management.place import ask
 from entrepot.cli.management.projects import project_id
 from entrepot.cli.program.classes import Noun, destructive
+from entrepot.telemetry.words import since
 
 app = Noun()
 
@@ -65,11 +66,11 @@ def list_command(
         "name": "name",
         "disabled": "disable",
         "may": _permissions,
-        "until (UTC)": _end,
+        "ends": _end,
         "made by": "creator",
     }
     found = ask(work)
-    show(found, columns, as_json=as_json)
+    show(found, columns, as_json=as_json, of="robot")
     for robot in found:
         for warning in robot.get("trust_warnings", ()):
             typer.echo(f"warning: {robot['name']}: {warning}", err=True)
@@ -166,7 +167,7 @@ def _where(permission: Any) -> str:
 def _end(entry: Any) -> str:
     if entry["expires_at"] == _FOR_EVER:
         return "never"
-    return datetime.fromtimestamp(entry["expires_at"], UTC).strftime("%Y-%m-%d %H:%M")
+    return since(datetime.fromtimestamp(entry["expires_at"], UTC))
 
 
 async def _level(api: Api, project: str | None) -> str | None:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import typer
 
 from entrepot.cli.folder import run
 from entrepot.cli.place import located
 from entrepot.cli.program.classes import Noun
-from entrepot.config import Config
-from entrepot.metadata.events import Source
-from entrepot.metadata.opening import open_embedded
+from entrepot.telemetry.words import counted
 from entrepot.vault.errors import VaultError
-from entrepot.vault.master import FILE_VARIABLE, VARIABLE, KeySource
-from entrepot.vault.rotation import Rotated, rotate
+
+if TYPE_CHECKING:
+    from entrepot.config import Config
+    from entrepot.vault.master import KeySource
+    from entrepot.vault.rotation import Rotated
 
 app = Noun()
-
-_BY = Source(name="operator", credential="command line")
 
 
 @app.command("rotate")
 def rotate_command() -> None:
     """Seal every secret anew, with new keys. May run beside a serving registry, and again after it was broken off."""
+    from entrepot.vault.master import KeySource
+
     place = located()
     try:
         source = KeySource(place.state, os.environ)
@@ -35,15 +37,21 @@ def rotate_command() -> None:
 
 
 async def _rotate(place: Config, source: KeySource) -> Rotated:
+    from entrepot.metadata.events import Source
+    from entrepot.metadata.opening import open_embedded
+    from entrepot.vault.rotation import rotate
+
     stores = await open_embedded(place.state)
     try:
-        return await rotate(stores.metadata, source, _BY)
+        return await rotate(stores.metadata, source, Source(name="operator", credential="command line"))
     finally:
         await stores.close()
 
 
 def _tell(done: Rotated, source: KeySource) -> None:
-    typer.echo(f"{done.secrets} secrets are sealed anew; {done.data_keys} data keys are left.")
+    from entrepot.vault.master import FILE_VARIABLE, VARIABLE
+
+    typer.echo(f"{counted(done.secrets, 'secret')} sealed again; {counted(done.data_keys, 'data key')} left.")
     if done.new_master:
         typer.echo(f"The secret key in {source} is a new one; keep a copy of it apart from the database's.")
     else:

@@ -10,7 +10,7 @@ import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, part
-from entrepot.cli.management.output import Column, show, time_of
+from entrepot.cli.management.output import Column, ago, show
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun
 from entrepot.cli.program.given import hinted
@@ -29,7 +29,7 @@ from entrepot.cli.usage_words import (
     tell,
 )
 from entrepot.oci.reference import DEFAULT_PROJECT
-from entrepot.registry.quota import spelt
+from entrepot.telemetry.words import spelt
 
 app = Noun()
 
@@ -73,7 +73,7 @@ def disk_command(*, as_json: AsJson = False) -> None:
         return
     analysis = found["analysis"]
     show(disk_rows(found), {"what": "what", "bytes": lambda row: spelt(row["bytes"]), "": ""}, as_json=False)
-    typer.echo(hinted(_NO_ANALYSIS) if analysis is None else f"Analysed until {time_of(analysis['finished_at'])} UTC.")
+    typer.echo(hinted(_NO_ANALYSIS) if analysis is None else f"Analysed {ago(analysis['finished_at'])}.")
 
 
 @app.command("top")

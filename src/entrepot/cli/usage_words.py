@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import typer
 
-from entrepot.cli.management.output import Column, time_of
-from entrepot.registry.quota import spelt
+from entrepot.cli.management.output import Column, ago, digest
+from entrepot.telemetry.words import counted, spelt
 
 
 def tell(told: Mapping[str, Any]) -> None:
@@ -20,7 +20,7 @@ def tell(told: Mapping[str, Any]) -> None:
     of = "the project" if len(told["projects"]) == 1 else "the projects"
     typer.echo(f"{spelt(used)} less would count for the quota of {of}.")
     also = f", {told['followers']:,} of them because they belong to others" if told["followers"] else ""
-    typer.echo(f"{told['manifests']:,} manifests would go{also}.")
+    typer.echo(f"{counted(told['manifests'], 'manifest')} would go{also}.")
     for one in told["kept"]:
         typer.echo(f"{one['what']} stays: {one['reason']}")
     if told["more_kept"]:
@@ -35,8 +35,8 @@ def disk_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         return rows
     return [
         *rows,
-        _row("stored for images", found["stored_bytes"], f"{found['blobs']:,} blobs"),
-        _row("logical", found["logical_bytes"], f"{found['manifests']:,} manifests"),
+        _row("stored for images", found["stored_bytes"], counted(found["blobs"], "blob")),
+        _row("logical", found["logical_bytes"], counted(found["manifests"], "manifest")),
         _row("in the trash only", found["trash_bytes"]),
         _row("waiting for collection", found["waiting_bytes"]),
         _row("lost", found["lost_bytes"]),
@@ -50,9 +50,10 @@ def _row(what: str, size: int, more: str = "") -> dict[str, Any]:
 def duplicates(found: Mapping[str, Any]) -> str:
     """Say how much of layers is in others."""
     not_seen = "".join(f" {count:,} were not looked into: {why}." for why, count in found["not_looked_into"].items())
+    layers = counted(found["layers"], "layer")
     return (
-        f"About {spelt(found['duplicate_bytes'])} of {spelt(found['layer_bytes'])} in {found['layers']:,} layers are "
-        f"in other layers too, as seen on {time_of(found['finished_at'])} UTC.{not_seen}"
+        f"About {spelt(found['duplicate_bytes'])} of {spelt(found['layer_bytes'])} in {layers} are "
+        f"in other layers too, as seen {ago(found['finished_at'])}.{not_seen}"
     )
 
 
@@ -65,7 +66,8 @@ def foretold(told: Mapping[str, Any], what: str) -> str:
     if told["outlook"] == "full":
         return f"{used}: it is full."
     if told["growth"] is None:
-        return f"{used}. There is not enough history: {told['days_known']} days of {told['days_needed']} are known."
+        known = counted(told["days_known"], "day")
+        return f"{used}. There is not enough history: {known} of {told['days_needed']} known."
     return f"{used}. {_growing(told)}"
 
 
@@ -107,12 +109,12 @@ PROJECTS: Final[dict[str, Column]] = {
     "artifacts": lambda entry: entry["now"]["manifests"],
 }
 REPOSITORIES: Final[dict[str, Column]] = {"repository": "name", **_sums("analysed")}
-TAGS: Final[dict[str, Column]] = {"tag": "name", **_sums("sizes"), "digest": "digest"}
+TAGS: Final[dict[str, Column]] = {"tag": "name", **_sums("sizes"), "digest": digest("digest")}
 IMAGES: Final[dict[str, Column]] = {
     "repository": "repository",
     "tags": "tags",
     **_sums("sizes"),
-    "digest": "digest",
+    "digest": digest("digest"),
 }
 
 
@@ -135,14 +137,14 @@ DISK_DAYS: Final[dict[str, Column]] = {
     "stored for images": _bytes("stored_bytes"),
 }
 PAIRS: Final[dict[str, Column]] = {
-    "layer": "digest",
-    "is like": "like",
+    "layer": digest("digest"),
+    "is like": digest("like"),
     "size": _bytes("bytes"),
     "share": lambda pair: f"{pair['share']:.0%}",
     "duplicate": _bytes("duplicate_bytes"),
 }
 LAYERS: Final[dict[str, Column]] = {
-    "digest": "digest",
+    "digest": digest("digest"),
     "size": lambda entry: spelt(entry["bytes"]),
     "repositories": "repositories",
     "manifests": "manifests",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from entrepot.config.hosts import check_proxy, read_host
-from entrepot.config.schema.outbound import Outbound
 from entrepot.outbound.addresses import Network
+
+if TYPE_CHECKING:
+    from entrepot.config.schema.outbound import Outbound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,14 +12,13 @@ from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.usage import Standing
 from entrepot.oci.errors import QuotaExceeded
 from entrepot.oci.reference import RepositoryName
+from entrepot.telemetry.words import spelt
 
 T = TypeVar("T")
 
 #: Asked before a push is refused, with what it lacks. True when room was made.
 MakeRoom = Callable[[QuotaExceeded], Awaitable[bool]]
 
-_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
-_STEP: Final = 1024
 #: The share of a limit from which on people are told, where no soft limit says otherwise, in percent.
 _WARNING_PERCENT: Final = 90
 
@@ -153,14 +152,6 @@ def warning(project: str, standing: Standing) -> str | None:
     if limits.soft_manifests is not None and standing.counts.manifests > limits.soft_manifests:
         return f"Project {project} has {standing.counts.manifests:,} artifacts, more than {limits.soft_manifests:,}."
     return None
-
-
-def spelt(count: int) -> str:
-    """Write a number of bytes for people: `1.5 GiB`."""
-    value, unit = float(count), 0
-    while value >= _STEP and unit < len(_UNITS) - 1:
-        value, unit = value / _STEP, unit + 1
-    return f"{count} bytes" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
 
 
 def _exceeded(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ from entrepot.cli.program.classes import Noun, destructive
 from entrepot.cli.program.given import given, hinted
 from entrepot.metadata.opening import METADATA_NAME
 from tests.support.commands import Run, runner
+
+#: Modules that cost a start more than everything else in it. Pydantic reads the arguments for typer.
+HEAVY = ("aiohttp", "alembic", "argon2", "cryptography", "fastapi", "granian", "rich", "sqlalchemy", "yaml")
 
 
 @pytest.fixture
@@ -131,3 +136,20 @@ def test_hints_keep_the_place(removing: typer.Typer, tmp_path: Path) -> None:
     """A hint can be typed as it stands."""
     run = runner(tmp_path / "home", removing)
     assert run("hint", "--data", "a b").stdout == "See entrepot --data 'a b' job show 5.\n"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Neither that of the program nor that of any command; each pays for what it uses when it runs."""
+    script = f"""
+import sys
+from typer.main import get_command
+from entrepot.cli.app import app
+from typer.testing import CliRunner
+def heavy(): return sorted(set({HEAVY!r}) & set(sys.modules))
+for words in {[*words(), ()]!r}:
+    done = CliRunner().invoke(app, [*words, "--help"])
+    assert done.exit_code == 0, (words, done.output)
+    assert not heavy(), (words, heavy())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

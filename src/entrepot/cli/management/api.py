@@ -105,9 +105,9 @@ class Api:
             yield found
             after += len(found)
 
-    async def post(self, path: str, body: object = None) -> Any:
+    async def post(self, path: str, body: object = None, query: Query | None = None) -> Any:
         """Make something; return what the registry says of it, if anything."""
-        return (await self._ask("POST", path, body)).json()
+        return (await self._ask("POST", path, body, query)).json()
 
     async def put(self, path: str, body: object = None) -> Any:
         """Change something."""

@@ -6,10 +6,12 @@ import asyncio
 import getpass
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from entrepot.cli.management.api import Api, Reply
-from entrepot.config import Config
+
+if TYPE_CHECKING:
+    from entrepot.config import Config
 
 #: The host that a request without a network has: browsers find nothing there.
 NOWHERE: Final = "localhost"

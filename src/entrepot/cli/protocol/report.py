@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
+import typer
 
+from entrepot.cli.management.output import printable, table
 from entrepot.cli.protocol.asking import Failed, NotTried, Probe
 from entrepot.cli.protocol.cases import CASES, Case
 from entrepot.outbound.errors import OutboundError
@@ -87,21 +86,15 @@ def as_json(trial: Trial) -> str:
 
 def show(trial: Trial) -> None:
     """Write it for people: a summary first, then what did not pass."""
-    console = Console()
     counts = ", ".join(f"{trial.count(outcome)} {outcome}" for outcome in Outcome)
-    console.print(
-        f"{len(trial.results)} requests of the distribution specification tried against {trial.url}: {counts}.",
-        highlight=False,
-        soft_wrap=True,
-    )
+    typer.echo(f"{len(trial.results)} requests of the distribution specification tried against {trial.url}: {counts}.")
     reasons: dict[str, int] = Counter(one.detail for one in trial.results if one.detail == _NO_SCRATCH)
     told = [one for one in trial.results if one.outcome is not Outcome.PASSED and one.detail not in reasons]
     if told:
-        table = Table("endpoint", Column("what", overflow="fold"), "outcome", Column("why", overflow="fold"))
-        for one in told:
-            table.add_row(one.endpoint, one.title, str(one.outcome), escape(one.detail))
-        console.print(table)
+        rows = [[one.endpoint, one.title, str(one.outcome), printable(one.detail)] for one in told]
+        for line in table(["endpoint", "what", "outcome", "why"], rows):
+            typer.echo(line)
     for reason, count in reasons.items():
-        console.print(f"{count} were not tried: {reason}.", highlight=False)
+        typer.echo(f"{count} were not tried: {reason}.")
     if trial.stays:
-        console.print(f"The registry does not delete, so these stay there: {', '.join(trial.stays)}.", soft_wrap=True)
+        typer.echo(f"The registry does not delete, so these stay there: {', '.join(trial.stays)}.")

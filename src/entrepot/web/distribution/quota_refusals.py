@@ -10,7 +10,7 @@ from entrepot.metadata import largest_repositories
 from entrepot.metadata.errors import DatabaseError
 from entrepot.oci.errors import QuotaExceeded, RegistryError
 from entrepot.oci.reference import RepositoryName
-from entrepot.registry.quota import spelt
+from entrepot.telemetry.words import spelt
 from entrepot.web.distribution.authorise import identify
 from entrepot.web.http import Request
 from entrepot.web.services import Services

@@ -9,9 +9,11 @@ import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import part
-from entrepot.cli.management.output import Column, show, show_one
+from entrepot.cli.management.output import Column, show, show_one, when
+from entrepot.cli.management.output import digest as digest_column
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun
+from entrepot.telemetry.words import spelt
 
 app = Noun()
 
@@ -27,13 +29,14 @@ def why_command(
     if as_json:
         show_one(found, as_json=True)
         return
-    show_one({name: found[name] for name in ("digest", "size", "state", "repositories")}, as_json=False)
+    named = {name: found[name] for name in ("digest", "state", "repositories")}
+    show_one({**named, "size": spelt(found["size"])}, as_json=False)
     columns: dict[str, Column] = {
         "kept because": _sentence,
         "repository": "repository",
-        "digest": "digest",
+        "digest": digest_column("digest"),
         "tags": "tags",
-        "until": "until",
+        "until": when("until"),
     }
     show(found["reasons"], columns, as_json=False)
     if found["more"]:

@@ -8,11 +8,12 @@ import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, part
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, short, show, when
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun
 from entrepot.cli.program.given import hinted
 from entrepot.cli.program.meaning import meant
+from entrepot.telemetry.words import counted
 
 app = Noun()
 
@@ -32,14 +33,13 @@ def list_command(
     found = ask(lambda api: api.every(path))
     columns: dict[str, Column] = {
         "number": "id",
-        "kind": "kind",
         "what": _what,
         "tags": "tags",
-        "deleted by": "deleted_by",
-        "deleted at": "deletion_time",
-        "kept until": "expiry_time",
+        "by": "deleted_by",
+        "deleted": when("deletion_time"),
+        "leaves": when("expiry_time"),
     }
-    show(found, columns, as_json=as_json)
+    show(found, columns, as_json=as_json, of="entry of the trash")
 
 
 @app.command("restore")
@@ -83,7 +83,7 @@ def empty_command(
     _confirm(f"Remove for good what is in the trash of {project or 'all projects'}?", yes=yes)
     path = "/trash" if project is None else f"/projects/{part(project)}/trash"
     count = ask(lambda api: _empty(api, path))
-    typer.echo(f"{count} manifests are gone for good.")
+    typer.echo(f"{counted(count, 'manifest')} gone for good.")
 
 
 async def _empty(api: Api, path: str) -> int:
@@ -97,7 +97,9 @@ async def _empty(api: Api, path: str) -> int:
 
 def _what(entry: Any) -> str:
     place = entry["repository"] or entry["project"]
-    return f"{place}@{entry['digest']}" if entry["kind"] == "manifest" else str(place)
+    if entry["kind"] == "manifest":
+        return f"{place}@{short(entry['digest'])}"
+    return f"{place} ({entry['kind']})"
 
 
 def _confirm(question: str, *, yes: bool) -> None:

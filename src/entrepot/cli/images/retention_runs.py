@@ -10,7 +10,7 @@ import typer
 from entrepot.cli.folder import AsJson, run
 from entrepot.cli.job_watching import ENDS
 from entrepot.cli.management.api import Api, ApiRefused
-from entrepot.cli.management.output import Column, LongList, show
+from entrepot.cli.management.output import Column, LongList, digest, show, when
 from entrepot.cli.management.place import ask, is_folder
 from entrepot.cli.management.retention import Project, find_policy
 from entrepot.cli.place import located
@@ -25,13 +25,13 @@ _RUNS: Final[dict[str, Column]] = {
     "status": "status",
     "dry run": "dry_run",
     "trigger": "trigger",
-    "began": lambda entry: entry["start_time"][:19],
-    "ended": lambda entry: (entry["end_time"] or "")[:19],
+    "began": when("start_time"),
+    "ended": when("end_time"),
 }
 _VERDICTS: Final[dict[str, Column]] = {
     "repository": "repository",
     "tag": lambda verdict: verdict["tag"] or "(none)",
-    "digest": lambda verdict: verdict["digest"][:19],
+    "digest": digest("digest"),
     "": lambda verdict: "kept" if verdict["kept"] else "removed",
     "rule": "rule",
     "why": "reason",

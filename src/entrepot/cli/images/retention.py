@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from entrepot.cli import retention_runs
 from entrepot.cli.folder import AsJson
+from entrepot.cli.images import retention_runs
 from entrepot.cli.management.api import Api
 from entrepot.cli.management.output import Column, show
 from entrepot.cli.management.place import ask

@@ -1,0 +1,1 @@
+"""Repositories, tags and images: what people push and pull, and what they do with it most."""
