@@ -28,6 +28,7 @@
      ├── InsufficientStorage          UNAVAILABLE
      ├── RequestTimeout               UNAVAILABLE
      ├── HeaderTooLarge               UNSUPPORTED
+     ├── HostInvalid                  UNSUPPORTED
      └── UriTooLong                   UNSUPPORTED
 
 The first line of a class's docstring is its default message. The HTTP status belongs to the web layer, which keeps the
