@@ -77,7 +77,7 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
         dispatcher = Dispatcher(parts.stores.metadata, parts.stores.work, job_kinds(parts, metrics), metrics)
 
         watch = ClockWatch(parts.stores.metadata, set_back=dispatcher.pull_back, show=_clock_gauge(metrics))
-        await watch.look()  # before anything is removed
+        await watch.look_quietly()  # before anything is removed
 
         async def run(stop: asyncio.Event) -> None:
             async with in_background(watch.run()), asyncio.TaskGroup() as group:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from entrepot.metadata import clock, events, settings
+from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.events import Source
 
@@ -201,10 +202,15 @@ class ClockWatch:
         """Look once a second, until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            try:
+            await self.look_quietly()
+
+    async def look_quietly(self) -> None:
+        """Look once; a database that takes no note now keeps nothing else from its work."""
+        try:
+            with with_reserve(Reserve.USED):
                 await self.look()
-            except Exception:  # noqa: BLE001 - the next look is a second away
-                _log.exception("the clock cannot be looked after")
+        except Exception:  # noqa: BLE001 - the next look is a second away
+            _log.exception("the clock cannot be looked after")
 
     async def look(self) -> Verdict:
         """Look once."""

@@ -20,7 +20,7 @@ from entrepot.metadata import clock, schema, settings, work_shape
 from entrepot.metadata.ballast import Ballast, Reserve, with_reserve
 from entrepot.metadata.database import Database, Reader
 from entrepot.metadata.durable import sync
-from entrepot.metadata.errors import DatabaseUnavailable
+from entrepot.metadata.errors import DatabaseFull, DatabaseUnavailable
 from entrepot.metadata.filesystems import require_local
 from entrepot.metadata.host_lease import Host, HostLease, LeaseTimes
 from entrepot.metadata.schema import Schema
@@ -74,7 +74,13 @@ async def open_embedded(folder: Path, *, host: Host | None = None, times: LeaseT
         DatabaseFull: No space for the tables.
     """
     with with_reserve(Reserve.RELEASED):  # a start writes little, and nothing is freed without one
-        return await _open(folder, host, times)
+        try:
+            return await _open(folder, host, times)
+        except OSError as error:
+            if error.errno not in _REMEDIES:
+                raise
+            kind = DatabaseUnavailable if error.errno == errno.EROFS else DatabaseFull
+            raise kind(f"cannot write to {folder}: {error.strerror}; {_REMEDIES[error.errno]}") from error
 
 
 async def _open(folder: Path, host: Host | None, times: LeaseTimes | None) -> Stores:
@@ -134,7 +140,7 @@ def _locked(descriptor: int) -> bool:
 
 
 _CHOWN: Final = "give it to the user that runs entrepot (chown), or run entrepot as its owner"
-_FULL: Final = "free some space, or some inodes, on its disk"
+_FULL: Final = "free some space, or some inodes, on its disk; what was put aside there is used up"
 #: What helps where something else than the owner is wrong.
 _REMEDIES: Final = {errno.EROFS: READ_ONLY_REMEDY, errno.ENOSPC: _FULL, errno.EDQUOT: _FULL}
 

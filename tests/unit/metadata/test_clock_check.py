@@ -10,6 +10,7 @@ import pytest
 
 from entrepot.metadata import clock_check, settings
 from entrepot.metadata.clock_check import ClockWatch, Moment, Note, judge, successor
+from entrepot.metadata.errors import DatabaseFull
 from entrepot.metadata.events import Source
 from entrepot.metadata.opening import Stores, open_embedded
 
@@ -136,3 +137,18 @@ async def test_doubt_ends_when_somebody_accepts_the_clock(stores: Stores) -> Non
     assert await reason(stores, clocks) is None
     clocks.moment = later(10, step=30 * DAY)
     assert "20 days ahead" in (await reason(stores, clocks) or "")
+
+
+async def test_a_database_that_takes_no_note_keeps_no_worker_from_starting(
+    stores: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a full disk, say; the next look tries again."""
+
+    async def refuse() -> None:
+        raise DatabaseFull("full")
+
+    clocks = Clocks()
+    await ClockWatch(stores.metadata, set_back=refuse, now=clocks.now).look_quietly()
+    assert "the clock cannot be looked after" in caplog.text
+    await ClockWatch(stores.metadata, set_back=clocks.set_back, now=clocks.now).look_quietly()
+    assert clocks.pulled_back == 1

@@ -13,14 +13,14 @@ import pytest
 
 from entrepot.metadata import ballast as ballast_module
 from entrepot.metadata import clock, filesystems, opening, schema
-from entrepot.metadata.errors import AnotherHost, DatabaseUnavailable, SchemaTooNew, UnsafeFileSystem
+from entrepot.metadata.errors import AnotherHost, DatabaseFull, DatabaseUnavailable, SchemaTooNew, UnsafeFileSystem
 from entrepot.metadata.host_lease import LEASE_NAME, Host, LeaseTimes
 from entrepot.metadata.migrations import script
 from entrepot.metadata.opening import METADATA_NAME, WORK_NAME, Stores, open_embedded
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.schema import Schema
 from entrepot.metadata.sqlite_copy import copy_database
-from tests.support.mounts import small_disk
+from tests.support.mounts import free_bytes, small_disk
 from tests.support.notes import COUNT, GET, putting
 
 TIMES = LeaseTimes(renew=0.05, watch=0.3, look=0.05)
@@ -160,6 +160,18 @@ async def test_a_folder_that_cannot_be_made_on_a_read_only_file_system_is_explai
         with pytest.raises(DatabaseUnavailable, match="mounted read-only") as refused:
             await open_embedded(tmp_path / "disk" / "entrepot")
         assert "chown" not in str(refused.value)
+
+
+async def test_a_start_without_any_space_says_what_helps(tmp_path: Path) -> None:
+    """Where others have taken what was put aside, too, the start names the disk and not the owner."""
+    with small_disk(tmp_path / "disk", "size=8m") as disk:
+        async with opened(disk / "entrepot"):
+            pass
+        for name in ("ballast", "reserve"):
+            (disk / "entrepot" / name).unlink()
+        (disk / "log").write_bytes(bytes(free_bytes(disk)))
+        with pytest.raises(DatabaseFull, match="free some space"):
+            await open_embedded(disk / "entrepot")
 
 
 async def test_an_upgrade_keeps_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
