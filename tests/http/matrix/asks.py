@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from entrepot.oci import media_type as media_types
+from entrepot.web.api.icons import icon_of
 from tests.support.manifests import index
 
 API: Final = "/api/v2.0"
@@ -184,6 +185,7 @@ ASKS: Final[Mapping[str, Ask]] = {
     f"PUT {API}/users/current/second_factor/keys/{{security_key_id}}": Ask(body='{"name": "renamed"}'),
     f"POST {API}/users/current/second_factor/keys/{{security_key_id}}/remove": Ask(body='{"password": "<password>"}'),
     f"POST {API}/users/reset_password": Ask(body='{"token": "guessed", "new_password": "seven boats at anchor"}'),
+    f"GET {API}/icons/{{digest}}": Ask(path=f"{API}/icons/{icon_of('IMAGE')}"),
     f"GET {API}/users/search": Ask(query="?username=victim"),
     f"PUT {API}/users/{{user_id}}": Ask(body='{"realname": "New"}'),
     f"PUT {API}/users/{{user_id}}/disabled": Ask(body='{"disabled": true}'),

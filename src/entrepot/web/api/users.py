@@ -117,8 +117,13 @@ async def search_users(
         str, Query(min_length=1, max_length=255, description="A part of the account's name.", examples=["ali"])
     ],
 ) -> list[UserFound]:
-    """Search people by a part of their account's name; open to whoever has signed in, as in Harbor."""
-    caller.require_sign_in()
+    """Search people by a part of their account's name; open to all people who have signed in, as in Harbor.
+
+    Robots, and keys that may not do everything their account may, have to give roles in some project.
+    """
+    principal = caller.principal
+    if principal.kind is not PrincipalKind.USER or principal.limits is not None or principal.scopes is not None:
+        await caller.require_to_choose_members(_LIST)
     found = await services.accounts.users.search(username, wanted)
     describe(request, response, wanted, found.total)
     return [UserFound(user_id=record.id, username=record.name) for record in found.items]
