@@ -68,6 +68,8 @@ def _inspect_tls(tls: Tls, found: Findings) -> None:
         found.problems.append(f"http.tls.{absent}: is required, since http.tls.{given} is set")
     elif tls.certificate:
         _inspect_pair(Path(tls.certificate), Path(tls.key), found)
+    if tls.is_automatic and tls.letsencrypt.ca:
+        _inspect_authorities("http.tls.letsencrypt.ca", Path(tls.letsencrypt.ca), found)
     for index, authority in enumerate(tls.clientcas):
         _inspect_authorities(f"http.tls.clientcas[{index}]", Path(authority), found)
 

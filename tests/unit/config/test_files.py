@@ -143,6 +143,14 @@ def test_client_authorities_are_looked_at(check_text: Check, tmp_path: Path) -> 
     assert problem.startswith("http.tls.clientcas[1]: ")
 
 
+def test_the_authority_of_a_certificate_service_is_looked_at(check_text: Check, tmp_path: Path) -> None:
+    """Without it every order fails, which nobody would see before the start."""
+    wanted = "http: {{tls: {{letsencrypt: {{hosts: [registry.test], ca: {}}}}}}}"
+    authority, key = make_pair(tmp_path, "ca")
+    assert check_text(wanted.format(authority)).ok is True
+    assert only(check_text(wanted.format(key))).startswith("http.tls.letsencrypt.ca: ")
+
+
 def htpasswd(path: Path) -> str:
     return f"auth: {{htpasswd: {{realm: r, path: {path}}}}}"
 
