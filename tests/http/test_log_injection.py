@@ -94,7 +94,7 @@ def asked(evil: str) -> Iterator[tuple[str, str, dict[str, str]]]:
     yield "GET", "/v2/", {"Authorization": f"Basic {basic}"}
     yield "GET", "/api/v2.0/users/current", {"Authorization": f"Basic {basic}"}
     yield "GET", "/api/v2.0/users/current", {"Authorization": f"Bearer {raw}", "Cookie": f"sid={raw}"}
-    yield "GET", "/healthz", {"X-Forwarded-For": raw, "Forwarded": f'for="{raw}"', "X-Forwarded-Host": raw}
+    yield "GET", "/v2/", {"X-Forwarded-For": raw, "Forwarded": f'for="{raw}"', "X-Forwarded-Host": raw}
     yield "POST", "/c/login", {"Content-Type": raw, "Accept": raw, "Range": raw}
 
 
