@@ -77,6 +77,7 @@ async def patch_in_chunks(session: aiohttp.ClientSession, location: str, data: b
         async with session.patch(location, data=data[start : start + MIB]) as answer:
             if answer.status != 202:
                 return answer.status, await answer.read()
+            location = answer.headers["Location"]
     return 202, b""
 
 
