@@ -110,7 +110,7 @@ def test_gc_beside_a_server_leaves_the_grace_and_the_trash_alone() -> None:
         tried = entrepot(server, "gc", "--now", "--dry-run", "--config", "config.yml")
         assert "1 entry of the trash would go for good" in tried.stderr
         told = entrepot(server, "gc", "--now", "--config", "config.yml").stdout
-        assert "1 entry of the trash gone for good, 1 manifests with them" in told
+        assert "1 entry of the trash gone for good, 1 manifest with them" in told
         assert "Compared" in told
         assert why(server, client.digest_of(LAYERS[2]))["reason"] == "grace"
         assert stored(server) >= before

@@ -30,6 +30,7 @@ from entrepot.web.reset_page import ResetPage
 from entrepot.web.security_keys.page import key_page_routes
 from entrepot.web.security_keys.sign_in import KeyStep
 from entrepot.web.settings import WebSettings
+from entrepot.web.start_page import start_routes
 from entrepot.web.token.endpoint import PATHS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,7 +166,8 @@ def routes() -> dict[str, set[str]]:
         "/v2/NAME/referrers/DIGEST": _REPOSITORY.referrers,
     }
     assert len(of_repository) == len(_REPOSITORY.__slots__)
-    found = {path: set(route.handlers) for path, route in {**_FIXED, **of_repository}.items() if path != "/v2"}
+    start = start_routes(has_accounts=True)
+    found = {path: set(route.handlers) for path, route in {**_FIXED, **start, **of_repository}.items() if path != "/v2"}
     gate: Any = None  # nobody is served, the routes are listed
     unused: Any = SimpleNamespace(proxies=None)
     pages = ProviderPages(gate, lambda: gate).routes(["NAME"])

@@ -20,12 +20,14 @@ from entrepot.web.middleware.limits import with_limits
 from entrepot.web.middleware.metrics import with_metrics
 from entrepot.web.middleware.rate_limits import with_bytes_counted, with_rate_limits
 from entrepot.web.middleware.request_id import RequestIds, with_request_id
+from entrepot.web.pages import ACCOUNT_PATH, STYLE_PATH
 from entrepot.web.response_cache import Answer, ResponseCache
 from entrepot.web.responses import Response, Send
 from entrepot.web.router import MethodUnknown, RepositoryRoutes, Route, Router
 from entrepot.web.services import Services
 from entrepot.web.session.origin import has_https_port
 from entrepot.web.settings import WebSettings
+from entrepot.web.start_page import start_routes
 from entrepot.web.this_host import client_of
 
 _API_VERSION: Header = (b"docker-distribution-api-version", b"registry/2.0")
@@ -38,7 +40,6 @@ _HTTPS_ONLY: Header = (b"strict-transport-security", b"max-age=31536000")
 #: Labels are registry:2's handler names where it has one, so that its dashboards go on working.
 _BASE = Route("base", {"GET": base.get_base, "HEAD": base.get_base})
 _FIXED = {
-    "/": Route("root", {"GET": health.root, "HEAD": health.root}),
     "/healthz": Route("healthz", {"GET": health.alive, "HEAD": health.alive}),
     "/readyz": Route("readyz", {"GET": health.ready, "HEAD": health.ready}),
     "/v2": _BASE,
@@ -86,8 +87,11 @@ class Application:
         self._services = services
         self._api = api
         # They come before the API, which has other paths below the same beginnings.
-        self._plain = frozenset(f"{settings.prefix.rstrip('/')}{path}".encode() for path in more_routes or ())
-        self._router = Router({**_FIXED, **(more_routes or {})}, _REPOSITORY, settings.prefix)
+        self._plain = frozenset(
+            f"{settings.prefix.rstrip('/')}{path}".encode() for path in (STYLE_PATH, *(more_routes or ()))
+        )
+        start = start_routes(has_accounts=ACCOUNT_PATH in (more_routes or {}))
+        self._router = Router({**_FIXED, **start, **(more_routes or {})}, _REPOSITORY, settings.prefix)
         self._api_path = (settings.prefix.rstrip("/") + "/v2").encode()
         self._api_headers = (_API_VERSION, *_headers(settings, _NO_SNIFFING))
         self._headers = _headers(settings, _NO_SNIFFING, _OURS_ALONE)

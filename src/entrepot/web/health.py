@@ -1,4 +1,4 @@
-"""`/healthz` (the process runs) and `/readyz` (it can serve), and registry:2's answer at `/`."""
+"""`/healthz` (the process runs) and `/readyz` (it can serve)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,3 @@ async def ready(request: Request, services: Services) -> Response:  # noqa: ARG0
     """
     problems = dict(await services.readiness())
     return json_response(503 if problems else 200, problems or dict(await services.warnings()), (_NO_CACHE,))
-
-
-async def root(request: Request, services: Services) -> Response:  # noqa: ARG001 - a handler's signature
-    """Answer `/` with an empty 200, which load balancers in front of registry:2 look for."""
-    return Response(200, (_NO_CACHE,))

@@ -18,6 +18,7 @@ from entrepot.web.texts import language_for, texts
 
 #: Where somebody who is signed in sees themselves, and everybody else signs in.
 ACCOUNT_PATH: Final = "/c/account"
+START_PATH: Final = "/ui/"
 STYLE_PATH: Final = "/c/pages.css"
 _COMMON: Final[tuple[Header, ...]] = (
     (b"content-type", b"text/html; charset=utf-8"),
@@ -112,7 +113,7 @@ def _document(title: str, body: str, more: str, frame: Frame) -> bytes:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f'<title>{title}</title><link rel="stylesheet" href="{prefix}{STYLE_PATH}">{more}</head>\n<body>\n'
-        f'<header class="top"><a class="brand" href="{prefix}{ACCOUNT_PATH}">Entrepot</a></header>\n'
+        f'<header class="top"><a class="brand" href="{prefix}{START_PATH}">Entrepot</a></header>\n'
         f"<main>\n<h1>{title}</h1>\n{body}</main>\n</body>\n</html>\n"
     )
     return text.encode()

@@ -19,6 +19,7 @@ OPEN = frozenset(
     (
         "/",
         "/healthz",
+        "/ui/",
         "/readyz",
         "/api/v2.0/ping",
         "/api/v2.0/health",
