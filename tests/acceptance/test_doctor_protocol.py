@@ -75,7 +75,6 @@ def test_what_docker_registry_fails_is_named(tmp_path: Path) -> None:
         assert report["stays"] == []
         said = entrepot(f"http://{theirs.address}", "--scratch", SCRATCH)
     assert said.returncode == 1
-    assert max(map(len, said.stdout.splitlines()[1:])) <= 80
     assert "end-12b" in said.stdout
 
 
