@@ -12,7 +12,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL = help
-.PHONY: help serve check test test-full mutants bench format lock coverage shape clean packages-serve packages-test packages-bench
+.PHONY: help package serve check test test-full mutants bench format lock coverage shape clean packages-serve packages-test packages-bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ test-full: packages-serve packages-test packages-bench .venv/ready-test ## every
 
 bench: packages-serve packages-bench .venv/ready-test ## measure beside the peers; SCENARIO=pull-manifest for one
 	$(PY) -m benchmarks $(SCENARIO)
+
+package: packages-serve .venv/ready-test ## wheel and sdist in dist/, the same bytes each time: uv tool install dist/entrepot-*.whl
+	@tools/package.sh
 
 format: .venv/ready-test ## put the code into its form
 	.venv/bin/ruff format .
