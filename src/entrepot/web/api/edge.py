@@ -19,6 +19,7 @@ from entrepot.web.api.errors import UnsupportedBody, render
 from entrepot.web.api.mount import REQUEST
 from entrepot.web.body import BodyBroken, ClientGone, Message
 from entrepot.web.http import Request
+from entrepot.web.middleware.errors import CLIENT_GONE
 
 _LOGGER = logging.getLogger(__name__)
 KIB: Final = 1024
@@ -47,6 +48,7 @@ class ApiEdge:
             answer = render(error, AsgiRequest(scope))
             answer.headers["connection"] = "close"
             await answer(scope, receive, send)
+            own.status = CLIENT_GONE  # in nearly every case nobody reads the answer
         except ClientGone:
             # FastAPI would answer with 500; whoever called it sees that nothing was answered.
             if own.started:
