@@ -159,7 +159,7 @@ def _busy(server: Server) -> Iterator[None]:
 def _collector(server: Server) -> psutil.Process:
     """Return the process in which the server's own collector runs, beside its other jobs."""
     children = psutil.Process(server.process.pid).children()
-    return next(child for child in children if child.cmdline()[-2:] == ["entrepot.serving.process", "job"])
+    return next(child for child in children if child.cmdline()[3:5] == ["entrepot.serving.process", "job"])
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""Memory while many slow clients pull and push large blobs."""
+"""Memory and processor time while nobody asks, and memory while many slow clients pull and push large blobs."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -21,9 +22,41 @@ _PIECE = 64 * 1024
 _PAUSE = 0.1
 
 
+#: After this time a server has done what it does after its start; and so long it is watched being idle.
+_SETTLE_SECONDS = 20.0
+_WATCH_SECONDS = 30.0
+
+
 def memory(folder: Path) -> list[Outcome]:
-    """200 throttled pulls and 50 throttled pushes at once, of blobs of 20 MB and of 200 MB."""
-    return [_measure(folder / str(megabytes), megabytes) for megabytes in (20, 200)]
+    """Idle with two workers and with one; then 200 throttled pulls and 50 pushes at once, of 20 MB and of 200 MB."""
+    idle = [outcome for workers in (2, 1) for outcome in _idle(folder / f"idle-{workers}", workers)]
+    return idle + [_measure(folder / str(megabytes), megabytes) for megabytes in (20, 200)]
+
+
+def _idle(folder: Path, workers: int) -> list[Outcome]:
+    """Measure all processes together before and after the API was used, and what they compute meanwhile."""
+    folder.mkdir()
+    size = {2: "<= 120 MB", 1: "<= 80 MB"}[workers]
+    what = f"idle, {workers} worker{'s' * (workers > 1)}"
+    before, after, cpu = (
+        Outcome(scenario=f"memory of all processes, {what}", unit="MB", more_is_better=False, target=size),
+        Outcome(scenario=f"the same once the API was used, {what}", unit="MB", more_is_better=False, target=size),
+        Outcome(scenario=f"processor time, {what}", unit="% of a core", more_is_better=False, target="<= 0.2 %"),
+    )
+    with ExitStack() as stack:
+        ours = stack.enter_context(peers.entrepot(folder / "ours", workers=workers))
+        peer = stack.enter_context(peers.registry2(folder / "peer"))
+        time.sleep(_SETTLE_SECONDS)
+        for server in (ours, peer):
+            before.samples[server.name] = [Sample(value=server.memory() / 1e6)]
+        client.call(ours, "GET", "/api/v2.0/projects", b"")
+        used = {server.name: server.cpu_seconds() for server in (ours, peer)}
+        time.sleep(_WATCH_SECONDS)
+        for server in (ours, peer):
+            after.samples[server.name] = [Sample(value=server.memory() / 1e6)]
+            share = (server.cpu_seconds() - used[server.name]) / _WATCH_SECONDS
+            cpu.samples[server.name] = [Sample(value=share * 100)]
+    return [before, after, cpu]
 
 
 def _measure(folder: Path, megabytes: int) -> Outcome:

@@ -7,10 +7,9 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Collection
 
 _LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -33,13 +32,26 @@ class Backoff:
         return float(min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (self.deaths - 2)))
 
 
+class Process(Protocol):
+    """A process of our own, whoever made it."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        ...
+
+    def wait(self) -> int:
+        """Wait for its end, and take its exit code."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Child:
     """One child process, from its start to its end."""
 
     role: str
     generation: int
-    process: subprocess.Popen[bytes]
+    process: Process
     started_at: float = field(default_factory=time.monotonic)
     ready: bool = False
     #: When it is killed although it has not finished; None while it should run.
@@ -89,7 +101,7 @@ class Role:
     """A part that must always be played: what starts it, and when it may be started again."""
 
     name: str
-    launch: Callable[[int], subprocess.Popen[bytes]]
+    launch: Callable[[int], Process]
     backoff: Backoff = field(default_factory=Backoff)
     generations: int = 0
     #: When to start it again; None while it runs or should not.
@@ -112,12 +124,10 @@ class Role:
 
 
 def bury_orphans(own: Collection[int]) -> None:
-    """Take the exit codes of processes whose parents died and that fell to us, as they do to the first process.
+    """Take the exit codes of processes whose parents died and that fell to us (see `fork_server.adopt_orphans`).
 
-    In a container the supervisor is that process. Its own children are left to whoever waits for them.
+    Our own children are left to whoever waits for them.
     """
-    if os.getpid() != 1:
-        return
     with contextlib.suppress(ChildProcessError):
         while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid not in own:
             os.waitpid(found.si_pid, 0)

@@ -25,18 +25,26 @@ _PR_SET_PDEATHSIG: Final = 1
 _ALLOCATION: Final = MappingProxyType(
     {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "2097152", "MALLOC_TRIM_THRESHOLD_": "2097152"}
 )
-#: What takes its time to import, done while the parent still reads the configuration.
-_WARM_UP: Final = MappingProxyType({"web": ("granian", "granian.server", "entrepot.serving.web")})
 
 
-def spawn(role: str, *modules: str) -> subprocess.Popen[bytes]:
-    """Start a process that imports what its role needs, and further modules, and waits to be told what to run.
+def spawn(role: str, *words: str, keep: int | None = None) -> subprocess.Popen[bytes]:
+    """Start a process that waits to be told what to run.
 
     It has a group of its own, so that Ctrl-C reaches the supervisor alone.
+
+    Args:
+        role: What the list of processes shows.
+        words: More of that; the fork server's are what it needs to know.
+        keep: A descriptor that it inherits.
     """
-    command = [sys.executable, "-P", "-m", "entrepot.serving.process", role, *modules]
-    surroundings = {**_ALLOCATION, **os.environ}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0, env=surroundings)  # noqa: S603 - our own interpreter
+    command = [sys.executable, "-P", "-m", "entrepot.serving.process", role, *words]
+    return subprocess.Popen(  # noqa: S603 - our own interpreter
+        command,
+        stdin=subprocess.PIPE,
+        process_group=0,
+        env={**_ALLOCATION, **os.environ},
+        pass_fds=() if keep is None else (keep,),
+    )
 
 
 def run(process: subprocess.Popen[bytes], function: str, *arguments: Any) -> None:
@@ -81,9 +89,10 @@ def call_apart(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def dismiss(process: subprocess.Popen[bytes]) -> None:
-    """Let a waiting process go."""
+    """Let a waiting process go, whether it is still there or not."""
     if process.stdin is not None:
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
     process.wait()
 
 
@@ -94,19 +103,32 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def main() -> None:
-    """Run what comes by standard input; nothing, when the parent does not need us or is gone."""
-    _warm_up(*_WARM_UP.get(sys.argv[1], ()), *sys.argv[2:])
-    payload = sys.stdin.buffer.read()
-    if not payload:
-        return
-    parent, function, arguments = pickle.loads(payload)  # noqa: S301 - written by our own parent
+def prepare(parent: int) -> None:
+    """Be a process of the supervisor's, with that for its parent: without standard input, and with many files."""
     die_with_parent(parent)
     raise_file_limit()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+
+
+def main() -> None:
+    """Run what comes by standard input; nothing, when the parent does not need us or is gone."""
+    if sys.argv[1] == "warm":
+        _serve_forks(int(sys.argv[2]), *sys.argv[3:])
+        return
+    payload = sys.stdin.buffer.read()
+    if not payload:
+        return
+    parent, function, arguments = pickle.loads(payload)  # noqa: S301 - written by our own parent
+    prepare(parent)
     resolve(function)(*arguments)
+
+
+def _serve_forks(answers: int, *modules: str) -> None:
+    die_with_parent(os.getppid())
+    _warm_up(*modules)
+    resolve("entrepot.serving.fork_server:serve")(answers)
 
 
 def _warm_up(*modules: str) -> None:

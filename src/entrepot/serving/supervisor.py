@@ -17,7 +17,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from entrepot.serving import process
 from entrepot.serving.announcement import announce, await_listener, tell
 from entrepot.serving.children import Child, Role, bury_orphans
 from entrepot.serving.heartbeats import DiskProbe, Heartbeats
@@ -26,8 +25,7 @@ from entrepot.serving.signals import SignalPipe
 from entrepot.serving.web_limits import LONGEST_DRAIN_SECONDS
 
 if TYPE_CHECKING:
-    import subprocess
-
+    from entrepot.serving.fork_server import Copy, ForkServer
     from entrepot.serving.house import House
     from entrepot.serving.notices import Notice
     from entrepot.serving.settings import ServeSettings
@@ -47,17 +45,17 @@ _LAST_SECONDS: Final = 5.0
 class Supervisor:
     """Runs the registry until it is stopped or cannot go on."""
 
-    def __init__(self, settings: ServeSettings, house: House, waiting: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(self, settings: ServeSettings, house: House, forks: ForkServer) -> None:
         """Take charge.
 
         Args:
             settings: What `serve` was told.
             house: What the processes share.
-            waiting: A process spawned for the web server ahead of time.
+            forks: What makes the processes.
         """
         self._settings = settings
         self._house = house
-        self._waiting = waiting
+        self._forks = forks
         self._signals = SignalPipe()
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []
@@ -85,20 +83,16 @@ class Supervisor:
 
     # ------------------------------------------------------------------------------------------------- children
 
-    def _launch_web(self, generation: int) -> subprocess.Popen[bytes]:
+    def _launch_web(self, generation: int) -> Copy:
         house, settings = self._house, self._settings
         tls = house.certificates.for_server if house.certificates else None
-        child, self._waiting = self._waiting or process.spawn(WEB, settings.web.partition(":")[0]), None
         surroundings = self._surroundings(WEB, generation, settings.web)
-        process.run(
-            child, "entrepot.serving.web:run_web", house.address, settings.workers, settings.http, tls, surroundings
-        )
-        return child
+        what = "entrepot.serving.web:run_web"
+        return self._forks.start(WEB, what, house.address, settings.workers, settings.http, tls, surroundings)
 
-    def _launch_job(self, generation: int) -> subprocess.Popen[bytes]:
-        child = process.spawn(JOB)
-        process.run(child, "entrepot.serving.job:run_jobs", self._surroundings(JOB, generation, self._settings.jobs))
-        return child
+    def _launch_job(self, generation: int) -> Copy:
+        surroundings = self._surroundings(JOB, generation, self._settings.jobs)
+        return self._forks.start(JOB, "entrepot.serving.job:run_jobs", surroundings)
 
     def _surroundings(self, role: str, generation: int, entry: str) -> Surroundings:
         settings = self._settings
@@ -275,7 +269,9 @@ class Supervisor:
             if child.kill_if_late():
                 child.deadline = time.monotonic() + _TICK_SECONDS
         renewing = self._house.renewal.pid if self._house.renewal else None
-        bury_orphans({child.process.pid for child in self._children} | ({renewing} if renewing else set()))
+        self._forks.lives()
+        own = {self._forks.pid, *(child.process.pid for child in self._children)}
+        bury_orphans(own | ({renewing} if renewing else set()))
         if self._stopping:
             return
         if WEB in self._heartbeats.look(self._goes_on):  # the end of a job worker is seen, and counted, as any other

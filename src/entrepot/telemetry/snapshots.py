@@ -29,18 +29,21 @@ class MetricsSlot:
         self._metrics = metrics
         self._lock, name = _take_slot(folder, role)
         self._file = folder / f"{name}.json"
-        self._written = ""
+        self._written: list[list[float]] | None = None
         metrics.restore(_read(self._file))
 
     def publish(self) -> None:
         """Write the present numbers, if they changed."""
-        text = json.dumps([family.as_json() for family in self._metrics.families()], separators=(",", ":"))
-        if text == self._written:
+        families = self._metrics.families()
+        # Compared as numbers: to write them as text twice a second is most of what an idle process computes.
+        numbers = [list(each) for family in families for each in family.series.values()]
+        if numbers == self._written:
             return
+        text = json.dumps([family.as_json() for family in families], separators=(",", ":"))
         temporary = self._file.with_suffix(".tmp")
         temporary.write_text(text, encoding="ascii")
         temporary.replace(self._file)
-        self._written = text
+        self._written = numbers
 
     def close(self) -> None:
         """Publish a last time and let go of the slot."""

@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from entrepot.serving import process
 from entrepot.serving.children import Backoff, Child, Role, bury_orphans
+from entrepot.serving.fork_server import ForkServer
+
+HERE = "tests.unit.serving.test_children"
 
 
 def write_arguments(path: str, *arguments: object) -> None:
@@ -37,7 +41,7 @@ def write_surroundings(path: str) -> None:
 def start(function: str, *arguments: object) -> subprocess.Popen[bytes]:
     """Start a function of this file in a process of its own."""
     child = process.spawn("test")
-    process.run(child, f"tests.unit.serving.test_children:{function}", *arguments)
+    process.run(child, f"{HERE}:{function}", *arguments)
     return child
 
 
@@ -111,6 +115,62 @@ def test_a_process_that_dies_at_once_is_no_error_of_the_parent(tmp_path: Path) -
     assert started.wait(20) == 1
 
 
+@pytest.fixture
+def forks() -> Iterator[ForkServer]:
+    """Make processes by copying."""
+    made = ForkServer()
+    yield made
+    made.close()
+
+
+def test_a_copy_is_a_child_of_ours_with_a_role_of_its_own(forks: ForkServer, tmp_path: Path) -> None:
+    """It has a group of its own and no standard input; others see its role and nothing of its arguments."""
+    copy = forks.start("web", f"{HERE}:write_arguments", str(tmp_path / "out"), {"secret": 1})
+    assert copy.wait() == 0
+    command = (tmp_path / "out.command").read_bytes()
+    assert (tmp_path / "out").read_text() == f"({{'secret': 1}},) {copy.pid} {copy.pid} ''"
+    assert b"secret" not in command
+    assert command.split(b"\0")[3:5] == [b"entrepot.serving.process", b"web"]
+
+
+def test_the_exit_code_of_a_copy_is_told(forks: ForkServer, tmp_path: Path) -> None:
+    """Whether it failed, or was killed; and a child is asked and killed as any other."""
+    assert forks.start("job", "nothing_of_this_name:main").wait() == 1
+    copy = forks.start("job", f"{HERE}:sleep_long", str(tmp_path / "pid"))
+    child = Child(role="job", generation=1, process=copy)
+    wait_for(tmp_path / "pid")
+    child.stop(within=30)
+    assert child.reap() == -signal.SIGTERM
+
+
+def test_a_fork_server_that_died_is_started_again(forks: ForkServer, tmp_path: Path) -> None:
+    """When the next process is needed; copies made before go on."""
+    before = forks.start("job", f"{HERE}:sleep_long", str(tmp_path / "pid"))
+    wait_for(tmp_path / "pid")
+    os.kill(forks.pid, signal.SIGKILL)
+    assert forks.start("web", f"{HERE}:write_arguments", str(tmp_path / "out")).wait() == 0
+    assert os.waitpid(before.pid, os.WNOHANG) == (0, 0)
+    os.kill(before.pid, signal.SIGKILL)
+    assert before.wait() == -signal.SIGKILL
+
+
+def test_a_copy_dies_with_the_supervisor(tmp_path: Path) -> None:
+    """When that is killed with -9, the kernel kills what the fork server made for it."""
+    script = (
+        "from entrepot.serving.fork_server import ForkServer; import time;"
+        f"ForkServer().start('web', '{HERE}:sleep_long', {str(tmp_path / 'pid')!r});"
+        "time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    child = os.pidfd_open(int(wait_for(tmp_path / "pid")))
+    parent.kill()
+    parent.wait()
+    poller = select.poll()
+    poller.register(child, 1)
+    assert poller.poll(10_000)
+    os.close(child)
+
+
 def test_a_waiting_process_that_is_not_needed_goes_quietly() -> None:
     """It ends with 0 when it is dismissed, without having run anything."""
     waiting = process.spawn("web")
@@ -166,9 +226,9 @@ def test_a_role_counts_its_generations(tmp_path: Path) -> None:
     assert (tmp_path / "out2").exists()
 
 
-def test_orphans_are_left_alone_outside_of_containers() -> None:
-    """Only the first process of a namespace is handed others' children."""
+def test_our_own_children_are_left_to_who_waits_for_them() -> None:
+    """Only the exit codes of others' children, which fell to us, are taken."""
     child = subprocess.Popen(["true"])
     time.sleep(0.2)
-    bury_orphans(set())
+    bury_orphans({child.pid})
     assert child.wait(5) == 0
