@@ -10,7 +10,7 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.ends import Days, end_in
-from entrepot.cli.management.output import Column, show, when
+from entrepot.cli.management.output import Column, show, show_made, when
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun, destructive
 from entrepot.cli.user import user_id
@@ -61,6 +61,7 @@ def create_command(
     project: Project = None,
     repositories: Repositories = None,
     tags: Tags = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a key and print it, this once. Use it as the password of `docker login`."""
     limit = {"permissions": allow, "project": project, "repositories": repositories, "tags": tags}
@@ -69,10 +70,12 @@ def create_command(
         raise typer.Exit(2)
     body = {"name": name, "expires_at": end_in(days), "limits": None if allow is None else [limit]}
 
-    async def work(api: Api) -> str:
-        return str((await api.post(await _path(api, user), body))["secret"])
+    async def work(api: Api) -> dict[str, Any]:
+        made: dict[str, Any] = await api.post(await _path(api, user), body)
+        return made
 
-    typer.echo(ask(work))
+    made = ask(work)
+    show_made(made, made["secret"], as_json=as_json)
 
 
 @app.command("rotate")

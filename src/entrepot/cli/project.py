@@ -10,7 +10,7 @@ import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, part
-from entrepot.cli.management.output import Column, show, show_one, time_of
+from entrepot.cli.management.output import Column, show, show_made, show_one, time_of
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun, destructive
 from entrepot.oci.errors import NameInvalid
@@ -66,13 +66,19 @@ def create_command(
     *,
     public: Public = None,
     internal: Internal = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a project, private unless said otherwise."""
     check_name(name)
     wanted = _visibility(public, internal=internal) or Visibility.PRIVATE
     body = {"project_name": name, "metadata": _settings(wanted)}
-    ask(lambda api: api.post("/projects", body))
-    typer.echo(f"{name} is created, and {_MEANING[wanted]}.")
+
+    async def work(api: Api) -> dict[str, Any]:
+        await api.post("/projects", body)
+        made: dict[str, Any] = await api.get(f"/projects/{part(name)}")
+        return made
+
+    show_made(ask(work), f"{name} is created, and {_MEANING[wanted]}.", as_json=as_json)
 
 
 @app.command("set")

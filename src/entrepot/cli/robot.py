@@ -9,7 +9,7 @@ import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, show, show_made
 from entrepot.cli.management.place import ask
 from entrepot.cli.management.projects import project_id
 from entrepot.cli.program.classes import Noun, destructive
@@ -89,6 +89,7 @@ def create_command(
     issuer: Issuer = None,
     audience: Audience = None,
     claim: Claim = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a robot, and print its name and its secret, this once. One that trusts outside tokens needs no secret."""
     access = [dict(zip(("resource", "action"), each.split(":", 1), strict=False)) for each in allow]
@@ -108,7 +109,7 @@ def create_command(
         "trust": _trust(issuer, audience, claim or []),
     }
     made = ask(lambda api: api.post("/robots", body))
-    typer.echo(f"{made['name']}\n{made['secret']}")
+    show_made(made, f"{made['name']}\n{made['secret']}", as_json=as_json)
 
 
 @app.command("rotate")
