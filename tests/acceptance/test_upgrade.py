@@ -45,7 +45,7 @@ async def folder(tmp_path: Path) -> Path:
 
 def test_an_upgrade_by_hand(folder: Path) -> None:
     """Looked at, upgraded with a copy of before, finished: each step says what is next, and changes nothing twice."""
-    assert "entrepot db upgrade brings it up to date" in db(folder, "check", code=1)
+    assert "db upgrade brings it up to date" in db(folder, "check", code=1)
     assert state_of(folder, code=1) == "upgrade waits"
     assert version_of(folder / "entrepot/metadata.db") == 2, "it was only looked at"
     assert "without --finish first" in db(folder, "upgrade", "--finish", code=1)
