@@ -17,6 +17,7 @@ WORKERS = 2
 OURS = "entrepot"
 REGISTRY2 = "docker-registry"
 NGINX = "nginx"
+BARE = "bare server"
 #: The first start on a folder sets it; later ones find it set.
 PASSWORD = "a password for benchmarks"
 
@@ -35,7 +36,7 @@ def entrepot(folder: Path, *, scope: str = "", workers: int = WORKERS) -> Iterat
         "--workers",
         str(workers),
     ]
-    env = {**os.environ, "ENTREPOT_ADMIN_PASSWORD": PASSWORD, "REGISTRY_LOG_ACCESSLOG_DISABLED": "true"}
+    env = {**os.environ, "ENTREPOT_ADMIN_PASSWORD": PASSWORD}
     with running(OURS, command, f"http://127.0.0.1:{port}", folder.parent / "entrepot.log", env) as server:
         server.headers = {"Authorization": f"Bearer {_token(server.url, scope)}"}
         yield server
@@ -94,4 +95,13 @@ def nginx(folder: Path) -> Iterator[Server]:
     folder.parent.chmod(0o755)
     command = ["nginx", "-c", str(config), "-p", str(own), "-g", "user root;"]
     with running(NGINX, command, f"http://127.0.0.1:{port}", folder.parent / "nginx.log") as server:
+        yield server
+
+
+@contextmanager
+def bare(folder: Path) -> Iterator[Server]:
+    """Start an application that does nothing, on the server that ours runs on."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.bare", str(port), str(WORKERS)]
+    with running(BARE, command, f"http://127.0.0.1:{port}", folder.parent / "bare.log") as server:
         yield server
