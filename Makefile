@@ -20,7 +20,7 @@ help: ## this list
 serve: packages-serve .venv/ready-serve ## start the registry; LISTEN=127.0.0.1:5000 DATA=./data CONFIG=config.yml WORKERS=2
 	@exec .venv/bin/entrepot serve $(CONFIG) $(if $(LISTEN),--listen '$(LISTEN)') $(if $(DATA),--data '$(DATA)') $(if $(WORKERS),--workers $(WORKERS))
 
-check: packages-serve .venv/ready-test ## static checks: format, lint, types, import contracts, our own rules, a row for each route, a whole schema
+check: packages-serve .venv/ready-test ## static checks: format, lint, types, import contracts, our own rules, a row for each route, a whole schema, the drawn tree
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
@@ -28,6 +28,7 @@ check: packages-serve .venv/ready-test ## static checks: format, lint, types, im
 	$(PY) -m tools.lint
 	$(PY) -m tests.http.matrix.check
 	$(PY) -m tests.migrations.check
+	$(PY) -m tools.tree --check
 
 test: packages-serve packages-test .venv/ready-test ## all tests but the long forms, at most 25 minutes; ARGS="tests/http -k tags" or AREA=registry for some
 	@$(if $(AREA),tests=$$($(PY) -m tools.mutants.areas $(AREA)) && )tools/run_tests.sh $(if $(AREA),$$tests) $(ARGS)

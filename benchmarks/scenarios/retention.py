@@ -10,12 +10,12 @@ from pathlib import Path
 from benchmarks import peers, seed
 from benchmarks.rounds import ROUNDS, Outcome, Sample
 from entrepot.lifecycle.retention import rules
+from entrepot.lifecycle.retention.policy_run import Retention
+from entrepot.lifecycle.retention.repository_visits import Request
 from entrepot.lifecycle.retention.rules import RuleText
-from entrepot.lifecycle.retention.running import Retention
-from entrepot.lifecycle.retention.visiting import Request
 from entrepot.lifecycle.selectors import Selector
-from entrepot.metadata import job_runs
-from entrepot.metadata.job_runs import Wanted
+from entrepot.metadata.jobs import job_runs
+from entrepot.metadata.jobs.job_runs import Wanted
 from entrepot.metadata.opening import METADATA_NAME, Stores, open_embedded
 from entrepot.registry.model import Actor
 from entrepot.registry.settings import RegistrySettings

@@ -12,10 +12,10 @@ from pathlib import Path
 from benchmarks import peers, seed
 from benchmarks.rounds import ROUNDS, Outcome, Sample
 from entrepot.insight.analysis import Analyser
-from entrepot.insight.chosen import Chosen, Part
-from entrepot.insight.freeing import Freeing
+from entrepot.insight.deletion_choice import Chosen, Part
+from entrepot.insight.freed_bytes import Freeing
 from entrepot.lifecycle.immutability.locks import ImmutableTags
-from entrepot.metadata import repositories
+from entrepot.metadata.contents import repositories
 from entrepot.metadata.opening import Stores, open_embedded
 from entrepot.telemetry.progress import Unwatched
 

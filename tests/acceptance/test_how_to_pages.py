@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.access.totp import STEP, Seed
+from entrepot.access.second_factor.totp import STEP, Seed
 from tests.support.http_client import Client, eventually
 from tests.support.pages import EXAMPLE, Page, signed_in
 from tests.support.server import ADMIN_PASSWORD, Server

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from entrepot.access.policy import MAX_AGE
-from entrepot.access.robots_trust import parse_trusts
+from entrepot.access.tokens.robot_trust import parse_trusts
 from entrepot.accounts.robot_model import NewRobot, RobotWithSecret
 from tests.support.accounts import Accounts, on_project, with_accounts
 from tests.support.ci_issuer import CiIssuer, ci_issuer

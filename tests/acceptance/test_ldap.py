@@ -14,8 +14,9 @@ import pytest
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.policy import Policy
 from entrepot.access.roles import DEVELOPER
-from entrepot.accounts.explaining import Explaining
-from entrepot.metadata import grants, groups, projects
+from entrepot.accounts.explanations import Explaining
+from entrepot.metadata.contents import projects
+from entrepot.metadata.people import grants, groups
 from tests.support.accounts import Accounts, with_accounts
 from tests.support.container_storage import container_storage
 from tests.support.network import Network

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 
-from entrepot.access.places import COUNTS_FOR
+from entrepot.access.limits.upload_slots import COUNTS_FOR
 from tests.support.manifests import digest_of
 from tests.support.server import Server
 from tests.support.writers import client_of

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.access.totp import STEP, Seed
+from entrepot.access.second_factor.totp import STEP, Seed
 from tests.support.commands import PLACES, Run, listed, runner, runner_at
 from tests.support.http_client import eventually
 from tests.support.server import ADMIN_PASSWORD, Server

@@ -2,13 +2,14 @@
 
 import pytest
 
-from entrepot.access.admin import NAME, ensure_admin
+from entrepot.access.admin_account import NAME, ensure_admin
 from entrepot.access.compatibility import ensure_compatibility
 from entrepot.access.model import Audience
 from entrepot.access.roles import ensure_roles
-from entrepot.metadata import clock, grants, principals, refresh_tokens
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
-from entrepot.metadata.principals import PrincipalRecord
+from entrepot.metadata.people import grants, principals, refresh_tokens
+from entrepot.metadata.people.principals import PrincipalRecord
 from entrepot.metadata.tables import metadata
 from tests.support.databases import create_all
 from tests.support.rows import all_grants

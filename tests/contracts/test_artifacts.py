@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import bindparam
 
-from entrepot.metadata import (
+from entrepot.metadata.contents import (
     artifact_labels,
     artifact_parts,
     artifacts,
@@ -16,11 +16,11 @@ from entrepot.metadata import (
     repository_lists,
     tags,
 )
-from entrepot.metadata.artifacts import Selection
+from entrepot.metadata.contents.artifacts import Selection
+from entrepot.metadata.contents.pulls import Pulled
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.filtering import Condition, Match, Order
 from entrepot.metadata.filtering import Selection as ListSelection
-from entrepot.metadata.pulls import Pulled
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import labels, metadata
 from entrepot.oci.reference import RepositoryName

@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import bindparam, update
 
 from entrepot.audit import chain
+from entrepot.audit.chain_check import verify
 from entrepot.audit.export import Format, export
-from entrepot.audit.forwarding import Forwarder, Receiver
 from entrepot.audit.retention import Cut, Retention
-from entrepot.audit.sealing import ANCHOR, CHECKPOINT, HEAD, Sealer
+from entrepot.audit.seals import ANCHOR, CHECKPOINT, HEAD, Sealer
 from entrepot.audit.sign_ins import WINDOW, SignInLog
-from entrepot.audit.verifying import verify
+from entrepot.audit.syslog import Forwarder, Receiver
 from entrepot.metadata import audit_log, events, settings
 from entrepot.metadata.audit_log import EventRecord, Filter
 from entrepot.metadata.database import Database, Transaction

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
-from entrepot.adapters.blobs.measured import MeasuredBlobStore
 from entrepot.adapters.blobs.memory import MemoryBlobStore
+from entrepot.adapters.blobs.timed_store import MeasuredBlobStore
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import (
     BlobUnknown,

@@ -6,7 +6,8 @@ import random
 
 from sqlalchemy import bindparam
 
-from entrepot.metadata import catalog, projects, tables
+from entrepot.metadata import tables
+from entrepot.metadata.contents import catalog, projects
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.query import Query
 from entrepot.oci.reference import DEFAULT_PROJECT, sort_key

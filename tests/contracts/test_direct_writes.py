@@ -21,7 +21,7 @@ from entrepot.adapters.blobs import direct
 from entrepot.adapters.blobs.direct import BLOCK, cut_at_block
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.fs import Fs
-from entrepot.adapters.blobs.hashing import LiveHash
+from entrepot.adapters.blobs.hashers import LiveHash
 from entrepot.adapters.blobs.threads import Threads
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import InsufficientStorage

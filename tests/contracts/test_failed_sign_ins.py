@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from entrepot.access.sign_in_counts import SharedCounts
-from entrepot.access.throttle import Throttle
-from entrepot.metadata import clock, failed_sign_ins
+from entrepot.access.passwords.sign_in_counts import SharedCounts
+from entrepot.access.passwords.throttle import Throttle
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
-from entrepot.metadata.failed_sign_ins import Failures
+from entrepot.metadata.people import failed_sign_ins
+from entrepot.metadata.people.failed_sign_ins import Failures
 from entrepot.metadata.work_tables import work_metadata
 from entrepot.oci.errors import TooManyRequests
 from tests.support.databases import create_all

@@ -17,7 +17,7 @@ import pytest
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.fs import Fs
-from entrepot.adapters.blobs.pieces import piece_size
+from entrepot.adapters.blobs.piece_size import piece_size
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import (
     BlobUnknown,

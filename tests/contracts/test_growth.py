@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from benchmarks import seed
-from entrepot.metadata import catalog, manifests, referrers, repository_lists, sums, tags
-from entrepot.metadata.artifacts import Selection as Wanted
+from entrepot.metadata.contents import catalog, kept_sums, manifests, referrers, repository_lists, tags
+from entrepot.metadata.contents.artifacts import Selection as Wanted
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Reader, Row
 from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.filtering import Condition, Match, Selection
 from entrepot.metadata.query import Query
-from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.projects.contents.artifacts import Artifacts, Window
 from entrepot.projects.contents.model import With
 
@@ -96,7 +96,7 @@ QUESTIONS: dict[str, Callable[[Reader], Awaitable[object]]] = {
     "the artifact of a digest": lambda r: artifacts(r).page(FIRST, Wanted(digest=digest(7)), Window(), With()),
     "tagged artifacts": lambda r: artifacts(r).page(FIRST, Wanted(tagged=True), Window(), With()),
     "latest artifacts of a project": lambda r: artifacts(r).of_project(1, Wanted(), Window(), With()),
-    "stored bytes": sums.stored_bytes,
+    "stored bytes": kept_sums.stored_bytes,
     "a page of the catalog": lambda r: catalog.names(r, limit=100, last="p050/app0550", projects=None),
     "a page of tags": lambda r: tags.page(r, FIRST.name, limit=100, last="v0000500"),
     "a manifest by its tag": lambda r: manifests.by_tag(r, FIRST.name, A_TAG),

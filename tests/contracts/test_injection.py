@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from entrepot.metadata import groups, labels, members, project_lists, projects, repository_lists, robots, users
+from entrepot.metadata.contents import labels, project_lists, projects, repository_lists
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.filtering import Condition, FieldUnknown, Kind, Listing, Match, Order, Selection
+from entrepot.metadata.people import groups, members, robots, users
 from entrepot.metadata.tables import metadata
 from tests.support.databases import create_all
 from tests.support.injections import PAYLOADS, SECRET_FIELDS

@@ -8,12 +8,14 @@ import random
 import pytest
 
 from entrepot.jobs.sums import SumCompletion
-from entrepot.metadata import artifacts, blobs, manifests, moving, repositories, schema, sums, tags
-from entrepot.metadata.artifacts import Selection
+from entrepot.metadata import schema
+from entrepot.metadata.contents import artifacts, blobs, kept_sums, manifests, repositories, tags
+from entrepot.metadata.contents.artifacts import Selection
+from entrepot.metadata.contents.manifests import ManifestRow
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.manifests import ManifestRow
+from entrepot.metadata.lifecycle import manifest_moves
 from entrepot.metadata.query import RawQuery
-from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.reference import RepositoryName
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
@@ -105,7 +107,7 @@ class Life:
             source, target = self.places if self.places[0].id == place else self.places[::-1]
             if (target.id, number) not in self.there:
                 await tags.remove(tx, place, await tags.of_manifest(tx, row_id))
-                await moving.move(tx, row(row_id, place, number), source, target)
+                await manifest_moves.move(tx, row(row_id, place, number), source, target)
                 self.there[target.id, number] = self.there.pop((place, number))
 
     async def blob(self, tx: Transaction) -> None:
@@ -133,7 +135,7 @@ async def assert_kept(database: Database) -> None:
     assert await database.all(_COUNTS) == await database.all(_COUNTED)
     found = await database.one(_BYTES)
     assert found is not None
-    assert await sums.stored_bytes(database) == int(found[0])
+    assert await kept_sums.stored_bytes(database) == int(found[0])
 
 
 async def walked(database: Database, repository: int, **wanted: object) -> list[int]:
@@ -178,9 +180,10 @@ async def test_what_was_there_before_is_added(database: Database) -> None:
     done = [False, False]
     while not all(done):
         done = [
-            await database.write(lambda tx, add=add: add(tx, step=2)) for add in (sums.add_artifacts, sums.add_blobs)
+            await database.write(lambda tx, add=add: add(tx, step=2))
+            for add in (kept_sums.add_artifacts, kept_sums.add_blobs)
         ]
         await life.step()
     await assert_kept(database)
-    assert await sums.complete(database, sums.ARTIFACTS)
-    assert await sums.complete(database, sums.BYTES)
+    assert await kept_sums.complete(database, kept_sums.ARTIFACTS)
+    assert await kept_sums.complete(database, kept_sums.BYTES)

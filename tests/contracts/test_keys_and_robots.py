@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from entrepot.metadata import api_keys, clock, grants, principals, projects, refresh_tokens, robots
+from entrepot.metadata import clock
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.errors import ConstraintViolated
 from entrepot.metadata.filtering import Condition, FieldUnknown, Match, Order, Selection
+from entrepot.metadata.people import api_keys, grants, principals, refresh_tokens, robots
 from entrepot.metadata.tables import metadata
 from tests.support.databases import create_all
 

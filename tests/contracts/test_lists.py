@@ -7,7 +7,16 @@ import time
 import pytest
 from sqlalchemy import bindparam, exists, select
 
-from entrepot.metadata import labels, project_lists, project_metadata, projects, repositories, statistics, sums
+from entrepot.metadata.contents import (
+    kept_sums,
+    labels,
+    project_lists,
+    project_metadata,
+    projects,
+    repositories,
+    statistics,
+)
+from entrepot.metadata.contents.statistics import Figures
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.filtering import (
     Condition,
@@ -21,7 +30,6 @@ from entrepot.metadata.filtering import (
     Value,
 )
 from entrepot.metadata.query import Query
-from entrepot.metadata.statistics import Figures
 from entrepot.metadata.tables import metadata
 from entrepot.metadata.tables import projects as project_table
 from entrepot.metadata.tables import repositories as repository_table
@@ -193,7 +201,7 @@ async def test_figures(rows: Database) -> None:
     assert await statistics.total(rows) == Figures(6, 3)
     assert await statistics.public(rows) == Figures(1, 2)
     assert await statistics.named(rows, ["beta", "gamma", "none"]) == Figures(1, 1)
-    assert await sums.stored_bytes(rows) == 0
+    assert await kept_sums.stored_bytes(rows) == 0
 
 
 _MANY = 100_000

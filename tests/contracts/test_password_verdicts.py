@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.passwords import GuardedPasswords, StoredPassword
-from entrepot.access.throttle import Throttle
-from entrepot.access.verdicts import SharedVerdicts, Verdict
-from entrepot.metadata import password_verdicts
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.guarded_passwords import GuardedPasswords, StoredPassword
+from entrepot.access.passwords.password_cache import SharedVerdicts, Verdict
+from entrepot.access.passwords.throttle import Throttle
 from entrepot.metadata.clock import MICROSECONDS
 from entrepot.metadata.database import Database
-from entrepot.metadata.password_verdicts import VerdictRecord
+from entrepot.metadata.people import password_cache
+from entrepot.metadata.people.password_cache import VerdictRecord
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.work_tables import work_metadata
 from tests.support.databases import create_all
@@ -182,15 +182,15 @@ async def test_rows(database: Database) -> None:
     """A row is found until it ends, and a newer one takes its place."""
     await create_all(database, work_metadata)
     await put(database, VerdictRecord(right=True, state="s", expires_at=10), now=1)
-    assert await password_verdicts.find(database, "m", now=9) == VerdictRecord(right=True, state="s", expires_at=10)
-    assert await password_verdicts.find(database, "m", now=10) is None
+    assert await password_cache.find(database, "m", now=9) == VerdictRecord(right=True, state="s", expires_at=10)
+    assert await password_cache.find(database, "m", now=10) is None
     await put(database, VerdictRecord(right=False, state="", expires_at=30), now=2)
-    assert await password_verdicts.find(database, "m", now=9) == VerdictRecord(right=False, state="", expires_at=30)
+    assert await password_cache.find(database, "m", now=9) == VerdictRecord(right=False, state="", expires_at=30)
 
 
 async def put(database: Database, record: VerdictRecord, *, now: int) -> None:
     """Keep one."""
-    await database.write(lambda tx: password_verdicts.put(tx, "m", record, now=now))
+    await database.write(lambda tx: password_cache.put(tx, "m", record, now=now))
 
 
 async def rows(work: Database) -> list[tuple[object, ...]]:

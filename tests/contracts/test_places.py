@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from entrepot.access.places import COUNTS_FOR, Place, PlaceKind, Places, PlacesTaken
+from entrepot.access.limits.upload_slots import COUNTS_FOR, Place, PlaceKind, Places, PlacesTaken
 from entrepot.metadata.database import Database
 from entrepot.metadata.work_tables import work_metadata
 from tests.support.databases import create_all

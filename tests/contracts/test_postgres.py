@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.engine.postgres import Conflict, PostgresDatabase
 from entrepot.metadata.errors import ConstraintViolated, DatabaseUnavailable
-from entrepot.metadata.postgres import Conflict, PostgresDatabase
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.tables import metadata
 from tests.support.databases import create_all, postgres_database

@@ -15,16 +15,17 @@ from entrepot.access.faults import NotFound
 from entrepot.access.model import Principal
 from entrepot.access.policy import Policy
 from entrepot.access.roles import ensure_roles
-from entrepot.access.sessions import Sessions
-from entrepot.accounts.providers.checking import CHECKER, ProviderChecks, Tally
-from entrepot.accounts.providers.grips import Grips, Held
+from entrepot.access.web_sessions import Sessions
+from entrepot.accounts.providers.account_checks import CHECKER, ProviderChecks, Tally
 from entrepot.accounts.providers.mapping import Rules
 from entrepot.accounts.providers.model import Grip, SignInRefused
-from entrepot.accounts.providers.pending import Journeys, Strangers, Ticket
+from entrepot.accounts.providers.pending_sign_ins import Journeys, Strangers, Ticket
 from entrepot.accounts.providers.people import People
+from entrepot.accounts.providers.provider_tokens import Grips, Held
 from entrepot.accounts.providers.sign_in import NameWanted, ProviderParts, ProviderSignIn, Visit, Welcome
-from entrepot.metadata import clock, grants, groups, memberships, principals, provider_grips, tables, users, work_tables
+from entrepot.metadata import clock, tables, work_tables
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import grants, groups, memberships, principals, provider_tokens, users
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.sealed import REFRESH, about
 from entrepot.vault.master import KeySource
@@ -358,7 +359,7 @@ async def test_programs_of_schema_4_do_not_ask_with_a_passing_grip(registry: Reg
     registry.provider.add("7", "alice")
     alice = await registry.enter("7")
     assert alice.id is not None
-    sealed = await provider_grips.find(registry.database, alice.id)
+    sealed = await provider_tokens.find(registry.database, alice.id)
     assert sealed is not None
     document = json.loads(await registry.vault.open(sealed, about(REFRESH, alice.id)))
     assert document["grip"] is None
@@ -437,14 +438,14 @@ async def test_a_rotation_of_the_vaults_key_meanwhile_loses_no_grip(registry: Re
     registry.provider.add("7", "alice")
     alice = await registry.enter("7")
     assert alice.id is not None
-    sealed = await provider_grips.find(registry.database, alice.id)
+    sealed = await provider_tokens.find(registry.database, alice.id)
     assert sealed is not None
     used = Grip(token="grip of 7 1")
     resealed = await registry.vault.seal(
         await registry.vault.open(sealed, f"users.refresh:{alice.id}"), f"users.refresh:{alice.id}"
     )
     alice_id = alice.id
-    await registry.database.write(lambda tx: provider_grips.swap(tx, alice_id, old=sealed, new=resealed))
+    await registry.database.write(lambda tx: provider_tokens.swap(tx, alice_id, old=sealed, new=resealed))
     await registry.grips.replace(alice.id, sealed, used, Grip(token="next"))
     assert (await registry.grips.find(alice.id)).grip == Grip(token="next")
     await registry.grips.replace(alice.id, resealed, used, Grip(token="too late"))
@@ -456,7 +457,7 @@ async def test_a_sign_in_meanwhile_is_not_closed(registry: Registry) -> None:
     registry.provider.add("7", "alice")
     alice = await registry.enter("7")
     assert alice.id is not None
-    sealed = await provider_grips.find(registry.database, alice.id)
+    sealed = await provider_tokens.find(registry.database, alice.id)
     assert sealed is not None
     again = await registry.enter("7")
     await registry.people.close(alice.id, sealed, "gone", VISIT.source)

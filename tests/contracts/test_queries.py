@@ -5,11 +5,12 @@ from pathlib import Path
 
 from sqlalchemy import bindparam
 
-from entrepot.metadata import catalog, projects, tables, work_tables
+from entrepot.metadata import tables, work_tables
+from entrepot.metadata.contents import catalog, projects
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.postgresql_dialect import POSTGRESQL
+from entrepot.metadata.engine.postgresql_dialect import POSTGRESQL
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.query import Query
-from entrepot.metadata.sqlite import SqliteDatabase
 from tests.support.databases import create_all, postgres_database, sqlite_database
 from tests.support.plans import full_scans, query_plan
 from tests.support.postgres import PostgresServer
@@ -33,7 +34,7 @@ SMALL = {
     "analyses._OPEN": "as above",
     "data_keys._ALL": "a rotation looks at all, and leaves few",
     "data_keys._NEWEST": "takes one, from the end",
-    "settling._COMPARED": "the sums of one project, for a check-up and once after an upgrade",
+    "usage_recount._COMPARED": "the sums of one project, for a check-up and once after an upgrade",
     "schema._IS_BUILT": "SQLite's own list of tables",
     "schema._GET": "one row",
     "grants._REMOVE_FROM": "a change of configuration",
@@ -47,8 +48,8 @@ SMALL = {
     "job_claims._PULL_LEASE": "as above",
     "events._LAST_TIME": "the end of the key",
     "job_queues._PAUSED": "at most one row for each kind of job",
-    "sums._WRONG_BYTES": "a check-up, which reads everything, beside the event loop",
-    "bookkeeping._QUEUED": "a check-up, which reads everything",
+    "kept_sums._WRONG_BYTES": "a check-up, which reads everything, beside the event loop",
+    "derived_rows._QUEUED": "a check-up, which reads everything",
     "verification._TOTALS": "the length of a bar, once for each pass of a scrub",
     "findings._COUNT": "an index of what is damaged now",
     "outbox._FORGET": "once, after a restoration, before anybody serves",
@@ -65,17 +66,17 @@ SMALL = {
         )
     },
     "audit_log._UNSEALED": "an index of what waits for the sealer",
-    "sessions._OPEN": "stops at the most sessions that there may be",
+    "upload_sessions._OPEN": "stops at the most sessions that there may be",
 }
 #: Read all of one repository because that is what they are for, or look only whether it has anything.
 WHOLE_REPOSITORY = {
-    "contents._TAGS",
-    "contents._MANIFESTS",
-    "contents._BLOBS",
+    "repository_contents._TAGS",
+    "repository_contents._MANIFESTS",
+    "repository_contents._BLOBS",
     "catalog._ALL",
     "catalog._OF_PROJECTS",
     "catalog._NAMED",
-    "emptying._HAS_MANIFESTS",
+    "repository_removal._HAS_MANIFESTS",
     "tags._IS_USED",  # the first is enough
     "tags._MOVE_HISTORY",  # some of it at a time
     "trash._SOME_OF_REPOSITORY",  # the same
@@ -86,9 +87,9 @@ WHOLE_REPOSITORY = {
     "trash_usage._MANIFESTS",  # the same
     "trash_usage._COUNT",  # of what somebody empties
     "trash_usage._COUNT_OF_PROJECT",  # the same
-    "settling._COMPARED",  # adds up from nothing, for `entrepot doctor`
-    "sums._WRONG_COUNTS",  # the same
-    "sums._RECOUNT",  # the same
+    "usage_recount._COMPARED",  # adds up from nothing, for `entrepot doctor`
+    "kept_sums._WRONG_COUNTS",  # the same
+    "kept_sums._RECOUNT",  # the same
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from entrepot.access.rates import Kind, Rates, address_of
+from entrepot.access.limits.rates import Kind, Rates, address_of
 from entrepot.metadata.database import Database
 from entrepot.metadata.work_tables import work_metadata
 from tests.support.databases import create_all

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from entrepot.metadata import sessions_web
 from entrepot.metadata.database import Database
-from entrepot.metadata.sessions_web import WebSessionRecord
+from entrepot.metadata.people import web_sessions
+from entrepot.metadata.people.web_sessions import WebSessionRecord
 from entrepot.metadata.work_tables import work_metadata
 from tests.support.databases import create_all
 
@@ -22,12 +22,12 @@ async def rows(database: Database) -> Database:
 
 async def add(rows: Database, session: WebSessionRecord, *, keep: int = 10, idle_since: int = 0) -> None:
     """Add a session."""
-    await rows.write(lambda tx: sessions_web.add(tx, session, keep=keep, idle_since=idle_since))
+    await rows.write(lambda tx: web_sessions.add(tx, session, keep=keep, idle_since=idle_since))
 
 
 async def hashes(rows: Database, principal_id: int = 1, *, seen_after: int = 0, created_after: int = 0) -> list[str]:
     """Return the hashes of an account's sessions."""
-    found = await sessions_web.of_principal(rows, principal_id, seen_after=seen_after, created_after=created_after)
+    found = await web_sessions.of_principal(rows, principal_id, seen_after=seen_after, created_after=created_after)
     return [record.hash for record in found]
 
 
@@ -35,12 +35,12 @@ async def test_a_session_is_found_as_it_was_added(rows: Database) -> None:
     """Every column comes back, an empty provider's session too, and a use moves one time only forwards."""
     await add(rows, SESSION)
     await add(rows, replace(SESSION, hash="h2", provider_session=None))
-    assert await sessions_web.find(rows, "h1") == SESSION
-    assert await sessions_web.find(rows, "h2") == replace(SESSION, hash="h2", provider_session=None)
-    assert await sessions_web.find(rows, "h3") is None
+    assert await web_sessions.find(rows, "h1") == SESSION
+    assert await web_sessions.find(rows, "h2") == replace(SESSION, hash="h2", provider_session=None)
+    assert await web_sessions.find(rows, "h3") is None
     for at in (2000, 1500):
-        await rows.write(lambda tx, at=at: sessions_web.touch(tx, "h1", at))
-    assert await sessions_web.find(rows, "h1") == replace(SESSION, seen_at=2000)
+        await rows.write(lambda tx, at=at: web_sessions.touch(tx, "h1", at))
+    assert await web_sessions.find(rows, "h1") == replace(SESSION, seen_at=2000)
     assert SESSION.hash not in repr(SESSION)
     assert SESSION.csrf not in repr(SESSION)
 
@@ -69,7 +69,7 @@ async def test_sessions_end_one_by_one_and_together(rows: Database) -> None:
     """One by its hash, and all but one of an account."""
     for number in range(5):
         await add(rows, replace(SESSION, hash=f"h{number}"))
-    assert await rows.write(lambda tx: sessions_web.remove(tx, "h0"))
-    assert not await rows.write(lambda tx: sessions_web.remove(tx, "h0"))
-    assert await rows.write(lambda tx: sessions_web.remove_others(tx, 1, "h3")) == 3
+    assert await rows.write(lambda tx: web_sessions.remove(tx, "h0"))
+    assert not await rows.write(lambda tx: web_sessions.remove(tx, "h0"))
+    assert await rows.write(lambda tx: web_sessions.remove_others(tx, 1, "h3")) == 3
     assert await hashes(rows) == ["h3"]

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from entrepot.serving.handover import prefer_newest
+from entrepot.serving.listener_steering import prefer_newest
 
 WORKERS = 2
 

@@ -19,9 +19,9 @@ from random import Random
 
 import pytest
 
-from entrepot.metadata import job_runs, job_steps
 from entrepot.metadata.database import Database
-from entrepot.metadata.job_runs import State
+from entrepot.metadata.jobs import job_runs, job_steps
+from entrepot.metadata.jobs.job_runs import State
 from entrepot.metadata.opening import open_embedded
 from tests.support import job_process
 from tests.support.job_runs import ask, found, until

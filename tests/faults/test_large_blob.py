@@ -14,7 +14,7 @@ from random import Random
 import aiohttp
 import pytest
 
-from entrepot.metadata.ballast import BALLAST_BYTES
+from entrepot.metadata.engine.ballast import BALLAST_BYTES
 from tests.support.server import Server
 from tests.support.writers import client_of
 

@@ -198,7 +198,7 @@ class Readers:
 
 
 #: The server sends whole files by itself, from a small buffer. Parts go through the application: some six pieces are on
-#: their way (`adapters/blobs/pieces.py`), of a mebibyte for the first two readers, of 64 KiB for those after the 64th.
+#: their way (`adapters/blobs/piece_size.py`), of a mebibyte for the first two readers, of 64 KiB after the 64th.
 READERS = [
     pytest.param(Readers(number=100, ranged=False, mebibytes=50), id="whole"),
     pytest.param(Readers(number=20, ranged=True, mebibytes=64), id="parts"),

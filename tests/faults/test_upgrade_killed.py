@@ -16,8 +16,8 @@ import pytest
 
 from entrepot.metadata import schema
 from entrepot.metadata.dialect import SQLITE
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.migrations import script
-from entrepot.metadata.sqlite import SqliteDatabase
 from tests.migrations.released import VERSIONS
 
 ENTREPOT = Path(sys.executable).parent / "entrepot"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from entrepot.metadata import users
+from entrepot.metadata.people import users
 from tests.http.transport import Answer
 from tests.support.api import Api
 from tests.support.app import App, Opener

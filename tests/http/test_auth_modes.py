@@ -10,10 +10,10 @@ from typing import Any
 import bcrypt
 import pytest
 
-from entrepot.access.admin import FILE
+from entrepot.access.admin_account import FILE
 from entrepot.access.errors import SetupError
 from entrepot.adapters.identity.key_ids import libtrust_id
-from entrepot.metadata import grants
+from entrepot.metadata.people import grants
 from tests.support.access_modes import basic, push, registry_with
 from tests.support.rows import all_grants
 from tests.unit.access.certificates import Party, new_key, token

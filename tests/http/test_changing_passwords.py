@@ -11,15 +11,15 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from entrepot.access.api_keys import hash_key, hint_of, new_key
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import OneTimeCodeNeeded
 from entrepot.access.faults import Forbidden
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.throttle import FREE
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.throttle import FREE
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.adapters.identity.accounts import hash_password
-from entrepot.metadata import api_keys, principals, users
 from entrepot.metadata.events import Source
+from entrepot.metadata.people import api_keys, principals, users
 from entrepot.oci.errors import TooManyRequests
 from tests.support.access_modes import SignInRegistry, registry_with
 

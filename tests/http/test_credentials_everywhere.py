@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from entrepot.metadata import users
+from entrepot.metadata.people import users
 from entrepot.metadata.query import RawQuery
 from tests.http.pushing import push_image
 from tests.support.api import Api

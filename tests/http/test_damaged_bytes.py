@@ -12,14 +12,16 @@ import pytest
 from sqlalchemy import bindparam, select, update
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
-from entrepot.metadata import blobs, clock, findings
+from entrepot.metadata import clock
+from entrepot.metadata.contents import blobs
+from entrepot.metadata.integrity import findings
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs as blob_table
 from entrepot.metadata.tables import events, manifest_contents
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown
-from entrepot.registry.suspicion import Suspicion
-from entrepot.registry.verifying import Verifying
+from entrepot.registry.suspect_blobs import Suspicion
+from entrepot.registry.verification import Verifying
 from tests.http.pushing import NAME, push_blob, push_image, put_manifest
 from tests.support.app import App, Opener
 from tests.support.damage import flip_a_bit

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
 
-from entrepot.access.keys import SigningKeys, load_or_create
+from entrepot.access.tokens.signing_keys import SigningKeys, load_or_create
 from tests.http.transport import AsgiClient
 from tests.support.app import App, Opener
 

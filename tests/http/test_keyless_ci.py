@@ -19,12 +19,12 @@ from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from entrepot.access.faults import Invalid
-from entrepot.access.jwt import quietly
-from entrepot.access.robots_trust import parse_trusts
+from entrepot.access.tokens.jwt import quietly
+from entrepot.access.tokens.robot_trust import parse_trusts
 from entrepot.accounts.robot_model import NewRobot, RobotChange, RobotWithSecret
 from entrepot.jobs.robot_trust import RobotTrustCheck
-from entrepot.metadata import principals, robots
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.people import principals, robots
 from tests.http.transport import Answer, AsgiClient
 from tests.support.access_modes import basic, push, registry_with
 from tests.support.accounts import Accounts, on_project

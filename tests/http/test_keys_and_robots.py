@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+from entrepot.access.api_key_limits import KeyLimit
 from entrepot.access.api_keys import new_key
-from entrepot.access.key_limits import KeyLimit
 from entrepot.accounts.keys import NewKey
 from entrepot.accounts.robot_model import NewRobot, RobotChange, RobotWithSecret
-from entrepot.metadata import principals
+from entrepot.metadata.people import principals
 from tests.http.transport import Answer, AsgiClient
 from tests.support.access_modes import basic, push, registry_with
 from tests.support.accounts import Accounts, on_project

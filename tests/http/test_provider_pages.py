@@ -11,13 +11,13 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from entrepot.access.sessions import Sessions
-from entrepot.accounts.providers.grips import Grips
+from entrepot.access.web_sessions import Sessions
 from entrepot.accounts.providers.mapping import Rules
-from entrepot.accounts.providers.pending import Journeys, Strangers
+from entrepot.accounts.providers.pending_sign_ins import Journeys, Strangers
 from entrepot.accounts.providers.people import People
+from entrepot.accounts.providers.provider_tokens import Grips
 from entrepot.accounts.providers.sign_in import ProviderParts, ProviderSignIn
-from entrepot.metadata import users
+from entrepot.metadata.people import users
 from entrepot.telemetry.access_format import RequestRecord
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.vault.master import KeySource

@@ -12,8 +12,8 @@ import pytest
 
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.roles import DEVELOPER
-from entrepot.access.totp import STEP, Seed
-from entrepot.metadata import grants, principals
+from entrepot.access.second_factor.totp import STEP, Seed
+from entrepot.metadata.people import grants, principals
 from entrepot.web.application import Application
 from tests.http.matrix.deployed import ADMIN, ADMIN_PASSWORD, deployed
 from tests.http.matrix.people import Registrar, basic, client, password_of

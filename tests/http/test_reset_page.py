@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from entrepot.metadata import users
+from entrepot.metadata.people import users
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.web.reset_page import RESET_PATH
 from tests.http.transport import Answer, AsgiClient

@@ -11,8 +11,9 @@ from urllib.parse import urlencode
 import pytest
 
 from entrepot.access.model import Principal
-from entrepot.access.sessions import Sessions
-from entrepot.metadata import clock, principals
+from entrepot.access.web_sessions import Sessions
+from entrepot.metadata import clock
+from entrepot.metadata.people import principals
 from entrepot.web.application import Application
 from entrepot.web.http import Request
 from entrepot.web.login import session_routes

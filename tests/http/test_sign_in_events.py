@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from entrepot.access.api_keys import new_key
-from entrepot.access.robots_trust import parse_trusts
+from entrepot.access.tokens.robot_trust import parse_trusts
 from entrepot.accounts.robot_model import NewRobot
 from entrepot.metadata import audit_log, events
 from entrepot.metadata.audit_log import Filter

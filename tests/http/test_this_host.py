@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.access.admin import NAME
-from entrepot.access.throttle import FREE, PROXIED, Throttle
+from entrepot.access.admin_account import NAME
+from entrepot.access.passwords.throttle import FREE, PROXIED, Throttle
 from entrepot.web.proxies import Proxies
 from entrepot.web.settings import WebSettings
 from entrepot.web.this_host import client_of

@@ -19,7 +19,7 @@ from entrepot.access.compatibility import ensure_compatibility
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access
 from entrepot.config import load
-from entrepot.metadata import grants, principals
+from entrepot.metadata.people import grants, principals
 from entrepot.vault.master import KeySource
 from entrepot.vault.vault import Vault
 from entrepot.web.application import Application

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from entrepot.metadata import request_counts
+from entrepot.metadata.people import request_counts
 from tests.http.transport import Answer, AsgiClient, Leave
 from tests.support.access_modes import basic
 from tests.support.app import App, Opener

@@ -9,9 +9,9 @@ from sqlalchemy import bindparam, select, text
 from entrepot.metadata import schema, tables
 from entrepot.metadata.database import Database
 from entrepot.metadata.dialect import SQLITE
+from entrepot.metadata.engine.postgresql_dialect import POSTGRESQL
 from entrepot.metadata.errors import SchemaTooNew
 from entrepot.metadata.migrations import script
-from entrepot.metadata.postgresql_dialect import POSTGRESQL
 from entrepot.metadata.query import Query, RawQuery
 from tests.migrations.shape import sqlite_shape
 from tests.support.databases import create_all, postgres_database, sqlite_database

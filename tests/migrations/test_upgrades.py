@@ -10,7 +10,8 @@ from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.integrity.doctor import Doctor
 from entrepot.integrity.examination import Examination
 from entrepot.jobs.sums import SumCompletion
-from entrepot.metadata import schema, sums
+from entrepot.metadata import schema
+from entrepot.metadata.contents import kept_sums
 from entrepot.metadata.database import Database, Row
 from entrepot.metadata.errors import SchemaTooNew, SchemaTooOld
 from entrepot.metadata.migrations import script
@@ -121,7 +122,7 @@ async def test_sums_that_are_kept_are_completed(
     """What stood there before the triggers is in lists and figures once the job has run, and what comes beside it."""
     await build(database, version, monkeypatch)
     await schema.upgrade(database)
-    assert not await sums.complete(database, sums.ARTIFACTS)
+    assert not await kept_sums.complete(database, kept_sums.ARTIFACTS)
     await database.write(lambda tx: tx.execute(RawQuery("DELETE FROM tags WHERE name = 'v1'")))
     await SumCompletion(database).run(asyncio.Event())
     kept = await database.all(RawQuery("SELECT manifest_id FROM artifacts ORDER BY 1"))
@@ -129,7 +130,7 @@ async def test_sums_that_are_kept_are_completed(
     assert kept
     assert await database.one(RawQuery("SELECT sum(artifact_count) FROM repositories")) == (len(kept),)
     total = await database.one(RawQuery("SELECT sum(size) FROM blobs WHERE state <> 'missing'"))
-    assert (await sums.stored_bytes(database),) == total
+    assert (await kept_sums.stored_bytes(database),) == total
 
 
 async def test_older_programs_may_run_beside_it_until_it_is_finished(database: Database) -> None:

@@ -8,9 +8,10 @@ from entrepot.access.model import ANONYMOUS, SYSTEM_TARGET, Audience, Principal,
 from entrepot.access.permissions import CATALOG, CREATE_PROJECT, DELETE, PULL, PUSH, Permission
 from entrepot.access.policy import Policy
 from entrepot.access.roles import BUILT_IN, REGISTRY2, SYSTEM_ADMIN, ensure_roles
-from entrepot.metadata import events, grants, principals, roles, schema
+from entrepot.metadata import events, schema
 from entrepot.metadata.database import Database
 from entrepot.metadata.errors import ConstraintViolated
+from entrepot.metadata.people import grants, principals, roles
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.reference import RepositoryName
 from tests.support.rows import all_grants

@@ -2,12 +2,13 @@
 
 import pytest
 
-from entrepot.metadata import schema, settling, usage
+from entrepot.metadata import schema
 from entrepot.metadata.database import Database
 from entrepot.metadata.dialect import Dialect
 from entrepot.metadata.errors import SchemaTooNew
 from entrepot.metadata.migrations import script
 from entrepot.metadata.query import RawQuery
+from entrepot.metadata.usage import usage, usage_recount
 from tests.migrations.released import VERSIONS
 
 #: As a program of version 2 writes: a project with an image of two manifests, one of which lost its references again.
@@ -59,7 +60,7 @@ async def assert_made_up_for(database: Database) -> None:
     assert len(projects) == 3
     for (project,) in projects:
         counts = (await usage.find(database, project)).counts
-        assert await settling.wrong_sum(database, project) is None
+        assert await usage_recount.wrong_sum(database, project) is None
         assert counts.manifests > 0
 
 

@@ -15,10 +15,11 @@ from entrepot.accounts.keys import Keys
 from entrepot.accounts.robot_permissions import Kind, RobotPermission
 from entrepot.accounts.robots import Robots
 from entrepot.adapters.identity.accounts import hash_password
-from entrepot.metadata import principals, projects
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
 from entrepot.metadata.opening import open_embedded
+from entrepot.metadata.people import principals
 
 T = TypeVar("T")
 

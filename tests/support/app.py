@@ -10,37 +10,38 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from entrepot.access.api_key_sign_in import KeySignIn
+from entrepot.access.api_key_uses import KeyUses
 from entrepot.access.authenticator import Authenticator, CredentialAuthenticator, OpenAuthenticator
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import BasicChallenge, BearerChallenge
 from entrepot.access.compatibility import ensure_compatibility
 from entrepot.access.errors import CredentialsRefused
-from entrepot.access.key_sign_in import KeySignIn
-from entrepot.access.key_uses import KeyUses
-from entrepot.access.keys import load_or_create
+from entrepot.access.limits.rates import Rates
+from entrepot.access.limits.upload_slots import Places
 from entrepot.access.model import Audience, Principal, PrincipalKind
-from entrepot.access.passwords import StoredPassword
-from entrepot.access.places import Places
+from entrepot.access.passwords.guarded_passwords import StoredPassword
+from entrepot.access.passwords.throttle import Throttle
 from entrepot.access.policy import Policy
-from entrepot.access.rates import Rates
 from entrepot.access.roles import ensure_roles
-from entrepot.access.second_factor import SecondFactors
-from entrepot.access.security_keys import SecurityKeys
-from entrepot.access.sessions import Sessions
+from entrepot.access.second_factor.second_factors import SecondFactors
+from entrepot.access.second_factor.security_keys import SecurityKeys
 from entrepot.access.sign_in import Chain
-from entrepot.access.throttle import Throttle
-from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
+from entrepot.access.tokens.own_tokens import OwnTokenChecker, RememberedTokens, TokenService
+from entrepot.access.tokens.signing_keys import load_or_create
+from entrepot.access.web_sessions import Sessions
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.adapters.identity.ldap.source import SetDirectory
 from entrepot.adapters.identity.oidc.source import try_issuer
-from entrepot.jobs.audit_purging import PURGE_AUDIT_LOG
+from entrepot.jobs.audit_purge import PURGE_AUDIT_LOG
 from entrepot.jobs.collection import GARBAGE_COLLECTION
 from entrepot.jobs.retention import RETENTION
-from entrepot.jobs.upload_purging import UPLOAD_PURGING
-from entrepot.metadata import principals, projects, users
+from entrepot.jobs.upload_purge import UPLOAD_PURGING
+from entrepot.metadata.contents import projects
 from entrepot.metadata.opening import Stores, open_embedded
+from entrepot.metadata.people import principals, users
 from entrepot.oci.scope import parse_scopes
 from entrepot.outbound.settings import OutboundSettings
 from entrepot.registry.ports import BlobStore

@@ -15,7 +15,7 @@ from pathlib import Path
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from entrepot.access.jwt import quietly
+from entrepot.access.tokens.jwt import quietly
 
 _SERVING = re.compile(r"port (\d+)")
 

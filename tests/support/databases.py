@@ -11,11 +11,11 @@ from sqlalchemy import MetaData
 
 from entrepot.metadata import tables
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import run_all, table_statements
 from entrepot.metadata.dialects import dialect_named
+from entrepot.metadata.engine.ddl import run_all, table_statements
+from entrepot.metadata.engine.postgres import PostgresDatabase
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.migrations import kept_sums
-from entrepot.metadata.postgres import PostgresDatabase
-from entrepot.metadata.sqlite import SqliteDatabase
 from tests.support.postgres import PostgresServer
 
 _numbers = itertools.count()

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from entrepot.metadata.ballast import Reserve, with_reserve
+from entrepot.metadata.engine.ballast import Reserve, with_reserve
 from entrepot.metadata.errors import DatabaseFull
 from entrepot.metadata.opening import Stores, open_embedded
 from tests.support.notes import COUNT, GET, dropping, putting

@@ -11,9 +11,9 @@ from entrepot.jobs.dispatcher import Dispatcher
 from entrepot.jobs.execution import RunTimes
 from entrepot.jobs.model import JobKind
 from entrepot.jobs.run import JobRun
-from entrepot.metadata import job_runs
 from entrepot.metadata.database import Database
-from entrepot.metadata.job_runs import Run, State, Wanted
+from entrepot.metadata.jobs import job_runs
+from entrepot.metadata.jobs.job_runs import Run, State, Wanted
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.telemetry.instruments import Metrics
 

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from entrepot.access.issuer import Issuer
-from entrepot.access.jwt import quietly
+from entrepot.access.tokens.foreign_issuer import Issuer
+from entrepot.access.tokens.jwt import quietly
 from entrepot.accounts.providers.mapping import Rules
 from entrepot.accounts.providers.model import Kept
 from entrepot.adapters.identity.oidc.code_flow import RegisteredClient

@@ -3,8 +3,8 @@
 import re
 
 from entrepot.metadata.dialect import SQLITE
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.query import Query
-from entrepot.metadata.sqlite import SqliteDatabase
 
 #: A scan of what a statement built itself: a subquery, a list parameter, a constant row, the queue of a recursion.
 _OWN = re.compile(r"SCAN (json_each|given VIRTUAL|heads$|below$|\d+|CONSTANT ROW|\(subquery-\d+\)|anon_\d+$)")

@@ -14,13 +14,15 @@ def all_queries() -> dict[str, Query]:
 
 
 def _queries() -> Iterator[tuple[str, Query]]:
-    for module_info in pkgutil.iter_modules(metadata.__path__):
-        module = importlib.import_module(f"{metadata.__name__}.{module_info.name}")
+    for module_info in pkgutil.walk_packages(metadata.__path__, f"{metadata.__name__}."):
+        if ".migrations" in module_info.name:
+            continue
+        module, short = importlib.import_module(module_info.name), module_info.name.rpartition(".")[2]
         for name, value in vars(module).items():
             if isinstance(value, Query):
-                yield f"{module_info.name}.{name}", value
+                yield f"{short}.{name}", value
             elif isinstance(value, dict):
-                yield from _of_dict(f"{module_info.name}.{name}", value)
+                yield from _of_dict(f"{short}.{name}", value)
 
 
 def _of_dict(name: str, values: dict[object, object]) -> Iterator[tuple[str, Query]]:

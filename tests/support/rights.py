@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from entrepot.access.permissions import CATALOG, CREATE_PROJECT, DELETE, EVERYTHING, PULL, PUSH, Permission
-from entrepot.metadata import grants, projects
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.people import grants
 
 _SHORT = {
     "pull": PULL,

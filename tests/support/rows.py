@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
 
-from entrepot.metadata import tag_moves
+from entrepot.metadata.contents import tag_history
+from entrepot.metadata.contents.tag_history import TagMove
 from entrepot.metadata.database import Reader
 from entrepot.metadata.filtering import Order, Selection
-from entrepot.metadata.grants import GrantRecord, record_of, select_grants
+from entrepot.metadata.people.grants import GrantRecord, record_of, select_grants
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import findings, grants, sync_runs
-from entrepot.metadata.tag_moves import TagMove
 
 _GRANTS = Query(select_grants().order_by(grants.c.id), "test.grants")
 _OPEN_FINDINGS = Query(
@@ -51,7 +51,7 @@ async def open_findings(reader: Reader) -> list[tuple[str, str, str]]:
 async def moves_of(reader: Reader, repository_id: int, tag: str) -> list[TagMove]:
     """Return the moves of a tag, oldest first."""
     oldest_first = Selection(order=(Order("id"),))
-    return (await tag_moves.page(reader, repository_id, tag, oldest_first)).items
+    return (await tag_history.page(reader, repository_id, tag, oldest_first)).items
 
 
 async def runs_of(reader: Reader, provider: str) -> list[SyncRun]:

@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entrepot.access.assertions import Assertions, Question
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
-from entrepot.access.key_answers import Assertion, Registration, RelyingParty
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.proven_passwords import SecondFactorPasswords
-from entrepot.access.second_factor import SecondFactors
-from entrepot.access.security_keys import Registered, SecurityKeys
-from entrepot.access.throttle import Throttle
-from entrepot.metadata import clock, principals, users
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.throttle import Throttle
+from entrepot.access.second_factor.password_alone import SecondFactorPasswords
+from entrepot.access.second_factor.second_factors import SecondFactors
+from entrepot.access.second_factor.security_key_answers import Assertion, Registration, RelyingParty
+from entrepot.access.second_factor.security_key_sign_in import Assertions, Question
+from entrepot.access.second_factor.security_keys import Registered, SecurityKeys
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
+from entrepot.metadata.people import principals, users
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.work_tables import work_metadata
 from entrepot.vault.master import KeySource

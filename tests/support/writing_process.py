@@ -13,8 +13,8 @@ from pathlib import Path
 
 from sqlalchemy import bindparam
 
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.query import Query
-from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import settings
 
 PUT = Query(lambda d: d.insert(settings).values(key=bindparam("key"), value=bindparam("value")))

@@ -17,12 +17,12 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Column, Text
 
-from entrepot.access import jwt
-from entrepot.access.credentials import parse_authorization
 from entrepot.access.faults import Fault
+from entrepot.access.passwords.credentials import parse_authorization
 from entrepot.access.patterns import Pattern, PatternInvalid
+from entrepot.access.tokens import jwt
 from entrepot.accounts.directory import names as dn
-from entrepot.accounts.directory.spelling import folded
+from entrepot.accounts.directory.name_comparison import folded
 from entrepot.accounts.names import checked_email, checked_name
 from entrepot.adapters.identity.ldap import filters
 from entrepot.adapters.identity.oidc import oauth

@@ -9,7 +9,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("no-code-from-data", "src/entrepot/serving/entry.py"): "the same bytes, unpacked by the child",
     ("no-code-from-data", "src/entrepot/serving/from_config.py"): "the same bytes, packed by the parent",
     ("no-code-from-data", "tests/unit/config/test_loading.py"): "shows that a configuration survives that way",
-    ("no-sleep", "src/entrepot/metadata/host_lease.py"): "another machine's file gives nothing to wait on",
+    ("no-sleep", "src/entrepot/metadata/engine/host_lease.py"): "another machine's file gives nothing to wait on",
     (
         "no-sleep",
         "src/entrepot/serving/announcement.py",
@@ -24,7 +24,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ): "triggers take no parameters; all that is put together is written there",
     (
         "no-string-built-sql",
-        "src/entrepot/metadata/sqlite_check.py",
+        "src/entrepot/metadata/engine/sqlite_check.py",
     ): "tables and columns are no parameters; their names are read from the schema, which is ours",
     ("no-code-from-data", "tools/mutants/runner.py"): "compiles our own code, a little changed",
     ("no-code-from-data", "tests/unit/test_mutants.py"): "looks whether such code can be compiled",

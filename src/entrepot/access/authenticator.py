@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from entrepot.access.api_keys import is_key
-from entrepot.access.credentials import Basic, Bearer, parse_authorization
 from entrepot.access.errors import AccessRefused, CredentialsRefused
 from entrepot.access.model import ANONYMOUS, Principal, PrincipalKind
+from entrepot.access.passwords.credentials import Basic, Bearer, parse_authorization
 
 
 class Authenticator(Protocol):

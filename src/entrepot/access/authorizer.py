@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from entrepot.access.decide import decide, explain
-from entrepot.access.delegation import lacking
+from entrepot.access.decision import decide, explain
 from entrepot.access.errors import AccessRefused, ScopeInsufficient, TokenRefused
+from entrepot.access.grantable_rights import lacking
 from entrepot.access.model import (
     ANONYMOUS,
     Audience,
@@ -19,8 +19,8 @@ from entrepot.access.model import (
 )
 from entrepot.access.permissions import PULL, Permission
 from entrepot.access.policy import Policy, Standing, needs_fresh
-from entrepot.access.reach import reach_of
-from entrepot.access.readable import readable
+from entrepot.access.reachable_projects import reach_of
+from entrepot.access.readable_repositories import readable
 from entrepot.metadata import clock
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.scope import Scope
@@ -93,7 +93,7 @@ class Authorizer:
         )
 
     async def lacks(self, giver: Principal, gift: Grant) -> frozenset[Permission]:
-        """Return the permissions that a principal would give without having them, see `delegation`."""
+        """Return the permissions that a principal would give without having them, see `grantable_rights`."""
         if await self._worthless(giver, fresh=True) is not None:
             return gift.permissions
         return lacking(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from entrepot.access.tokens import SERVICE
+from entrepot.access.tokens.own_tokens import SERVICE
 from entrepot.oci.errors import Unauthorized
 from entrepot.oci.scope import format_scopes
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from entrepot.access.model import Audience
 from entrepot.access.roles import REGISTRY2
-from entrepot.metadata import grants, settings
+from entrepot.metadata import settings
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.people import grants
 
 ORIGIN = "registry2-compat"
 

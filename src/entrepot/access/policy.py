@@ -11,17 +11,19 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from entrepot.access.decide import Rights, reaches
-from entrepot.access.key_limits import limits_as_grants
-from entrepot.access.memory import Memory, Note
+from entrepot.access.api_key_limits import limits_as_grants
+from entrepot.access.decision import Rights, reaches
 from entrepot.access.model import Audience, Grant, Principal, PrincipalKind, Visibility
 from entrepot.access.patterns import Pattern
 from entrepot.access.permissions import CATALOG, READING, Permission, expand, known
-from entrepot.metadata import api_keys, clock, principals, projects
-from entrepot.metadata import grants as grant_rows
+from entrepot.access.ttl_cache import Memory, Note
+from entrepot.metadata import clock
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Reader
+from entrepot.metadata.people import api_keys, principals
+from entrepot.metadata.people import grants as grant_rows
 
-#: Seconds for which an answer about a pull may be given again without asking (`web/admissions.py`).
+#: Seconds for which an answer about a pull may be given again without asking (`web/pull_cache.py`).
 ADMISSION_SECONDS = 1.0
 #: Seconds for which a worker may decide reads on what it read before; with the above, a right is gone after five.
 MAX_AGE = 5.0 - ADMISSION_SECONDS

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from entrepot.access.permissions import EVERYTHING, PROJECT, Permission
-from entrepot.metadata import roles
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.people import roles
 
 PROJECT_ADMIN = 1
 DEVELOPER = 2

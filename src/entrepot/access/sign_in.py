@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from entrepot.access.authenticator import PasswordVerifier
-from entrepot.access.credentials import Basic
 from entrepot.access.model import Principal
+from entrepot.access.passwords.credentials import Basic
 
 
 class PartialVerifier(Protocol):

@@ -10,16 +10,17 @@ from entrepot.access.model import Principal
 from entrepot.access.permissions import known
 from entrepot.access.policy import grant_of
 from entrepot.access.roles import SYSTEM_ADMIN
-from entrepot.accounts.becoming import end_what_was_open
-from entrepot.accounts.gifts import CheckedGift, Gift, checked_gift
-from entrepot.accounts.giving import require_to_have, require_to_take
-from entrepot.metadata import events, members, principals, users
-from entrepot.metadata import grants as rows
+from entrepot.accounts.end_sessions_on_promotion import end_what_was_open
+from entrepot.accounts.grant_checks import require_to_have, require_to_take
+from entrepot.accounts.grant_requests import CheckedGift, Gift, checked_gift
+from entrepot.metadata import events
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.errors import ConstraintViolated
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
-from entrepot.metadata.grants import GrantRecord
+from entrepot.metadata.people import grants as rows
+from entrepot.metadata.people import members, principals, users
+from entrepot.metadata.people.grants import GrantRecord
 
 #: Origin of grants that people made.
 ORIGIN = "given"
@@ -39,7 +40,7 @@ class Grants:
         self._authorizer = authorizer
 
     async def page(self, selection: Selection) -> Listed[GrantRecord]:
-        """Return a page of all grants; `metadata.members.GRANTS.fields` says by what they are filtered and sorted."""
+        """Return a page of all grants; `members.GRANTS.fields` says by what they are filtered and sorted."""
         return await members.every_grant(self._metadata, selection)
 
     async def of(self, principal_id: int) -> list[GrantRecord]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.faults import Conflict, Invalid, NotFound, PreconditionFailed, require_unchanged
 from entrepot.access.model import Principal
-from entrepot.accounts.becoming import end_if_administrators
+from entrepot.accounts.end_sessions_on_promotion import end_if_administrators
 from entrepot.accounts.names import checked_name
-from entrepot.accounts.outranking import require_to_outrank
-from entrepot.metadata import events, memberships, principals, users
-from entrepot.metadata import groups as rows
+from entrepot.accounts.privilege_checks import require_to_outrank
+from entrepot.metadata import events
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.errors import ConstraintViolated
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Condition, Listed, Match, Selection
-from entrepot.metadata.groups import GroupRecord
-from entrepot.metadata.memberships import GroupMember
-from entrepot.metadata.users import UserRecord
+from entrepot.metadata.people import groups as rows
+from entrepot.metadata.people import memberships, principals, users
+from entrepot.metadata.people.groups import GroupRecord
+from entrepot.metadata.people.memberships import GroupMember
+from entrepot.metadata.people.users import UserRecord
 
 _LONGEST_SUBJECT = 1024
 
@@ -50,7 +51,7 @@ class Groups:
         return found[0] if found else None
 
     async def page(self, selection: Selection) -> Listed[GroupRecord]:
-        """Return a page of all groups; `metadata.groups.LISTING.fields` says by what they are filtered and sorted."""
+        """Return a page of all groups; `groups.LISTING.fields` says by what they are filtered and sorted."""
         return await rows.page(self._metadata, selection)
 
     async def search(self, text: str, selection: Selection) -> Listed[GroupRecord]:
@@ -129,7 +130,7 @@ class Groups:
         await self._metadata.write(work, name="remove group")
 
     async def members(self, group_id: int, selection: Selection) -> Listed[GroupMember]:
-        """Return a page of a group's members; `metadata.memberships.MEMBER_FIELDS` says by what they are filtered.
+        """Return a page of a group's members; `memberships.MEMBER_FIELDS` says by what they are filtered.
 
         Raises:
             NotFound: There is no such group.

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from entrepot.access.faults import Invalid
-from entrepot.access.htpasswd_entries import is_bcrypt, parse
+from entrepot.access.passwords.htpasswd_entries import is_bcrypt, parse
 from entrepot.access.roles import REGISTRY2
 from entrepot.accounts.names import checked_name
-from entrepot.metadata import events, grants, principals, users
+from entrepot.metadata import events
 from entrepot.metadata.database import Database, Transaction, Work
 from entrepot.metadata.events import Source
+from entrepot.metadata.people import grants, principals, users
 
 #: Why an account has the rights that registry:2 gave to everybody in the file.
 ORIGIN = "htpasswd-import"

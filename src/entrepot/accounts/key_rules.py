@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from entrepot.access.api_key_limits import MOST, KeyLimit, LimitInvalid, limits_as_grants, write_limits
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.faults import Forbidden, Invalid
-from entrepot.access.key_limits import MOST, KeyLimit, LimitInvalid, limits_as_grants, write_limits
 from entrepot.access.model import Principal
 from entrepot.access.patterns import PatternInvalid
 from entrepot.access.permissions import PermissionUnknown
-from entrepot.accounts.giving import require_to_have
-from entrepot.accounts.outranking import require_to_outrank
-from entrepot.metadata import api_keys, clock
+from entrepot.accounts.grant_checks import require_to_have
+from entrepot.accounts.privilege_checks import require_to_outrank
+from entrepot.metadata import clock
 from entrepot.metadata.database import Reader
+from entrepot.metadata.people import api_keys
 
 _LONGEST_NAME = 100
 

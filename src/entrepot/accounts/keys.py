@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from entrepot.access.api_key_limits import KeyLimit
 from entrepot.access.api_keys import hash_key, hint_of, new_key
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.faults import Conflict, Invalid, NotFound
-from entrepot.access.key_limits import KeyLimit
 from entrepot.access.model import Principal
 from entrepot.accounts.key_rules import check_end, check_name, checked_limits, require_to_speak_for
-from entrepot.metadata import api_keys, clock, events, principals
-from entrepot.metadata.api_keys import ApiKeyRecord
+from entrepot.metadata import clock, events
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.events import Source
-from entrepot.metadata.principals import PrincipalRecord
+from entrepot.metadata.people import api_keys, principals
+from entrepot.metadata.people.api_keys import ApiKeyRecord
+from entrepot.metadata.people.principals import PrincipalRecord
 
 #: Keys that one account may have.
 MOST_KEYS = 100

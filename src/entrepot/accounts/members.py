@@ -5,15 +5,15 @@ from __future__ import annotations
 from entrepot.access.faults import Conflict, Invalid, NotFound
 from entrepot.access.model import Principal
 from entrepot.access.roles import REGISTRY2, SYSTEM_ADMIN
-from entrepot.accounts.gifts import WHOLE, Extent, Gift
+from entrepot.accounts.grant_requests import WHOLE, Extent, Gift
 from entrepot.accounts.grants import Grants
-from entrepot.metadata import members as rows
-from entrepot.metadata import principals
+from entrepot.metadata.contents.projects import ProjectRecord
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
-from entrepot.metadata.grants import GrantRecord
-from entrepot.metadata.projects import ProjectRecord
+from entrepot.metadata.people import members as rows
+from entrepot.metadata.people import principals
+from entrepot.metadata.people.grants import GrantRecord
 
 #: Origin of a member's grant.
 ORIGIN = "member"
@@ -32,7 +32,7 @@ class Members:
         self._grants = grants
 
     async def page(self, project: ProjectRecord, selection: Selection) -> Listed[GrantRecord]:
-        """Return a page of the members; `metadata.members.MEMBERS.fields` says by what they are filtered and sorted."""
+        """Return a page of the members; `members.MEMBERS.fields` says by what they are filtered and sorted."""
         return await rows.page(self._metadata, project.id, selection)
 
     async def get(self, project: ProjectRecord, member_id: int) -> GrantRecord:

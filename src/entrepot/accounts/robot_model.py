@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from entrepot.access.faults import Invalid
-from entrepot.access.robots_trust import Trust, read_trusts
+from entrepot.access.tokens.robot_trust import Trust, read_trusts
 from entrepot.accounts.robot_permissions import RobotPermission, from_grants
-from entrepot.metadata.grants import GrantRecord
-from entrepot.metadata.robots import RobotRecord
+from entrepot.metadata.people.grants import GrantRecord
+from entrepot.metadata.people.robots import RobotRecord
 
 #: Duration of a robot that never ends.
 FOR_EVER = -1

@@ -16,7 +16,7 @@ from entrepot.access.faults import Invalid
 from entrepot.access.model import EVERY_REPOSITORY, Grant
 from entrepot.access.patterns import Pattern, PatternInvalid
 from entrepot.access.permissions import SYSTEM, Permission, PermissionUnknown, expand, parse, within_project
-from entrepot.metadata.grants import GrantRecord
+from entrepot.metadata.people.grants import GrantRecord
 
 #: `origin` of a robot's grants: others may be given to it like to a user, and are none of its permissions.
 ORIGIN = "robot"

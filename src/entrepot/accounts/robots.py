@@ -14,10 +14,11 @@ from entrepot.access.api_keys import new_key
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.faults import Invalid, NotFound
 from entrepot.access.model import Principal
-from entrepot.access.robots_trust import Trust
-from entrepot.access.trust_binding import binding_of
-from entrepot.accounts.giving import require_to_have
-from entrepot.accounts.outranking import require_to_outrank, require_to_take_from
+from entrepot.access.tokens.robot_trust import Trust
+from entrepot.access.tokens.trust_binding import binding_of
+from entrepot.accounts.grant_checks import require_to_have
+from entrepot.accounts.privilege_checks import require_to_outrank, require_to_take_from
+from entrepot.accounts.robot_changes import Draft, Secret, add_robot, change_robot, remove_robot, replace_secret
 from entrepot.accounts.robot_model import (
     NewRobot,
     Robot,
@@ -33,12 +34,12 @@ from entrepot.accounts.robot_model import (
     whole_name,
 )
 from entrepot.accounts.robot_permissions import RobotPermission, check_permissions
-from entrepot.accounts.robot_writing import Draft, Secret, add_robot, change_robot, remove_robot, replace_secret
-from entrepot.metadata import clock, grants, robots
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Condition, Listed, Match, Selection
-from entrepot.metadata.robots import RobotRecord
+from entrepot.metadata.people import grants, robots
+from entrepot.metadata.people.robots import RobotRecord
 
 #: Seconds for which a secret that was replaced may go on at most.
 LONGEST_GRACE = 30 * 24 * 3600
@@ -68,7 +69,7 @@ class Robots:
         A name may be given without the prefix, under which Harbor keeps it.
 
         Raises:
-            FieldUnknown: The selection names none of `metadata.robots.FIELDS`.
+            FieldUnknown: The selection names none of `metadata.people.robots.FIELDS`.
         """
         prefix = (await self._settings()).prefix
         conditions = tuple(_with_prefix(condition, prefix) for condition in selection.conditions)

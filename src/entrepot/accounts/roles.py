@@ -10,14 +10,14 @@ from entrepot.access.faults import Conflict, Invalid, NotFound, PreconditionFail
 from entrepot.access.model import Grant, Principal
 from entrepot.access.permissions import Permission, PermissionUnknown, expand, parse
 from entrepot.access.roles import FIRST_CUSTOM
-from entrepot.accounts.giving import require_to_have
+from entrepot.accounts.grant_checks import require_to_have
 from entrepot.accounts.names import checked_text
 from entrepot.metadata import events
-from entrepot.metadata import roles as rows
 from entrepot.metadata.database import Database, Reader, Transaction, Work
 from entrepot.metadata.errors import ConstraintViolated
 from entrepot.metadata.events import Source
-from entrepot.metadata.roles import RoleRecord
+from entrepot.metadata.people import roles as rows
+from entrepot.metadata.people.roles import RoleRecord
 
 #: Roles that people may make.
 MOST_ROLES = 1000

@@ -11,18 +11,19 @@ from dataclasses import dataclass, field
 
 from entrepot.access.authenticator import PasswordVerifier
 from entrepot.access.authorizer import Authorizer
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.faults import Forbidden, Invalid, NotFound, PreconditionFailed
 from entrepot.access.model import Principal
-from entrepot.accounts.outranking import require_to_outrank
+from entrepot.access.passwords.credentials import Basic
 from entrepot.accounts.passwords import USUAL, PasswordRule
+from entrepot.accounts.privilege_checks import require_to_outrank
 from entrepot.accounts.users import Hash
-from entrepot.metadata import clock, events, one_time_links, users
+from entrepot.metadata import clock, events
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.events import Source
-from entrepot.metadata.one_time_links import RESET_PASSWORD
-from entrepot.metadata.users import UserRecord
+from entrepot.metadata.people import one_time_links, users
+from entrepot.metadata.people.one_time_links import RESET_PASSWORD
+from entrepot.metadata.people.users import UserRecord
 
 #: Seconds for which a link to set a password is good.
 LINK_LIFETIME = 30 * 60

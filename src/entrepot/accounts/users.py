@@ -11,18 +11,19 @@ from entrepot.access.model import Grant, Principal
 from entrepot.access.permissions import EVERYTHING, expand
 from entrepot.access.roles import SYSTEM_ADMIN
 from entrepot.accounts.directory.model import PROVIDER, subject_of_name
-from entrepot.accounts.giving import require_to_have
-from entrepot.accounts.lookalikes import require_free
+from entrepot.accounts.grant_checks import require_to_have
+from entrepot.accounts.lookalike_names import require_free
 from entrepot.accounts.names import checked_email, checked_name, checked_text
-from entrepot.accounts.outranking import require_to_outrank
 from entrepot.accounts.passwords import USUAL, PasswordRule
-from entrepot.metadata import events, grants, memberships, principals
-from entrepot.metadata import users as rows
+from entrepot.accounts.privilege_checks import require_to_outrank
+from entrepot.metadata import events
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Condition, Listed, Match, Selection
-from entrepot.metadata.groups import GroupRecord
-from entrepot.metadata.users import UserRecord
+from entrepot.metadata.people import grants, memberships, principals
+from entrepot.metadata.people import users as rows
+from entrepot.metadata.people.groups import GroupRecord
+from entrepot.metadata.people.users import UserRecord
 
 #: Hashes a password slowly; called in a thread.
 Hash = Callable[[str], str]
@@ -60,7 +61,7 @@ class Users:
         return _found(await rows.find_by_id(self._metadata, user_id))
 
     async def page(self, selection: Selection) -> Listed[UserRecord]:
-        """Return a page of all people; `metadata.users.LISTING.fields` says by what they are filtered and sorted."""
+        """Return a page of all people; `users.LISTING.fields` says by what they are filtered and sorted."""
         return await rows.page(self._metadata, selection)
 
     async def search(self, text: str, selection: Selection) -> Listed[UserRecord]:

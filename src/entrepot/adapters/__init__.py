@@ -1,0 +1,1 @@
+"""The parts that have two or more real implementations; `bootstrap` chooses among them."""

@@ -17,17 +17,19 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from entrepot.adoption import prune
+from entrepot.adoption.byte_presence import Presence
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.links import LayerLink, RepositoryLinks, TagLink
-from entrepot.adoption.presence import Presence
 from entrepot.adoption.prune import Kept
 from entrepot.adoption.report import Problem, ReportFile
+from entrepot.adoption.repository_adoption import Adopted, OnPiece, Taking
 from entrepot.adoption.run import OnProgress, Progress, Tally, note, walk_names
-from entrepot.adoption.taking import Adopted, OnPiece, Taking
-from entrepot.metadata import contents, events, outbox, repositories
-from entrepot.metadata.contents import RepositoryContents
+from entrepot.metadata import events
+from entrepot.metadata.contents import repositories, repository_contents
+from entrepot.metadata.contents.repositories import RepositoryRecord
+from entrepot.metadata.contents.repository_contents import RepositoryContents
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.repositories import RepositoryRecord
+from entrepot.metadata.jobs import outbox
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import RegistryError, TagImmutable
 from entrepot.oci.reference import RepositoryName, Tag
@@ -137,7 +139,7 @@ class Delta:
     async def _attempt(self, name: RepositoryName, on_piece: OnPiece) -> Adopted:
         moment = await self._moment(name)
         links = RepositoryLinks(self.intake.tree, name)
-        wanted = await contents.read(self.intake.metadata, name)
+        wanted = await repository_contents.read(self.intake.metadata, name)
         found = await asyncio.to_thread(_Found.read, links)
         taking = Taking(
             metadata=self.intake.metadata,

@@ -17,14 +17,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from entrepot.adoption.byte_presence import Presence, Seen
 from entrepot.adoption.links import RepositoryLinks
-from entrepot.adoption.presence import Presence, Seen
 from entrepot.adoption.report import Problem
 from entrepot.adoption.tree import Shard, Tree
-from entrepot.metadata import blobs, collecting, manifests, outbox, review, settings
+from entrepot.metadata import settings
+from entrepot.metadata.contents import blobs, manifests
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.jobs.outbox import OutboxEntry
+from entrepot.metadata.lifecycle import collection, review
 from entrepot.metadata.opening import LOST_LOG, METADATA_NAME
-from entrepot.metadata.outbox import OutboxEntry
 from entrepot.metadata.query import ABOVE_ALL
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import DigestInvalid
@@ -193,7 +196,7 @@ class ForeignWrites:
             some = names[start : start + _ROWS_A_PIECE]
             known = await manifests.known_contents(self.metadata, some)
             known |= await blobs.known(self.metadata, some)
-            known |= await collecting.shared_keys(self.metadata, some)
+            known |= await collection.shared_keys(self.metadata, some)
             found.update(set(some) - known)
         return found
 

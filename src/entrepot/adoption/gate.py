@@ -14,7 +14,7 @@ from entrepot.adoption import state
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.report import ReportFile
 from entrepot.adoption.state import AdoptionState
-from entrepot.metadata import repositories
+from entrepot.metadata.contents import repositories
 from entrepot.oci.errors import Unavailable
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.adoption import Wanted

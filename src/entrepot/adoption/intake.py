@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from entrepot.adoption.claims import Claims
 from entrepot.adoption.contents import Contents
 from entrepot.adoption.links import RepositoryLinks
-from entrepot.adoption.taking import Adopted, OnPiece, Paces, Taking, nobody
+from entrepot.adoption.repository_adoption import Adopted, OnPiece, Paces, Taking, nobody
+from entrepot.adoption.repository_claims import Claims
 from entrepot.adoption.tree import Tree
-from entrepot.metadata import repositories
+from entrepot.metadata.contents import repositories
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry.adoption import Wanted, WantedBlob

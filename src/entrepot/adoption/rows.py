@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from entrepot.adoption.contents import Piece
 from entrepot.adoption.links import TagLink
-from entrepot.metadata import blobs, charging, clock, holdings, manifests, review, tags
+from entrepot.metadata import clock
+from entrepot.metadata.contents import blobs, manifests, repository_blobs, tags
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.repositories import RepositoryRecord
+from entrepot.metadata.lifecycle import review
+from entrepot.metadata.usage import charges
 from entrepot.oci import manifest as oci_manifest
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Unavailable
@@ -37,7 +40,7 @@ async def take_layers(tx: Transaction, repository: RepositoryRecord, stored: dic
     after = clock.after(_GRACE_SECONDS)
     await blobs.keep(tx, ids, review_after=after)
     await review.add(tx, review.BLOB, ids, after=after, reason="adopted without a manifest")
-    await holdings.link_all(
+    await repository_blobs.link_all(
         tx, repository.id, [*ids, *(row.id for row in known.values() if row.state != blobs.DELETING)]
     )
     return len(ids)
@@ -109,7 +112,7 @@ async def _take_referenced(tx: Transaction, repository: RepositoryRecord, piece:
             await blobs.lose(tx, [row.id])
     queued = [row.id for row in known.values() if row.review_after is not None or row.state == blobs.MARKED]
     await blobs.keep(tx, queued, review_after=None)
-    await holdings.link_all(tx, repository.id, ids.values())
+    await repository_blobs.link_all(tx, repository.id, ids.values())
     return ids
 
 
@@ -151,6 +154,6 @@ async def _add_manifest(
     await manifests.refer(tx, manifest_id, blobs=references, children=children)
     await manifests.connect_parents(tx, repository.id, str(manifest.digest), manifest_id)
     held = sorted({blob_id for blob_id, _ in references})
-    charged = charging.Charged(id=manifest_id, digest=str(manifest.digest), size=len(manifest.raw))
-    await charging.charge(tx, repository.project_id, held, manifest=charged)
+    charged = charges.Charged(id=manifest_id, digest=str(manifest.digest), size=len(manifest.raw))
+    await charges.charge(tx, repository.project_id, held, manifest=charged)
     return True

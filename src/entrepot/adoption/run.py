@@ -12,10 +12,10 @@ from entrepot.adoption import state
 from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.report import Problem, ReportFile
+from entrepot.adoption.repository_adoption import Adopted
 from entrepot.adoption.state import AdoptionState
-from entrepot.adoption.taking import Adopted
 from entrepot.adoption.tree import Tree
-from entrepot.metadata import projects, repositories
+from entrepot.metadata.contents import projects, repositories
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.reference import RepositoryName
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from entrepot.audit.noted import Noted, NotedEvents
+from entrepot.audit.event_batches import Noted, NotedEvents
 from entrepot.metadata import events
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source

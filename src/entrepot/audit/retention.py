@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from entrepot.audit.chain import Link
-from entrepot.audit.sealing import ANCHOR, SEALER
+from entrepot.audit.seals import ANCHOR, SEALER
 from entrepot.metadata import audit_log, clock, clock_check, events, settings
 from entrepot.metadata.audit_log import EventRecord
 from entrepot.metadata.database import Database, Reader, Transaction

@@ -11,14 +11,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from entrepot.access.assertions import Assertions, Question
 from entrepot.access.authenticator import KeyVerifier, PasswordVerifier
-from entrepot.access.credentials import Basic
-from entrepot.access.issuing import OutsideTokens
-from entrepot.access.key_answers import Assertion, RelyingParty
 from entrepot.access.model import Principal
-from entrepot.access.refresh import RefreshTokens
-from entrepot.audit.noted import Noted, NotedEvents
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.second_factor.security_key_answers import Assertion, RelyingParty
+from entrepot.access.second_factor.security_key_sign_in import Assertions, Question
+from entrepot.access.tokens.refresh import RefreshTokens
+from entrepot.access.tokens.token_requests import OutsideTokens
+from entrepot.audit.event_batches import Noted, NotedEvents
 from entrepot.metadata import events
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source

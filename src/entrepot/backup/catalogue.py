@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from entrepot.backup import layout
 from entrepot.backup.compression import compress, decompress
 from entrepot.backup.errors import NoBackup, PieceDamaged, PieceMissing
-from entrepot.backup.sealing import Pieces, once
+from entrepot.backup.sealed_pieces import Pieces, once
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import DigestInvalid
 

@@ -23,26 +23,26 @@ from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import AdoptionState
 from entrepot.adoption.tree import Tree
 from entrepot.backup.catalogue import BackupInfo, Catalogue
-from entrepot.backup.creating import BackedUp, Creation, Snapshot
+from entrepot.backup.create import BackedUp, Creation, Snapshot
 from entrepot.backup.errors import BackupError
 from entrepot.backup.own_keys import pack_keys
-from entrepot.backup.places import require_free
-from entrepot.backup.restoring import Restoration, Restored
-from entrepot.backup.sealing import Pieces, open_pieces
+from entrepot.backup.restore import Restoration, Restored
+from entrepot.backup.restore_folders import require_free
+from entrepot.backup.sealed_pieces import Pieces, open_pieces
 from entrepot.config import Config
-from entrepot.metadata import outbox
 from entrepot.metadata.database import Database
+from entrepot.metadata.engine.sqlite import SqliteDatabase
+from entrepot.metadata.engine.sqlite_connection import Durability
+from entrepot.metadata.engine.sqlite_copy import copy_database
+from entrepot.metadata.jobs import outbox
 from entrepot.metadata.opening import METADATA_NAME, open_embedded
-from entrepot.metadata.sqlite import SqliteDatabase
-from entrepot.metadata.sqlite_connection import Durability
-from entrepot.metadata.sqlite_copy import copy_database
 from entrepot.projection.comparison import Comparison, DifferenceKind
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
+from entrepot.registry.file_locks import COLLECTION, turn
 from entrepot.registry.layout import OWN
 from entrepot.registry.ports import BlobStore
 from entrepot.registry.quarantine import Quarantine
-from entrepot.registry.turns import COLLECTION, turn
 from entrepot.telemetry.progress import Progress
 from entrepot.vault.master import keys_in
 

@@ -17,8 +17,8 @@ from entrepot.config import Config
 from entrepot.integrity.doctor import Doctor
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Outcome, Problem, Report
+from entrepot.metadata.engine.sqlite_check import find_damage
 from entrepot.metadata.opening import METADATA_NAME, open_embedded
-from entrepot.metadata.sqlite_check import find_damage
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName
 from entrepot.projection.comparison import Comparison, Difference, DifferenceKind

@@ -10,14 +10,14 @@ from entrepot.adoption.collectable import Collectable
 from entrepot.adoption.report import ReportFile
 from entrepot.bootstrap.embedded import Embedded, embedded
 from entrepot.config import Config
-from entrepot.lifecycle.collection.leaving import following
+from entrepot.lifecycle.collection.full_collection import EmptyTrash, FromTrash, Request, Result, WholeCollection
+from entrepot.lifecycle.collection.manifest_removal import following
 from entrepot.lifecycle.collection.model import Collecting, CollectionLimits
-from entrepot.lifecycle.collection.whole import EmptyTrash, FromTrash, Request, Result, WholeCollection
-from entrepot.lifecycle.trash.expiring import Expiry
+from entrepot.lifecycle.trash.expiry import Expiry
 from entrepot.metadata import clock_check
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Forerunner, Projector
-from entrepot.registry.turns import COLLECTION, turn
+from entrepot.registry.file_locks import COLLECTION, turn
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Progress
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from entrepot.access.admin import set_password
+from entrepot.access.admin_account import set_password
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import BasicChallenge
 from entrepot.access.operator import OperatorAuthenticator
@@ -36,7 +36,7 @@ from entrepot.web.proxies import Proxies
 from entrepot.web.services import Services
 
 if TYPE_CHECKING:
-    from entrepot.adapters.identity.ldap.tending import TendedDirectory
+    from entrepot.adapters.identity.ldap.administration import TendedDirectory
 
 
 @contextlib.asynccontextmanager
@@ -94,7 +94,7 @@ async def directory(config: Config) -> AsyncIterator[TendedDirectory]:
         NoDirectory: None is configured, or its settings cannot be used.
         SetupError: The configuration file's settings cannot be used.
     """
-    from entrepot.adapters.identity.ldap.tending import TendedDirectory  # noqa: PLC0415 - no web process needs it
+    from entrepot.adapters.identity.ldap.administration import TendedDirectory  # noqa: PLC0415 - no web process needs it
 
     stores = await open_embedded(config.state)
     try:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
-from entrepot.adapters.blobs.measured import MeasuredBlobStore
+from entrepot.adapters.blobs.timed_store import MeasuredBlobStore
 from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.gate import FolderGate
 from entrepot.adoption.intake import Intake
@@ -21,14 +21,14 @@ from entrepot.adoption.tree import Tree
 from entrepot.config import Config
 from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.lifecycle.quotas import RoomInTrash
-from entrepot.lifecycle.trash.expiring import Expiry
+from entrepot.lifecycle.trash.expiry import Expiry
 from entrepot.metadata.opening import Stores, open_embedded, unclean_stop
 from entrepot.registry import layout
 from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.read_only import ReadOnlySwitch
 from entrepot.registry.service import Registry, Watch, build_registry
 from entrepot.registry.settings import RegistrySettings
-from entrepot.registry.suspicion import Suspicion
+from entrepot.registry.suspect_blobs import Suspicion
 from entrepot.system.configuration import Configuration
 from entrepot.system.from_config import fixed_values
 from entrepot.system.volumes import standing

@@ -16,10 +16,10 @@ from entrepot.adapters.identity.ldap.source import directory_source
 from entrepot.adapters.identity.setup import head_signer
 from entrepot.adoption.leftovers import Leftovers
 from entrepot.adoption.report import ReportFile
-from entrepot.audit.forwarding import Forwarder, Receiver
 from entrepot.audit.retention import Retention
-from entrepot.audit.sealing import Sealer
-from entrepot.backup.pruning import Keep
+from entrepot.audit.seals import Sealer
+from entrepot.audit.syslog import Forwarder, Receiver
+from entrepot.backup.prune import Keep
 from entrepot.bootstrap.collection import collection_of, emptying_of, whole_collection_of
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.bootstrap.retention import disk_jobs, expiry_kind, retention_kind
@@ -28,42 +28,42 @@ from entrepot.insight.analysis import Analyser
 from entrepot.insight.history import Past, Recorder
 from entrepot.integrity.scrub import Scrub
 from entrepot.jobs.adoption import FolderAdoption
-from entrepot.jobs.analysing import ANALYSIS, Analysing
-from entrepot.jobs.analysing import INTERVAL as ANALYSIS_INTERVAL
-from entrepot.jobs.audit_purging import PURGE_AUDIT_LOG, AuditPurging
-from entrepot.jobs.auditing import Auditing
-from entrepot.jobs.backing_up import BACKUP, BackingUp
+from entrepot.jobs.analysis import ANALYSIS, Analysing
+from entrepot.jobs.analysis import INTERVAL as ANALYSIS_INTERVAL
+from entrepot.jobs.audit_log import Auditing
+from entrepot.jobs.audit_purge import PURGE_AUDIT_LOG, AuditPurging
+from entrepot.jobs.backup import BACKUP, BackingUp
 from entrepot.jobs.collection import GARBAGE_COLLECTION, CollectionMetrics, GarbageCollection, SteadyCollection
 from entrepot.jobs.dispatcher import Dispatcher
-from entrepot.jobs.finding_duplicates import DUPLICATES, FindingDuplicates
+from entrepot.jobs.duplicates import DUPLICATES, FindingDuplicates
 from entrepot.jobs.model import Job, JobKind
-from entrepot.jobs.noting_usage import USAGE_HISTORY, NotingUsage
 from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.jobs.provider_check import ProviderCheck
 from entrepot.jobs.robot_trust import INTERVAL as ROBOT_TRUST_INTERVAL
 from entrepot.jobs.robot_trust import RobotTrustCheck
-from entrepot.jobs.scrubbing import SCRUB, DamageWatch, Scrubbing
+from entrepot.jobs.scrub import SCRUB, DamageWatch, Scrubbing
 from entrepot.jobs.sums import INTERVAL as SUMS_INTERVAL
 from entrepot.jobs.sums import SumCompletion
-from entrepot.jobs.upload_purging import UPLOAD_PURGING, UploadPurging
+from entrepot.jobs.upload_purge import UPLOAD_PURGING, UploadPurging
+from entrepot.jobs.usage_history import USAGE_HISTORY, NotingUsage
 from entrepot.jobs.worker import JobWorker
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.orphans import Orphans
 from entrepot.metadata import clock, clock_check
-from entrepot.metadata.ballast import Reserve
 from entrepot.metadata.clock_check import ClockWatch, Verdict
-from entrepot.metadata.outbox_rounds import Handler
+from entrepot.metadata.engine.ballast import Reserve
+from entrepot.metadata.jobs.outbox_rounds import Handler
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
-from entrepot.registry.turns import ANALYSIS as ANALYSIS_TURN
-from entrepot.registry.turns import turn
+from entrepot.registry.file_locks import ANALYSIS as ANALYSIS_TURN
+from entrepot.registry.file_locks import turn
 from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.system.jobs.timetable import every
 from entrepot.system.volumes import volume_of
 from entrepot.telemetry.instruments import Metrics
 
 if TYPE_CHECKING:
-    from entrepot.accounts.providers.checking import ProviderChecks
+    from entrepot.accounts.providers.account_checks import ProviderChecks
 
 _MINUTE = 60.0
 
@@ -206,7 +206,7 @@ def _directory_kinds(parts: Embedded) -> list[JobKind]:
     section = parts.config.access.ldap
     if not parts.config.has_accounts or not section.sync.enabled:
         return []
-    from entrepot.adapters.identity.ldap.tending import rules_of  # noqa: PLC0415 - no web process needs it
+    from entrepot.adapters.identity.ldap.administration import rules_of  # noqa: PLC0415 - no web process needs it
     from entrepot.jobs.directory_sync import DIRECTORY_SYNC, DirectorySync  # noqa: PLC0415 - as above
 
     source = directory_source(section, configuration_of(parts))

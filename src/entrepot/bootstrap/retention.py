@@ -19,12 +19,12 @@ from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.untagged import Untagged
 from entrepot.lifecycle.disks import Bounds, Disk, Space
 from entrepot.lifecycle.retention.expiry import ImageExpiry
-from entrepot.lifecycle.retention.running import Retention
-from entrepot.lifecycle.retention.visiting import Settle
+from entrepot.lifecycle.retention.policy_run import Retention
+from entrepot.lifecycle.retention.repository_visits import Settle
 from entrepot.lifecycle.watermark import Watermark
-from entrepot.metadata import job_runs
-from entrepot.metadata.ballast import Ballast, Reserve
 from entrepot.metadata.database import Database
+from entrepot.metadata.engine.ballast import Ballast, Reserve
+from entrepot.metadata.jobs import job_runs
 from entrepot.registry import layout
 from entrepot.registry.content_cache import ContentCache
 from entrepot.registry.small_blobs import SmallBlobs

@@ -8,11 +8,11 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
-from entrepot.access.admin import forget_first_password
-from entrepot.access.places import Places
-from entrepot.access.rates import Rates
-from entrepot.access.sessions import Sessions
-from entrepot.access.spans import SetSpan, always
+from entrepot.access.admin_account import forget_first_password
+from entrepot.access.durations import SetSpan, always
+from entrepot.access.limits.rates import Rates
+from entrepot.access.limits.upload_slots import Places
+from entrepot.access.web_sessions import Sessions
 from entrepot.accounts.keys import Keys
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access
@@ -20,7 +20,7 @@ from entrepot.audit.pulls import PullLog
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
 from entrepot.config import Config
 from entrepot.metadata import clock_check
-from entrepot.metadata.ballast import Reserve, with_reserve
+from entrepot.metadata.engine.ballast import Reserve, with_reserve
 from entrepot.outbound.settings import OutboundSettings
 from entrepot.projects.contents.pulls import PullCounter
 from entrepot.serving.slow_readers import limit_slow_readers

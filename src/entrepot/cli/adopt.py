@@ -65,9 +65,9 @@ def adopt_command(
     from entrepot.adoption.report import ReportFile
 
     # A transaction that took long is no news for a person who watches a bar.
-    logging.getLogger("entrepot.metadata.sqlite_writer").setLevel(logging.ERROR)
+    logging.getLogger("entrepot.metadata.engine.sqlite_writer").setLevel(logging.ERROR)
     settings = _settings(configuration_at(folder)) if delta else None
-    from entrepot.metadata.ballast import Reserve
+    from entrepot.metadata.engine.ballast import Reserve
 
     outcome = run(lambda: _adopt(folder, settings, prune=prune), reserve=Reserve.KEPT)
     problems = list(ReportFile(folder).problems())

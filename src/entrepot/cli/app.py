@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from entrepot.cli.program.classes import Later, Noun, Program
-from entrepot.cli.program.given import given
+from entrepot.cli.program.command_line import given
 
 _FIRST, _IMAGES, _PEOPLE = "First steps", "Images", "People and rights"
 _SPACE, _CARE, _SETUP = "Space", "Care", "Set-up"
@@ -29,15 +29,17 @@ _COMMANDS: Final = {
     "immutable": Later(_IMAGES, "Rules for tags that are neither moved nor deleted.", "entrepot.cli.images.immutable"),
     "retention": Later(_IMAGES, "Rules for what is kept; the rest goes to the trash.", "entrepot.cli.images.retention"),
     "blob": Later(_IMAGES, "Why something is still stored, by its digest.", "entrepot.cli.images.blob"),
-    "user": Later(_PEOPLE, "People and their accounts.", "entrepot.cli.user"),
-    "group": Later(_PEOPLE, "Groups of people.", "entrepot.cli.group"),
-    "member": Later(_PEOPLE, "Members of projects and their roles.", "entrepot.cli.member"),
-    "role": Later(_PEOPLE, "Roles: sets of permissions.", "entrepot.cli.role"),
-    "access": Later(_PEOPLE, "Rights: give, list, take back, and ask why.", "entrepot.cli.access"),
-    "robot": Later(_PEOPLE, "Accounts of machines.", "entrepot.cli.robot"),
-    "key": Later(_PEOPLE, "API keys, in place of a password.", "entrepot.cli.key"),
-    "admin": Later(_PEOPLE, "The administrator's password.", "entrepot.cli.admin"),
-    "directory": Later(_PEOPLE, "LDAP, Active Directory: try it, synchronise with it.", "entrepot.cli.directory"),
+    "user": Later(_PEOPLE, "People and their accounts.", "entrepot.cli.people.user"),
+    "group": Later(_PEOPLE, "Groups of people.", "entrepot.cli.people.group"),
+    "member": Later(_PEOPLE, "Members of projects and their roles.", "entrepot.cli.people.member"),
+    "role": Later(_PEOPLE, "Roles: sets of permissions.", "entrepot.cli.people.role"),
+    "access": Later(_PEOPLE, "Rights: give, list, take back, and ask why.", "entrepot.cli.people.access"),
+    "robot": Later(_PEOPLE, "Accounts of machines.", "entrepot.cli.people.robot"),
+    "key": Later(_PEOPLE, "API keys, in place of a password.", "entrepot.cli.people.key"),
+    "admin": Later(_PEOPLE, "The administrator's password.", "entrepot.cli.people.admin"),
+    "directory": Later(
+        _PEOPLE, "LDAP, Active Directory: try it, synchronise with it.", "entrepot.cli.people.directory"
+    ),
     "usage": Later(_SPACE, "Where the space went, and what deleting would free.", "entrepot.cli.usage"),
     "quota": Later(_SPACE, "How much projects use, and how much they may.", "entrepot.cli.quota"),
     "gc": Later(_SPACE, "Take away what nothing needs.", "entrepot.cli.gc:gc_command"),

@@ -19,7 +19,7 @@ from entrepot.cli.program.classes import Noun
 from entrepot.telemetry.words import counted
 
 if TYPE_CHECKING:
-    from entrepot.audit.verifying import Verification
+    from entrepot.audit.chain_check import Verification
     from entrepot.metadata.audit_log import Filter
     from entrepot.metadata.opening import Stores
 
@@ -179,7 +179,7 @@ async def _verified(stores: Stores) -> Verification:
     from rich.console import Console
     from rich.progress import Progress
 
-    from entrepot.audit.verifying import verify
+    from entrepot.audit.chain_check import verify
     from entrepot.cli.progress import passing_bar
 
     with passing_bar(Console(stderr=True), *Progress.get_default_columns()) as progress:

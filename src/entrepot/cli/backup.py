@@ -23,10 +23,10 @@ from entrepot.vault.errors import VaultError
 
 if TYPE_CHECKING:
     from entrepot.backup.catalogue import BackupInfo
-    from entrepot.backup.pruning import Pruned
-    from entrepot.backup.restoring import Restored
-    from entrepot.backup.sealing import Pieces
-    from entrepot.backup.verifying import Verified
+    from entrepot.backup.prune import Pruned
+    from entrepot.backup.restore import Restored
+    from entrepot.backup.sealed_pieces import Pieces
+    from entrepot.backup.verify import Verified
     from entrepot.bootstrap.backups import Newer
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ def verify_command(
 ) -> None:
     """Read backups again. Exits with 1 if anything is missing or damaged; each piece is named."""
     from entrepot.backup.catalogue import Catalogue
-    from entrepot.backup.verifying import Verification, remove_damaged
+    from entrepot.backup.verify import Verification, remove_damaged
     from entrepot.bootstrap.backups import opened_pieces
 
     async def work(progress: Progress) -> list[Verified]:
@@ -181,7 +181,7 @@ def prune_command(
     as_json: AsJson = False,
 ) -> None:
     """Remove backups but those that are to be kept, and the pieces that only they needed."""
-    from entrepot.backup.pruning import Keep, prune
+    from entrepot.backup.prune import Keep, prune
     from entrepot.bootstrap.backups import opened_pieces
 
     keep = Keep(last=last, daily=daily, weekly=weekly, monthly=monthly, yearly=yearly)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entrepot.cli.program.classes import Noun
-from entrepot.cli.program.meaning import here_meant
+from entrepot.cli.program.registry_choice import here_meant
 
 if TYPE_CHECKING:
     from entrepot.config import Config, Report

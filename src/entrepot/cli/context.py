@@ -10,11 +10,11 @@ from pathlib import Path
 import typer
 
 from entrepot.cli.folder import AsJson
-from entrepot.cli.program import logins, saved
+from entrepot.cli.program import logins, saved_context
 from entrepot.cli.program.classes import Noun
-from entrepot.cli.program.given import given
-from entrepot.cli.program.meaning import Why, meant
-from entrepot.cli.program.saved import Context
+from entrepot.cli.program.command_line import given
+from entrepot.cli.program.registry_choice import Why, meant
+from entrepot.cli.program.saved_context import Context
 
 app = Noun()
 
@@ -46,9 +46,9 @@ def use_command() -> None:
         raise typer.Exit(2)
     registry = meant()  # which also looks whether somebody is signed in to the server
     if registry.login is not None:
-        saved.save(Context(server=registry.login.server))
+        saved_context.save(Context(server=registry.login.server))
     else:
-        saved.save(Context(config=_text(registry.config), data=_text(registry.data)))
+        saved_context.save(Context(config=_text(registry.config), data=_text(registry.data)))
     typer.echo(f"Commands mean {registry.name} from now on.")
     if variable := next((name for name in _VARIABLES if os.environ.get(name)), None):
         typer.echo(f"warning: the variable {variable} is set, which counts more here", err=True)
@@ -57,7 +57,7 @@ def use_command() -> None:
 @app.command("list")
 def list_command(*, as_json: AsJson = False) -> None:
     """List the servers that you have signed in to, and the saved context."""
-    current = saved.load()
+    current = saved_context.load()
     known = [Context(server=login.server) for login in logins.load()]
     if current is not None and current not in known:
         known.append(current)
@@ -71,8 +71,8 @@ def list_command(*, as_json: AsJson = False) -> None:
 @app.command("clear")
 def clear_command() -> None:
     """Forget what was chosen; logins stay, and the latest of them counts again."""
-    saved.clear()
-    left = saved.load()
+    saved_context.clear()
+    left = saved_context.load()
     typer.echo(f"Commands mean {left.server} from now on." if left else f"Nothing is saved: {Why.DEFAULT.value}.")
 
 

@@ -11,7 +11,7 @@ import typer
 from entrepot.cli.folder import AsJson, opened, run
 from entrepot.cli.place import configured, has_metadata, located, no_registry
 from entrepot.cli.program.classes import Noun
-from entrepot.cli.program.given import hinted
+from entrepot.cli.program.command_line import hinted
 
 if TYPE_CHECKING:
     from entrepot.config import Config

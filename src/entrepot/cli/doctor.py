@@ -13,7 +13,7 @@ import typer
 from entrepot.cli.folder import AsJson, run
 from entrepot.cli.management.output import printable, table
 from entrepot.cli.place import located
-from entrepot.cli.program.given import hinted
+from entrepot.cli.program.command_line import hinted
 from entrepot.integrity.model import Report
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.progress import Unwatched
@@ -90,7 +90,7 @@ def doctor_command(
 
 def _try_protocol(url: str, scratch: str, user: str, *, stdin: bool, as_json: bool) -> NoReturn:
     from entrepot.cli.protocol import report
-    from entrepot.cli.protocol.asking import Probe
+    from entrepot.cli.protocol.client import Probe
 
     password = ""
     if user:

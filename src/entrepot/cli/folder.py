@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from entrepot.cli.program.given import hinted
-from entrepot.metadata.ballast import Reserve, with_reserve
+from entrepot.cli.program.command_line import hinted
+from entrepot.metadata.engine.ballast import Reserve, with_reserve
 from entrepot.metadata.errors import DatabaseError
 from entrepot.oci.errors import RegistryError
 from entrepot.outbound.errors import OutboundError

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entrepot.cli.folder import AsJson, run
-from entrepot.cli.job_watching import watch
+from entrepot.cli.job_progress import watch
 from entrepot.cli.management.api import Api
 from entrepot.cli.management.output import ago, show_one
 from entrepot.cli.management.place import ask, is_folder
 from entrepot.cli.place import located
 from entrepot.cli.program.classes import destructive
-from entrepot.cli.program.given import given, hinted
+from entrepot.cli.program.command_line import given, hinted
 from entrepot.metadata import clock
 from entrepot.telemetry.progress import Progress, Unwatched
 from entrepot.telemetry.words import counted, spelt
 
 if TYPE_CHECKING:
     from entrepot.config import Config
-    from entrepot.lifecycle.collection.whole import FromTrash, Request, Result
+    from entrepot.lifecycle.collection.full_collection import FromTrash, Request, Result
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", "-d", help="Change nothing; list what would go now on standard output.")
@@ -59,7 +59,7 @@ def gc_command(
         _collect_there(now=now, dry_run=dry_run, as_json=as_json)
         return
     from entrepot.bootstrap.collection import accept_damage
-    from entrepot.lifecycle.collection.whole import Request
+    from entrepot.lifecycle.collection.full_collection import Request
 
     place = located()
     if accept:
@@ -97,7 +97,7 @@ def garbage_collect_command(
     """Do what `registry garbage-collect` does for registry:2, by its switches; the registry may go on serving."""
     if config is not None:
         given().config = config
-    from entrepot.lifecycle.collection.whole import Request
+    from entrepot.lifecycle.collection.full_collection import Request
 
     place = located()
     may_delete = place.storage.delete.enabled
@@ -125,7 +125,7 @@ def _collect_there(*, now: bool, dry_run: bool, as_json: bool) -> None:
 
 
 def _collect(place: Config, request: Request, *, quiet: bool, listing: bool) -> Result:
-    from entrepot.lifecycle.collection.whole import Result
+    from entrepot.lifecycle.collection.full_collection import Result
 
     result = Result()
     if quiet:

@@ -11,12 +11,12 @@ import typer
 
 from entrepot.cli import job_schedule
 from entrepot.cli.folder import AsJson
-from entrepot.cli.job_watching import ENDS, Lines, watch
+from entrepot.cli.job_progress import ENDS, Lines, watch
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.output import Column, printable, show, show_one, when
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun
-from entrepot.cli.program.given import hinted
+from entrepot.cli.program.command_line import hinted
 
 app = Noun()
 app.add_typer(job_schedule.app, name="schedule")

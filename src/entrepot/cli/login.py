@@ -13,9 +13,9 @@ import typer
 
 from entrepot.cli.folder import run
 from entrepot.cli.management.api import Api, ApiRefused
-from entrepot.cli.management.ends import end_in
-from entrepot.cli.program import logins, saved
-from entrepot.cli.program.saved import Context
+from entrepot.cli.management.end_times import end_in
+from entrepot.cli.program import logins, saved_context
+from entrepot.cli.program.saved_context import Context
 from entrepot.outbound.errors import OutboundError
 
 _DAYS = 90
@@ -51,7 +51,7 @@ def login_command(
         made = await _key(with_password(unsigned, password), days)
         login = replace(unsigned, key=made["secret"], key_id=made["id"])
         logins.remember(login)
-        saved.save(Context(server=login.server))
+        saved_context.save(Context(server=login.server))
         return login
 
     login = run(work)
@@ -72,7 +72,7 @@ def logout_command(
         except (ApiRefused, OutboundError) as refused:
             typer.echo(f"warning: the key could not be removed at {login.server}: {refused}", err=True)
         logins.forget(login.server)
-        saved.clear(login.server)
+        saved_context.clear(login.server)
         return login
 
     login = run(work)
@@ -84,7 +84,7 @@ def _absolute(file: Path | None) -> str:
 
 
 def _current() -> str | None:
-    context = saved.load()
+    context = saved_context.load()
     return None if context is None else context.server
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from entrepot.cli.folder import opened, run
-from entrepot.cli.program.given import given, hinted
-from entrepot.cli.program.meaning import Meant, Why, meant, tell_at_terminal
+from entrepot.cli.program.command_line import given, hinted
+from entrepot.cli.program.registry_choice import Meant, Why, meant, tell_at_terminal
 
 if TYPE_CHECKING:
     from entrepot.config import Config

@@ -10,7 +10,7 @@ from entrepot.cli.management.api import Api
 from entrepot.cli.management.place import ask, is_folder
 from entrepot.cli.place import located, with_registry
 from entrepot.cli.program.classes import Noun
-from entrepot.cli.program.given import hinted
+from entrepot.cli.program.command_line import hinted
 
 if TYPE_CHECKING:
     from entrepot.metadata.opening import Stores

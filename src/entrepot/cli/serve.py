@@ -97,8 +97,8 @@ def _configure_log(loaded: Loaded) -> None:
 
 def _serve(settings: ServeSettings, forks: ForkServer) -> int:
     from entrepot.serving.errors import StartRefused
-    from entrepot.serving.house import House
     from entrepot.serving.supervisor import Supervisor
+    from entrepot.serving.supervisor_resources import House
     from entrepot.telemetry import logs
 
     logs.configure(settings.log)

@@ -13,7 +13,7 @@ from entrepot.cli.management.api import Api, part
 from entrepot.cli.management.output import Column, ago, show
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun
-from entrepot.cli.program.given import hinted
+from entrepot.cli.program.command_line import hinted
 from entrepot.cli.usage_words import (
     DAYS,
     DISK_DAYS,

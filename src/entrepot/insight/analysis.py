@@ -16,18 +16,19 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from entrepot.insight import pieces
+from entrepot.insight import write_batches
+from entrepot.insight.analysed_repositories import Place, Places
 from entrepot.insight.images import image_sizes
-from entrepot.insight.pieces import Piece
-from entrepot.insight.places import Place, Places
-from entrepot.insight.sums import Sums, projects_of
-from entrepot.insight.tops import Tops
-from entrepot.metadata import analyses, clock, events
-from entrepot.metadata.analyses import IMAGE, LAYER, Analysis, StoredBlob
-from entrepot.metadata.blobs import LOST
+from entrepot.insight.top_lists import Tops
+from entrepot.insight.usage_sums import Sums, projects_of
+from entrepot.insight.write_batches import Piece
+from entrepot.metadata import clock, events
+from entrepot.metadata.contents.blobs import LOST
 from entrepot.metadata.database import Database, Reader, Transaction
+from entrepot.metadata.engine.slow_questions import patient
 from entrepot.metadata.errors import TookTooLong
-from entrepot.metadata.patient import patient
+from entrepot.metadata.usage import analyses
+from entrepot.metadata.usage.analyses import IMAGE, LAYER, Analysis, StoredBlob
 from entrepot.telemetry.progress import Progress
 
 _log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class Analyser:
             await progress.step(0)
 
             async def forget(tx: Transaction, old: int = old) -> bool:
-                return await analyses.forget_some(tx, old, limit=pieces.ROWS)
+                return await analyses.forget_some(tx, old, limit=write_batches.ROWS)
 
             await self.metadata.write(forget, name="forget analysis")
 
@@ -219,7 +220,10 @@ class _Run:
         await self.progress.step(self._cursor.looked_at)
 
     async def _note(self, *, end: int | None = None) -> None:
-        work = [*self.sums.pieces(self.known.id, pieces.ROWS), *self.tops.pieces(self.known.id, pieces.ROWS)]
+        work = [
+            *self.sums.pieces(self.known.id, write_batches.ROWS),
+            *self.tops.pieces(self.known.id, write_batches.ROWS),
+        ]
         for number, piece in enumerate(work[:-1]):
             await self._write(piece, replace(self._cursor, torn=True) if number == 0 else None)
         await self._write(work[-1] if work else _nothing, self._cursor, end=end)

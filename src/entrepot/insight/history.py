@@ -10,11 +10,12 @@ from typing import Final, Protocol
 
 from entrepot.insight.forecast import Forecast, foretell
 from entrepot.insight.trend import Point
-from entrepot.metadata import analyses, clock, settings, settling, usage, usage_history
-from entrepot.metadata.analyses import Analysis
+from entrepot.metadata import clock, settings
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.usage import FULL, Standing
-from entrepot.metadata.usage_history import DiskOnDay, UsedOnDay, day_of
+from entrepot.metadata.usage import analyses, usage, usage_history, usage_recount
+from entrepot.metadata.usage.analyses import Analysis
+from entrepot.metadata.usage.usage import FULL, Standing
+from entrepot.metadata.usage.usage_history import DiskOnDay, UsedOnDay, day_of
 from entrepot.telemetry.progress import Progress
 
 #: Days that are kept, and of which a forecast is made.
@@ -63,10 +64,10 @@ class Recorder:
             Stopped: Somebody asked for an end; the next run begins anew.
         """
         last = 0 if await settings.find(self.metadata, SETTLED) is None else None
-        while last is not None and (found := await settling.projects_after(self.metadata, last, _AT_ONCE)):
+        while last is not None and (found := await usage_recount.projects_after(self.metadata, last, _AT_ONCE)):
             for project in found:
                 await progress.step(project)
-                await self.metadata.write(partial(settling.settle, project_id=project), name="settle usage")
+                await self.metadata.write(partial(usage_recount.settle, project_id=project), name="settle usage")
             last = found[-1]
         if last is not None:
             await self.metadata.write(partial(settings.put, key=SETTLED, value="5"), name="settle usage")

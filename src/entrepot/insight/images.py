@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from entrepot.access.faults import Invalid
-from entrepot.metadata import freeing, image_blobs
+from entrepot.metadata.contents import image_blobs
 from entrepot.metadata.database import Reader
+from entrepot.metadata.usage import deletion_closure
 
 #: Manifests that one image may have: an index may list very many.
 MOST: Final = 20_000
@@ -35,9 +36,9 @@ async def image_of(reader: Reader, manifest_id: int) -> Image:
         image.manifests |= frontier
         if len(image.manifests) > MOST:
             raise Invalid(f"the image has more than {MOST:,} parts")
-        frontier = await freeing.dependants(reader, frontier) - image.manifests
+        frontier = await deletion_closure.dependants(reader, frontier) - image.manifests
     blobs = await image_blobs.of_manifests(reader, image.manifests)
-    own = sum(one.size for one in await freeing.standing(reader, image.manifests))
+    own = sum(one.size for one in await deletion_closure.standing(reader, image.manifests))
     image.logical_bytes = own + sum(size for sizes in blobs.values() for size in sizes.values())
     image.stored_bytes = own + sum(_together(blobs.values()).values())
     return image
@@ -48,13 +49,13 @@ async def image_sizes(reader: Reader, ids: Collection[int]) -> dict[int, int]:
 
     What an index lists is no image by itself unless it has a tag, and what refers to something that is there is none.
     """
-    needs = await freeing.needs(reader, ids)
-    tagged = await freeing.tagged(reader, ids, but=())
+    needs = await deletion_closure.needs(reader, ids)
+    tagged = await deletion_closure.tagged(reader, ids, but=())
     wanted = {row_id for row_id in ids if row_id in tagged or not needs[row_id]}
     children = await image_blobs.children(reader, wanted)
     parts = wanted.union(*children.values())
     blobs = await image_blobs.of_manifests(reader, parts)
-    own = {one.id: one.size for one in await freeing.standing(reader, parts)}
+    own = {one.id: one.size for one in await deletion_closure.standing(reader, parts)}
     sizes = {}
     for row_id in wanted:
         every = {row_id, *children.get(row_id, ())}

@@ -6,13 +6,14 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from entrepot.integrity.blob_read import Read, Verdict, describe_blob, read_blob
 from entrepot.integrity.blob_verdicts import BlobVerdicts
 from entrepot.integrity.examination import DOCTOR, Examination
 from entrepot.integrity.model import Outcome, Problem
-from entrepot.integrity.reading import Read, Verdict, describe_blob, read_blob
-from entrepot.metadata import blobs, verification
-from entrepot.metadata.blobs import StoredRow
-from entrepot.registry.crew import together
+from entrepot.metadata.contents import blobs
+from entrepot.metadata.contents.blobs import StoredRow
+from entrepot.metadata.integrity import verification
+from entrepot.registry.worker_pool import together
 
 CHECK = "blobs"
 _ROWS = 500

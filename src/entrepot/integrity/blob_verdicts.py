@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from entrepot.integrity.reading import Read, Verdict
-from entrepot.metadata import blobs, clock, verification
-from entrepot.metadata.blobs import StoredRow
+from entrepot.integrity.blob_read import Read, Verdict
+from entrepot.metadata import clock
+from entrepot.metadata.contents import blobs
+from entrepot.metadata.contents.blobs import StoredRow
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.verification import Verified
+from entrepot.metadata.integrity import verification
+from entrepot.metadata.integrity.verification import Verified
 from entrepot.oci.digest import Digest
 from entrepot.registry.quarantine import Quarantine, heal
 

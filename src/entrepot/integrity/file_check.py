@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Outcome, Problem
-from entrepot.metadata import clock, review, verification
+from entrepot.metadata import clock
+from entrepot.metadata.integrity import verification
+from entrepot.metadata.lifecycle import review
 from entrepot.registry.ports import StoredBlob
 
 CHECK = "files"

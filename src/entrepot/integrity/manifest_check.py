@@ -9,9 +9,11 @@ from functools import partial
 
 from entrepot.integrity.examination import DOCTOR, Examination
 from entrepot.integrity.model import Outcome, Problem
-from entrepot.metadata import findings, holdings, manifests, references, shadows
+from entrepot.metadata import trash_namespaces
+from entrepot.metadata.contents import manifests, repository_blobs
 from entrepot.metadata.database import Reader, Transaction
-from entrepot.metadata.references import BlobReference, ChildReference, NamedManifest
+from entrepot.metadata.integrity import findings, manifest_references
+from entrepot.metadata.integrity.manifest_references import BlobReference, ChildReference, NamedManifest
 from entrepot.oci import manifest as oci_manifest
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestInvalid
@@ -45,7 +47,7 @@ class ManifestCheck:
     async def run(self) -> None:
         """Look at every manifest of every repository."""
         last = 0
-        while rows := await references.page(self.work.metadata, after=last, limit=_ROWS):
+        while rows := await manifest_references.page(self.work.metadata, after=last, limit=_ROWS):
             await self._page(rows)
             last = rows[-1].id
             self.work.report.manifests += len(rows)
@@ -54,8 +56,8 @@ class ManifestCheck:
     async def _page(self, rows: Sequence[NamedManifest]) -> None:
         ids = [row.id for row in rows]
         known = await findings.among(self.work.metadata, [row.digest for row in rows])
-        of_blobs = await references.of_blobs(self.work.metadata, ids)
-        of_children = await references.of_children(self.work.metadata, ids)
+        of_blobs = await manifest_references.of_blobs(self.work.metadata, ids)
+        of_children = await manifest_references.of_children(self.work.metadata, ids)
         for row in rows:
             manifest = await self._manifest(row, is_known=row.digest in known)
             if manifest is not None:
@@ -112,9 +114,9 @@ class ManifestCheck:
             await self._tell("size wrong", row, f"its row says {row.size} bytes", self._mended())
             if self.work.repair:
                 await self.work.metadata.write(
-                    lambda tx: references.resize(tx, row, len(manifest.raw)), name="correct size"
+                    lambda tx: manifest_references.resize(tx, row, len(manifest.raw)), name="correct size"
                 )
-        if shadows.is_shadow(row.repository) or _is_complete(manifest, of_blobs, of_children):
+        if trash_namespaces.is_shadow(row.repository) or _is_complete(manifest, of_blobs, of_children):
             return  # what is in the trash lists what went with it
         wanted = await self._settled(row, manifest)
         if wanted is None:
@@ -129,7 +131,7 @@ class ManifestCheck:
 
     async def _settled(self, row: NamedManifest, manifest: Manifest) -> _Wanted | None:
         """Say what the rows should be, asked again since they were read; None when the manifest is gone."""
-        if row.digest not in await references.present(self.work.metadata, row.repository_id, [row.digest]):
+        if row.digest not in await manifest_references.present(self.work.metadata, row.repository_id, [row.digest]):
             return None
         return await _wanted(self.work.metadata, row, manifest)
 
@@ -154,9 +156,9 @@ def _is_complete(manifest: Manifest, of_blobs: Sequence[BlobReference], of_child
 
 async def _wanted(reader: Reader, row: NamedManifest, manifest: Manifest) -> _Wanted:
     named = [(role, str(blob.digest)) for role, blob in blob_references(manifest)]
-    held = await holdings.linked(reader, row.repository_id, sorted({digest for _, digest in named}))
+    held = await repository_blobs.linked(reader, row.repository_id, sorted({digest for _, digest in named}))
     listed = [str(entry.digest) for entry in manifest.manifests if str(entry.digest) not in held]
-    present = await references.present(reader, row.repository_id, listed)
+    present = await manifest_references.present(reader, row.repository_id, listed)
     required = {str(blob.digest) for blob in manifest.required_blobs}
     return _Wanted(
         blobs=[(role, digest) for role, digest in named if digest in held],
@@ -166,15 +168,15 @@ async def _wanted(reader: Reader, row: NamedManifest, manifest: Manifest) -> _Wa
 
 
 async def _differs(reader: Reader, row: NamedManifest, wanted: _Wanted) -> bool:
-    of_blobs = (await references.of_blobs(reader, [row.id]))[row.id]
-    of_children = (await references.of_children(reader, [row.id]))[row.id]
+    of_blobs = (await manifest_references.of_blobs(reader, [row.id]))[row.id]
+    of_children = (await manifest_references.of_children(reader, [row.id]))[row.id]
     actual = [(reference.role, reference.digest) for reference in of_blobs]
     return actual != wanted.blobs or of_children != wanted.children
 
 
 async def _refer_anew(row: NamedManifest, manifest: Manifest, tx: Transaction) -> None:
     wanted = await _wanted(tx, row, manifest)
-    ids = await references.blob_ids(tx, [digest for _, digest in wanted.blobs])
+    ids = await manifest_references.blob_ids(tx, [digest for _, digest in wanted.blobs])
     await manifests.drop_references(tx, row.id)
     await manifests.refer(
         tx,

@@ -8,10 +8,14 @@ from functools import partial
 
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Outcome, Problem
-from entrepot.metadata import blobs, bookkeeping, clock, holdings, manifests, review, settling, sums, verification
-from entrepot.metadata.bookkeeping import Stray, Unlinked, WrongCount
+from entrepot.metadata import clock
+from entrepot.metadata.contents import blobs, kept_sums, manifests, repository_blobs
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.settling import WrongSum
+from entrepot.metadata.integrity import derived_rows, verification
+from entrepot.metadata.integrity.derived_rows import Stray, Unlinked, WrongCount
+from entrepot.metadata.lifecycle import review
+from entrepot.metadata.usage import usage_recount
+from entrepot.metadata.usage.usage_recount import WrongSum
 
 CHECK = "rows"
 #: Row ids that one statement looks at.
@@ -32,7 +36,7 @@ class RowCheck:
 
     async def run(self) -> None:
         """Look at everything that follows from other rows."""
-        last_blob, last_tag = await bookkeeping.last_ids(self.work.metadata)
+        last_blob, last_tag = await derived_rows.last_ids(self.work.metadata)
         for look in (self._places, self._links, self._counts, self._reviews):
             await self._each(look, last_blob)
         await self._each(self._tags, last_tag)
@@ -46,22 +50,22 @@ class RowCheck:
             await self.work.progress.step(min(first + _WINDOW, last), last)
 
     async def _places(self, first: int, last: int) -> None:
-        found = await bookkeeping.misplaced(self.work.metadata, first, last)
+        found = await derived_rows.misplaced(self.work.metadata, first, last)
         if found and self.work.repair:
             ids = [one.id for one in found]
-            await self.work.metadata.write(lambda tx: bookkeeping.place(tx, ids), name="place references")
+            await self.work.metadata.write(lambda tx: derived_rows.place(tx, ids), name="place references")
         for one in found:
             await self._tell("reference misplaced", one.name, "its references say that it is in another repository")
 
     async def _links(self, first: int, last: int) -> None:
-        found = await bookkeeping.unlinked(self.work.metadata, first, last)
+        found = await derived_rows.unlinked(self.work.metadata, first, last)
         if found and self.work.repair:
             await self.work.metadata.write(partial(_link, found), name="link blobs")
         for one in found:
             await self._tell("link missing", f"{one.repository}@{one.digest}", "a manifest there needs this blob")
 
     async def _counts(self, first: int, last: int) -> None:
-        found = await bookkeeping.wrong_counts(self.work.metadata, first, last)
+        found = await derived_rows.wrong_counts(self.work.metadata, first, last)
         if found and self.work.repair:
             found = await self.work.metadata.write(partial(_correct, first, last), name="correct counts")
         for one in found:
@@ -70,14 +74,14 @@ class RowCheck:
             await self._tell("count wrong", one.digest, detail)
 
     async def _reviews(self, first: int, last: int) -> None:
-        found = await bookkeeping.unreviewed(self.work.metadata, first, last)
+        found = await derived_rows.unreviewed(self.work.metadata, first, last)
         if found and self.work.repair:
             await self.work.metadata.write(partial(_queue, self.work.grace_seconds, found), name="queue blobs")
         for one in found:
             await self._tell("never reviewed", one.name, "nothing refers to this blob, and no collection looks at it")
 
     async def _tags(self, first: int, last: int) -> None:
-        for one in await bookkeeping.tags_astray(self.work.metadata, first, last):
+        for one in await derived_rows.tags_astray(self.work.metadata, first, last):
             problem = Problem(
                 check=CHECK, what="tag astray", subject=one.name, detail="it names a manifest of another repository"
             )
@@ -87,7 +91,7 @@ class RowCheck:
         last = ""
         while digests := await verification.manifest_digests(self.work.metadata, after=last, limit=_WINDOW):
             last = digests[-1]
-            for digest in await bookkeeping.unused_contents(self.work.metadata, digests):
+            for digest in await derived_rows.unused_contents(self.work.metadata, digests):
                 if self.work.repair:
                     await self.work.metadata.write(
                         partial(manifests.remove_content, digest=digest), name="remove unused manifest"
@@ -97,10 +101,10 @@ class RowCheck:
     async def _sums(self) -> None:
         """Look what projects are charged; after everything that it is made of."""
         last = 0
-        while projects := await settling.projects_after(self.work.metadata, last, _PROJECTS):
+        while projects := await usage_recount.projects_after(self.work.metadata, last, _PROJECTS):
             last = projects[-1]
             for project_id in projects:
-                wrong = await settling.wrong_sum(self.work.metadata, project_id)
+                wrong = await usage_recount.wrong_sum(self.work.metadata, project_id)
                 if wrong is not None and self.work.repair:
                     wrong = await self.work.metadata.write(partial(_settle, project_id), name="correct sums")
                 if wrong is not None:
@@ -108,34 +112,34 @@ class RowCheck:
 
     async def _kept(self) -> None:
         """Look what lists and figures show, where nothing is still being added to that."""
-        last_manifest, last_repository = await sums.last_ids(self.work.metadata)
-        if await sums.complete(self.work.metadata, sums.ARTIFACTS):
+        last_manifest, last_repository = await kept_sums.last_ids(self.work.metadata)
+        if await kept_sums.complete(self.work.metadata, kept_sums.ARTIFACTS):
             await self._each(self._listed, last_manifest)
             await self._each(self._artifact_counts, last_repository)
-        if await sums.complete(self.work.metadata, sums.BYTES):
+        if await kept_sums.complete(self.work.metadata, kept_sums.BYTES):
             await self._bytes()
 
     async def _listed(self, first: int, last: int) -> None:
-        found = await sums.astray(self.work.metadata, first, last)
+        found = await kept_sums.astray(self.work.metadata, first, last)
         if found and self.work.repair:
             ids = [row_id for row_id, _ in found]
-            await self.work.metadata.write(partial(sums.look_at, ids=ids), name="correct lists")
+            await self.work.metadata.write(partial(kept_sums.look_at, ids=ids), name="correct lists")
         for _, name in found:
             await self._tell("list wrong", name, "lists of artifacts show it and should not, or the other way round")
 
     async def _artifact_counts(self, first: int, last: int) -> None:
-        found = await sums.wrong_counts(self.work.metadata, first, last)
+        found = await kept_sums.wrong_counts(self.work.metadata, first, last)
         if found and self.work.repair:
             ids = [row_id for row_id, _, _ in found]
-            await self.work.metadata.write(partial(sums.recount, ids=ids), name="correct counts")
+            await self.work.metadata.write(partial(kept_sums.recount, ids=ids), name="correct counts")
         for _, name, lacking in found:
             await self._tell("sums wrong", name, f"its number of artifacts, to be corrected by {lacking:+}")
 
     async def _bytes(self) -> None:
-        lacking = await sums.missing_bytes(self.work.metadata)
+        lacking = await kept_sums.missing_bytes(self.work.metadata)
         if lacking and self.work.repair:
-            await self.work.metadata.write(sums.forget_blobs, name="correct sums")
-            while not await self.work.metadata.write(sums.add_blobs, name="correct sums"):
+            await self.work.metadata.write(kept_sums.forget_blobs, name="correct sums")
+            while not await self.work.metadata.write(kept_sums.add_blobs, name="correct sums"):
                 await self.work.progress.step(0)
         if lacking:
             await self._tell("sums wrong", "all blobs", f"their bytes, to be corrected by {lacking:+}")
@@ -151,18 +155,18 @@ def _windows(last: int) -> Iterator[int]:
 
 async def _link(found: list[Unlinked], tx: Transaction) -> None:
     for one in found:
-        await holdings.link(tx, one.repository_id, one.blob_id)
+        await repository_blobs.link(tx, one.repository_id, one.blob_id)
 
 
 async def _correct(first: int, last: int, tx: Transaction) -> list[WrongCount]:
     """Ask again within the transaction, where no push is beside it, and correct what is wrong then."""
-    found = await bookkeeping.wrong_counts(tx, first, last)
-    await bookkeeping.correct(tx, found)
+    found = await derived_rows.wrong_counts(tx, first, last)
+    await derived_rows.correct(tx, found)
     return found
 
 
 async def _settle(project_id: int, tx: Transaction) -> WrongSum | None:
-    return await settling.settle(tx, project_id)
+    return await usage_recount.settle(tx, project_id)
 
 
 async def _queue(grace_seconds: float, found: list[Stray], tx: Transaction) -> None:

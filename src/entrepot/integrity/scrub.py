@@ -16,15 +16,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
+from entrepot.integrity.blob_read import Pace, Read, Verdict, read_blob
 from entrepot.integrity.blob_verdicts import BlobVerdicts
-from entrepot.integrity.reading import Pace, Read, Verdict, read_blob
-from entrepot.metadata import blobs, clock, findings, manifests, settings, verification
-from entrepot.metadata.blobs import StoredRow
+from entrepot.metadata import clock, settings
+from entrepot.metadata.contents import blobs, manifests
+from entrepot.metadata.contents.blobs import StoredRow
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.integrity import findings, verification
 from entrepot.oci.digest import Digest
 from entrepot.registry.ports import BlobStore
 from entrepot.registry.quarantine import Quarantine, heal
-from entrepot.registry.suspicion import DAY
+from entrepot.registry.suspect_blobs import DAY
 from entrepot.telemetry.progress import Progress
 
 _log = logging.getLogger(__name__)

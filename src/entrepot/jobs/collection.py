@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from entrepot.jobs.run import JobRun
 from entrepot.lifecycle.collection.collector import Collector
+from entrepot.lifecycle.collection.full_collection import EmptyTrash, Request, WholeCollection
 from entrepot.lifecycle.collection.model import CollectionOff, Tally
 from entrepot.lifecycle.collection.orphans import Orphans
-from entrepot.lifecycle.collection.whole import EmptyTrash, Request, WholeCollection
-from entrepot.metadata import clock, review
+from entrepot.metadata import clock
 from entrepot.metadata.errors import TookTooLong
+from entrepot.metadata.lifecycle import review
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Stopped, Unwatched

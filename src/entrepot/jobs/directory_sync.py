@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from entrepot.accounts.directory.model import DirectoryError, DirectorySource, NoDirectory
-from entrepot.accounts.directory.synchronising import Rules, Synchronisation
+from entrepot.accounts.directory.synchronization import Rules, Synchronisation
 from entrepot.jobs.run import JobRun
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source

@@ -17,13 +17,14 @@ from typing import Final
 
 from entrepot.jobs.execution import Execution, RunTimes
 from entrepot.jobs.model import JobKind
-from entrepot.jobs.presence import Presence
-from entrepot.jobs.timekeeper import Timekeeper
-from entrepot.metadata import clock, job_claims, job_queues
-from entrepot.metadata.ballast import Reserve, with_reserve
+from entrepot.jobs.scheduler import Timekeeper
+from entrepot.jobs.worker_presence import Presence
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
+from entrepot.metadata.engine.ballast import Reserve, with_reserve
 from entrepot.metadata.errors import ConstraintViolated
-from entrepot.metadata.job_runs import Run
+from entrepot.metadata.jobs import job_claims, job_queues
+from entrepot.metadata.jobs.job_runs import Run
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.telemetry.instruments import Metrics
 

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from entrepot.jobs.model import JobKind
-from entrepot.jobs.record import ClaimLost, Record
 from entrepot.jobs.run import JobRun
+from entrepot.jobs.run_record import ClaimLost, Record
 from entrepot.metadata import clock
-from entrepot.metadata.ballast import with_reserve
 from entrepot.metadata.database import Database
+from entrepot.metadata.engine.ballast import with_reserve
 from entrepot.metadata.errors import DatabaseError
-from entrepot.metadata.job_claims import Claim
-from entrepot.metadata.job_runs import Run, State
+from entrepot.metadata.jobs.job_claims import Claim
+from entrepot.metadata.jobs.job_runs import Run, State
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.telemetry.progress import Stopped
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entrepot.jobs.run import JobRun
-from entrepot.metadata.ballast import Reserve
+from entrepot.metadata.engine.ballast import Reserve
 from entrepot.system.jobs.traits import JobTraits
 
 #: Does the work. A periodic job returns when it is done; a lasting one when `stop` is set.

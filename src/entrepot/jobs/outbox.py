@@ -1,7 +1,7 @@
 """Hands on what transactions left in the outbox, in order, at least once.
 
 An entry that fails holds up those of its repository after it: their order is what makes the outcome right. The other
-repositories go on (`metadata.outbox_rounds`).
+repositories go on (`metadata.jobs.outbox_rounds`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import logging
 import time
 from collections.abc import Sequence
 
-from entrepot.metadata import clock, outbox
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
-from entrepot.metadata.outbox_rounds import Handler, Round
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.jobs.outbox_rounds import Handler, Round
 from entrepot.telemetry.instruments import Metrics
 
 _log = logging.getLogger(__name__)

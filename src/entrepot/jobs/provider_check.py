@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from entrepot.accounts.providers.checking import ProviderChecks
+    from entrepot.accounts.providers.account_checks import ProviderChecks
 
 _log = logging.getLogger(__name__)
 

@@ -11,9 +11,10 @@ from entrepot.jobs.run import JobRun
 from entrepot.lifecycle.actor import INTERNAL
 from entrepot.lifecycle.retention.expiry import ImageExpiry
 from entrepot.lifecycle.retention.policies import KIND, policy_of
-from entrepot.lifecycle.retention.running import Retention
-from entrepot.lifecycle.retention.visiting import Request
-from entrepot.metadata import clock, pulls
+from entrepot.lifecycle.retention.policy_run import Retention
+from entrepot.lifecycle.retention.repository_visits import Request
+from entrepot.metadata import clock
+from entrepot.metadata.contents import pulls
 from entrepot.metadata.database import Database
 from entrepot.registry.model import Actor
 from entrepot.system.jobs.traits import DAY, JobTraits

@@ -6,10 +6,10 @@ import asyncio
 import logging
 from typing import Final
 
-from entrepot.access.robots_trust import read_trusts
-from entrepot.access.trust_binding import trust_warnings
-from entrepot.metadata import robots
+from entrepot.access.tokens.robot_trust import read_trusts
+from entrepot.access.tokens.trust_binding import trust_warnings
 from entrepot.metadata.database import Reader
+from entrepot.metadata.people import robots
 
 _log = logging.getLogger(__name__)
 

@@ -7,10 +7,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from entrepot.metadata import clock, job_steps
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.job_lines import KEPT, LONGEST
-from entrepot.metadata.job_runs import Cause, Run
+from entrepot.metadata.jobs import job_steps
+from entrepot.metadata.jobs.job_lines import KEPT, LONGEST
+from entrepot.metadata.jobs.job_runs import Cause, Run
 from entrepot.telemetry.progress import Stopped
 
 #: Seconds that a piece of work may hold the event loop before others get their turn at its next step.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from entrepot.metadata import sums
-from entrepot.metadata.behind import write_behind
+from entrepot.metadata.contents import kept_sums
 from entrepot.metadata.database import Database
+from entrepot.metadata.engine.low_priority_writes import write_behind
 
 INTERVAL: Final = 24 * 3600.0
 
@@ -20,7 +20,7 @@ class SumCompletion:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Add what is missing, some rows at a time."""
-        for name, add in ((sums.ARTIFACTS, sums.add_artifacts), (sums.BYTES, sums.add_blobs)):
-            done = await sums.complete(self._metadata, name)
+        for name, add in ((kept_sums.ARTIFACTS, kept_sums.add_artifacts), (kept_sums.BYTES, kept_sums.add_blobs)):
+            done = await kept_sums.complete(self._metadata, name)
             while not done and not stop.is_set():
                 done = await write_behind(self._metadata, add, name=f"complete {name}")

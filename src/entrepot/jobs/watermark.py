@@ -16,9 +16,10 @@ from entrepot.lifecycle.collection.untagged import Untagged
 from entrepot.lifecycle.disks import Alert, Disk, DiskAlerts, Space
 from entrepot.lifecycle.retention.policies import KIND, subject_of
 from entrepot.lifecycle.watermark import Step, Watermark
-from entrepot.metadata import job_queues, job_runs, retention_policies, schedules
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.job_runs import Cause, State, Wanted
+from entrepot.metadata.jobs import job_queues, job_runs, schedules
+from entrepot.metadata.jobs.job_runs import Cause, State, Wanted
+from entrepot.metadata.lifecycle import retention_policies
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Progress, Stopped, Unwatched
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from entrepot.jobs.model import Job
-from entrepot.metadata import leases
-from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.engine.ballast import Reserve, with_reserve
+from entrepot.metadata.jobs import leases
 from entrepot.telemetry.instruments import Metrics
 
 _log = logging.getLogger(__name__)

@@ -6,14 +6,17 @@ from dataclasses import asdict, replace
 from typing import Final
 
 from entrepot.access.faults import Invalid, NotFound
-from entrepot.lifecycle.trash.expiring import Expiry
-from entrepot.metadata import events, projects, quota_lists, trash, trash_usage, usage
+from entrepot.lifecycle.trash.expiry import Expiry
+from entrepot.metadata import events
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.errors import TookTooLong
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
-from entrepot.metadata.quota_lists import QuotaRecord
-from entrepot.metadata.usage import FULL, SHARED, Limits, Standing
+from entrepot.metadata.lifecycle import trash, trash_usage
+from entrepot.metadata.usage import quota_lists, usage
+from entrepot.metadata.usage.quota_lists import QuotaRecord
+from entrepot.metadata.usage.usage import FULL, SHARED, Limits, Standing
 from entrepot.oci.errors import QuotaExceeded
 from entrepot.registry.quota import require_repository, require_room
 from entrepot.telemetry.progress import Unwatched

@@ -9,12 +9,13 @@ from enum import StrEnum
 from entrepot.access.faults import NotFound
 from entrepot.lifecycle.trash.manifests import Wanted
 from entrepot.lifecycle.trash.model import Restored
-from entrepot.lifecycle.trash.restoring import Restoring
-from entrepot.metadata import manifests, repositories, shadows, tag_moves, tags
+from entrepot.lifecycle.trash.restore import Restoring
+from entrepot.metadata import trash_namespaces
+from entrepot.metadata.contents import manifests, repositories, tag_history, tags
+from entrepot.metadata.contents.repositories import RepositoryRecord
+from entrepot.metadata.contents.tag_history import TagMove
 from entrepot.metadata.database import Database
 from entrepot.metadata.filtering import Listed, Selection
-from entrepot.metadata.repositories import RepositoryRecord
-from entrepot.metadata.tag_moves import TagMove
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry.model import Actor
 
@@ -44,7 +45,7 @@ class TagHistory:
 
     async def page(self, repository: RepositoryRecord, tag: Tag, selection: Selection) -> Listed[ShownMove]:
         """Return a page of the moves of a tag, the latest first."""
-        found = await tag_moves.page(self.metadata, repository.id, tag, selection)
+        found = await tag_history.page(self.metadata, repository.id, tag, selection)
         return Listed(await self._shown(repository, found.items), found.total)
 
     async def at(self, repository: RepositoryRecord, tag: Tag, moment: int) -> str:
@@ -53,7 +54,7 @@ class TagHistory:
         Raises:
             NotFound: It named nothing then, as far as is known.
         """
-        move = await tag_moves.latest(self.metadata, repository.id, tag, until=moment, but=tags.ASIDE)
+        move = await tag_history.latest(self.metadata, repository.id, tag, until=moment, but=tags.ASIDE)
         if move is None or move.action == tags.DELETED:
             raise NotFound(f"tag {tag} of {repository.name} named nothing then")
         return move.digest
@@ -65,7 +66,7 @@ class TagHistory:
             NotFound: It never named anything else.
         """
         row = await manifests.by_tag(self.metadata, repository.name, tag)
-        moves = await tag_moves.page(self.metadata, repository.id, tag, Selection(limit=_LOOKED_BACK))
+        moves = await tag_history.page(self.metadata, repository.id, tag, Selection(limit=_LOOKED_BACK))
         for move in moves.items:
             if row is None or move.digest != row.digest:
                 return move.digest
@@ -112,9 +113,9 @@ class TagHistory:
         return [ShownMove(move, found) for move, found in zip(moves, where, strict=True)]
 
     async def _whereabouts(self, repository: RepositoryRecord, digests: list[str]) -> list[Whereabouts]:
-        here = await tag_moves.held(self.metadata, repository.id, digests)
-        shadow = await repositories.find_exact(self.metadata, shadows.of_manifests(repository.id))
-        lying = set() if shadow is None else await tag_moves.held(self.metadata, shadow.id, digests)
+        here = await tag_history.held(self.metadata, repository.id, digests)
+        shadow = await repositories.find_exact(self.metadata, trash_namespaces.of_manifests(repository.id))
+        lying = set() if shadow is None else await tag_history.held(self.metadata, shadow.id, digests)
         return [
             Whereabouts.HERE if one in here else Whereabouts.TRASH if one in lying else Whereabouts.GONE
             for one in digests

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from entrepot.lifecycle.disks import Bounds, Disk
-from entrepot.lifecycle.trash.expiring import Expiry
-from entrepot.metadata import review
+from entrepot.lifecycle.trash.expiry import Expiry
 from entrepot.metadata.database import Database
 from entrepot.metadata.errors import TookTooLong
+from entrepot.metadata.lifecycle import review
 from entrepot.telemetry.progress import Progress
 
 _log = logging.getLogger(__name__)

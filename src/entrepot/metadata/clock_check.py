@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Final
 
 from entrepot.metadata import clock, events, settings
-from entrepot.metadata.ballast import Reserve, with_reserve
 from entrepot.metadata.database import Database, Reader, Transaction
+from entrepot.metadata.engine.ballast import Reserve, with_reserve
 from entrepot.metadata.events import Source
 
 _log = logging.getLogger(__name__)

@@ -7,6 +7,6 @@ def dialect_named(name: str) -> Dialect:
     """Return the dialect of a database's kind."""
     if name == SQLITE.name:
         return SQLITE
-    from entrepot.metadata.postgresql_dialect import POSTGRESQL  # noqa: PLC0415 - see there
+    from entrepot.metadata.engine.postgresql_dialect import POSTGRESQL  # noqa: PLC0415 - see there
 
     return POSTGRESQL

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, func, select
 
 from entrepot.metadata.database import Reader, Row
-from entrepot.metadata.patient import patient
+from entrepot.metadata.engine.slow_questions import patient
 from entrepot.metadata.query import Query, in_list
 
 T = TypeVar("T")

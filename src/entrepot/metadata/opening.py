@@ -17,16 +17,16 @@ from typing import Final
 
 from entrepot.config.mounts import READ_ONLY_REMEDY
 from entrepot.metadata import clock, schema, settings, work_shape
-from entrepot.metadata.ballast import Ballast, Reserve, with_reserve
 from entrepot.metadata.database import Database, Reader
-from entrepot.metadata.durable import sync
+from entrepot.metadata.engine.ballast import Ballast, Reserve, with_reserve
+from entrepot.metadata.engine.filesystems import require_local
+from entrepot.metadata.engine.host_lease import Host, HostLease, LeaseTimes
+from entrepot.metadata.engine.sqlite import SqliteDatabase
+from entrepot.metadata.engine.sqlite_connection import Durability
+from entrepot.metadata.engine.sqlite_copy import copy_database
+from entrepot.metadata.engine.synced_folder import sync
 from entrepot.metadata.errors import DatabaseFull, DatabaseUnavailable
-from entrepot.metadata.filesystems import require_local
-from entrepot.metadata.host_lease import Host, HostLease, LeaseTimes
 from entrepot.metadata.schema import Schema
-from entrepot.metadata.sqlite import SqliteDatabase
-from entrepot.metadata.sqlite_connection import Durability
-from entrepot.metadata.sqlite_copy import copy_database
 
 METADATA_NAME: Final = "metadata.db"
 WORK_NAME: Final = "work.db"

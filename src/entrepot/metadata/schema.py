@@ -10,9 +10,9 @@ from sqlalchemy import Executable, column, func, literal_column, select, table
 
 from entrepot.metadata import tables
 from entrepot.metadata.database import Database, Reader, Transaction
-from entrepot.metadata.ddl import run_all
 from entrepot.metadata.dialect import SQLITE, Dialect
 from entrepot.metadata.dialects import dialect_named
+from entrepot.metadata.engine.ddl import run_all
 from entrepot.metadata.errors import SchemaTooNew, SchemaTooOld
 from entrepot.metadata.query import Query
 

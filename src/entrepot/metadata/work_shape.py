@@ -11,8 +11,8 @@ from sqlalchemy import Column, Table
 from sqlalchemy.schema import CreateColumn, CreateIndex, DropTable
 
 from entrepot.metadata.database import Database
-from entrepot.metadata.ddl import run_all, table_statements, written
 from entrepot.metadata.dialect import SQLITE
+from entrepot.metadata.engine.ddl import run_all, table_statements, written
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.work_tables import OLDEST_WORK_VERSION, WORK_VERSION, work_metadata
 

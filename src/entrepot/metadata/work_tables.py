@@ -60,7 +60,7 @@ web_sessions: Final = keyed(
     Index(None, "provider", "provider_session"),
 )
 
-#: Failed sign-ins by account and network (see `access.throttle`), for all workers together.
+#: Failed sign-ins by account and network (see `access.passwords.throttle`), for all workers together.
 failed_sign_ins: Final = keyed(
     "failed_sign_ins",
     work_metadata,
@@ -101,7 +101,7 @@ request_counts: Final = keyed(
     Index(None, "ends_at"),
 )
 
-#: What came of passwords that were tried a moment ago (see `access.verdicts`): `mark` and `state` are keyed hashes.
+#: What came of passwords tried a moment ago (`access.passwords.password_cache`): `mark` and `state` are keyed hashes.
 password_verdicts: Final = keyed(
     "password_verdicts",
     work_metadata,

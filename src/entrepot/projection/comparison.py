@@ -10,10 +10,11 @@ from enum import StrEnum
 from entrepot.adoption.links import RepositoryLinks
 from entrepot.adoption.report import Problem, ProblemKind
 from entrepot.adoption.tree import Tree
-from entrepot.metadata import contents, manifests, outbox, repositories
-from entrepot.metadata.contents import RepositoryContents
+from entrepot.metadata.contents import manifests, repositories, repository_contents
+from entrepot.metadata.contents.repository_contents import RepositoryContents
 from entrepot.metadata.database import Database
-from entrepot.metadata.outbox_rounds import EVERYBODYS
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.jobs.outbox_rounds import EVERYBODYS
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.files import TreeFiles
@@ -78,7 +79,7 @@ class Comparison:
         row = await repositories.find_exact(self.metadata, name)
         if row is not None and not row.adopted:
             return  # the metadata do not know all of it yet
-        wanted = await contents.read(self.metadata, name)
+        wanted = await repository_contents.read(self.metadata, name)
         theirs = await asyncio.to_thread(self.files.has_younger, name, ours_until)
         if not (wanted.manifests or wanted.blobs or theirs):
             await asyncio.to_thread(self.files.remove_repository, name)
@@ -137,7 +138,7 @@ class Comparison:
         return result
 
     async def _repository(self, name: RepositoryName, result: Result, *, writing: bool) -> None:
-        wanted = await contents.read(self.metadata, name)
+        wanted = await repository_contents.read(self.metadata, name)
         links = RepositoryLinks(self.tree, name)
         differences = await asyncio.to_thread(self._differences, wanted, links)
         result.repositories += 1

@@ -14,7 +14,7 @@ from pathlib import Path
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry import layout
-from entrepot.registry.turns import PROJECTION, turn
+from entrepot.registry.file_locks import PROJECTION, turn
 
 #: How often a folder may be removed between making it and using it before that is somebody's fault.
 _TRIES = 5

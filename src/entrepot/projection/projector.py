@@ -1,8 +1,8 @@
 """Following the outbox: each entry is written to the tree, in order, then removed.
 
-One process projects at a time (the job worker, under a lease; where that is not enough, see `registry.turns`). Every
-step may be repeated: an entry says which names to bring in line, and what they hold is read from the metadata when it
-is projected, not when it was queued.
+One process projects at a time (the job worker, under a lease; where that is not enough, see `registry.file_locks`).
+Every step may be repeated: an entry says which names to bring in line, and what they hold is read from the metadata
+when it is projected, not when it was queued.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from entrepot.adoption.tree import Tree
-from entrepot.metadata import holdings, manifests, outbox
+from entrepot.metadata.contents import manifests, repository_blobs
 from entrepot.metadata.database import Database
-from entrepot.metadata.outbox import OutboxEntry
-from entrepot.metadata.outbox_rounds import FULL, Round, attempt
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.jobs.outbox import OutboxEntry
+from entrepot.metadata.jobs.outbox_rounds import FULL, Round, attempt
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.comparison import Comparison
@@ -80,7 +81,7 @@ class Projector:
         async with self.files.turn():
             asked = list(entries)
             plan = _Plan(
-                held=await holdings.find_all(self.metadata, {place for one in asked for place in _places(one)})
+                held=await repository_blobs.find_all(self.metadata, {place for one in asked for place in _places(one)})
             )
             for entry in asked:
                 await self._entry(plan, entry)

@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 
 from entrepot.access.faults import Conflict, Invalid, NotFound, require_unchanged
-from entrepot.metadata import events, labels
+from entrepot.metadata import events
+from entrepot.metadata.contents import labels
+from entrepot.metadata.contents.labels import LabelRecord
+from entrepot.metadata.contents.projects import ProjectRecord
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
-from entrepot.metadata.labels import LabelRecord
-from entrepot.metadata.projects import ProjectRecord
 
 #: Harbor's clients write words as well; one of them `false` where nothing is said.
 _COLOR = re.compile(r"(?:#[0-9A-Fa-f]{3,8}|[A-Za-z]{1,20})?")

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from entrepot.access.model import Principal
-from entrepot.metadata import projects as project_rows
+from entrepot.metadata.contents import projects as project_rows
+from entrepot.metadata.contents.projects import ProjectRecord
 from entrepot.metadata.database import Database
 from entrepot.metadata.filtering import Condition, Listed, Match, Selection
-from entrepot.metadata.projects import ProjectRecord
 from entrepot.projects.contents.model import Repository
 from entrepot.projects.contents.repositories import Repositories
 from entrepot.projects.service import Projects, ProjectView

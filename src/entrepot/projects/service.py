@@ -9,16 +9,18 @@ from entrepot.access.faults import Conflict, Invalid, NotFound, PreconditionFail
 from entrepot.access.model import Principal, Visibility
 from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
-from entrepot.access.reach import Reach, reach_of
+from entrepot.access.reachable_projects import Reach, reach_of
 from entrepot.access.roles import DEVELOPER, GUEST, LIMITED_GUEST, MAINTAINER, PROJECT_ADMIN
-from entrepot.metadata import events, grants, project_lists, project_metadata
-from entrepot.metadata import projects as rows
+from entrepot.metadata import events
+from entrepot.metadata.contents import project_lists, project_metadata
+from entrepot.metadata.contents import projects as rows
+from entrepot.metadata.contents.project_lists import ProjectEntry
+from entrepot.metadata.contents.projects import ProjectRecord
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
-from entrepot.metadata.project_lists import ProjectEntry
-from entrepot.metadata.projects import ProjectRecord
-from entrepot.metadata.shadows import is_shadow
+from entrepot.metadata.people import grants
+from entrepot.metadata.trash_namespaces import is_shadow
 from entrepot.oci.errors import NameInvalid, NameUnknown
 from entrepot.oci.reference import RepositoryName
 from entrepot.projects.settings import checked, shown, visibility_asked

@@ -13,7 +13,7 @@ from typing import Final
 from entrepot.access.faults import Invalid
 from entrepot.access.model import Visibility
 from entrepot.config.durations import format_duration, parse_duration
-from entrepot.metadata.trash import SETTING as TRASH
+from entrepot.metadata.lifecycle.trash import SETTING as TRASH
 
 PUBLIC: Final = "public"
 VISIBILITY: Final = "visibility"

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from entrepot.metadata import events, manifests, outbox, tags
+from entrepot.metadata import events
+from entrepot.metadata.contents import manifests, tags
+from entrepot.metadata.contents.manifests import ManifestRow
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.manifests import ManifestRow
-from entrepot.metadata.repositories import RepositoryRecord
+from entrepot.metadata.jobs import outbox
 from entrepot.oci.referrers import subject_of_tag, tags_beside
 from entrepot.registry.model import Actor
 from entrepot.registry.ports import TagRules

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from entrepot.metadata import blobs as rows
-from entrepot.metadata import clock, events, holdings, outbox, repositories, review
+from entrepot.metadata import clock, events
+from entrepot.metadata.contents import blobs as rows
+from entrepot.metadata.contents import repositories, repository_blobs
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.lifecycle import review
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobInUse, BlobUnknown
 from entrepot.oci.reference import RepositoryName
@@ -69,7 +72,9 @@ class Blobs:
 
     async def find_anywhere(self, digest: Digest) -> list[RepositoryName]:
         """Return names of some repositories that hold a blob, for a mount that names no source."""
-        return [RepositoryName.parse(name) for name in await holdings.holders(self.metadata, str(digest), _HOLDERS)]
+        return [
+            RepositoryName.parse(name) for name in await repository_blobs.holders(self.metadata, str(digest), _HOLDERS)
+        ]
 
     async def delete(self, name: RepositoryName, digest: Digest, *, actor: Actor) -> None:
         """Take a blob out of a repository.
@@ -84,10 +89,10 @@ class Blobs:
         await self.metadata.write(partial(self._delete, name, digest, actor), name="delete blob")
 
     async def _held(self, stored_name: str, *, digest: Digest) -> rows.BlobRow | None:
-        return await holdings.find_in(self.metadata, stored_name, str(digest))
+        return await repository_blobs.find_in(self.metadata, stored_name, str(digest))
 
     async def _find(self, name: RepositoryName, digest: Digest) -> rows.BlobRow:
-        row = await holdings.find_in(self.metadata, name, str(digest))
+        row = await repository_blobs.find_in(self.metadata, name, str(digest))
         if row is None:
             row = await self.lookup.find(name, partial(self._held, digest=digest), WantedBlob(digest))
         if row is None:
@@ -110,9 +115,9 @@ class Blobs:
         grace = self.settings.grace_seconds
         if row.lapses_at is not None:
             repository = await repositories.find(tx, name)
-            if repository is None or not await holdings.held(tx, repository.id, [row.digest]):
+            if repository is None or not await repository_blobs.held(tx, repository.id, [row.digest]):
                 return False
-            await holdings.put_off(tx, repository.id, row.id, after=clock.after(grace))
+            await repository_blobs.put_off(tx, repository.id, row.id, after=clock.after(grace))
         if row.review_after is None:  # something else has it kept: another repository, or the trash
             return True
         if not await rows.keep(tx, [row.id], review_after=clock.after(grace)):
@@ -127,20 +132,20 @@ class Blobs:
         if await rows.keep(tx, [row.id], review_after=None if row.review_after is None else until) == 0:
             return False
         target = await ensure_repository(tx, name)
-        if await holdings.link(tx, target.id, row.id):
+        if await repository_blobs.link(tx, target.id, row.id):
             await outbox.add(tx, outbox.BLOB_LINKED, repository=target.name, digest=row.digest)
             await events.add(tx, events.MOUNT, by=actor, repository=target.name, digest=row.digest)
         return True
 
     async def _delete(self, name: RepositoryName, digest: Digest, actor: Actor, tx: Transaction) -> None:
         repository = await repositories.find(tx, name)
-        held = {} if repository is None else await holdings.held(tx, repository.id, [str(digest)])
+        held = {} if repository is None else await repository_blobs.held(tx, repository.id, [str(digest)])
         if repository is None or not held:
             raise BlobUnknown(detail={"digest": str(digest)})
         row = held[str(digest)]
-        if (references := await holdings.references_in(tx, repository.id, row.id)) > 0:
+        if (references := await repository_blobs.references_in(tx, repository.id, row.id)) > 0:
             raise BlobInUse(references)
-        await holdings.unlink(tx, repository.id, row.id)
+        await repository_blobs.unlink(tx, repository.id, row.id)
         after = clock.after(self.settings.grace_seconds)
         await rows.queue(tx, [row.id], review_after=after)
         await review.add(tx, review.BLOB, [row.id], after=after, reason="blob deleted")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from entrepot.metadata import catalog
+from entrepot.metadata.contents import catalog
 from entrepot.metadata.database import Database
 from entrepot.oci.reference import sort_key
 from entrepot.registry.adoption import AdoptionGate

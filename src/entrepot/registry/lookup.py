@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from entrepot.metadata import repositories
+from entrepot.metadata.contents import repositories
 from entrepot.metadata.database import Database
 from entrepot.oci.errors import NameUnknown
 from entrepot.oci.manifest import Manifest

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from entrepot.metadata import blobs, clock, repositories, reservations, usage
-from entrepot.metadata import manifests as rows
+from entrepot.metadata import clock
+from entrepot.metadata.contents import blobs, repositories
+from entrepot.metadata.contents import manifests as rows
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.usage import reservations, usage
 from entrepot.oci import manifest as oci_manifest
 from entrepot.oci import media_type as media_types
 from entrepot.oci.digest import Digest
@@ -34,9 +36,9 @@ from entrepot.registry.quarantine import Quarantine
 from entrepot.registry.references import blob_references
 from entrepot.registry.removal import Removal
 from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.tag_addition import Tagging
 from entrepot.registry.tag_rules import require_movable
-from entrepot.registry.tagging import Tagging
-from entrepot.registry.verifying import PULL
+from entrepot.registry.verification import PULL
 
 #: A manifest's bytes are written to the database's log, to the database, and to registry:2's file.
 _COPIES = 3

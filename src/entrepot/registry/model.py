@@ -36,7 +36,7 @@ class BlobRecord:
     size: int
     key: str
     id: int = 0  #: of its row, as what follows; an upload that has just become a blob says nothing of it
-    inode: int | None = None  #: which file was found to have the digest, and when (see `registry.suspicion`)
+    inode: int | None = None  #: which file was found to have the digest, and when (see `registry.suspect_blobs`)
     mtime_ns: int | None = None
     verified_at: int | None = None
     settled: bool = False  #: it is not to go, neither from the store nor from here: to look at it changes nothing

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Reader
-from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 
 

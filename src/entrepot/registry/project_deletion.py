@@ -8,15 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from entrepot.metadata import events, project_lists, projects, repositories, repository_lists, robots, shadows, trash
+from entrepot.metadata import events, trash_namespaces
+from entrepot.metadata.contents import project_lists, projects, repositories, repository_lists
+from entrepot.metadata.contents.projects import ProjectRecord
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.projects import ProjectRecord
-from entrepot.metadata.trash import Deletion
+from entrepot.metadata.lifecycle import trash
+from entrepot.metadata.lifecycle.trash import Deletion
+from entrepot.metadata.people import robots
 from entrepot.oci.errors import Denied, NameUnknown, Unavailable
 from entrepot.oci.reference import RepositoryName
-from entrepot.registry.emptying import OnStep, nobody
 from entrepot.registry.model import Actor
 from entrepot.registry.repositories import Repositories
+from entrepot.registry.repository_removal import OnStep, nobody
 from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.trash import at_once, deletion_in, new_deletion
 
@@ -88,18 +91,18 @@ class ProjectDeletion:
 
     async def _names(self, project: ProjectRecord) -> list[RepositoryName]:
         found = await repositories.some_of_project(self.metadata, project.id, limit=_AT_ONCE)
-        return [RepositoryName(one.name) for one in found if not shadows.is_shadow(one.name)]
+        return [RepositoryName(one.name) for one in found if not trash_namespaces.is_shadow(one.name)]
 
 
 async def begin(tx: Transaction, project_id: int) -> bool:
     """Say of a project in the trash that it goes for good; False when it was restored, has gone, or is still used."""
     found = await projects.lock(tx, project_id)
-    if found is None or not shadows.is_shadow(found.name):
+    if found is None or not trash_namespaces.is_shadow(found.name):
         return False
-    if found.name == shadows.of_whole(project_id):
+    if found.name == trash_namespaces.of_whole(project_id):
         if await project_lists.first_repository(tx, project_id) is not None:
             return False
-        await projects.rename(tx, project_id, shadows.of_gone(project_id))
+        await projects.rename(tx, project_id, trash_namespaces.of_gone(project_id))
     return True
 
 
@@ -120,7 +123,7 @@ class _PuttingAway:
         if await projects.find_by_id(tx, project.id) is None:
             raise NameUnknown(f"there is no project {project.name}")
         kept = await self._deletion(tx)
-        shadow = shadows.of_gone(project.id) if kept is None else shadows.of_whole(project.id)
+        shadow = trash_namespaces.of_gone(project.id) if kept is None else trash_namespaces.of_whole(project.id)
         await projects.rename(tx, project.id, shadow)
         # Asked after that: whoever made a repository at the same moment has either committed it, or finds no project.
         if (name := await project_lists.first_repository(tx, project.id)) is not None:
@@ -147,6 +150,6 @@ class _Removing:
 
     async def run(self, tx: Transaction) -> None:
         found = await projects.lock(tx, self.project_id)
-        if found is None or found.name != shadows.of_gone(self.project_id):
+        if found is None or found.name != trash_namespaces.of_gone(self.project_id):
             return
         await projects.remove(tx, self.project_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entrepot.metadata import projects as rows
+from entrepot.metadata.contents import projects as rows
 from entrepot.metadata.database import Reader
 from entrepot.oci.errors import NameUnknown
 from entrepot.oci.reference import RepositoryName

@@ -12,9 +12,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from entrepot.metadata import blobs, charging, events, holdings, manifests, outbox, references, repositories, usage
-from entrepot.metadata import tags as tag_rows
+from entrepot.metadata import events
+from entrepot.metadata.contents import blobs, manifests, repositories, repository_blobs
+from entrepot.metadata.contents import tags as tag_rows
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.integrity import manifest_references
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.usage import charges, usage
 from entrepot.oci.descriptor import Descriptor
 from entrepot.oci.errors import ManifestBlobUnknown, ManifestInvalid
 from entrepot.oci.manifest import Manifest
@@ -42,7 +46,7 @@ class _Added:
     """What a push adds to what its project uses."""
 
     blobs: tuple[int, ...] = ()
-    manifest: charging.Charged | None = None
+    manifest: charges.Charged | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ class Push:
     ) -> usage.Standing | None:
         if added == _Added():
             return None
-        standing = await charging.charge(tx, repository.project_id, added.blobs, manifest=added.manifest)
+        standing = await charges.charge(tx, repository.project_id, added.blobs, manifest=added.manifest)
         require_room(repository.project_id, self.name.project, standing)
         return standing
 
@@ -122,7 +126,7 @@ class Push:
         late = {row.id for row in found.blobs.values()} - before
         if late:
             named = [str(blob.digest) for _, blob in blob_references(self.manifest)]
-            known = await references.blob_ids(tx, named)  # those too that the store has lost since
+            known = await manifest_references.blob_ids(tx, named)  # those too that the store has lost since
             await manifests.drop_references(tx, manifest_id)
             kept = {digest: row_id for digest, row_id in known.items() if row_id in before}
             await self._refer(tx, manifest_id, found, kept)
@@ -150,7 +154,7 @@ class Push:
             return known.id, _Added()
         await self._refer(tx, manifest_id, found)
         await manifests.connect_parents(tx, repository.id, digest, manifest_id)
-        charged = charging.Charged(id=manifest_id, digest=digest, size=len(manifest.raw))
+        charged = charges.Charged(id=manifest_id, digest=digest, size=len(manifest.raw))
         return manifest_id, _Added(tuple(sorted({row.id for row in found.blobs.values()})), charged)
 
     async def _refer(
@@ -168,7 +172,7 @@ class Push:
 
     async def _find_content(self, tx: Transaction, repository: repositories.RepositoryRecord) -> _Found:
         wanted = sorted({str(blob.digest) for _, blob in blob_references(self.manifest)})
-        blob_rows = await holdings.held(tx, repository.id, wanted)
+        blob_rows = await repository_blobs.held(tx, repository.id, wanted)
         await blobs.keep(tx, [row.id for row in blob_rows.values()], review_after=None)
         listed = sorted({str(entry.digest) for entry in self.manifest.manifests} - blob_rows.keys())
         present = await manifests.present(tx, repository.id, listed)
@@ -188,7 +192,7 @@ class Push:
     async def _revive(self, tx: Transaction, repository: repositories.RepositoryRecord, found: _Found) -> list[str]:
         """Let the repository hold what it was losing; return the digests of that."""
         lapsing = [row for row in found.blobs.values() if row.lapses_at is not None]
-        await holdings.link_all(tx, repository.id, [row.id for row in lapsing])
+        await repository_blobs.link_all(tx, repository.id, [row.id for row in lapsing])
         return [row.digest for row in lapsing]
 
     def _check(self, found: _Found) -> None:

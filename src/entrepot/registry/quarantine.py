@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from entrepot.metadata import blobs, events, findings, holdings
-from entrepot.metadata.blobs import StoredRow
+from entrepot.metadata import events
+from entrepot.metadata.contents import blobs, repository_blobs
+from entrepot.metadata.contents.blobs import StoredRow
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.errors import DatabaseError
+from entrepot.metadata.integrity import findings
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown
 from entrepot.registry.ports import BlobStore, StoredBlob
@@ -119,7 +121,7 @@ async def heal(tx: Transaction, blob_id: int | None, digest: str, *, by: str) ->
 
 
 async def _add_event(tx: Transaction, kind: str, blob_id: int | None, digest: str, by: str, detail: str) -> None:
-    names = [] if blob_id is None else await holdings.of_repositories(tx, blob_id, _NAMED)
+    names = [] if blob_id is None else await repository_blobs.of_repositories(tx, blob_id, _NAMED)
     await events.add(
         tx,
         kind,

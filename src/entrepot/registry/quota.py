@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from entrepot.metadata import clock, repositories, reservations, usage
+from entrepot.metadata import clock
+from entrepot.metadata.contents import repositories
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Reader, Transaction
-from entrepot.metadata.repositories import RepositoryRecord
-from entrepot.metadata.usage import Standing
+from entrepot.metadata.usage import reservations, usage
+from entrepot.metadata.usage.usage import Standing
 from entrepot.oci.errors import QuotaExceeded
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.words import spelt

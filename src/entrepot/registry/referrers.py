@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from entrepot.metadata import manifests
-from entrepot.metadata import referrers as rows
+from entrepot.metadata.contents import manifests
+from entrepot.metadata.contents import referrers as rows
 from entrepot.metadata.database import Database
 from entrepot.oci import manifest as oci_manifest
 from entrepot.oci.descriptor import Descriptor

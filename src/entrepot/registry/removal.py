@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from entrepot.metadata import events, manifests, outbox, repositories, tags
+from entrepot.metadata import events
+from entrepot.metadata.contents import manifests, repositories, tags
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.repositories import RepositoryRecord
+from entrepot.metadata.jobs import outbox
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Denied, ManifestUnknown
 from entrepot.oci.reference import RepositoryName, Tag

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from entrepot.metadata import events, outbox, repositories, shadows, tags, trash
-from entrepot.metadata.behind import write_behind
+from entrepot.metadata import events, trash_namespaces
+from entrepot.metadata.contents import repositories, tags
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Database, Reader, Transaction
-from entrepot.metadata.repositories import RepositoryRecord
-from entrepot.metadata.trash import Deletion
+from entrepot.metadata.engine.low_priority_writes import write_behind
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.lifecycle import trash
+from entrepot.metadata.lifecycle.trash import Deletion
 from entrepot.oci.errors import NameUnknown, TagImmutable
 from entrepot.oci.reference import RepositoryName
-from entrepot.registry.emptying import Emptying, OnStep, nobody
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor
 from entrepot.registry.ports import RuleOf
+from entrepot.registry.repository_removal import Emptying, OnStep, nobody
 from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.trash import at_once, deletion_in, new_deletion
 
@@ -115,7 +118,7 @@ class _PuttingAway:
             raise NameUnknown(detail={"name": repository.name})
         await self._look_again(tx)
         kept = await self._deletion(tx)
-        shadow = shadows.of_gone(repository.id) if kept is None else shadows.of_whole(repository.id)
+        shadow = trash_namespaces.of_gone(repository.id) if kept is None else trash_namespaces.of_whole(repository.id)
         await repositories.rename(tx, repository.id, shadow)
         if self.keeps_name:
             await repositories.create(tx, repository.name, repository.project_id)

@@ -10,8 +10,8 @@ from entrepot.registry.adoption import AdoptionGate, NothingToAdopt
 from entrepot.registry.blobs import Blobs
 from entrepot.registry.catalog import Catalog
 from entrepot.registry.content_cache import ContentCache
-from entrepot.registry.copying import Copying
 from entrepot.registry.lookup import Lookup
+from entrepot.registry.manifest_copy import Copying
 from entrepot.registry.manifests import Manifests
 from entrepot.registry.ports import BlobStore
 from entrepot.registry.project_deletion import ProjectDeletion
@@ -22,7 +22,7 @@ from entrepot.registry.settings import RegistrySettings
 from entrepot.registry.small_blobs import SmallBlobs
 from entrepot.registry.tags import Tags
 from entrepot.registry.uploads import Uploads
-from entrepot.registry.verifying import Verifying
+from entrepot.registry.verification import Verifying
 
 
 def _ignore_finding(_kind: str, _by: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from entrepot.oci.errors import InsufficientStorage, Unsupported
 from entrepot.registry.ports import TagRules
 from entrepot.registry.quota import MakeRoom, no_room
-from entrepot.registry.suspicion import Suspicion
+from entrepot.registry.suspect_blobs import Suspicion
 from entrepot.registry.tag_rules import NO_RULES
 
 MIB = 1024 * 1024

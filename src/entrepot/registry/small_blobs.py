@@ -14,7 +14,7 @@ from entrepot.registry.content_cache import ContentCache
 from entrepot.registry.model import BlobRecord
 from entrepot.registry.ports import BlobStore
 from entrepot.registry.quarantine import Quarantine
-from entrepot.registry.verifying import PULL, lost
+from entrepot.registry.verification import PULL, lost
 
 #: Larger ones are sent from where they lie: their bytes cost more than their file.
 SMALL = 64 * 1024

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Reader
-from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.errors import TagImmutable
 from entrepot.registry.ports import RuleOf, TagRules
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from entrepot.metadata import repositories
-from entrepot.metadata import tags as rows
+from entrepot.metadata.contents import repositories
+from entrepot.metadata.contents import tags as rows
 from entrepot.metadata.database import Database
 from entrepot.oci.errors import NameUnknown
 from entrepot.oci.reference import RepositoryName

@@ -1,7 +1,7 @@
 """Into the trash and out of it, a manifest or a tag at a time, within a write transaction.
 
-What goes into the trash is moved into the shadow of its repository (`metadata.shadows`): nobody finds it there, and all
-it refers to is kept for it. Where the trash keeps nothing, it is removed for good.
+What goes into the trash is moved into the shadow of its repository (`metadata.trash_namespaces`):
+nobody finds it there, and all it refers to is kept for it. Where the trash keeps nothing, it is removed for good.
 """
 
 from __future__ import annotations
@@ -10,23 +10,15 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from entrepot.metadata import (
-    blobs,
-    charging,
-    clock,
-    holdings,
-    manifests,
-    moving,
-    outbox,
-    repositories,
-    review,
-    shadows,
-    trash,
-)
+from entrepot.metadata import clock, trash_namespaces
+from entrepot.metadata.contents import blobs, manifests, repositories, repository_blobs
+from entrepot.metadata.contents.manifests import ManifestRow
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.manifests import ManifestRow
-from entrepot.metadata.repositories import RepositoryRecord
-from entrepot.metadata.trash import Deletion
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.lifecycle import manifest_moves, review, trash
+from entrepot.metadata.lifecycle.trash import Deletion
+from entrepot.metadata.usage import charges
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.settings import RegistrySettings
 
@@ -80,9 +72,9 @@ class Disposal:
             await self._keep(tx, self.deletion, manifest, tags)
         if not self.lets_go or not (self.purging or self.deletion is not None):
             return []  # what is on its way to collection may be found and pushed again
-        lost = await holdings.lapse(tx, self.repository.id, blob_ids, after=clock.after(self.grace_seconds))
+        lost = await repository_blobs.lapse(tx, self.repository.id, blob_ids, after=clock.after(self.grace_seconds))
         if self.purging:
-            await holdings.cut_short(tx, self.repository.id, blob_ids)
+            await repository_blobs.cut_short(tx, self.repository.id, blob_ids)
         return lost
 
     async def _keep(self, tx: Transaction, deletion: Deletion, manifest: ManifestRow, tags: Sequence[str]) -> None:
@@ -90,8 +82,8 @@ class Disposal:
         place = await _shadow(tx, self.repository)
         earlier = await manifests.locked(tx, place.id, manifest.digest)
         if earlier is not None:  # deleted, pushed again and now deleted again
-            await moving.drop(tx, earlier, place)
-        await moving.move(tx, manifest, self.repository, place)
+            await manifest_moves.drop(tx, earlier, place)
+        await manifest_moves.move(tx, manifest, self.repository, place)
         await self._note(tx, deletion, trash.MANIFEST, digest=manifest.digest, tags=tags, place_id=place.id)
         await _leave_behind(tx, dependants, clock.after(self.grace_seconds))
 
@@ -140,8 +132,8 @@ async def remove_for_good(tx: Transaction, manifest: ManifestRow, *, project_id:
     blob_ids = await manifests.blob_ids(tx, manifest.id)
     dependants = await manifests.dependants(tx, manifest)
     bytes_went = await manifests.remove(tx, manifest)
-    charged = charging.Charged(id=manifest.id, digest=manifest.digest, size=manifest.size)
-    await charging.discharge(tx, project_id, blob_ids, manifest=charged)
+    charged = charges.Charged(id=manifest.id, digest=manifest.digest, size=manifest.size)
+    await charges.discharge(tx, project_id, blob_ids, manifest=charged)
     after = clock.after(grace_seconds)
     await blobs.queue(tx, blob_ids, review_after=after)
     await review.add(tx, review.BLOB, blob_ids, after=after, reason="manifest deleted")
@@ -160,18 +152,18 @@ async def bring_back(tx: Transaction, place: RepositoryRecord, target: Repositor
     there = await manifests.locked(tx, target.id, digest)
     if lying is None or there is not None:
         if lying is not None:
-            await moving.drop(tx, lying, place)
+            await manifest_moves.drop(tx, lying, place)
         return None if there is None else there.id
-    await moving.move(tx, lying, place, target)
+    await manifest_moves.move(tx, lying, place, target)
     await manifests.keep(tx, [lying.id])
-    held = await holdings.revive(tx, lying.id)
+    held = await repository_blobs.revive(tx, lying.id)
     await outbox.add(tx, outbox.MANIFEST_PUT, repository=target.name, digest=digest, tags=[], blobs=held)
     return lying.id
 
 
 async def take_back(tx: Transaction, repository: RepositoryRecord, digests: Collection[str]) -> dict[str, int]:
     """Bring manifests back that somebody needs now, with what they list; return the row ids of those there were."""
-    place = await repositories.hold(tx, shadows.of_manifests(repository.id))
+    place = await repositories.hold(tx, trash_namespaces.of_manifests(repository.id))
     found: dict[str, int] = {}
     waiting = list(digests) if place is not None else []
     while place is not None and waiting:
@@ -187,7 +179,7 @@ async def take_back(tx: Transaction, repository: RepositoryRecord, digests: Coll
 
 async def _shadow(tx: Transaction, repository: RepositoryRecord) -> RepositoryRecord:
     """Return the shadow of a repository, made where it is missing."""
-    name = shadows.of_manifests(repository.id)
+    name = trash_namespaces.of_manifests(repository.id)
     found = await repositories.hold(tx, name)
     while found is None:  # it is removed when it is empty
         await repositories.create(tx, name, repository.project_id)

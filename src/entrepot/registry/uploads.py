@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
 
-from entrepot.metadata import blobs, clock, holdings, outbox, review, sessions, settling
+from entrepot.metadata import clock
+from entrepot.metadata.contents import blobs, repository_blobs, upload_sessions
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.lifecycle import review
+from entrepot.metadata.usage import usage_recount
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import (
     BlobUnknown,
@@ -106,7 +110,7 @@ class Uploads:
         session_id = session_id or new_session_id()
         await self.store.start_upload(session_id)
         add = partial(
-            sessions.add,
+            upload_sessions.add,
             session_id=session_id,
             repository=name,
             principal=principal,
@@ -201,7 +205,7 @@ class Uploads:
         At a bound the oldest that never received anything makes room: those that are only opened to fill it stop
         nobody for longer than a minute.
         """
-        mine, everybodys = await sessions.open_of(
+        mine, everybodys = await upload_sessions.open_of(
             self.work,
             counted_for,
             since=clock.after(-HOUR),
@@ -210,7 +214,7 @@ class Uploads:
         )
         before = clock.after(-_EMPTY_SECONDS)
         if mine >= self.settings.max_open_uploads:
-            oldest = await sessions.oldest_empty_of(self.work, counted_for, before=before, limit=_EMPTY_LOOKS)
+            oldest = await upload_sessions.oldest_empty_of(self.work, counted_for, before=before, limit=_EMPTY_LOOKS)
             if not await self._drop_one(oldest):
                 raise TooManyRequests(
                     _RETRY_SECONDS,
@@ -219,7 +223,7 @@ class Uploads:
                 )
         if everybodys >= self.settings.max_open_uploads_in_all:
             # An account's own make room for that account alone.
-            oldest = await sessions.oldest_empty_of_addresses(self.work, before=before, limit=_EMPTY_LOOKS)
+            oldest = await upload_sessions.oldest_empty_of_addresses(self.work, before=before, limit=_EMPTY_LOOKS)
             if not await self._drop_one(oldest):
                 raise TooManyRequests(
                     _RETRY_SECONDS,
@@ -231,25 +235,25 @@ class Uploads:
         """End the first that has no bytes and receives none now: its row does not say what goes on."""
         for session_id in candidates:
             if await self.store.cancel_empty_upload(session_id):
-                await self.work.write(partial(sessions.remove, ids=[session_id]), name="end empty upload")
+                await self.work.write(partial(upload_sessions.remove, ids=[session_id]), name="end empty upload")
                 return True
         return False
 
     async def _row(
         self, name: RepositoryName, session_id: str, principal: str, event: UploadEvent | None = None
-    ) -> sessions.SessionRow:
+    ) -> upload_sessions.SessionRow:
         """A session of somebody else, or of another repository, does not exist for the caller.
 
         What ends a session removes its row, so a row that cannot take `event` was left by a process that died in it.
         """
-        row = await sessions.find(self.work, session_id)
+        row = await upload_sessions.find(self.work, session_id)
         if row is None or row.repository != name or row.principal != principal:
             raise BlobUploadUnknown(detail={"id": session_id[:64]})
         if event is not None:
             advance(row.state, event)
         return row
 
-    async def _stands_at(self, row: sessions.SessionRow, start: int | None) -> int:
+    async def _stands_at(self, row: upload_sessions.SessionRow, start: int | None) -> int:
         """Return the session's offset, which must be `start` where the client says what it believes."""
         offset = await self.store.upload_size(row.id)
         if start is not None and start != offset:
@@ -257,12 +261,12 @@ class Uploads:
         return offset
 
     async def _append(
-        self, row: sessions.SessionRow, chunks: AsyncIterator[bytes], start: int | None
+        self, row: upload_sessions.SessionRow, chunks: AsyncIterator[bytes], start: int | None
     ) -> UploadProgress:
         offset = await self._stands_at(row, start)
         progress = await self.store.append(row.id, chunks, offset=offset, algorithm=row.algorithm, known=_known(row))
         digest = None if progress.hashed is None else str(progress.hashed)
-        note = partial(sessions.progress, session_id=row.id, hashed_offset=progress.offset, hashed_digest=digest)
+        note = partial(upload_sessions.progress, session_id=row.id, hashed_offset=progress.offset, hashed_digest=digest)
         await self.work.write(note, name="append to upload")
         return progress
 
@@ -377,9 +381,9 @@ class Uploads:
         if known is not None and known.state in blobs.LOST:
             await heal(tx, blob_id, str(digest), by=_PUSH)
         if known is not None:
-            await settling.resized(tx, blob_id, copy.size - known.size)
+            await usage_recount.resized(tx, blob_id, copy.size - known.size)
         repository = await ensure_repository(tx, name)
-        if await holdings.link(tx, repository.id, blob_id):
+        if await repository_blobs.link(tx, repository.id, blob_id):
             await outbox.add(tx, outbox.BLOB_LINKED, repository=repository.name, digest=str(digest))
             if project is not None:
                 await project.reserve(tx, blob_id, copy.size, seconds=self.settings.grace_seconds)
@@ -403,7 +407,7 @@ class Uploads:
 
     async def _forget(self, session_id: str) -> None:
         await self.store.cancel_upload(session_id)
-        await self.work.write(lambda tx: sessions.remove(tx, [session_id]), name="end upload")
+        await self.work.write(lambda tx: upload_sessions.remove(tx, [session_id]), name="end upload")
 
 
 def new_session_id() -> str:
@@ -411,6 +415,6 @@ def new_session_id() -> str:
     return secrets.token_urlsafe(24)
 
 
-def _known(row: sessions.SessionRow) -> UploadProgress:
+def _known(row: upload_sessions.SessionRow) -> UploadProgress:
     hashed = None if row.hashed_digest is None else Digest.parse(row.hashed_digest)
     return UploadProgress(offset=row.hashed_offset, hashed=hashed)

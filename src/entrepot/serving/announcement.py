@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING
 import entrepot
 
 if TYPE_CHECKING:
-    from entrepot.serving.house import House
     from entrepot.serving.settings import Address, ServeSettings
+    from entrepot.serving.supervisor_resources import House
 
 _log = logging.getLogger(__name__)
 

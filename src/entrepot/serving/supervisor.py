@@ -26,9 +26,9 @@ from entrepot.serving.web_limits import LONGEST_DRAIN_SECONDS
 
 if TYPE_CHECKING:
     from entrepot.serving.fork_server import Copy, ForkServer
-    from entrepot.serving.house import House
     from entrepot.serving.notices import Notice
     from entrepot.serving.settings import ServeSettings
+    from entrepot.serving.supervisor_resources import House
 
 _log = logging.getLogger(__name__)
 

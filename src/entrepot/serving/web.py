@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Seque
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from entrepot.serving.handover import prefer_newest
+from entrepot.serving.listener_steering import prefer_newest
 from entrepot.serving.listeners import once_listening
 from entrepot.serving.process import die_with_parent
 from entrepot.serving.signals import hold_stop, release_stop

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from entrepot.access.model import Principal
 from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
-from entrepot.access.reach import reach_of
-from entrepot.metadata import statistics, sums
+from entrepot.access.reachable_projects import reach_of
+from entrepot.metadata.contents import kept_sums, statistics
+from entrepot.metadata.contents.statistics import Figures
 from entrepot.metadata.database import Database
-from entrepot.metadata.statistics import Figures
 
 READ = Permission("project:read")
 #: Seconds for which the figures over everything stay as they are.
@@ -71,6 +71,6 @@ class Statistics:
         async with self._taking:
             if self._taken is None or self._clock() - self._taken[0] > MAX_AGE:
                 total, public = await statistics.total(self._metadata), await statistics.public(self._metadata)
-                stored = await sums.stored_bytes(self._metadata)
+                stored = await kept_sums.stored_bytes(self._metadata)
                 self._taken = self._clock(), Everything(total, public, stored)
             return self._taken[1]

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from entrepot.metadata.durable import sync
+from entrepot.metadata.engine.synced_folder import sync
 
 
 def create_once(path: Path, content: Callable[[], bytes]) -> bool:

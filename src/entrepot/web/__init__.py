@@ -1,0 +1,1 @@
+"""HTTP: what is spoken on the registry's address, and nothing of what it means."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from entrepot.metadata.ballast import Reserve, with_reserve
+from entrepot.metadata.engine.ballast import Reserve, with_reserve
 from entrepot.telemetry.access_format import RequestRecord
 from entrepot.web import health
 from entrepot.web.api.mount import LABEL, LazyApi

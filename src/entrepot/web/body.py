@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entrepot.oci.errors import RequestTimeout, SizeInvalid
-from entrepot.web.patience import Patience
+from entrepot.web.client_timeouts import Patience
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from entrepot.access.rates import Kind
+from entrepot.access.limits.rates import Kind
 from entrepot.oci.errors import SizeInvalid
 from entrepot.web.body import BodyLimits, Receive, RequestBody
 

@@ -10,10 +10,10 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from entrepot.access.authenticator import PasswordVerifier
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused, OneTimeCodeNeeded, SecondFactorNeeded
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.sessions import Session
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.web_sessions import Session
 from entrepot.oci.errors import RequestTimeout
 from entrepot.web.distribution.locations import own_address
 from entrepot.web.http import Header, Request

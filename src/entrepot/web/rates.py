@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from entrepot.access.memory import Memory
+from entrepot.access.limits.rates import OF_BYTES, Kind, Rates, Standing, address_of
 from entrepot.access.model import ANONYMOUS, Principal
-from entrepot.access.rates import OF_BYTES, Kind, Rates, Standing, address_of
+from entrepot.access.ttl_cache import Memory
 from entrepot.oci.errors import NameInvalid, TooManyRequests
 from entrepot.oci.reference import RepositoryName
 from entrepot.web.http import Request

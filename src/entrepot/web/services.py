@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from entrepot.access.authenticator import Authenticator
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import Challenge
-from entrepot.access.second_factor import SecondFactors
-from entrepot.access.security_keys import SecurityKeys
+from entrepot.access.second_factor.second_factors import SecondFactors
+from entrepot.access.second_factor.security_keys import SecurityKeys
 from entrepot.audit.pulls import PullLog
 from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.registry.service import Registry
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.metrics import RequestMetrics
-from entrepot.web.admissions import Admissions
 from entrepot.web.proxies import Proxies
+from entrepot.web.pull_cache import Admissions
 from entrepot.web.rates import RateLimits
 from entrepot.web.session.gate import SessionGate
 from entrepot.web.settings import WebSettings

@@ -12,7 +12,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from entrepot.access.throttle import LOCAL, PROXIED, network_of
+from entrepot.access.passwords.throttle import LOCAL, PROXIED, network_of
 from entrepot.web.http import Request
 from entrepot.web.proxies import Proxies
 

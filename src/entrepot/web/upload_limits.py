@@ -1,4 +1,4 @@
-"""Holds uploads to their places (see `access.places`), and tells clients when there is none.
+"""Holds uploads to their places (see `access.limits.upload_slots`), and tells clients when there is none.
 
 A place is asked for when the upload is opened: clients try that again after a while, and have not sent anything yet.
 """
@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from entrepot.access.limits.rates import address_of
+from entrepot.access.limits.upload_slots import Key, Place, PlaceKind, Places, PlacesTaken
 from entrepot.access.model import Principal
-from entrepot.access.places import Key, Place, PlaceKind, Places, PlacesTaken
-from entrepot.access.rates import address_of
 from entrepot.oci.errors import DigestInvalid, TooManyRequests, UploadRangeInvalid
 from entrepot.oci.reference import RepositoryName
 from entrepot.web.http import Request

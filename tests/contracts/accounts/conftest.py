@@ -8,11 +8,11 @@ import pytest
 
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.passwords import GuardedPasswords
+from entrepot.access.passwords.guarded_passwords import GuardedPasswords
+from entrepot.access.passwords.throttle import Throttle
 from entrepot.access.policy import Policy
 from entrepot.access.roles import SYSTEM_ADMIN, ensure_roles
-from entrepot.access.throttle import Throttle
-from entrepot.accounts.explaining import Explaining
+from entrepot.accounts.explanations import Explaining
 from entrepot.accounts.grants import Grants
 from entrepot.accounts.groups import Groups
 from entrepot.accounts.members import Members
@@ -20,10 +20,11 @@ from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Users
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
-from entrepot.metadata import grants, projects, users
+from entrepot.metadata.contents import projects
+from entrepot.metadata.contents.projects import ProjectRecord
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
-from entrepot.metadata.projects import ProjectRecord
+from entrepot.metadata.people import grants, users
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.tables import metadata
 from tests.support.databases import create_all

@@ -9,7 +9,7 @@ from entrepot.access.model import SYSTEM_TARGET, Audience
 from entrepot.access.permissions import Permission
 from entrepot.access.roles import DEVELOPER, GUEST, SYSTEM_ADMIN
 from entrepot.accounts import grants
-from entrepot.accounts.gifts import Extent, Gift
+from entrepot.accounts.grant_requests import Extent, Gift
 from entrepot.metadata.filtering import Condition, Match, Selection
 from tests.contracts.accounts.conftest import BY, PASSWORD, House, id_of
 

@@ -5,9 +5,9 @@ import pytest
 from entrepot.access.faults import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from entrepot.access.model import Target
 from entrepot.access.permissions import PULL
-from entrepot.metadata import groups, memberships
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.filtering import Condition, Match, Selection
+from entrepot.metadata.people import groups, memberships
 from entrepot.oci.reference import RepositoryName
 from tests.contracts.accounts.conftest import BY, House, id_of
 from tests.support.rights import give

@@ -6,9 +6,11 @@ from entrepot.access.faults import Conflict, Forbidden, Invalid, NotFound
 from entrepot.access.model import Principal, Target
 from entrepot.access.permissions import DELETE, PULL, PUSH, Permission
 from entrepot.access.roles import DEVELOPER, GUEST, MAINTAINER, PROJECT_ADMIN, REGISTRY2, SYSTEM_ADMIN
-from entrepot.accounts.gifts import Extent
-from entrepot.metadata import clock, principals, projects
+from entrepot.accounts.grant_requests import Extent
+from entrepot.metadata import clock
+from entrepot.metadata.contents import projects
 from entrepot.metadata.filtering import Condition, Match, Order, Selection
+from entrepot.metadata.people import principals
 from entrepot.oci.reference import RepositoryName
 from tests.contracts.accounts.conftest import BY, House, id_of
 from tests.support.rights import give

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused, OneTimeCodeNeeded
 from entrepot.access.faults import Conflict, Forbidden, Invalid, NotFound
-from entrepot.access.key_answers import RelyingParty
-from entrepot.access.key_challenges import PATIENCE
-from entrepot.access.security_keys import MOST, Registered
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.second_factor.security_key_answers import RelyingParty
+from entrepot.access.second_factor.security_key_challenges import PATIENCE
+from entrepot.access.second_factor.security_keys import MOST, Registered
 from entrepot.metadata import clock
 from entrepot.metadata.database import Database
 from entrepot.metadata.query import RawQuery

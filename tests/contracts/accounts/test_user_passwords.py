@@ -2,15 +2,16 @@
 
 import pytest
 
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.faults import Forbidden, Invalid, NotFound, PreconditionFailed
 from entrepot.access.model import SYSTEM_TARGET, Principal, PrincipalKind
-from entrepot.access.passwords import GuardedPasswords
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.guarded_passwords import GuardedPasswords
+from entrepot.access.passwords.throttle import FREE, Throttle
 from entrepot.access.permissions import Permission
-from entrepot.access.throttle import FREE, Throttle
 from entrepot.adapters.identity.accounts import LocalAccounts
-from entrepot.metadata import clock, users
+from entrepot.metadata import clock
+from entrepot.metadata.people import users
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.errors import TooManyRequests
 from tests.contracts.accounts.conftest import BY, PASSWORD, House, id_of

@@ -3,8 +3,8 @@
 import pytest
 
 from entrepot.access.faults import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
-from entrepot.metadata import memberships, principals, users
 from entrepot.metadata.filtering import Condition, FieldUnknown, Match, Order, Selection
+from entrepot.metadata.people import memberships, principals, users
 from tests.contracts.accounts.conftest import BY, PASSWORD, House, id_of
 
 

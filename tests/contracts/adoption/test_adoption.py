@@ -14,7 +14,7 @@ from entrepot.adoption import state
 from entrepot.adoption.report import ProblemKind, ReportFile
 from entrepot.adoption.run import AdoptionRun, Progress
 from entrepot.adoption.state import AdoptionState
-from entrepot.metadata import contents, projects, repositories
+from entrepot.metadata.contents import projects, repositories, repository_contents
 from entrepot.oci import media_type as media_types
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobInUse, BlobUnknown, Denied, ManifestUnknown, Unavailable
@@ -47,11 +47,11 @@ async def test_metadata_lost_and_rebuilt_from_the_tree_are_the_same(folder: Fold
     """Every repository has its tags, manifests and blobs back, and the referrers with them."""
     pushed = await _fill(folder)
     names = (NAME, "deep/er/still", "busybox")
-    before = [await contents.read(folder.stores.metadata, name) for name in names]
+    before = [await repository_contents.read(folder.stores.metadata, name) for name in names]
     await folder.lose_metadata()
     progress = await folder.run().run()
     assert (progress.done, progress.problems) == (3, 0)
-    assert [await contents.read(folder.stores.metadata, name) for name in names] == before
+    assert [await repository_contents.read(folder.stores.metadata, name) for name in names] == before
     found, _ = await folder.registry.referrers.list(NAME, Digest.of(pushed["multi"]), limit=10)
     assert [item.artifact_type for item in found] == ["application/x-sig"]
     assert await state.find(folder.stores.metadata) is AdoptionState.COMPLETE
@@ -218,7 +218,7 @@ async def test_a_pull_does_not_wait_for_its_repository(folder: Folder) -> None:
     row = await repositories.find_exact(folder.stores.metadata, NAME)
     assert row is not None
     assert not row.adopted
-    assert (await contents.read(folder.stores.metadata, NAME)).tags.keys() == {"multi"}
+    assert (await repository_contents.read(folder.stores.metadata, NAME)).tags.keys() == {"multi"}
     assert (await registry.tags.list(NAME, limit=10)).items == ["latest", "multi"]
     row = await repositories.find_exact(folder.stores.metadata, NAME)
     assert row is not None
@@ -239,7 +239,7 @@ async def test_what_is_not_there_is_unknown_without_reading_the_rest(folder: Fol
     with pytest.raises(ManifestUnknown):
         await registry.manifests.get(NAME, Tag.parse("never"), content=False)
     assert folder.stores.metadata.statistics.transactions == before
-    assert (await contents.read(folder.stores.metadata, NAME)).manifests == frozenset()
+    assert (await repository_contents.read(folder.stores.metadata, NAME)).manifests == frozenset()
 
 
 async def test_the_long_spelling_is_not_answered_by_the_short_one(folder: Folder) -> None:

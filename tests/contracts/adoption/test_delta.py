@@ -7,13 +7,13 @@ import shutil
 
 import pytest
 
+from entrepot.adoption.byte_presence import Presence
 from entrepot.adoption.delta import Delta, OutboxWaiting, TooBusy
 from entrepot.adoption.foreign import ForeignWrites
-from entrepot.adoption.presence import Presence
 from entrepot.adoption.report import ProblemKind, ReportFile
 from entrepot.adoption.run import Progress
 from entrepot.adoption.tree import Tree
-from entrepot.metadata import contents, repositories
+from entrepot.metadata.contents import repositories, repository_contents
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, ManifestUnknown
 from entrepot.oci.reference import RepositoryName, Tag
@@ -69,10 +69,10 @@ async def test_new_and_moved_tags_and_new_repositories_come_in(folder: Folder) -
 async def test_nothing_changes_where_nothing_changed(folder: Folder) -> None:
     """A second run finds nothing, and writes no history."""
     await _pushed(folder)
-    before = await contents.read(folder.stores.metadata, NAME)
+    before = await repository_contents.read(folder.stores.metadata, NAME)
     progress = await _delta(folder, pruning=True).run()
     assert (progress.manifests, progress.tags, progress.problems) == (0, 0, 0)
-    assert await contents.read(folder.stores.metadata, NAME) == before
+    assert await repository_contents.read(folder.stores.metadata, NAME) == before
 
 
 async def test_what_registry2_deleted_is_kept_and_named(folder: Folder) -> None:

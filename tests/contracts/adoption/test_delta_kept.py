@@ -11,8 +11,9 @@ from entrepot.adoption.report import ReportFile
 from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.lifecycle.immutability.rules import ImmutableRules, RuleText
 from entrepot.lifecycle.selectors import Selector
-from entrepot.lifecycle.trash.restoring import Restoring
-from entrepot.metadata import projects, repositories, trash
+from entrepot.lifecycle.trash.restore import Restoring
+from entrepot.metadata.contents import projects, repositories
+from entrepot.metadata.lifecycle import trash
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Unsupported
 from entrepot.oci.reference import Tag

@@ -16,8 +16,9 @@ from entrepot.adoption.delta import Delta
 from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.report import ReportFile
 from entrepot.adoption.tree import Shard, Tree, scan, shard_of
-from entrepot.metadata import outbox, settings
+from entrepot.metadata import settings
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.jobs import outbox
 from entrepot.metadata.opening import open_embedded
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest

@@ -11,7 +11,7 @@ from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adoption import foreign
 from entrepot.adoption.leftovers import Leftovers
 from entrepot.adoption.tree import Tree
-from entrepot.jobs.upload_purging import UploadPurging
+from entrepot.jobs.upload_purge import UploadPurging
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.registry import layout

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from entrepot.adoption.report import ProblemKind
-from entrepot.metadata import outbox
+from entrepot.metadata.jobs import outbox
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.projection.comparison import DifferenceKind

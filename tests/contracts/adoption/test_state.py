@@ -9,8 +9,8 @@ from entrepot.adoption.state import AdoptionState
 from entrepot.adoption.tree import Tree
 from entrepot.metadata import settings
 from entrepot.metadata.database import T, Work
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.opening import open_embedded
-from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.registry import layout
 
 

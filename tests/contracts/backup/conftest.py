@@ -16,22 +16,22 @@ from entrepot.adapters.backups.memory import MemoryTarget
 from entrepot.adapters.blobs.bulk import BulkBlobs
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.backup.catalogue import LATEST, BackupInfo, Catalogue
-from entrepot.backup.creating import BackedUp, Creation, Snapshot
+from entrepot.backup.create import BackedUp, Creation, Snapshot
 from entrepot.backup.own_keys import pack_keys
-from entrepot.backup.restoring import Restoration, Restored
-from entrepot.backup.sealing import Pieces, open_pieces
-from entrepot.backup.verifying import Verification, Verified
+from entrepot.backup.restore import Restoration, Restored
+from entrepot.backup.sealed_pieces import Pieces, open_pieces
+from entrepot.backup.verify import Verification, Verified
 from entrepot.integrity.doctor import Doctor
 from entrepot.integrity.examination import Examination
+from entrepot.metadata.engine.sqlite import SqliteDatabase
+from entrepot.metadata.engine.sqlite_copy import copy_database
 from entrepot.metadata.opening import METADATA_NAME, Stores, open_embedded
-from entrepot.metadata.sqlite import SqliteDatabase
-from entrepot.metadata.sqlite_copy import copy_database
 from entrepot.oci.digest import Digest
+from entrepot.registry.file_locks import COLLECTION, turn
 from entrepot.registry.layout import blob_data
 from entrepot.registry.quarantine import Quarantine
 from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
-from entrepot.registry.turns import COLLECTION, turn
 from entrepot.telemetry.progress import Progress, Unwatched
 from entrepot.vault.master import MasterKey, MasterKeys
 from tests.contracts.registry.pushing import Pusher

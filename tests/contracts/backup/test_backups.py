@@ -20,15 +20,17 @@ from entrepot.backup.errors import (
     TargetBusy,
     WrongKey,
 )
-from entrepot.backup.pruning import Keep, prune
-from entrepot.backup.sealing import open_pieces
-from entrepot.backup.verifying import remove_damaged
-from entrepot.metadata import blobs, findings, schema
+from entrepot.backup.prune import Keep, prune
+from entrepot.backup.sealed_pieces import open_pieces
+from entrepot.backup.verify import remove_damaged
+from entrepot.metadata import schema
+from entrepot.metadata.contents import blobs
+from entrepot.metadata.integrity import findings
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown
 from entrepot.oci.reference import Tag
-from entrepot.registry.turns import COLLECTION, turn
+from entrepot.registry.file_locks import COLLECTION, turn
 from entrepot.telemetry.progress import Stopped, Unwatched
 from entrepot.vault.master import MasterKey, MasterKeys
 from tests.contracts.backup.conftest import KEYS, Backups, Place, open_place

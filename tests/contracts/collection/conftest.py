@@ -10,11 +10,11 @@ import pytest
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.lifecycle.collection.collector import Collector
-from entrepot.lifecycle.collection.leaving import following
+from entrepot.lifecycle.collection.manifest_removal import following
 from entrepot.lifecycle.collection.model import Collecting, Tally
-from entrepot.metadata import blobs as blob_rows
 from entrepot.metadata import clock
-from entrepot.metadata.blobs import BlobRow
+from entrepot.metadata.contents import blobs as blob_rows
+from entrepot.metadata.contents.blobs import BlobRow
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.registry.service import Registry

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import update
 
 from entrepot.lifecycle.collection import why
+from entrepot.lifecycle.collection.full_collection import FromTrash, Request, Result, WholeCollection
 from entrepot.lifecycle.collection.model import Tally
 from entrepot.lifecycle.collection.preview import Preview
 from entrepot.lifecycle.collection.untagged import Untagged
-from entrepot.lifecycle.collection.whole import FromTrash, Request, Result, WholeCollection
 from entrepot.lifecycle.collection.why import Reason, Why
-from entrepot.metadata import clock, manifests
+from entrepot.metadata import clock
+from entrepot.metadata.contents import manifests
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs
 from entrepot.oci.digest import Digest

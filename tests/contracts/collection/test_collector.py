@@ -11,15 +11,18 @@ from sqlalchemy import bindparam, update
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.lifecycle.collection.collector import Collector
-from entrepot.lifecycle.collection.leaving import following
+from entrepot.lifecycle.collection.manifest_removal import following
 from entrepot.lifecycle.collection.model import CollectionLimits, CollectionOff, Tally
-from entrepot.metadata import blobs as blob_rows
-from entrepot.metadata import events, holdings, outbox, repositories, review
+from entrepot.metadata import events
+from entrepot.metadata.contents import blobs as blob_rows
+from entrepot.metadata.contents import repositories, repository_blobs
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.outbox_rounds import Round
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.jobs.outbox_rounds import Round
+from entrepot.metadata.lifecycle import review
 from entrepot.metadata.query import Query, RawQuery
 from entrepot.metadata.tables import blobs
-from entrepot.metadata.usage import Counts, Limits
+from entrepot.metadata.usage.usage import Counts, Limits
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, ManifestUnknown, Unavailable
 from entrepot.oci.reference import RepositoryName, Tag
@@ -307,7 +310,7 @@ async def test_bytes_that_a_blob_of_another_digest_uses_stay(house: House) -> No
         repository = await repositories.find(tx, NAME)
         assert repository is not None
         assert row_id is not None
-        await holdings.link(tx, repository.id, row_id)
+        await repository_blobs.link(tx, repository.id, row_id)
 
     await house.kit.metadata.write(adopt)
     house.clock.advance(GRACE + 1)

@@ -18,10 +18,11 @@ from sqlalchemy import Table, bindparam, delete, insert, select
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.model import CollectionLimits
-from entrepot.metadata import manifests, tables
+from entrepot.metadata import tables
+from entrepot.metadata.contents import manifests
 from entrepot.metadata.database import Database, Row, Statistics, T, Transaction, Work
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.query import Query
-from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.work_tables import work_metadata
 from entrepot.oci import manifest as oci_manifest
 from entrepot.oci.digest import Digest

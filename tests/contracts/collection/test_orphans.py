@@ -11,8 +11,8 @@ from sqlalchemy import bindparam, delete, update
 from entrepot.lifecycle.collection import orphans as module
 from entrepot.lifecycle.collection.model import CollectionOff
 from entrepot.lifecycle.collection.orphans import Orphans, OrphanTally
-from entrepot.metadata import blobs as blob_rows
 from entrepot.metadata import clock, settings
+from entrepot.metadata.contents import blobs as blob_rows
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs, manifest_contents, review_queue

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from entrepot.insight.chosen import Chosen, Part
-from entrepot.insight.freeing import Freeing, OnDisk, WouldFree
+from entrepot.insight.deletion_choice import Chosen, Part
+from entrepot.insight.freed_bytes import Freeing, OnDisk, WouldFree
 from entrepot.lifecycle.collection.collector import Collector
-from entrepot.lifecycle.collection.leaving import following
+from entrepot.lifecycle.collection.manifest_removal import following
 from entrepot.lifecycle.collection.model import Collecting
 from entrepot.lifecycle.immutability.locks import ImmutableTags
-from entrepot.lifecycle.trash.expiring import Expiry
-from entrepot.metadata import projects, repositories
-from entrepot.metadata.projects import ProjectRecord
+from entrepot.lifecycle.trash.expiry import Expiry
+from entrepot.metadata.contents import projects, repositories
+from entrepot.metadata.contents.projects import ProjectRecord
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.query import RawQuery
-from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Denied
 from entrepot.oci.reference import RepositoryName, Tag

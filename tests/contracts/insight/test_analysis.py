@@ -8,13 +8,13 @@ from typing import TypeVar
 import pytest
 
 from entrepot.insight import analysis as rules
-from entrepot.insight import pieces
+from entrepot.insight import write_batches
 from entrepot.insight.analysis import Analyser
-from entrepot.metadata import analyses
-from entrepot.metadata.analyses import StoredBlob
 from entrepot.metadata.database import Reader, Work
 from entrepot.metadata.errors import TookTooLong
 from entrepot.metadata.query import RawQuery
+from entrepot.metadata.usage import analyses
+from entrepot.metadata.usage.analyses import StoredBlob
 from entrepot.oci.digest import Digest
 from entrepot.telemetry.progress import Stopped, Unwatched
 from tests.contracts.insight.conftest import World
@@ -139,7 +139,7 @@ async def shown(world: World) -> dict[tuple[str, int], dict[str, int]]:
 
 async def test_a_killed_analysis_shows_the_old_or_the_new(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it dies: what was found before is seen until all is there, and the next run finds all of it once."""
-    monkeypatch.setattr(pieces, "ROWS", 2)
+    monkeypatch.setattr(write_batches, "ROWS", 2)
     for name, value in {"_BLOBS": 8, "_MANIFESTS": 8, "_NOTE_SECONDS": -1.0}.items():
         monkeypatch.setattr(rules, name, value)
     await fill(world)
@@ -162,7 +162,7 @@ async def test_a_killed_analysis_shows_the_old_or_the_new(world: World, monkeypa
 
 async def test_no_transaction_of_an_analysis_is_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each writes a few rows, however many there are to write, and so does each that forgets the analysis before."""
-    monkeypatch.setattr(pieces, "ROWS", 4)
+    monkeypatch.setattr(write_batches, "ROWS", 4)
     await fill(world)
     for _ in range(2):
         with monkeypatch.context() as counting:

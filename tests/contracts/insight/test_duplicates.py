@@ -8,8 +8,8 @@ from dataclasses import replace
 from unittest.mock import ANY
 
 from entrepot.insight.duplicates import zstd as unpacking
-from entrepot.insight.duplicates.likeness import Estimate, Likeness, last_estimate
-from entrepot.insight.duplicates.looking import LEAST_BYTES, Looking, least_bytes
+from entrepot.insight.duplicates.layer_scan import LEAST_BYTES, Looking, least_bytes
+from entrepot.insight.duplicates.similarity import Estimate, Likeness, last_estimate
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.telemetry.progress import Unwatched

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from entrepot.access.faults import Invalid
-from entrepot.insight import chosen as chosen_rules
-from entrepot.insight.chosen import Chosen, Part
-from entrepot.insight.freeing import InProject, OnDisk
+from entrepot.insight import deletion_choice as chosen_rules
+from entrepot.insight.deletion_choice import Chosen, Part
+from entrepot.insight.freed_bytes import InProject, OnDisk
 from entrepot.lifecycle.immutability.rules import ImmutableRules, RuleText
 from entrepot.lifecycle.selectors import Selector
-from entrepot.metadata import usage
-from entrepot.metadata.usage import FULL, Limits
+from entrepot.metadata.usage import usage
+from entrepot.metadata.usage.usage import FULL, Limits
 from entrepot.oci.digest import Digest
 from entrepot.oci.referrers import fallback_tag
 from tests.contracts.insight.conftest import World, on_disk

@@ -12,11 +12,13 @@ from entrepot.insight import history as rules
 from entrepot.insight.analysis import Analyser
 from entrepot.insight.forecast import Forecast, Outlook, foretell
 from entrepot.insight.history import Past, Recorder
-from entrepot.jobs.noting_usage import NotingUsage
-from entrepot.metadata import clock, projects, settling, usage
+from entrepot.jobs.usage_history import NotingUsage
+from entrepot.metadata import clock
+from entrepot.metadata.contents import projects
 from entrepot.metadata.query import RawQuery
-from entrepot.metadata.usage import FULL, Counts, Limits
-from entrepot.metadata.usage_history import DAY, day_of
+from entrepot.metadata.usage import usage, usage_recount
+from entrepot.metadata.usage.usage import FULL, Counts, Limits
+from entrepot.metadata.usage.usage_history import DAY, day_of
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Unwatched
 from tests.contracts.insight.conftest import World
@@ -209,5 +211,5 @@ async def test_sums_of_before_are_added_up_once(calendar: Calendar) -> None:
     for expected in (None, Counts(manifest_bytes=-len(body))):
         await world.kit.metadata.write(lambda tx: usage.change(tx, project.id, Counts(manifest_bytes=len(body))))
         await calendar.recorder.settle(Unwatched())
-        wrong = await settling.wrong_sum(world.kit.metadata, project.id)
+        wrong = await usage_recount.wrong_sum(world.kit.metadata, project.id)
         assert (None if wrong is None else wrong.by) == expected

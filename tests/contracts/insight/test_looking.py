@@ -6,7 +6,7 @@ import pytest
 
 from entrepot.insight import images
 from entrepot.insight.analysis import Analyser
-from entrepot.insight.looking import Looking
+from entrepot.insight.usage_report import Looking
 from entrepot.metadata.filtering import Condition, Match, Order, Selection
 from entrepot.oci.digest import Digest
 from entrepot.telemetry.progress import Unwatched

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
-from entrepot.insight.chosen import Chosen, Part
-from entrepot.metadata import projects, settling, usage
+from entrepot.insight.deletion_choice import Chosen, Part
+from entrepot.metadata.contents import projects
 from entrepot.metadata.tables import metadata as metadata_tables
+from entrepot.metadata.usage import usage, usage_recount
 from entrepot.metadata.work_tables import work_metadata as work_tables
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import RegistryError
@@ -169,7 +170,7 @@ async def used(world: World) -> dict[str, int]:
         project = await projects.find(world.kit.metadata, name)
         if project is not None:
             standing = await usage.find(world.kit.metadata, project.id)
-            assert await settling.wrong_sum(world.kit.metadata, project.id) is None
+            assert await usage_recount.wrong_sum(world.kit.metadata, project.id) is None
             found[name] = standing.bytes
     return found
 

@@ -11,7 +11,7 @@ from entrepot.integrity.doctor import Doctor
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Report
 from entrepot.integrity.scrub import Pass, Scrub
-from entrepot.metadata import blobs
+from entrepot.metadata.contents import blobs
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.registry.quarantine import Quarantine

@@ -8,7 +8,8 @@ import pytest
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.integrity.model import MOST, Outcome, Problem, Report
-from entrepot.metadata import blobs, bookkeeping, references
+from entrepot.metadata.contents import blobs
+from entrepot.metadata.integrity import derived_rows, manifest_references
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
@@ -190,16 +191,22 @@ async def test_references_that_differ_from_the_manifest(
     ward: Ward, kit: Kit, images: list[bytes], harm: Callable[[Ward, list[bytes]], Awaitable[str]]
 ) -> None:
     """Rows are made anew from what the manifest says, and the counts that follow from them."""
-    rows = await references.page(kit.metadata, after=0, limit=99)
+    rows = await manifest_references.page(kit.metadata, after=0, limit=99)
     ids = [row.id for row in rows]
-    before = await references.of_blobs(kit.metadata, ids), await references.of_children(kit.metadata, ids)
+    before = (
+        await manifest_references.of_blobs(kit.metadata, ids),
+        await manifest_references.of_children(kit.metadata, ids),
+    )
     subject = await harm(ward, images)
     assert ("references wrong", subject, Outcome.FOUND) in told(await ward.examined())
     report = await ward.examined(repair=True)
     assert ("references wrong", subject, Outcome.REPAIRED) in told(report)
     assert report.open == 0
     assert told(await ward.examined()) == []
-    after = await references.of_blobs(kit.metadata, ids), await references.of_children(kit.metadata, ids)
+    after = (
+        await manifest_references.of_blobs(kit.metadata, ids),
+        await manifest_references.of_children(kit.metadata, ids),
+    )
     assert after == before
 
 
@@ -309,7 +316,7 @@ async def test_what_changes_during_the_check_up_is_nothing_wrong(
 ) -> None:
     """Pushes and deletes between any two looks of it leave a sound registry sound."""
     pusher = Pusher(kit.registry())
-    real_stat, real_page, real_counts = MemoryBlobStore.stat, references.page, bookkeeping.unlinked
+    real_stat, real_page, real_counts = MemoryBlobStore.stat, manifest_references.page, derived_rows.unlinked
     count = 0
 
     async def meddle() -> None:
@@ -338,8 +345,8 @@ async def test_what_changes_during_the_check_up_is_nothing_wrong(
         return found
 
     monkeypatch.setattr(MemoryBlobStore, "stat", stat)
-    monkeypatch.setattr(references, "page", page)
-    monkeypatch.setattr(bookkeeping, "unlinked", unlinked)
+    monkeypatch.setattr(manifest_references, "page", page)
+    monkeypatch.setattr(derived_rows, "unlinked", unlinked)
     assert told(await ward.examined()) == []
     assert count > 3
     assert len(images) == 6

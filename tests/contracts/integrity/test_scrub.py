@@ -11,8 +11,10 @@ import pytest
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.integrity.scrub import Pass, StorageGone, find_pass
 from entrepot.jobs.model import JobKind
-from entrepot.jobs.scrubbing import SCRUB, Scrubbing
-from entrepot.metadata import blobs, clock, findings, verification
+from entrepot.jobs.scrub import SCRUB, Scrubbing
+from entrepot.metadata import clock
+from entrepot.metadata.contents import blobs
+from entrepot.metadata.integrity import findings, verification
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Unavailable
 from entrepot.telemetry.instruments import Metrics

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
+from entrepot.audit.chain_check import verify
 from entrepot.audit.retention import Retention
-from entrepot.audit.sealing import CHECKPOINT, Sealer
-from entrepot.audit.verifying import verify
-from entrepot.jobs.audit_purging import PURGE_AUDIT_LOG, AuditPurging
+from entrepot.audit.seals import CHECKPOINT, Sealer
+from entrepot.jobs.audit_purge import PURGE_AUDIT_LOG, AuditPurging
 from entrepot.jobs.model import JobKind
-from entrepot.metadata import clock, events, job_lines
+from entrepot.metadata import clock, events
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
-from entrepot.metadata.job_runs import State
+from entrepot.metadata.jobs import job_lines
+from entrepot.metadata.jobs.job_runs import State
 from tests.support.events import recorded
 from tests.support.job_runs import ask, until, worker
 

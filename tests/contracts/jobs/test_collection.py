@@ -13,12 +13,13 @@ from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.jobs.collection import GARBAGE_COLLECTION, CollectionMetrics, GarbageCollection, SteadyCollection
 from entrepot.jobs.model import JobKind
 from entrepot.lifecycle.collection.collector import Collector
-from entrepot.lifecycle.collection.leaving import following
+from entrepot.lifecycle.collection.full_collection import EmptyTrash, WholeCollection, no_trash
+from entrepot.lifecycle.collection.manifest_removal import following
 from entrepot.lifecycle.collection.model import Collecting
 from entrepot.lifecycle.collection.orphans import Orphans
-from entrepot.lifecycle.collection.whole import EmptyTrash, WholeCollection, no_trash
-from entrepot.metadata import blobs, review
+from entrepot.metadata.contents import blobs
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.lifecycle import review
 from entrepot.oci.digest import Digest
 from entrepot.registry.quarantine import Quarantine
 from entrepot.registry.settings import RegistrySettings

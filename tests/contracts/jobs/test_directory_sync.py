@@ -8,12 +8,13 @@ import pytest
 
 from entrepot.access.roles import ensure_roles
 from entrepot.accounts.directory.model import NoDirectory, Person
-from entrepot.accounts.directory.synchronising import Rules
+from entrepot.accounts.directory.synchronization import Rules
 from entrepot.jobs.directory_sync import DIRECTORY_SYNC, DirectorySync
 from entrepot.jobs.model import JobKind
-from entrepot.metadata import job_lines, users
 from entrepot.metadata.database import Database
-from entrepot.metadata.job_runs import Run, State
+from entrepot.metadata.jobs import job_lines
+from entrepot.metadata.jobs.job_runs import Run, State
+from entrepot.metadata.people import users
 from tests.support.directory import ScriptedDirectory, ScriptedSource
 from tests.support.events import recorded
 from tests.support.job_runs import ask, until, worker

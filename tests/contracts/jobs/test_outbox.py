@@ -10,10 +10,10 @@ import pytest
 
 from entrepot.jobs import outbox as module
 from entrepot.jobs.outbox import OutboxConsumer
-from entrepot.metadata import outbox
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.outbox import OutboxEntry
-from entrepot.metadata.outbox_rounds import Round
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.jobs.outbox import OutboxEntry
+from entrepot.metadata.jobs.outbox_rounds import Round
 from entrepot.telemetry.instruments import Metrics
 
 

@@ -6,11 +6,12 @@ import asyncio
 
 from entrepot.jobs.model import JobKind
 from entrepot.jobs.run import JobRun
-from entrepot.jobs.timekeeper import Timekeeper
-from entrepot.metadata import clock, job_queues, job_workers, schedules
+from entrepot.jobs.scheduler import Timekeeper
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
-from entrepot.metadata.job_runs import State
-from entrepot.metadata.schedules import Origin
+from entrepot.metadata.jobs import job_queues, job_workers, schedules
+from entrepot.metadata.jobs.job_runs import State
+from entrepot.metadata.jobs.schedules import Origin
 from entrepot.system.jobs.queues import SCHEDULER
 from entrepot.telemetry.instruments import Metrics
 from tests.support.job_runs import ask, found, kind, until, worker

@@ -11,10 +11,11 @@ import pytest
 
 from entrepot.jobs.dispatcher import Dispatcher
 from entrepot.jobs.run import JobRun
-from entrepot.metadata import clock, job_claims, job_lines, job_runs, job_steps, settings
+from entrepot.metadata import clock, settings
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.job_claims import Claim
-from entrepot.metadata.job_runs import Cause, State, Wanted
+from entrepot.metadata.jobs import job_claims, job_lines, job_runs, job_steps
+from entrepot.metadata.jobs.job_claims import Claim
+from entrepot.metadata.jobs.job_runs import Cause, State, Wanted
 from entrepot.telemetry.instruments import Metrics
 from tests.support.job_runs import TIMES, ask, found, kind, until, worker
 

@@ -10,12 +10,13 @@ import pytest
 
 from entrepot.jobs.model import JobKind
 from entrepot.jobs.run import JobRun
-from entrepot.jobs.timekeeper import Timekeeper
-from entrepot.metadata import clock, job_runs, schedules
+from entrepot.jobs.scheduler import Timekeeper
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
 from entrepot.metadata.filtering import Selection
-from entrepot.metadata.job_runs import Cause, Run, State
-from entrepot.metadata.schedules import Origin
+from entrepot.metadata.jobs import job_runs, schedules
+from entrepot.metadata.jobs.job_runs import Cause, Run, State
+from entrepot.metadata.jobs.schedules import Origin
 from tests.support.job_runs import ask, found, kind, until, worker
 
 HOUR = 3600.0

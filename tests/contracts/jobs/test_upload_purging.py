@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
-from entrepot.jobs.upload_purging import UploadPurging
-from entrepot.metadata import clock, sessions
+from entrepot.jobs.upload_purge import UploadPurging
+from entrepot.metadata import clock
+from entrepot.metadata.contents import upload_sessions
 from entrepot.metadata.database import Database
 from entrepot.telemetry.progress import Stopped, Unwatched
 
@@ -52,7 +53,7 @@ class Uploads:
             with self.patch.context() as patch:
                 patch.setattr(clock, "now", lambda: then)
                 await self.work.write(
-                    lambda tx: sessions.add(
+                    lambda tx: upload_sessions.add(
                         tx, name, repository="a/b", principal="p", counted_for="p", algorithm="sha256"
                     )
                 )
@@ -60,7 +61,7 @@ class Uploads:
     async def left(self) -> tuple[set[str], set[str]]:
         """Give the names that have rows, and those that have files."""
         names = ["stale", "live", "slow", "orphan", "young", "ghost"]
-        return await sessions.known(self.work, names), {name for name, _ in await self.store.uploads()}
+        return await upload_sessions.known(self.work, names), {name for name, _ in await self.store.uploads()}
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import pytest
 
 from entrepot.jobs.model import Job
 from entrepot.jobs.worker import JobWorker, WorkerTimes
-from entrepot.metadata import clock, leases
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
+from entrepot.metadata.jobs import leases
 from entrepot.metadata.query import RawQuery
 from entrepot.telemetry.instruments import Metrics
 

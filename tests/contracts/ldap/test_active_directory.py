@@ -7,10 +7,10 @@ import pytest
 
 from entrepot.accounts.directory.model import DirectoryUnavailable, Person
 from entrepot.accounts.directory.people import NotAdmitted, People
-from entrepot.accounts.directory.synchronising import Rules, Synchronisation
-from entrepot.metadata import users
+from entrepot.accounts.directory.synchronization import Rules, Synchronisation
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
+from entrepot.metadata.people import users
 from tests.contracts.ldap.conftest import Connect
 from tests.support.samba import Samba, group_dn, password_of, samba, user_dn
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.model import Principal
-from entrepot.access.throttle import FREE, Throttle
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.throttle import FREE, Throttle
 from entrepot.accounts.directory.model import Person, Times
 from entrepot.accounts.directory.sign_in import DirectoryPasswords
-from entrepot.metadata import principals, users
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import principals, users
 from entrepot.oci.errors import TooManyRequests, Unavailable
 from tests.support.directory import ScriptedDirectory, ScriptedSource
 

@@ -8,25 +8,17 @@ from entrepot.access.authorizer import Authorizer
 from entrepot.access.model import Principal, Target
 from entrepot.access.policy import Policy
 from entrepot.access.roles import DEVELOPER, ensure_roles
-from entrepot.accounts.directory.applying import close
 from entrepot.accounts.directory.model import DirectoryGroup, Person
 from entrepot.accounts.directory.people import NotAdmitted, People
+from entrepot.accounts.directory.plan_execution import close
 from entrepot.accounts.users import Users
-from entrepot.metadata import (
-    directory_people,
-    events,
-    grants,
-    groups,
-    memberships,
-    principals,
-    projects,
-    sync_runs,
-    users,
-)
+from entrepot.metadata import events
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
+from entrepot.metadata.people import directory_people, grants, groups, memberships, principals, sync_runs, users
+from entrepot.metadata.people.users import UserRecord
 from entrepot.metadata.tables import metadata
-from entrepot.metadata.users import UserRecord
 from tests.support.databases import create_all
 from tests.support.directory import ScriptedDirectory
 from tests.support.rows import runs_of

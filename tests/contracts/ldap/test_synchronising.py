@@ -8,11 +8,11 @@ from entrepot.access.authorizer import Authorizer
 from entrepot.access.policy import Policy
 from entrepot.accounts.directory.model import DirectoryGroup, Person
 from entrepot.accounts.directory.people import People
-from entrepot.accounts.directory.synchronising import FEW, Report, Rules, Synchronisation
+from entrepot.accounts.directory.synchronization import FEW, Report, Rules, Synchronisation
 from entrepot.accounts.users import Users
-from entrepot.metadata import directory_people, memberships, principals, users
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
+from entrepot.metadata.people import directory_people, memberships, principals, users
 from tests.contracts.ldap.conftest import Connect
 from tests.support.directory import ScriptedDirectory
 from tests.support.rows import runs_of

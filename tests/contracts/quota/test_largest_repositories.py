@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from entrepot.insight.analysis import Analyser
-from entrepot.metadata import largest_repositories, projects
+from entrepot.metadata.contents import projects
+from entrepot.metadata.usage import largest_repositories
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.progress import Unwatched

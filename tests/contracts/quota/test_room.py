@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from entrepot.lifecycle.quotas import RoomInTrash
-from entrepot.lifecycle.trash.expiring import Expiry
-from entrepot.metadata.usage import Limits
+from entrepot.lifecycle.trash.expiry import Expiry
+from entrepot.metadata.usage.usage import Limits
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import QuotaExceeded
 from tests.contracts.quota.test_usage import OTHER, limit, standing

@@ -10,13 +10,17 @@ import pytest
 from sqlalchemy import update
 
 from entrepot.lifecycle.quotas import ProjectQuota
-from entrepot.lifecycle.trash.restoring import Restoring
-from entrepot.metadata import blobs, bookkeeping, clock, projects, repositories, settling, trash, usage, verification
+from entrepot.lifecycle.trash.restore import Restoring
+from entrepot.metadata import clock
+from entrepot.metadata.contents import blobs, projects, repositories
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.integrity import derived_rows, verification
+from entrepot.metadata.lifecycle import trash
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs as blob_table
 from entrepot.metadata.tables import project_reservations
-from entrepot.metadata.usage import FULL, SHARED, Counts, Limits, Standing
+from entrepot.metadata.usage import usage, usage_recount
+from entrepot.metadata.usage.usage import FULL, SHARED, Counts, Limits, Standing
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestBlobUnknown, QuotaExceeded
 from entrepot.oci.reference import RepositoryName, Tag
@@ -34,7 +38,7 @@ async def standing(metadata: Database, name: str = "team") -> Standing:
     project = await projects.find(metadata, name)
     assert project is not None
     found = await usage.find(metadata, project.id)
-    assert await settling.wrong_sum(metadata, project.id) is None
+    assert await usage_recount.wrong_sum(metadata, project.id) is None
     return found
 
 
@@ -58,10 +62,10 @@ async def test_a_manifest_counts_once_for_its_project(kit: Kit, pusher: Pusher) 
     assert both.full_bytes == 2 * alone.full_bytes + len(body)
     project = await projects.find(kit.metadata, "team")
     assert project is not None
-    assert await settling.wrong_sum(kit.metadata, project.id) is None
+    assert await usage_recount.wrong_sum(kit.metadata, project.id) is None
     for name in (NAME, OTHER):
         await pusher.registry.manifests.delete(name, Digest.of(body), actor=ALICE)
-        assert await settling.wrong_sum(kit.metadata, project.id) is None
+        assert await usage_recount.wrong_sum(kit.metadata, project.id) is None
 
 
 async def test_a_blob_counts_once_and_for_each_manifest(kit: Kit, pusher: Pusher) -> None:
@@ -312,7 +316,7 @@ async def test_a_late_layer_takes_no_reference_to_a_lost_one(kit: Kit, pusher: P
     await pusher.blob(two)
     await pusher.manifest(body, "1")
     assert (await standing(kit.metadata)).counts.blob_bytes == len(b"{}") + len(one) + len(two)
-    assert await bookkeeping.wrong_counts(kit.metadata, 1, 99) == []
+    assert await derived_rows.wrong_counts(kit.metadata, 1, 99) == []
 
 
 async def test_a_size_that_was_wrong_when_it_was_charged(kit: Kit, pusher: Pusher) -> None:
@@ -336,7 +340,7 @@ async def test_a_layer_of_another_size_than_was_stated(kit: Kit, pusher: Pusher)
 
     async def lie(tx: Transaction) -> None:
         await tx.execute(Query(update(blob_table).values(size=99).where(blob_table.c.id == row.id), "test.lie"))
-        await settling.settle(tx, project.id)
+        await usage_recount.settle(tx, project.id)
 
     await kit.metadata.write(lie)
     await pusher.blob(b"layer")

@@ -11,9 +11,9 @@ import pytest
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.metadata.database import Database
-from entrepot.metadata.postgres import PostgresDatabase
+from entrepot.metadata.engine.postgres import PostgresDatabase
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.query import RawQuery
-from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata as metadata_tables
 from entrepot.metadata.work_tables import work_metadata as work_tables
 from entrepot.registry.ports import BlobStore

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import bindparam, delete, select, update
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
-from entrepot.metadata import blobs as blob_rows
-from entrepot.metadata import clock, collecting
+from entrepot.metadata import clock
+from entrepot.metadata.contents import blobs as blob_rows
 from entrepot.metadata.database import Reader, Transaction
+from entrepot.metadata.lifecycle import collection
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs, project_blobs, repository_blobs
 from entrepot.metadata.work_tables import upload_sessions
@@ -256,7 +257,7 @@ async def test_what_puts_a_collection_off_raises_the_generation(kit: Kit, pusher
 
     async def settle() -> None:
         row = await _stored(kit, LAYER)
-        await kit.metadata.write(lambda tx: collecting.settle(tx, [row.id]))
+        await kit.metadata.write(lambda tx: collection.settle(tx, [row.id]))
 
     for put_off in (
         queue,

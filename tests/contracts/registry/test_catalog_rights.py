@@ -7,12 +7,13 @@ from itertools import product
 import pytest
 from sqlalchemy import bindparam
 
-from entrepot.access.decide import Rights, decide
+from entrepot.access.decision import Rights, decide
 from entrepot.access.model import Grant, Principal, PrincipalKind, Target, Visibility
 from entrepot.access.patterns import Pattern
 from entrepot.access.permissions import PULL, PUSH
-from entrepot.access.readable import readable
-from entrepot.metadata import projects, tables
+from entrepot.access.readable_repositories import readable
+from entrepot.metadata import tables
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.query import Query
 from entrepot.oci.reference import RepositoryName, sort_key

@@ -12,7 +12,7 @@ from itertools import count
 
 import pytest
 
-from entrepot.metadata import manifests, repositories, tags
+from entrepot.metadata.contents import manifests, repositories, tags
 from entrepot.metadata.database import Transaction
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestUnknown

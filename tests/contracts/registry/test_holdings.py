@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 from sqlalchemy import bindparam, update
 
-from entrepot.metadata import blobs as blob_rows
-from entrepot.metadata import clock, holdings, manifests, repositories
+from entrepot.metadata import clock
+from entrepot.metadata.contents import blobs as blob_rows
+from entrepot.metadata.contents import manifests, repositories, repository_blobs
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs
 from entrepot.oci.digest import Digest
@@ -30,12 +31,12 @@ async def test_what_a_repository_loses_and_holds_again_is_named(kit: Kit, pusher
     assert row is not None
     assert row.digest == str(Digest.of(body))
     ids = [found.id for found in await blob_rows.stored(kit.metadata, after=0, limit=9)]
-    lapse = partial(holdings.lapse, repository_id=repository.id, ids=ids, after=clock.after(60))
+    lapse = partial(repository_blobs.lapse, repository_id=repository.id, ids=ids, after=clock.after(60))
     assert await kit.metadata.write(lapse) == []  # the manifest refers to them
-    assert await kit.metadata.write(partial(holdings.revive, manifest_id=row.id)) == []
+    assert await kit.metadata.write(partial(repository_blobs.revive, manifest_id=row.id)) == []
     await pusher.blob(b"loose")
     loose = [found.id for found in await blob_rows.stored(kit.metadata, after=0, limit=9) if found.id not in ids]
-    lapse = partial(holdings.lapse, repository_id=repository.id, ids=[*ids, *loose], after=clock.after(60))
+    lapse = partial(repository_blobs.lapse, repository_id=repository.id, ids=[*ids, *loose], after=clock.after(60))
     assert await kit.metadata.write(lapse) == [str(Digest.of(b"loose"))]
 
 
@@ -55,5 +56,5 @@ async def test_files_are_written_for_blobs_whose_bytes_are_there(
     """A link to bytes that are gone, or another's, would be served by registry:2."""
     await pusher.image("v1", b"layer")
     await kit.metadata.write(lambda tx: tx.execute(_SET_STATE, which=LAYER, becomes=state))
-    found = await holdings.find_all(kit.metadata, {(NAME, LAYER), (NAME, CONFIG), ("team/other", LAYER)})
+    found = await repository_blobs.find_all(kit.metadata, {(NAME, LAYER), (NAME, CONFIG), ("team/other", LAYER)})
     assert found.keys() == {(NAME, CONFIG), *([(NAME, LAYER)] if told else [])}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from entrepot.metadata import manifests as manifest_rows
-from entrepot.metadata import outbox
-from entrepot.metadata import repositories as repository_rows
+from entrepot.metadata.contents import manifests as manifest_rows
+from entrepot.metadata.contents import repositories as repository_rows
 from entrepot.metadata.database import Reader
+from entrepot.metadata.jobs import outbox
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import project_blobs
 from entrepot.oci import media_type as media_types

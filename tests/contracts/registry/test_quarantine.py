@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from entrepot.adapters.blobs.memory import MemoryBlobStore
-from entrepot.metadata import blobs as rows
-from entrepot.metadata import findings, verification
+from entrepot.metadata.contents import blobs as rows
+from entrepot.metadata.integrity import findings, verification
+from entrepot.metadata.integrity.verification import Verified
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs, events
-from entrepot.metadata.verification import Verified
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, ManifestBlobUnknown
 from entrepot.registry.ports import StoredBlob

@@ -7,8 +7,10 @@ import asyncio
 import pytest
 from sqlalchemy import bindparam, delete, func, select, update
 
-from entrepot.metadata import clock, manifests, repositories, review, tags
+from entrepot.metadata import clock
+from entrepot.metadata.contents import manifests, repositories, tags
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.lifecycle import review
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import manifest_contents, review_queue, tag_history
 from entrepot.metadata.tables import manifests as manifest_table

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from entrepot.metadata import manifests, repositories
+from entrepot.metadata.contents import manifests, repositories
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, ManifestInvalid, ManifestUnknown, NameUnknown, Unsupported
 from entrepot.oci.reference import RepositoryName, Tag
-from entrepot.registry import copying
+from entrepot.registry import manifest_copy
 from entrepot.registry.adoption import NothingToAdopt
 from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
@@ -129,7 +129,7 @@ async def test_a_copy_of_a_sparse_index_brings_what_is_there(sparse_registry: Re
 
 async def test_copies_are_bounded(pusher: Pusher, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """One request does not copy a registry."""
-    monkeypatch.setattr(copying, "MOST", 2)
+    monkeypatch.setattr(manifest_copy, "MOST", 2)
     first, second = await pusher.image(None, b"one"), await pusher.image(None, b"two")
     await pusher.manifest(index(entry(first), entry(second)), "multi")
     with pytest.raises(ManifestInvalid):

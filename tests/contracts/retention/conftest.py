@@ -12,17 +12,19 @@ from sqlalchemy import bindparam, update
 from entrepot.access.faults import Invalid
 from entrepot.lifecycle.retention.executions import Executions
 from entrepot.lifecycle.retention.policies import Policies, PolicyText
+from entrepot.lifecycle.retention.policy_run import Retention
+from entrepot.lifecycle.retention.repository_visits import Request
 from entrepot.lifecycle.retention.rules import RuleText
-from entrepot.lifecycle.retention.running import Retention
-from entrepot.lifecycle.retention.visiting import Request
 from entrepot.lifecycle.selectors import Selector
-from entrepot.metadata import clock, job_runs, repositories
+from entrepot.metadata import clock
+from entrepot.metadata.contents import repositories
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.filtering import Selection
-from entrepot.metadata.job_runs import Wanted
+from entrepot.metadata.jobs import job_runs
+from entrepot.metadata.jobs.job_runs import Wanted
+from entrepot.metadata.lifecycle.retention_tasks import TaskRecord
+from entrepot.metadata.lifecycle.retention_verdicts import StoredVerdict
 from entrepot.metadata.query import Query
-from entrepot.metadata.retention_tasks import TaskRecord
-from entrepot.metadata.retention_verdicts import StoredVerdict
 from entrepot.metadata.tables import manifest_expiry, manifests, tags
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.progress import Progress, Unwatched

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from entrepot.access.faults import NotFound
-from entrepot.lifecycle.retention import forgetting, gathering, judging, removing
-from entrepot.metadata import retention_verdicts, trash
-from entrepot.metadata.retention_verdicts import StoredVerdict
+from entrepot.lifecycle.retention import removal, removal_batches, repository_evaluation, verdict_expiry
+from entrepot.metadata.lifecycle import retention_verdicts, trash
+from entrepot.metadata.lifecycle.retention_verdicts import StoredVerdict
 from entrepot.oci.reference import RepositoryName
 from tests.contracts.retention.conftest import Keeper, rule
 
@@ -28,8 +28,8 @@ async def test_verdicts_are_kept_of_the_latest_runs_and_what_those_came_to_of_al
     keeper: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also of dry runs, whatever another policy does; who asks for what was forgotten is told what is kept."""
-    monkeypatch.setattr(forgetting, "RUNS", 2)
-    monkeypatch.setattr(forgetting, "_RUNS_AT_ONCE", 1)
+    monkeypatch.setattr(verdict_expiry, "RUNS", 2)
+    monkeypatch.setattr(verdict_expiry, "_RUNS_AT_ONCE", 1)
     for tag in ("v1", "v2"):
         await keeper.bin.pusher().image(tag, tag.encode())
     policy = await keeper.policy(rule("latestPushedK", 1))
@@ -44,17 +44,17 @@ async def test_verdicts_are_kept_of_the_latest_runs_and_what_those_came_to_of_al
 
 async def test_so_many_verdicts_of_a_policy_are_kept(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest first, of a run that comes to more those of its first repositories; pieces go some at a time."""
-    monkeypatch.setattr(judging, "PIECE", 1)
-    monkeypatch.setattr(forgetting, "PIECE", 1)
-    monkeypatch.setattr(forgetting, "_AT_ONCE", 2)
+    monkeypatch.setattr(repository_evaluation, "PIECE", 1)
+    monkeypatch.setattr(verdict_expiry, "PIECE", 1)
+    monkeypatch.setattr(verdict_expiry, "_AT_ONCE", 2)
     for name in (keeper.bin.pusher().name, OTHER):
         for number in range(3):
             await keeper.bin.pusher(name).image(f"v{number}", b"%d" % number)
     policy = await keeper.policy(rule("always"))
-    monkeypatch.setattr(forgetting, "VERDICTS", 9)
+    monkeypatch.setattr(verdict_expiry, "VERDICTS", 9)
     first, second = [await keeper.run(policy) for _ in range(2)]
     assert [await kept(keeper, policy, run) for run in (first, second)] == [[3, 0], [3, 3]]
-    monkeypatch.setattr(forgetting, "VERDICTS", 5)
+    monkeypatch.setattr(verdict_expiry, "VERDICTS", 5)
     third = await keeper.run(policy)
     assert [await kept(keeper, policy, run) for run in (first, second, third)] == [[0, 0], [0, 0], [3, 0]]
     assert keeper.results == [{"dry_run": False, "repositories": 2, "total": 6, "retained": 6, "removed": 0}] * 3
@@ -62,8 +62,8 @@ async def test_so_many_verdicts_of_a_policy_are_kept(keeper: Keeper, monkeypatch
 
 async def test_what_went_is_not_asked_for_once_more(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that has nothing to forget looks at one page of runs, however many there were."""
-    monkeypatch.setattr(forgetting, "RUNS", 1)
-    monkeypatch.setattr(forgetting, "_RUNS_AT_ONCE", 2)
+    monkeypatch.setattr(verdict_expiry, "RUNS", 1)
+    monkeypatch.setattr(verdict_expiry, "_RUNS_AT_ONCE", 2)
     asked: list[int] = []
     before = retention_verdicts.runs_before
 
@@ -86,22 +86,22 @@ async def test_many_tags_of_one_image_go_some_in_each_transaction(
     keeper: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a tag of it stays; where none does, they and the image are one entry of the trash, as few as they are."""
-    monkeypatch.setattr(gathering, "TAGS", 10)
-    monkeypatch.setattr(removing, "TAGS", 10)
+    monkeypatch.setattr(removal_batches, "TAGS", 10)
+    monkeypatch.setattr(removal, "TAGS", 10)
     bin_ = keeper.bin
     body = await bin_.pusher().image("stable", b"one")
     other = await bin_.pusher().image("x", b"other")
     await bin_.pusher().manifest(body, *[f"t{number:02}" for number in range(45)])
     await bin_.pusher().manifest(other, *[f"u{number:02}" for number in range(45)])
     removals: list[int] = []
-    one = removing.Removing._remove
+    one = removal.Removing._remove
 
-    async def counted(self: removing.Removing, batch: Sequence[Any], tx: Any) -> Any:
+    async def counted(self: removal.Removing, batch: Sequence[Any], tx: Any) -> Any:
         found = await one(self, batch, tx)
         removals.append(found[0])
         return found
 
-    monkeypatch.setattr(removing.Removing, "_remove", counted)
+    monkeypatch.setattr(removal.Removing, "_remove", counted)
     await keeper.run(await keeper.policy(rule("always", None, "stable")))
     assert keeper.results[-1]["removed"] == 45 + 46
     assert removals == [10, 10, 10, 10, 5, 46]
@@ -116,13 +116,13 @@ def verdict(tag: str, manifest: int, *, goes: bool = True) -> StoredVerdict:
 
 def test_what_goes_of_one_manifest_is_put_together_within_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is lost or given twice, no more is held than the window, and the same verdicts give the same batches."""
-    monkeypatch.setattr(gathering, "_HELD", 50)
-    monkeypatch.setattr(gathering, "AT_ONCE", 4)
+    monkeypatch.setattr(removal_batches, "_HELD", 50)
+    monkeypatch.setattr(removal_batches, "AT_ONCE", 4)
     some = random.Random(7)
     verdicts = [verdict(f"t{number:04}", some.randrange(300), goes=number % 3 > 0) for number in range(1_000)]
     found = []
     for _ in range(2):
-        gathered = gathering.Gathering()
+        gathered = removal_batches.Gathering()
         batches = []
         for start in range(0, 1_000, 100):
             batches += list(gathered.take(verdicts[start : start + 100]))
@@ -132,6 +132,6 @@ def test_what_goes_of_one_manifest_is_put_together_within_a_window(monkeypatch: 
     names = [name for batch in found[0] for one in batch for name in one.tags]
     assert sorted(names) == [one.tag for one in verdicts if not one.kept]
     assert max(len(batch) for batch in found[0]) <= 4
-    near = gathering.Gathering()
+    near = removal_batches.Gathering()
     (batch,) = [*near.take([verdict("a", 1), verdict("b", 2), verdict("c", 1)]), *near.rest()]
     assert [list(one.tags) for one in batch] == [["a", "c"], ["b"]]

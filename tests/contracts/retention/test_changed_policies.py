@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from entrepot.lifecycle.retention import gathering, judging, removing
-from entrepot.metadata.job_runs import State
+from entrepot.lifecycle.retention import removal, removal_batches, repository_evaluation
+from entrepot.metadata.jobs.job_runs import State
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.progress import Unwatched
 from tests.contracts.registry.pushing import ALICE
@@ -31,7 +31,7 @@ class Said(Unwatched):
 @pytest.fixture
 async def said(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> Said:
     """The log of a run over two repositories of three tags each, which go one by one."""
-    monkeypatch.setattr(gathering, "AT_ONCE", 1)
+    monkeypatch.setattr(removal_batches, "AT_ONCE", 1)
     for name in (keeper.bin.pusher().name, LATER):
         for number in range(3):
             await keeper.bin.pusher(name).image(f"v{number}", b"%d" % number)
@@ -40,15 +40,15 @@ async def said(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> Said:
 
 def after_the_first_removal(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Awaitable[None]]) -> None:
     """Let something happen when one tag is gone."""
-    first, done = removing.Removing.remove, list[int]()
+    first, done = removal.Removing.remove, list[int]()
 
-    async def remove(self: removing.Removing, batch: Sequence[Any]) -> int:
+    async def remove(self: removal.Removing, batch: Sequence[Any]) -> int:
         if len(done) == 1:
             await happens()
         done.append(1)
         return await first(self, batch)
 
-    monkeypatch.setattr(removing.Removing, "remove", remove)
+    monkeypatch.setattr(removal.Removing, "remove", remove)
 
 
 async def test_a_policy_that_is_changed_while_it_runs_goes_on_by_its_new_rules(
@@ -103,15 +103,15 @@ async def test_rules_that_are_changed_while_tags_are_judged_decide_nothing(
 ) -> None:
     """What was decided by the old ones is decided anew; pulls are written down if only the new ones look at them."""
     policy = await keeper.policy(rule("latestPushedK", 0))
-    finish, done = judging._Verdicts.finish, list[int]()
+    finish, done = repository_evaluation._Verdicts.finish, list[int]()
 
-    async def changed(self: judging._Verdicts, record: Any) -> None:
+    async def changed(self: repository_evaluation._Verdicts, record: Any) -> None:
         if not done:
             await keeper.change(policy, rule("latestPushedK", 3), rule("latestPulledN", 1))
         done.append(1)
         await finish(self, record)
 
-    monkeypatch.setattr(judging._Verdicts, "finish", changed)
+    monkeypatch.setattr(repository_evaluation._Verdicts, "finish", changed)
     await keeper.run(policy, progress=said)
     assert all([await keeper.bin.has(f"v{number}") for number in range(3)])
     assert (len(done), keeper.settled, keeper.results[-1]["removed"]) == (3, 1, 0)

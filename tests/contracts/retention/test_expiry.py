@@ -7,7 +7,8 @@ import json
 import pytest
 
 from entrepot.lifecycle.retention.expiry import ImageExpiry, parsed
-from entrepot.metadata import clock, trash
+from entrepot.metadata import clock
+from entrepot.metadata.lifecycle import trash
 from entrepot.metadata.query import RawQuery
 from entrepot.registry.content_cache import ContentCache
 from entrepot.registry.quarantine import Quarantine

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from entrepot.lifecycle.retention import gathering, removing
+from entrepot.lifecycle.retention import removal, removal_batches
 from entrepot.lifecycle.retention.policies import PolicyText
-from entrepot.metadata import artifact_parts, clock, manifests, pulls, trash
-from entrepot.metadata.pulls import Pulled
+from entrepot.metadata import clock
+from entrepot.metadata.contents import artifact_parts, manifests, pulls
+from entrepot.metadata.contents.pulls import Pulled
+from entrepot.metadata.lifecycle import trash
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import events
 from entrepot.oci.digest import Digest
@@ -199,13 +201,13 @@ async def test_a_manifest_that_was_pushed_again_after_the_verdict_stays(
     body = await bin_.pusher().image(None, b"one")
     await keeper.age_manifests(90)
     policy = await keeper.policy(rule("latestPushedK", 0))
-    first = removing.Removing.remove
+    first = removal.Removing.remove
 
-    async def remove(self: removing.Removing, batch: Sequence[Any]) -> int:
+    async def remove(self: removal.Removing, batch: Sequence[Any]) -> int:
         await bin_.pusher().manifest(body)
         return await first(self, batch)
 
-    monkeypatch.setattr(removing.Removing, "remove", remove)
+    monkeypatch.setattr(removal.Removing, "remove", remove)
     run = await keeper.run(policy)
     assert not (await keeper.verdicts(policy, run))[digest_of(body)].kept
     assert await bin_.has(body)
@@ -240,13 +242,13 @@ async def test_immutable_tags_stay(keeper: Keeper, monkeypatch: pytest.MonkeyPat
         await bin_.pusher().image(tag, tag.encode())
     number = await bin_.protect("v1")
     policy = await keeper.policy(rule("latestPushedK", 0))
-    remove = removing.Removing.remove
+    remove = removal.Removing.remove
 
-    async def protected(self: removing.Removing, batch: Sequence[Any]) -> int:
+    async def protected(self: removal.Removing, batch: Sequence[Any]) -> int:
         await bin_.protect("v2")
         return await remove(self, batch)
 
-    monkeypatch.setattr(removing.Removing, "remove", protected)
+    monkeypatch.setattr(removal.Removing, "remove", protected)
     run = await keeper.run(policy)
     verdicts = await keeper.verdicts(policy, run)
     assert (verdicts["v1"].kept, f"rule {number}" in verdicts["v1"].reason, verdicts["v2"].kept) == (True, True, False)
@@ -261,16 +263,16 @@ async def test_what_was_pushed_or_tagged_since_stays(keeper: Keeper, monkeypatch
     named, listed = [await pusher.image(None, text) for text in (b"named", b"listed")]
     await keeper.age_manifests(1)
     policy = await keeper.policy(rule("latestPushedK", 0))
-    first = removing.Removing.remove
+    first = removal.Removing.remove
 
-    async def remove(self: removing.Removing, batch: Sequence[Any]) -> int:
+    async def remove(self: removal.Removing, batch: Sequence[Any]) -> int:
         await pusher.manifest(again, "again")
         await pusher.manifest(gone, "moved")
         await pusher.manifest(named, "new-name")
         await pusher.manifest(index(entry(listed)), "multi")
         return await first(self, batch)
 
-    monkeypatch.setattr(removing.Removing, "remove", remove)
+    monkeypatch.setattr(removal.Removing, "remove", remove)
     await keeper.run(policy)
     found = [await bin_.has(one) for one in ("again", "moved", "gone", "new-name", "multi", listed, moved)]
     assert found == [True, True, False, True, True, True, True]
@@ -284,14 +286,14 @@ async def test_what_was_pushed_into_a_new_repository_of_the_same_name_stays(
     bin_ = keeper.bin
     body = await bin_.pusher().image("v1", b"one")
     policy = await keeper.policy(rule("latestPushedK", 0))
-    first = removing.Removing.remove
+    first = removal.Removing.remove
 
-    async def remove(self: removing.Removing, batch: Sequence[Any]) -> int:
+    async def remove(self: removal.Removing, batch: Sequence[Any]) -> int:
         await bin_.registry.repositories.delete(NAME, actor=ALICE)
         await bin_.pusher().image("v1", b"one")
         return await first(self, batch)
 
-    monkeypatch.setattr(removing.Removing, "remove", remove)
+    monkeypatch.setattr(removal.Removing, "remove", remove)
     await keeper.run(policy)
     assert [await bin_.has("v1"), await bin_.has(body)] == [True, True]
     assert keeper.results[-1]["removed"] == 0
@@ -320,7 +322,7 @@ async def test_verdicts_by_rules_that_were_changed_since_are_decided_anew(
     policy = await keeper.policy(rule("latestPushedK", 0))
     run = await keeper.ask(policy)
     with monkeypatch.context() as patch:
-        patch.setattr(removing.Removing, "remove", _stop)
+        patch.setattr(removal.Removing, "remove", _stop)
         with pytest.raises(Stopped):
             await keeper.run(policy, run=run)
     assert (await keeper.tasks(policy, run))[0].evaluated_at is not None
@@ -348,7 +350,7 @@ async def test_nothing_is_removed_where_deleting_is_off(keeper: Keeper) -> None:
     assert await bin_.has("v1")
 
 
-async def _stop(_removing: removing.Removing, _batch: Sequence[Any]) -> int:
+async def _stop(_removing: removal.Removing, _batch: Sequence[Any]) -> int:
     raise Stopped
 
 
@@ -366,7 +368,7 @@ class _StopAfter(Unwatched):
 
 async def test_a_run_that_was_stopped_anywhere_goes_on(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended at every step there is and taken up again, it ends with the same counts, and everything is gone once."""
-    monkeypatch.setattr(gathering, "AT_ONCE", 2)
+    monkeypatch.setattr(removal_batches, "AT_ONCE", 2)
     bin_ = keeper.bin
     for number in range(7):
         await bin_.pusher().image(f"t{number}", b"%d" % number)

@@ -15,9 +15,9 @@ from entrepot.lifecycle.disks import Bounds, Space
 from entrepot.lifecycle.disks import Disk as Made
 from entrepot.lifecycle.retention.policies import PolicyText
 from entrepot.lifecycle.watermark import Step, Watermark
-from entrepot.metadata import job_queues, job_runs
 from entrepot.metadata.filtering import Condition, Match, Selection
-from entrepot.metadata.job_runs import Wanted
+from entrepot.metadata.jobs import job_queues, job_runs
+from entrepot.metadata.jobs.job_runs import Wanted
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import events
 from entrepot.telemetry.instruments import Metrics

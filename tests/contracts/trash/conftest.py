@@ -13,23 +13,25 @@ from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.lifecycle.immutability.rules import ImmutableRules, RuleText
 from entrepot.lifecycle.selectors import Selector
 from entrepot.lifecycle.tag_history import TagHistory
-from entrepot.lifecycle.trash.expiring import Expired, Expiry
+from entrepot.lifecycle.trash.expiry import Expired, Expiry
 from entrepot.lifecycle.trash.model import Restored
-from entrepot.lifecycle.trash.purging import Purger, Purging
-from entrepot.lifecycle.trash.restoring import Restoring
+from entrepot.lifecycle.trash.purge import Purger, Purging
+from entrepot.lifecycle.trash.restore import Restoring
 from entrepot.lifecycle.trash.service import Trash
-from entrepot.metadata import clock, projects, repositories, trash
+from entrepot.metadata import clock
+from entrepot.metadata.contents import projects, repositories
+from entrepot.metadata.contents.projects import ProjectRecord
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.projects import ProjectRecord
+from entrepot.metadata.lifecycle import trash
+from entrepot.metadata.lifecycle.trash import TrashEntry
 from entrepot.metadata.query import Query, RawQuery
-from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.metadata.tables import review_queue
 from entrepot.metadata.tables import trash as table
-from entrepot.metadata.trash import TrashEntry
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import ManifestUnknown
 from entrepot.oci.reference import RepositoryName, Tag
-from entrepot.registry.following import follow
+from entrepot.registry.dependents import follow
 from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
 from entrepot.telemetry.progress import Unwatched

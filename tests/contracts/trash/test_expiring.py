@@ -10,29 +10,22 @@ from typing import Any
 
 import pytest
 
-from entrepot.lifecycle.trash.expiring import Expired, Expiry
-from entrepot.metadata import (
-    behind,
-    blobs,
-    clock,
-    clock_check,
-    holdings,
-    manifests,
-    repositories,
-    shadows,
-    trash,
-)
+from entrepot.lifecycle.trash.expiry import Expired, Expiry
+from entrepot.metadata import clock, clock_check, trash_namespaces
 from entrepot.metadata import (
     settings as kept,
 )
 from entrepot.metadata.clock_check import Verdict, successor
+from entrepot.metadata.contents import blobs, manifests, repositories, repository_blobs
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.engine import low_priority_writes
+from entrepot.metadata.lifecycle import trash
+from entrepot.metadata.lifecycle.trash import TrashEntry
 from entrepot.metadata.query import RawQuery
-from entrepot.metadata.trash import TrashEntry
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName
-from entrepot.registry.emptying import Emptied
 from entrepot.registry.repositories import Repositories
+from entrepot.registry.repository_removal import Emptied
 from entrepot.telemetry.progress import Progress, Stopped, Unwatched
 from tests.contracts.registry.pushing import ALICE, NAME
 from tests.contracts.trash.conftest import DAY, WEEK, Bin
@@ -95,7 +88,7 @@ async def test_everything_goes_after_its_time_and_not_before(bin_: Bin) -> None:
         assert found is not None
         assert found.review_after is not None
     assert not await bin_.has("v2")
-    assert await repositories.find_exact(bin_.database, shadows.of_manifests(1)) is None
+    assert await repositories.find_exact(bin_.database, trash_namespaces.of_manifests(1)) is None
 
 
 async def test_early_the_oldest_go_until_enough_is_free(bin_: Bin) -> None:
@@ -235,7 +228,7 @@ async def test_what_repositories_let_go_of_is_forgotten(bin_: Bin) -> None:
     assert row is not None
 
     async def held(tx: Transaction) -> bool:
-        return bool(await holdings.held(tx, row.id, [str(Digest.of(b"one"))]))
+        return bool(await repository_blobs.held(tx, row.id, [str(Digest.of(b"one"))]))
 
     assert await quick.database.write(held)
     await quick.expire()
@@ -274,7 +267,7 @@ async def test_others_write_between_small_steps(bin_: Bin, monkeypatch: pytest.M
     async def on_step(step: Emptied) -> None:
         steps.append(step.manifests)
 
-    monkeypatch.setattr(behind.asyncio, "sleep", counted)
+    monkeypatch.setattr(low_priority_writes.asyncio, "sleep", counted)
     await bin_.registry.repositories.empty(repository, on_step)
     assert steps[:3] == [4, 4, 2]
     assert len(pauses) == len(steps) + 1

@@ -6,8 +6,10 @@ import pytest
 
 from entrepot.access.faults import NotFound
 from entrepot.lifecycle.tag_history import Whereabouts
-from entrepot.metadata import clock, tags, trash
+from entrepot.metadata import clock
+from entrepot.metadata.contents import tags
 from entrepot.metadata.filtering import Selection
+from entrepot.metadata.lifecycle import trash
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Unsupported
 from entrepot.oci.reference import Tag

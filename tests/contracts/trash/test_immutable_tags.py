@@ -7,8 +7,8 @@ import pytest
 from entrepot.access.faults import Conflict, Invalid, NotFound
 from entrepot.lifecycle.immutability.rules import MOST, RuleText
 from entrepot.lifecycle.selectors import Selector
-from entrepot.metadata import trash
 from entrepot.metadata.filtering import Selection
+from entrepot.metadata.lifecycle import trash
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import TagImmutable
 from entrepot.oci.reference import RepositoryName, Tag

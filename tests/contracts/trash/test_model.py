@@ -28,13 +28,14 @@ from entrepot.access.faults import NotFound
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.lifecycle.quotas import ProjectQuota, RoomInTrash
-from entrepot.lifecycle.trash.restoring import Restoring
-from entrepot.metadata import contents, repositories, trash_usage
+from entrepot.lifecycle.trash.restore import Restoring
+from entrepot.metadata.contents import repositories, repository_contents
 from entrepot.metadata.database import Database
-from entrepot.metadata.sqlite import SqliteDatabase
+from entrepot.metadata.engine.sqlite import SqliteDatabase
+from entrepot.metadata.lifecycle import trash_usage
+from entrepot.metadata.lifecycle.trash import TrashEntry
 from entrepot.metadata.tables import metadata as metadata_tables
-from entrepot.metadata.trash import TrashEntry
-from entrepot.metadata.usage import Limits, Standing
+from entrepot.metadata.usage.usage import Limits, Standing
 from entrepot.metadata.work_tables import work_metadata as work_tables
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Denied, ManifestUnknown, NameUnknown, QuotaExceeded
@@ -291,7 +292,7 @@ class TrashMachine(RuleBasedStateMachine):
         for name in NAMES:
             mine = self.model.repositories.get(name)
             manifests, named = (set(), {}) if mine is None else mine.copy()
-            found = await contents.read(database, name)
+            found = await repository_contents.read(database, name)
             assert (found.manifests, found.tags) == (manifests, named), name
         shown = Counter(_shown(one) for one in await self.bin.entries())
         assert shown == Counter(one.shown for one in self.model.entries)

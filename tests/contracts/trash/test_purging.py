@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from entrepot.access.faults import NotFound, PreconditionFailed
-from entrepot.metadata import manifests, projects, repositories, trash
+from entrepot.metadata.contents import manifests, projects, repositories
+from entrepot.metadata.lifecycle import trash
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, NameUnknown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from entrepot.metadata import manifests, projects, repositories
+from entrepot.metadata.contents import manifests, projects, repositories
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import TagImmutable
 from entrepot.oci.reference import RepositoryName, Tag

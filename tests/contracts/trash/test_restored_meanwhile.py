@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from entrepot.access.faults import NotFound
-from entrepot.metadata import clock, repositories, trash
+from entrepot.metadata import clock
+from entrepot.metadata.contents import repositories
+from entrepot.metadata.lifecycle import trash
 from entrepot.registry.repositories import Repositories
 from entrepot.telemetry.progress import Stopped, Unwatched
 from tests.contracts.registry.pushing import ALICE, NAME

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from entrepot.access.faults import NotFound
-from entrepot.metadata import blobs as blob_rows
-from entrepot.metadata import clock, repositories, shadows, trash
+from entrepot.metadata import clock, trash_namespaces
+from entrepot.metadata.contents import blobs as blob_rows
+from entrepot.metadata.contents import repositories
+from entrepot.metadata.lifecycle import trash
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, Denied, ManifestUnknown
@@ -54,7 +56,7 @@ async def test_a_deleted_image_comes_back_with_its_tags_and_blobs(bin_: Bin) -> 
     assert await bin_.names("latest") == Digest.of(body)
     assert (await bin_.registry.blobs.stat(NAME, Digest.of(b"one"))).size == 3
     assert await bin_.entries() == []
-    assert await repositories.find_exact(bin_.database, shadows.of_manifests(1)) is None
+    assert await repositories.find_exact(bin_.database, trash_namespaces.of_manifests(1)) is None
 
 
 async def test_a_blob_whose_last_manifest_went_is_read_and_mounted_through_the_grace(bin_: Bin) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from entrepot.metadata import trash
+from entrepot.metadata.lifecycle import trash
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Unsupported
 from entrepot.oci.reference import RepositoryName

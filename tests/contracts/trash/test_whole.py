@@ -5,21 +5,11 @@ from __future__ import annotations
 import pytest
 
 from entrepot.access.faults import Conflict, NotFound, PreconditionFailed
-from entrepot.metadata import (
-    catalog,
-    grants,
-    manifests,
-    principals,
-    project_lists,
-    project_metadata,
-    projects,
-    repositories,
-    robots,
-    tags,
-    trash,
-)
+from entrepot.metadata.contents import catalog, manifests, project_lists, project_metadata, projects, repositories, tags
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.filtering import Selection
+from entrepot.metadata.lifecycle import trash
+from entrepot.metadata.people import grants, principals, robots
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, NameUnknown
 from entrepot.oci.reference import RepositoryName

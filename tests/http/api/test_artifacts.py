@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from entrepot.metadata import grants
+from entrepot.metadata.people import grants
 from entrepot.oci import media_type as media_types
 from entrepot.projects.contents.pulls import PullCounter
 from entrepot.registry.manifests import Manifests

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from entrepot.metadata import clock, job_lines, job_workers
-from entrepot.metadata.job_claims import claim
-from entrepot.metadata.job_workers import Worker
-from entrepot.web.api.harbor_jobs import HARBORS
+from entrepot.metadata import clock
+from entrepot.metadata.jobs import job_lines, job_workers
+from entrepot.metadata.jobs.job_claims import claim
+from entrepot.metadata.jobs.job_workers import Worker
+from entrepot.web.api.jobs.harbor_jobs import HARBORS
 from tests.support.api import Api, refusal
 from tests.support.app import App
 from tests.support.events import recorded

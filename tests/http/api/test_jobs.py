@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from entrepot.jobs.collection import GARBAGE_COLLECTION
-from entrepot.metadata import clock, job_lines, job_steps
-from entrepot.metadata.job_claims import Claim, beat, claim, end
-from entrepot.metadata.job_runs import State
+from entrepot.metadata import clock
+from entrepot.metadata.jobs import job_lines, job_steps
+from entrepot.metadata.jobs.job_claims import Claim, beat, claim, end
+from entrepot.metadata.jobs.job_runs import State
 from tests.support.api import Api, refusal
 from tests.support.app import JOB_KINDS, App
 from tests.support.events import recorded

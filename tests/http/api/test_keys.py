@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from entrepot.access.key_limits import KeyLimit
+from entrepot.access.api_key_limits import KeyLimit
 from entrepot.access.model import ANONYMOUS, Principal
 from tests.support.api import Api, refusal
 from tests.support.app import Opener

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
-from entrepot.access.throttle import Throttle
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.throttle import Throttle
 from entrepot.accounts.directory.model import NoDirectory
 from entrepot.accounts.directory.sign_in import DirectoryPasswords
 from entrepot.adapters.identity.ldap.source import SetDirectory
-from entrepot.metadata import users
+from entrepot.metadata.people import users
 from entrepot.system.configuration import Configuration
 from entrepot.vault.master import KeySource
 from entrepot.vault.vault import Vault

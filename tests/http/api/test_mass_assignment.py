@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from entrepot.metadata import users
+from entrepot.metadata.people import users
 from entrepot.metadata.query import RawQuery
 from tests.support.api import Api
 from tests.support.app import App

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from entrepot.access.issuer import DISCOVERY_PATH
+from entrepot.access.tokens.foreign_issuer import DISCOVERY_PATH
 from tests.support.api import Api, refusal
 from tests.support.certificates import authority
 from tests.support.ci_issuer import ci_issuer

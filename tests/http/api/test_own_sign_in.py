@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from entrepot.metadata import users
+from entrepot.metadata.people import users
 from tests.http.transport import Answer
 from tests.support.api import BASE, Api, refusal
 from tests.support.app import App, Opener

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from entrepot.metadata import principals, projects, robots
+from entrepot.metadata.contents import projects
+from entrepot.metadata.people import principals, robots
 from tests.http.pushing import push_image
 from tests.support.api import Api, refusal
 from tests.support.app import App

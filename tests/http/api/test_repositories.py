@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from entrepot.metadata import projects, repositories
+from entrepot.metadata.contents import projects, repositories
 from tests.http.pushing import push_blob, push_image
 from tests.http.transport import AsgiClient
 from tests.support.api import Api, refusal

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from entrepot.lifecycle.immutability.locks import ImmutableTags
-from entrepot.lifecycle.retention.running import Retention
-from entrepot.lifecycle.retention.visiting import Request
-from entrepot.metadata import job_runs
+from entrepot.lifecycle.retention.policy_run import Retention
+from entrepot.lifecycle.retention.repository_visits import Request
+from entrepot.metadata.jobs import job_runs
 from entrepot.registry.model import Actor
 from entrepot.telemetry.progress import Progress, Unwatched
 from tests.http.pushing import push_image

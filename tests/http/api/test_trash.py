@@ -9,8 +9,9 @@ import pytest
 
 from entrepot.access.roles import DEVELOPER, MAINTAINER, PROJECT_ADMIN
 from entrepot.lifecycle.immutability.locks import ImmutableTags
-from entrepot.metadata import grants, projects
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.people import grants
 from tests.http.pushing import push_blob, push_image, put_manifest
 from tests.http.transport import AsgiClient
 from tests.support.api import Api, refusal

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from entrepot.insight import turns
+from entrepot.insight import query_limits
 from entrepot.insight.analysis import Analyser
-from entrepot.insight.duplicates.likeness import Likeness
-from entrepot.insight.duplicates.looking import Looking
-from entrepot.insight.freeing import Deletion, Freeing, OnDisk
+from entrepot.insight.duplicates.layer_scan import Looking
+from entrepot.insight.duplicates.similarity import Likeness
+from entrepot.insight.freed_bytes import Deletion, Freeing, OnDisk
 from entrepot.telemetry.progress import Unwatched
 from tests.http.pushing import push_image
 from tests.support.api import Api, refusal
@@ -166,7 +166,7 @@ async def test_a_question_that_takes_too_long_says_what_to_do(admin: Api, monkey
     async def endless(*_arguments: object, **_named: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(turns, "LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(query_limits, "LONGEST_SECONDS", 0.1)
     monkeypatch.setattr(Freeing, "would_free", endless)
     await admin.made("/projects", {"project_name": "demo"})
     answer = await admin.post("/usage/would-free", {"projects": ["demo"]})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from entrepot.metadata import grants, users
+from entrepot.metadata.people import grants, users
 from tests.support.access_modes import basic
 from tests.support.api import Api, refusal
 from tests.support.app import App

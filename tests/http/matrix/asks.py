@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from entrepot.oci import media_type as media_types
-from entrepot.web.api.icons import icon_of
+from entrepot.web.api.artifacts.icons import icon_of
 from tests.support.manifests import index
 
 API: Final = "/api/v2.0"

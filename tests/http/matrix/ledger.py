@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from entrepot.metadata.database import Row, Transaction
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.query import Query
-from entrepot.metadata.sqlite import SqliteDatabase
 
 #: Transactions beside what a request is for, by their names: they may be committed.
 BESIDE = frozenset(

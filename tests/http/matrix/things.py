@@ -7,8 +7,9 @@ from functools import partial
 from typing import Final
 
 from entrepot.access.roles import GUEST
-from entrepot.metadata import retention_tasks, security_keys
-from entrepot.metadata.security_keys import SecurityKeyRecord
+from entrepot.metadata.lifecycle import retention_tasks
+from entrepot.metadata.people import security_keys
+from entrepot.metadata.people.security_keys import SecurityKeyRecord
 from entrepot.web.application import Application
 from tests.http.matrix.deployed import ADMIN, ADMIN_PASSWORD
 from tests.http.matrix.people import Registrar, basic, client, number

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from entrepot.access.jwt import quietly
+from entrepot.access.tokens.jwt import quietly
 
 NOW = 1_700_000_000
 

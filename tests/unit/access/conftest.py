@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from entrepot.access.authorizer import Authorizer
-from entrepot.access.keys import SigningKeys, load_or_create
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.policy import Policy
 from entrepot.access.roles import ensure_roles
-from entrepot.metadata import principals, projects
+from entrepot.access.tokens.signing_keys import SigningKeys, load_or_create
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database
-from entrepot.metadata.sqlite import SqliteDatabase
+from entrepot.metadata.engine.sqlite import SqliteDatabase
+from entrepot.metadata.people import principals
 from entrepot.metadata.tables import metadata
 from tests.support.databases import create_all
 from tests.support.rights import give_all

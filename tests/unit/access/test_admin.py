@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.access.admin import FILE, NAME, ensure_admin, set_password
+from entrepot.access.admin_account import FILE, NAME, ensure_admin, set_password
 from entrepot.access.errors import SetupError
-from entrepot.access.keys import load_or_create
 from entrepot.access.roles import ensure_roles
+from entrepot.access.tokens.signing_keys import load_or_create
 from entrepot.accounts.passwords import PasswordRule
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
-from entrepot.metadata import principals
 from entrepot.metadata.database import Database
-from entrepot.metadata.sqlite import SqliteDatabase
+from entrepot.metadata.engine.sqlite import SqliteDatabase
+from entrepot.metadata.people import principals
 from entrepot.metadata.tables import metadata
 from entrepot.vault.private_file import create_once
 from tests.support.databases import create_all

@@ -7,22 +7,23 @@ from collections.abc import Sequence
 
 import pytest
 
+from entrepot.access.api_key_limits import KeyLimit, LimitInvalid, limits_as_grants, read_limits, write_limits
+from entrepot.access.api_key_sign_in import KeySignIn
+from entrepot.access.api_key_uses import KeyUses
 from entrepot.access.api_keys import hash_key, hint_of, is_key, new_key
 from entrepot.access.authorizer import Authorizer
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
-from entrepot.access.key_limits import KeyLimit, LimitInvalid, limits_as_grants, read_limits, write_limits
-from entrepot.access.key_sign_in import KeySignIn
-from entrepot.access.key_uses import KeyUses
 from entrepot.access.model import Principal, Target
+from entrepot.access.passwords.credentials import Basic
 from entrepot.access.patterns import PatternInvalid
 from entrepot.access.permissions import PULL, PUSH, PermissionUnknown
 from entrepot.access.policy import Policy
-from entrepot.access.refresh import RefreshTokens
 from entrepot.access.sign_in import Chain
-from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
-from entrepot.metadata import api_keys, clock, principals
+from entrepot.access.tokens.own_tokens import OwnTokenChecker, RememberedTokens, TokenService
+from entrepot.access.tokens.refresh import RefreshTokens
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import api_keys, principals
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.scope import parse_scopes
 from tests.unit.access.conftest import AccountMaker, Clock, SigningKeys

@@ -6,8 +6,8 @@ from entrepot.access.authorizer import Authorizer
 from entrepot.access.errors import AccessRefused, ScopeInsufficient, TokenRefused
 from entrepot.access.model import ANONYMOUS, Audience, Principal, PrincipalKind, Target
 from entrepot.access.permissions import CATALOG, CREATE_PROJECT, DELETE, PULL, PUSH, Permission, known
-from entrepot.metadata import grants, principals
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import grants, principals
 from entrepot.oci.errors import ErrorCode
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.scope import Scope, format_scopes

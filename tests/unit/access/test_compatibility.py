@@ -6,8 +6,8 @@ from entrepot.access.authorizer import Authorizer
 from entrepot.access.compatibility import ORIGIN, ensure_compatibility
 from entrepot.access.model import ANONYMOUS, SYSTEM_TARGET, Audience, Principal, PrincipalKind, Target
 from entrepot.access.permissions import CATALOG, CREATE_PROJECT, DELETE, PULL, PUSH, SYSTEM, Permission
-from entrepot.metadata import grants
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import grants
 from entrepot.oci.reference import RepositoryName
 from tests.support.rights import give
 from tests.support.rows import all_grants

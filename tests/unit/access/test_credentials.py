@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrepot.access.authenticator import CredentialAuthenticator, OpenAuthenticator, SillyAuthenticator
-from entrepot.access.credentials import Basic, Bearer, parse_authorization
 from entrepot.access.errors import AccessRefused, CredentialsRefused, TokenRefused
 from entrepot.access.model import ANONYMOUS, Principal, PrincipalKind
+from entrepot.access.passwords.credentials import Basic, Bearer, parse_authorization
 
 ALICE = Principal(kind=PrincipalKind.USER, name="alice", id=1)
 HERE = "192.0.2.7"

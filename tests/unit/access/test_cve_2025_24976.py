@@ -15,8 +15,8 @@ from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
 
 from entrepot.access.errors import TokenRefused
-from entrepot.access.keys import SigningKeys
-from entrepot.access.tokens import OwnTokenChecker
+from entrepot.access.tokens.own_tokens import OwnTokenChecker
+from entrepot.access.tokens.signing_keys import SigningKeys
 from entrepot.adapters.identity.foreign_tokens import ForeignTokens
 from entrepot.adapters.identity.trusted_keys import TrustedKeys
 from tests.unit.access.conftest import Clock

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrepot.access.decide import Rights, decide, explain, reaches
+from entrepot.access.decision import Rights, decide, explain, reaches
 from entrepot.access.model import (
     ANONYMOUS,
     SYSTEM_TARGET,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from entrepot.access.decide import Rights
-from entrepot.access.delegation import lacking
+from entrepot.access.decision import Rights
+from entrepot.access.grantable_rights import lacking
 from entrepot.access.model import Grant, Principal, PrincipalKind, Target
 from entrepot.access.patterns import Pattern
 from entrepot.access.permissions import EVERYTHING, PULL, PUSH, Permission, expand

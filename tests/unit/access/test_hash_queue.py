@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from entrepot.access.hash_queue import HashQueue
-from entrepot.access.throttle import Known
+from entrepot.access.passwords.hash_queue import HashQueue
+from entrepot.access.passwords.throttle import Known
 from entrepot.oci.errors import TooManyRequests
 
 

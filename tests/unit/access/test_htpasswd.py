@@ -8,11 +8,11 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused, SetupError
 from entrepot.access.model import PrincipalKind
-from entrepot.access.passwords import GuardedPasswords
-from entrepot.access.throttle import Throttle
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.guarded_passwords import GuardedPasswords
+from entrepot.access.passwords.throttle import Throttle
 from entrepot.adapters.identity.htpasswd import HtpasswdFile, ensure_file, parse
 from entrepot.oci.errors import Unavailable
 from tests.unit.access.conftest import Clock

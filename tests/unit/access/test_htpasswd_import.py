@@ -8,16 +8,16 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.faults import Invalid
-from entrepot.access.passwords import GuardedPasswords
-from entrepot.access.throttle import Throttle
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.guarded_passwords import GuardedPasswords
+from entrepot.access.passwords.throttle import Throttle
 from entrepot.accounts.htpasswd_import import ORIGIN, Imported, import_htpasswd
 from entrepot.adapters.identity.accounts import LocalAccounts, PasswordRenewal
-from entrepot.metadata import principals, users
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
+from entrepot.metadata.people import principals, users
 from tests.support.rows import all_grants
 
 BY = Source(name="operator", credential="command line")

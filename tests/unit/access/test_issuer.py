@@ -12,8 +12,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from entrepot.access.errors import TokenRefused
-from entrepot.access.issuer import Issuer
-from entrepot.access.jwt import quietly
+from entrepot.access.tokens.foreign_issuer import Issuer
+from entrepot.access.tokens.jwt import quietly
 from entrepot.outbound.errors import AnswerInvalid, OutboundError, Unreachable
 from entrepot.outbound.response import Response
 

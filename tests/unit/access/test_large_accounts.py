@@ -10,8 +10,9 @@ from entrepot.access.model import Principal, PrincipalKind, Target
 from entrepot.access.permissions import PULL, PUSH, Permission
 from entrepot.access.policy import Policy
 from entrepot.access.roles import DEVELOPER
-from entrepot.metadata import grants, groups, memberships, projects, users
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.people import grants, groups, memberships, users
 from entrepot.oci.reference import RepositoryName
 from tests.unit.access.conftest import Clock
 

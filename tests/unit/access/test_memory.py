@@ -1,6 +1,6 @@
 """The bounded memory under all of access."""
 
-from entrepot.access.memory import Memory
+from entrepot.access.ttl_cache import Memory
 from tests.unit.access.conftest import Clock
 
 

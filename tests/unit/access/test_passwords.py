@@ -10,15 +10,15 @@ from statistics import median
 
 import pytest
 
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
-from entrepot.access.passwords import GuardedPasswords
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.guarded_passwords import GuardedPasswords
+from entrepot.access.passwords.throttle import Throttle
 from entrepot.access.sign_in import Chain
-from entrepot.access.throttle import Throttle
 from entrepot.adapters.identity.accounts import LocalAccounts, hash_password
-from entrepot.metadata import principals
 from entrepot.metadata.database import Database
-from entrepot.metadata.sqlite import SqliteDatabase
+from entrepot.metadata.engine.sqlite import SqliteDatabase
+from entrepot.metadata.people import principals
 from entrepot.oci.errors import TooManyRequests
 from tests.unit.access.conftest import AccountMaker, Clock
 

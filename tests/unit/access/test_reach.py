@@ -12,9 +12,10 @@ from entrepot.access.model import ANONYMOUS, Grant, Principal, PrincipalKind, Ta
 from entrepot.access.patterns import Pattern
 from entrepot.access.permissions import Permission, expand
 from entrepot.access.policy import Policy
-from entrepot.access.reach import Reach, reach_of
-from entrepot.metadata import principals, projects
+from entrepot.access.reachable_projects import Reach, reach_of
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import principals
 from entrepot.oci.scope import parse_scopes
 from tests.support.rights import give
 from tests.unit.access.conftest import AccountMaker

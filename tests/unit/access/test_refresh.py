@@ -7,9 +7,9 @@ from sqlalchemy import func, select
 
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.model import ANONYMOUS, Principal, PrincipalKind
-from entrepot.access.refresh import RefreshTokens
-from entrepot.metadata import principals, refresh_tokens
+from entrepot.access.tokens.refresh import RefreshTokens
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import principals, refresh_tokens
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import refresh_tokens as table
 from tests.unit.access.conftest import AccountMaker

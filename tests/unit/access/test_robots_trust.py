@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from entrepot.access.robots_trust import TrustInvalid, as_document, parse_trusts, read_trusts, write_trusts
-from entrepot.access.trust_binding import binding_of, trust_warnings
+from entrepot.access.tokens.robot_trust import TrustInvalid, as_document, parse_trusts, read_trusts, write_trusts
+from entrepot.access.tokens.trust_binding import binding_of, trust_warnings
 
 GITHUB: dict[str, Any] = {
     "issuer": "https://token.actions.githubusercontent.com",

@@ -17,8 +17,8 @@ from entrepot.access.roles import (
     SYSTEM_ADMIN,
     ensure_roles,
 )
-from entrepot.metadata import grants, roles
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import grants, roles
 from tests.support.rows import all_grants
 
 _CRUD = "create read update delete"

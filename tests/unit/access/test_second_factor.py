@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused, OneTimeCodeNeeded
 from entrepot.access.faults import Conflict, Invalid, NotFound
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.proven_passwords import SecondFactorPasswords
-from entrepot.access.second_factor import SecondFactors
-from entrepot.access.sign_in_counts import Key, MemoryCounts, Standing
-from entrepot.access.throttle import FREE, Throttle
-from entrepot.access.totp import STEP, Seed
-from entrepot.access.verdicts import SharedVerdicts
-from entrepot.metadata import principals, second_factors, users
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.password_cache import SharedVerdicts
+from entrepot.access.passwords.sign_in_counts import Key, MemoryCounts, Standing
+from entrepot.access.passwords.throttle import FREE, Throttle
+from entrepot.access.second_factor.password_alone import SecondFactorPasswords
+from entrepot.access.second_factor.second_factors import SecondFactors
+from entrepot.access.second_factor.totp import STEP, Seed
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
-from entrepot.metadata.second_factors import SecondFactorRecord
+from entrepot.metadata.people import principals, second_factors, users
+from entrepot.metadata.people.second_factors import SecondFactorRecord
 from entrepot.oci.errors import TooManyRequests
 from entrepot.vault.master import KeySource
 from entrepot.vault.vault import Vault

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from entrepot.access.assertions import Question
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.faults import Forbidden, Invalid, NotFound
-from entrepot.access.key_answers import RelyingParty
-from entrepot.access.key_challenges import PATIENCE
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.throttle import FREE
-from entrepot.metadata import clock, principals, security_keys, users
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.throttle import FREE
+from entrepot.access.second_factor.security_key_answers import RelyingParty
+from entrepot.access.second_factor.security_key_challenges import PATIENCE
+from entrepot.access.second_factor.security_key_sign_in import Question
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import principals, security_keys, users
 from entrepot.oci.errors import TooManyRequests
 from tests.support.authenticator import ATTESTED, ORIGIN, PRESENT, SoftKey, cbor, to_text
 from tests.support.security_keys import BY, HERE, PARTY, Place, make_place

@@ -10,10 +10,11 @@ import pytest
 
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.model import ANONYMOUS, Principal, PrincipalKind
-from entrepot.access.sessions import NewSession, Sessions
-from entrepot.metadata import clock, principals
+from entrepot.access.web_sessions import NewSession, Sessions
+from entrepot.metadata import clock
 from entrepot.metadata.events import Source
 from entrepot.metadata.opening import Stores, open_embedded
+from entrepot.metadata.people import principals
 
 BY = Source(name="alice", address="192.0.2.1", credential="session")
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from entrepot.access import spans
-from entrepot.access.spans import SetSpan, always
+from entrepot.access import durations
+from entrepot.access.durations import SetSpan, always
 from entrepot.metadata.errors import DatabaseUnavailable
 
 
@@ -58,7 +58,7 @@ async def test_what_cannot_be_read_stays_as_it_was() -> None:
 
 async def test_a_change_is_seen_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """What runs beside the requests reads it again and again."""
-    monkeypatch.setattr(spans, "PAUSE", 0.001)
+    monkeypatch.setattr(durations, "PAUSE", 0.001)
     setting = Setting(5)
     span = SetSpan(setting, 60)
     running = asyncio.create_task(span.run())

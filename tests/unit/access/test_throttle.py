@@ -2,8 +2,8 @@
 
 import pytest
 
-from entrepot.access.sign_in_counts import MemoryCounts
-from entrepot.access.throttle import LOCAL, PROXIED, Known, Throttle, network_of
+from entrepot.access.passwords.sign_in_counts import MemoryCounts
+from entrepot.access.passwords.throttle import LOCAL, PROXIED, Known, Throttle, network_of
 from entrepot.oci.errors import TooManyRequests
 from tests.unit.access.conftest import Clock
 

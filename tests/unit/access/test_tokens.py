@@ -11,13 +11,13 @@ from joserfc.jwk import ECKey
 
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.errors import SetupError, TokenRefused
-from entrepot.access.jwt import quietly
-from entrepot.access.keys import SigningKeys, load_or_create
 from entrepot.access.model import ANONYMOUS, Principal, PrincipalKind
 from entrepot.access.policy import Policy
-from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
-from entrepot.metadata import principals
+from entrepot.access.tokens.jwt import quietly
+from entrepot.access.tokens.own_tokens import OwnTokenChecker, RememberedTokens, TokenService
+from entrepot.access.tokens.signing_keys import SigningKeys, load_or_create
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import principals
 from entrepot.oci.scope import format_scopes, parse_scopes
 from tests.unit.access.conftest import AccountMaker, Clock, make_project
 

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from entrepot.access.totp import (
+from entrepot.access.second_factor.totp import (
     DIGITS,
     RECOVERY_CODES,
     STEP,

@@ -11,10 +11,11 @@ from entrepot.access.policy import Policy
 from entrepot.access.roles import SYSTEM_ADMIN, ensure_roles
 from entrepot.accounts.keys import Keys
 from entrepot.accounts.robots import Robots
-from entrepot.metadata import grants, principals, projects
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.events import Source
-from entrepot.metadata.sqlite import SqliteDatabase
+from entrepot.metadata.people import grants, principals
 from entrepot.metadata.tables import metadata
 from tests.support.databases import create_all
 from tests.support.rights import give_all

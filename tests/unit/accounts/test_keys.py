@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from entrepot.access.api_key_limits import KeyLimit, limits_as_grants
 from entrepot.access.api_keys import hash_key, is_key
 from entrepot.access.faults import Conflict, Forbidden, Invalid, NotFound
-from entrepot.access.key_limits import KeyLimit, limits_as_grants
 from entrepot.access.model import Principal
 from entrepot.accounts.keys import LONGEST_GRACE, MOST_KEYS, Keys, NewKey
-from entrepot.metadata import api_keys, clock, principals
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import api_keys, principals
 from entrepot.oci.scope import Scope
 from tests.support.events import recorded
 from tests.unit.accounts.conftest import BY, person

@@ -7,23 +7,25 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import bindparam, update
 
+from entrepot.access.api_key_sign_in import KeySignIn
+from entrepot.access.api_key_uses import KeyUses
 from entrepot.access.api_keys import hash_key, is_key
 from entrepot.access.authorizer import Authorizer
-from entrepot.access.credentials import Basic
 from entrepot.access.faults import Conflict, Forbidden, Invalid, NotFound
-from entrepot.access.key_sign_in import KeySignIn
-from entrepot.access.key_uses import KeyUses
 from entrepot.access.model import Principal, PrincipalKind, Target
+from entrepot.access.passwords.credentials import Basic
 from entrepot.access.permissions import EVERYTHING, PULL, PUSH, Permission
 from entrepot.access.policy import Policy
-from entrepot.access.robots_trust import parse_trusts
+from entrepot.access.tokens.robot_trust import parse_trusts
 from entrepot.accounts.robot_model import NewRobot, RobotChange, RobotSettings, RobotWithSecret
 from entrepot.accounts.robot_permissions import Kind, RobotPermission
 from entrepot.accounts.robots import LONGEST_GRACE, Robots
 from entrepot.adapters.blobs.memory import MemoryBlobStore
-from entrepot.metadata import api_keys, clock, grants, principals, projects, tables
+from entrepot.metadata import clock, tables
+from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database
 from entrepot.metadata.filtering import Selection
+from entrepot.metadata.people import api_keys, grants, principals
 from entrepot.metadata.query import Query
 from entrepot.oci.reference import RepositoryName
 from entrepot.projects.service import Projects

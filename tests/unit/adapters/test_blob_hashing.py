@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entrepot.adapters.blobs.hashing import LiveHash, LiveHashes
+from entrepot.adapters.blobs.hashers import LiveHash, LiveHashes
 from entrepot.oci.digest import Digest
 
 

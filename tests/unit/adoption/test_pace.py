@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entrepot.adoption.pace import TARGET_SECONDS, Pace
+from entrepot.adoption.batch_size import TARGET_SECONDS, Pace
 
 
 def _play(pace: Pace, costs: list[float]) -> None:

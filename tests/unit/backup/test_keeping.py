@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from entrepot.backup.catalogue import BackupInfo
-from entrepot.backup.pruning import Keep
+from entrepot.backup.prune import Keep
 
 START = datetime(2026, 1, 1, 3, tzinfo=UTC)
 

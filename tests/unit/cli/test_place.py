@@ -9,12 +9,12 @@ import typer
 
 from entrepot.cli.management.place import is_folder
 from entrepot.cli.place import located
-from entrepot.cli.program import logins, saved
-from entrepot.cli.program.given import Given, running
+from entrepot.cli.program import logins, saved_context
+from entrepot.cli.program.command_line import Given, running
 from entrepot.cli.program.logins import Login
-from entrepot.cli.program.meaning import Meant, Why
-from entrepot.cli.program.meaning import meant as decided
-from entrepot.cli.program.saved import Context
+from entrepot.cli.program.registry_choice import Meant, Why
+from entrepot.cli.program.registry_choice import meant as decided
+from entrepot.cli.program.saved_context import Context
 from entrepot.metadata.opening import METADATA_NAME
 
 FIRST, SECOND = "https://first.example.org", "https://second.example.org"
@@ -208,12 +208,12 @@ def test_variables_for_a_server_and_a_folder_are_refused(here: Path, monkeypatch
 def test_a_context_that_was_chosen_outweighs_the_latest_login(here: Path) -> None:
     """A server or a folder; forgotten, the latest login counts again."""
     sign_in(FIRST, SECOND)
-    saved.save(Context(server=FIRST))
+    saved_context.save(Context(server=FIRST))
     assert (meant(), options().why) == (FIRST, Why.SAVED)
-    saved.save(Context(data=str(registry(here / "chosen"))))
+    saved_context.save(Context(data=str(registry(here / "chosen"))))
     assert (meant(), folder()) == (None, here / "chosen")
     assert meant(SECOND) == SECOND
-    saved.clear()
+    saved_context.clear()
     assert meant() == SECOND
 
 

@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from entrepot.cli.app import app
 from entrepot.cli.program.classes import Noun, destructive
-from entrepot.cli.program.given import given, hinted
+from entrepot.cli.program.command_line import given, hinted
 from entrepot.metadata.opening import METADATA_NAME
 from tests.support.commands import Run, runner
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from entrepot.insight.places import Place
-from entrepot.insight.sums import Sums
+from entrepot.insight.analysed_repositories import Place
+from entrepot.insight.usage_sums import Sums
 
 
 def seconds_to_add(projects: int) -> float:

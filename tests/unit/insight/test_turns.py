@@ -7,11 +7,11 @@ from contextlib import suppress
 
 import pytest
 
-from entrepot.insight import turns as rules
-from entrepot.insight.turns import Turns
+from entrepot.insight import query_limits as rules
+from entrepot.insight.query_limits import Turns
 from entrepot.metadata.errors import TookTooLong
 from entrepot.oci.errors import TooManyRequests, Unavailable
-from entrepot.web.api.questions import Question
+from entrepot.web.api.usage.question_turns import Question
 from entrepot.web.body import ClientGone, Message
 from entrepot.web.http import Request
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from entrepot.integrity.reading import Pace
+from entrepot.integrity.blob_read import Pace
 
 
 @pytest.fixture

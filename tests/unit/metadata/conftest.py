@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.metadata.sqlite import SqliteDatabase
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata
 from tests.support.databases import create_all, sqlite_database
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.metadata import filesystems
+from entrepot.metadata.engine import filesystems
+from entrepot.metadata.engine.filesystems import require_local
 from entrepot.metadata.errors import UnsafeFileSystem
-from entrepot.metadata.filesystems import require_local
 
 
 @pytest.mark.parametrize("folder", ["/", "/dev/shm", "/proc"])

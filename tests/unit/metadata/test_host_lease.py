@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.metadata.engine.host_lease import LEASE_NAME, Host, HostLease, LeaseTimes
 from entrepot.metadata.errors import AnotherHost
-from entrepot.metadata.host_lease import LEASE_NAME, Host, HostLease, LeaseTimes
 
 #: The usual times, shortened as far as a busy machine allows.
 TIMES = LeaseTimes(renew=0.05, watch=0.5, stale=3600, look=0.05)
@@ -140,7 +140,7 @@ def test_another_pid_namespace_is_the_same_host(tmp_path: Path) -> None:
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from entrepot.metadata.host_lease import HostLease\n"
+        "from entrepot.metadata.engine.host_lease import HostLease\n"
         "lease = HostLease.take(Path(sys.argv[1])); lease.require(); print(os.getpid()); lease.release()\n"
     )
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]

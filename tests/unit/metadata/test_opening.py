@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.metadata import ballast as ballast_module
-from entrepot.metadata import clock, filesystems, opening, schema
+from entrepot.metadata import clock, opening, schema
+from entrepot.metadata.engine import ballast as ballast_module
+from entrepot.metadata.engine import filesystems
+from entrepot.metadata.engine.host_lease import LEASE_NAME, Host, LeaseTimes
+from entrepot.metadata.engine.sqlite_copy import copy_database
 from entrepot.metadata.errors import AnotherHost, DatabaseFull, DatabaseUnavailable, SchemaTooNew, UnsafeFileSystem
-from entrepot.metadata.host_lease import LEASE_NAME, Host, LeaseTimes
 from entrepot.metadata.migrations import script
 from entrepot.metadata.opening import METADATA_NAME, WORK_NAME, Stores, open_embedded
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.schema import Schema
-from entrepot.metadata.sqlite_copy import copy_database
 from tests.support.mounts import free_bytes, small_disk
 from tests.support.notes import COUNT, GET, putting
 

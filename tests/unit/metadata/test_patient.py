@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.metadata.engine.slow_questions import THREADS, PatientReader, patient
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.errors import DatabaseError, DatabaseUnavailable, TookTooLong
-from entrepot.metadata.patient import THREADS, PatientReader, patient
 from entrepot.metadata.query import RawQuery
-from entrepot.metadata.sqlite import SqliteDatabase
 
 _LONG = RawQuery(
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT count(*) FROM n",

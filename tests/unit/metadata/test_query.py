@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import bindparam, func, select
 
 from entrepot.metadata.dialect import SQLITE, Dialect
-from entrepot.metadata.postgresql_dialect import POSTGRESQL
+from entrepot.metadata.engine.postgresql_dialect import POSTGRESQL
 from entrepot.metadata.query import Query, RawQuery, in_list
 from entrepot.metadata.tables import tags
 

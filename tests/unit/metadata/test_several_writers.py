@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from entrepot.metadata.sqlite import SqliteDatabase
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from tests.support.notes import COUNT, KEYS, putting
 
 WRITERS = 4

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.metadata import sqlite as sqlite_module
-from entrepot.metadata import sqlite_connection, sqlite_writer
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.engine import sqlite as sqlite_module
+from entrepot.metadata.engine import sqlite_connection, sqlite_writer
+from entrepot.metadata.engine.sqlite import SqliteDatabase
+from entrepot.metadata.engine.sqlite_connection import Durability
 from entrepot.metadata.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
 from entrepot.metadata.query import RawQuery
-from entrepot.metadata.sqlite import SqliteDatabase
-from entrepot.metadata.sqlite_connection import Durability
 from tests.support.notes import COUNT, GET, KEYS, PUT, putting
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.seed import insert_tags
+from entrepot.metadata.engine.sqlite_check import find_damage
 from entrepot.metadata.opening import METADATA_NAME
-from entrepot.metadata.sqlite_check import find_damage
 from entrepot.telemetry.progress import Stopped, Unwatched
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import bindparam, select
 
-from entrepot.metadata import sqlite_recall, tables
+from entrepot.metadata import tables
+from entrepot.metadata.engine import sqlite_row_cache
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.errors import DatabaseUnavailable
 from entrepot.metadata.query import Query
-from entrepot.metadata.sqlite import SqliteDatabase
 from tests.support.notes import dropping, putting
 
 _RECALLED = Query(
@@ -116,7 +117,7 @@ async def test_a_rollback_of_another_leaves_the_answer(database: SqliteDatabase)
 
 async def test_the_memory_has_a_bound(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """It begins anew when it is full."""
-    monkeypatch.setattr(sqlite_recall, "_LIMIT", 2)
+    monkeypatch.setattr(sqlite_row_cache, "_LIMIT", 2)
     for key in "abc":
         await database.write(putting(key, key))
     await remembered(database, "a")
@@ -129,7 +130,7 @@ async def test_without_memory_maps_every_question_is_asked(
     database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Where the system does not show them, nothing is remembered and everything works."""
-    monkeypatch.setattr(sqlite_recall, "_MAPS", tmp_path / "none")
+    monkeypatch.setattr(sqlite_row_cache, "_MAPS", tmp_path / "none")
     await database.write(putting("a", "1"))
     assert [await asked(database, "a") for _ in range(4)] == [("1", 1)] * 4
 

@@ -13,8 +13,8 @@ from sqlalchemy import Index, MetaData
 
 from entrepot.metadata import work_shape
 from entrepot.metadata.columns import key, keyed, number, words
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.query import RawQuery
-from entrepot.metadata.sqlite import SqliteDatabase
 from entrepot.metadata.work_tables import OLDEST_WORK_VERSION, WORK_VERSION
 
 LEASE: Final = RawQuery("INSERT INTO leases (name, holder, expires_at) VALUES ('a', 'b', 1)")

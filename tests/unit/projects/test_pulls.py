@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.metadata import artifact_parts, manifests, repositories
+from entrepot.metadata.contents import artifact_parts, manifests, repositories
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.sqlite import SqliteDatabase
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.tables import metadata
 from entrepot.oci.reference import RepositoryName
 from entrepot.projects.contents import pulls

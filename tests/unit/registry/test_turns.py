@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from entrepot.registry.turns import COLLECTION, PROJECTION, turn
+from entrepot.registry.file_locks import COLLECTION, PROJECTION, turn
 
 
 async def test_one_at_a_time(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ async def test_the_dead_give_it_back(tmp_path: Path) -> None:
     """A process that was killed in its turn holds up nobody; one that only stands still does."""
     code = (
         "import asyncio, pathlib, sys\n"
-        "from entrepot.registry.turns import turn, COLLECTION\n"
+        "from entrepot.registry.file_locks import turn, COLLECTION\n"
         "async def main():\n"
         "    async with turn(pathlib.Path(sys.argv[1]), COLLECTION):\n"
         "        print('mine', flush=True)\n"

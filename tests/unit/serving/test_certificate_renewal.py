@@ -42,7 +42,8 @@ def test_one_process_orders_at_a_time(tmp_path: Path) -> None:
 def test_nothing_of_it_is_imported_where_it_is_not_used() -> None:
     """A registry with a certificate of its own, or none, pays nothing for this."""
     asked = (
-        "import sys, entrepot.cli.serve, entrepot.serving.supervisor, entrepot.serving.house, entrepot.serving.web, "
+        "import sys, entrepot.cli.serve, entrepot.serving.supervisor, entrepot.serving.supervisor_resources, "
+        "entrepot.serving.web, "
         "entrepot.bootstrap.web, entrepot.bootstrap.job_worker; print([name for name in sys.modules if "
         "name.split('.')[0] in ('acme', 'josepy', 'requests') or name == 'entrepot.serving.certificate_renewal'])"
     )

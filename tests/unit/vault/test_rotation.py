@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import bindparam, update
 
-from entrepot.metadata import clock, data_keys, principals, sealed, settings
+from entrepot.metadata import clock, data_keys, sealed, settings
 from entrepot.metadata.database import Database
 from entrepot.metadata.events import Source
+from entrepot.metadata.people import principals
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import data_keys as data_keys_table
 from entrepot.metadata.tables import users

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.web.admissions import Admissions
 from entrepot.web.http import Request
+from entrepot.web.pull_cache import Admissions
 
 ALICE = Principal(kind=PrincipalKind.USER, name="alice", id=1)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from entrepot.web.patience import Patience
+from entrepot.web.client_timeouts import Patience
 
 
 async def never() -> None:

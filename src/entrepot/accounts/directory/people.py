@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.accounts.directory.applying import apply
 from entrepot.accounts.directory.model import PROVIDER, Directory, Person, is_own_id, subject_of_name
-from entrepot.accounts.directory.planning import Step, plan
-from entrepot.metadata import directory_people, principals
+from entrepot.accounts.directory.plan_execution import apply
+from entrepot.accounts.directory.sync_plan import Step, plan
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
+from entrepot.metadata.people import directory_people, principals
 
 
 class NotAdmitted(Exception):

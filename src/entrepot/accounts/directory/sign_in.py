@@ -17,11 +17,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused
-from entrepot.access.memory import Memory
 from entrepot.access.model import Principal
-from entrepot.access.throttle import Throttle
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.passwords.throttle import Throttle
+from entrepot.access.ttl_cache import Memory
 from entrepot.accounts.directory.model import (
     PROVIDER,
     Configured,
@@ -29,11 +29,11 @@ from entrepot.accounts.directory.model import (
     DirectoryUnavailable,
     NoDirectory,
 )
+from entrepot.accounts.directory.name_comparison import folded
 from entrepot.accounts.directory.people import NotAdmitted, People
-from entrepot.accounts.directory.spelling import folded
 from entrepot.metadata import clock as wall_clock
-from entrepot.metadata import directory_people, principals
 from entrepot.metadata.database import Database
+from entrepot.metadata.people import directory_people, principals
 from entrepot.oci.errors import Unavailable
 
 _log = logging.getLogger(__name__)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from entrepot.accounts.becoming import end_if_administrators
-from entrepot.metadata import events, groups, memberships
+from entrepot.accounts.end_sessions_on_promotion import end_if_administrators
+from entrepot.metadata import events
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.events import Source
-from entrepot.metadata.users import UserRecord
+from entrepot.metadata.people import groups, memberships
+from entrepot.metadata.people.users import UserRecord
 
 
 async def put_into_groups(

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from entrepot.access.faults import Conflict, Fault, Invalid
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.roles import SYSTEM_ADMIN
-from entrepot.accounts.lookalikes import require_free
+from entrepot.accounts.lookalike_names import require_free
 from entrepot.accounts.names import checked_email, checked_name, checked_text
 from entrepot.accounts.providers.mapping import Rules
 from entrepot.accounts.providers.membership import put_into_groups
 from entrepot.accounts.providers.model import SignInRefused, Told, provider_key
-from entrepot.metadata import clock, events, grants, principals, provider_grips, users
+from entrepot.metadata import clock, events
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
-from entrepot.metadata.users import UserRecord
+from entrepot.metadata.people import grants, principals, provider_tokens, users
+from entrepot.metadata.people.users import UserRecord
 
 _log = logging.getLogger(__name__)
 
@@ -111,11 +112,11 @@ class People:
 
         async def work(tx: Transaction) -> None:
             user = await users.find_by_id(tx, user_id)
-            if user is None or await provider_grips.find(tx, user_id) != sealed:
+            if user is None or await provider_tokens.find(tx, user_id) != sealed:
                 return
             await principals.set_expiry(tx, user.id, clock.now())
             await principals.end_sign_ins(tx, user.id)
-            await provider_grips.put(tx, user.id, None, at=None)
+            await provider_tokens.put(tx, user.id, None, at=None)
             detail = {"provider": user.provider, "closed": reason}
             await events.add(tx, events.REVOKE, by=by, subject=f"user:{user.name}", detail=detail)
 

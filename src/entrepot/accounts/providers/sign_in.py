@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.faults import Conflict, Fault, NotFound
 from entrepot.access.model import Principal
-from entrepot.access.sessions import NewSession, Session, Sessions
-from entrepot.accounts.providers.grips import Grips, Held
+from entrepot.access.web_sessions import NewSession, Session, Sessions
 from entrepot.accounts.providers.model import (
     Arrival,
     Provider,
@@ -20,8 +19,9 @@ from entrepot.accounts.providers.model import (
     SignInRefused,
     provider_key,
 )
-from entrepot.accounts.providers.pending import Journeys, Stranger, Strangers, Ticket, begin
+from entrepot.accounts.providers.pending_sign_ins import Journeys, Stranger, Strangers, Ticket, begin
 from entrepot.accounts.providers.people import People, Standing, standing, suggested_name, tell
+from entrepot.accounts.providers.provider_tokens import Grips, Held
 from entrepot.metadata import clock
 from entrepot.metadata.events import Source
 

@@ -15,9 +15,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from functools import lru_cache
 from pathlib import Path
 
+from entrepot.adapters.blobs.blob_reader import Streams
 from entrepot.adapters.blobs.boot import current_boot
 from entrepot.adapters.blobs.fs import Fs
-from entrepot.adapters.blobs.reading import Streams
 from entrepot.adapters.blobs.threads import DISK_THREADS, Threads
 from entrepot.adapters.blobs.tree import BlobTree
 from entrepot.adapters.blobs.upload_file import HasRoom, always

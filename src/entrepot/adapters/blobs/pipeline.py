@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 from entrepot.adapters.blobs.direct import cut_at_block
-from entrepot.adapters.blobs.hashing import LiveHash
+from entrepot.adapters.blobs.hashers import LiveHash
 from entrepot.adapters.blobs.threads import Threads, settled
 from entrepot.adapters.blobs.upload_file import UploadFile
 from entrepot.oci.errors import RegistryError

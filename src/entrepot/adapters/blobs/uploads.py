@@ -11,8 +11,8 @@ from typing import NamedTuple
 from entrepot.adapters.blobs.boot import mark_uploads_of_older_boots
 from entrepot.adapters.blobs.errors import is_full, translated
 from entrepot.adapters.blobs.fs import Fs
-from entrepot.adapters.blobs.hashing import LiveHash, LiveHashes
-from entrepot.adapters.blobs.pieces import piece_size
+from entrepot.adapters.blobs.hashers import LiveHash, LiveHashes
+from entrepot.adapters.blobs.piece_size import piece_size
 from entrepot.adapters.blobs.pipeline import Pipeline
 from entrepot.adapters.blobs.threads import Threads
 from entrepot.adapters.blobs.tree import BlobTree

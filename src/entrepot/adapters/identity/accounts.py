@@ -15,14 +15,15 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from entrepot.access import htpasswd_entries
-from entrepot.access.memory import Memory
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.passwords import StoredPassword
+from entrepot.access.passwords import htpasswd_entries
+from entrepot.access.passwords.guarded_passwords import StoredPassword
 from entrepot.access.policy import MAX_AGE
-from entrepot.metadata import clock, principals
+from entrepot.access.ttl_cache import Memory
+from entrepot.metadata import clock
 from entrepot.metadata.database import Database
 from entrepot.metadata.errors import DatabaseError
+from entrepot.metadata.people import principals
 
 _log = logging.getLogger(__name__)
 

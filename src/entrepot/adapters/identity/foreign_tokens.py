@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from entrepot.access.errors import SetupError, TokenRefused
-from entrepot.access.jwt import (
+from entrepot.access.model import Principal, PrincipalKind
+from entrepot.access.tokens.jwt import (
     ALGORITHMS,
     Claims,
     Key,
@@ -18,8 +19,7 @@ from entrepot.access.jwt import (
     text,
     verified_claims,
 )
-from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.tokens import VerifiedToken
+from entrepot.access.tokens.own_tokens import VerifiedToken
 from entrepot.adapters.identity.certificate_chain import verified_leaf
 from entrepot.adapters.identity.key_ids import as_key
 from entrepot.adapters.identity.trusted_keys import TrustedKeys

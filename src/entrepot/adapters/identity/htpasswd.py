@@ -13,9 +13,9 @@ from pathlib import Path
 import bcrypt
 
 from entrepot.access.errors import SetupError
-from entrepot.access.htpasswd_entries import LONGEST, matches, parse
 from entrepot.access.model import Principal, PrincipalKind
-from entrepot.access.passwords import StoredPassword
+from entrepot.access.passwords.guarded_passwords import StoredPassword
+from entrepot.access.passwords.htpasswd_entries import LONGEST, matches, parse
 from entrepot.oci.errors import Unavailable
 from entrepot.vault.private_file import create_once
 

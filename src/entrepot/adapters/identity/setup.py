@@ -18,8 +18,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from entrepot.access.admin import VARIABLE, ensure_admin
-from entrepot.access.assertions import Assertions
+from entrepot.access.admin_account import VARIABLE, ensure_admin
+from entrepot.access.api_key_sign_in import KeySignIn
+from entrepot.access.api_key_uses import KeyUses
 from entrepot.access.authenticator import (
     Authenticator,
     CredentialAuthenticator,
@@ -30,28 +31,27 @@ from entrepot.access.authenticator import (
 from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import BasicChallenge, BearerChallenge, Challenge, SillyChallenge
 from entrepot.access.compatibility import ensure_compatibility
+from entrepot.access.durations import SetSpan
 from entrepot.access.errors import SetupError
-from entrepot.access.federation import Federation
-from entrepot.access.issuing import TokenDesk
-from entrepot.access.jwt import sign
-from entrepot.access.key_sign_in import KeySignIn
-from entrepot.access.key_uses import KeyUses
-from entrepot.access.keys import load_or_create
 from entrepot.access.model import Audience
-from entrepot.access.passwords import GuardedPasswords
+from entrepot.access.passwords.guarded_passwords import GuardedPasswords
+from entrepot.access.passwords.password_cache import NoVerdicts, SharedVerdicts, Verdicts
+from entrepot.access.passwords.throttle import Throttle
 from entrepot.access.policy import Policy
-from entrepot.access.proven_passwords import ProvenPasswords, SecondFactorPasswords
-from entrepot.access.refresh import RefreshTokens
-from entrepot.access.required_factor import RequiredFactor
 from entrepot.access.roles import ensure_roles
-from entrepot.access.second_factor import SecondFactors
-from entrepot.access.security_keys import SecurityKeys
+from entrepot.access.second_factor.password_alone import ProvenPasswords, SecondFactorPasswords
+from entrepot.access.second_factor.required_factor import RequiredFactor
+from entrepot.access.second_factor.second_factors import SecondFactors
+from entrepot.access.second_factor.security_key_sign_in import Assertions
+from entrepot.access.second_factor.security_keys import SecurityKeys
 from entrepot.access.sign_in import Chain
-from entrepot.access.spans import SetSpan
-from entrepot.access.throttle import Throttle
-from entrepot.access.tokens import OwnTokenChecker, RememberedTokens, TokenService
-from entrepot.access.verdicts import NoVerdicts, SharedVerdicts, Verdicts
-from entrepot.access.whole_tokens import WholeTokenSignIn
+from entrepot.access.tokens.account_tokens import WholeTokenSignIn
+from entrepot.access.tokens.jwt import sign
+from entrepot.access.tokens.keyless_sign_in import Federation
+from entrepot.access.tokens.own_tokens import OwnTokenChecker, RememberedTokens, TokenService
+from entrepot.access.tokens.refresh import RefreshTokens
+from entrepot.access.tokens.signing_keys import load_or_create
+from entrepot.access.tokens.token_requests import TokenDesk
 from entrepot.accounts.directory.model import DirectorySource
 from entrepot.accounts.directory.sign_in import DirectoryPasswords
 from entrepot.accounts.passwords import PasswordRule

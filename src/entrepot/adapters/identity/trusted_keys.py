@@ -16,7 +16,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
 
 from entrepot.access.errors import SetupError
-from entrepot.access.jwt import Key, quietly
+from entrepot.access.tokens.jwt import Key, quietly
 from entrepot.adapters.identity.key_ids import as_key, key_ids
 
 _BLOCK = re.compile(rb"-----BEGIN (CERTIFICATE|PUBLIC KEY)-----.+?-----END \1-----", re.DOTALL)

@@ -14,7 +14,7 @@ from entrepot.cli.management.listing import Limit, some
 from entrepot.cli.management.output import Column, digest, short, show, show_made, show_one, size, time_of, when
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun, destructive
-from entrepot.cli.program.given import given, hinted
+from entrepot.cli.program.command_line import given, hinted
 from entrepot.telemetry.words import counted, spelt
 
 app = Noun()

@@ -20,7 +20,7 @@ from entrepot.cli.management.selectors import (
     selectors,
 )
 from entrepot.cli.program.classes import Noun, destructive
-from entrepot.cli.program.given import hinted
+from entrepot.cli.program.command_line import hinted
 
 app = Noun()
 

@@ -13,7 +13,7 @@ from entrepot.cli.management.listing import Limit, ask_some
 from entrepot.cli.management.output import Column, show_one, time_of, when
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun, destructive
-from entrepot.cli.program.given import hinted
+from entrepot.cli.program.command_line import hinted
 
 app = Noun()
 

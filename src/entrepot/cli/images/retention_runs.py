@@ -8,14 +8,14 @@ from typing import Annotated, Any, Final
 import typer
 
 from entrepot.cli.folder import AsJson, run
-from entrepot.cli.job_watching import ENDS
+from entrepot.cli.job_progress import ENDS
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.output import Column, LongList, digest, show, when
 from entrepot.cli.management.place import ask, is_folder
 from entrepot.cli.management.retention import Project, find_policy
 from entrepot.cli.place import located
 from entrepot.cli.program.classes import destructive
-from entrepot.cli.program.given import hinted
+from entrepot.cli.program.command_line import hinted
 
 _POLL_SECONDS: Final = 0.3
 #: As many as the registry gives at once.

@@ -14,7 +14,7 @@ from entrepot.cli.management.output import Column, show, show_made, size, when
 from entrepot.cli.management.output import digest as digest_column
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun, destructive
-from entrepot.cli.program.given import hinted
+from entrepot.cli.program.command_line import hinted
 from entrepot.telemetry.words import counted
 
 app = Noun()

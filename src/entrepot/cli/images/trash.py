@@ -11,8 +11,8 @@ from entrepot.cli.management.api import Api, part
 from entrepot.cli.management.output import Column, short, show, when
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun
-from entrepot.cli.program.given import hinted
-from entrepot.cli.program.meaning import meant
+from entrepot.cli.program.command_line import hinted
+from entrepot.cli.program.registry_choice import meant
 from entrepot.telemetry.words import counted
 
 app = Noun()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from entrepot.cli.folder import run
 from entrepot.cli.management.api import Api
-from entrepot.cli.program.meaning import Meant, meant, tell, tell_at_terminal
+from entrepot.cli.program.registry_choice import Meant, meant, tell, tell_at_terminal
 
 if TYPE_CHECKING:
     from entrepot.config import Config

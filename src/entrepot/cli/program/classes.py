@@ -7,7 +7,7 @@
     def remove_command(name: Name) -> None: ...
 
 A command is imported when it is named (`Program`), so that a start costs what one command needs. Which registry is
-meant is declared here, once, and taken before and after any word of a command; see `given`.
+meant is declared here, once, and taken before and after any word of a command; see `command_line`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
-from entrepot.cli.program.given import Given, running
+from entrepot.cli.program.command_line import Given, running
 
 if TYPE_CHECKING:
     from typer._click import Command as AnyCommand
@@ -118,7 +118,7 @@ class Command(TyperCommand):
         """Run it; on a registry that the command line does not name, ask before anything is taken away."""
         with running(_of(ctx)):
             if self._asks(ctx.params):
-                from entrepot.cli.program.meaning import confirm_saved
+                from entrepot.cli.program.registry_choice import confirm_saved
 
                 confirm_saved(ctx.command_path.partition(" ")[2])
             return super().invoke(ctx)

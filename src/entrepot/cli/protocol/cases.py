@@ -11,17 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from entrepot.cli.protocol.asking import (
-    Failed,
-    NotTried,
-    Probe,
-    digest_of,
-    fresh,
-    header,
-    hold,
-    json_of,
-    raw_of,
-)
+from entrepot.cli.protocol.client import Failed, NotTried, Probe, digest_of, fresh, header, hold, json_of, raw_of
 from entrepot.oci import media_type as media_types
 
 _EMPTY: Final = b"{}"

@@ -11,8 +11,8 @@ from typing import Final
 import typer
 
 from entrepot.cli.management.output import printable, table
-from entrepot.cli.protocol.asking import Failed, NotTried, Probe
 from entrepot.cli.protocol.cases import CASES, Case
+from entrepot.cli.protocol.client import Failed, NotTried, Probe
 from entrepot.outbound.errors import OutboundError
 
 

@@ -8,10 +8,12 @@ from functools import partial
 
 from entrepot.lifecycle.collection.manifests import put_off
 from entrepot.lifecycle.collection.model import Collecting
-from entrepot.metadata import blobs, clock, collecting, manifests, review
-from entrepot.metadata.collecting import BlobUnderReview
+from entrepot.metadata import clock
+from entrepot.metadata.contents import blobs, manifests
 from entrepot.metadata.database import Reader, Transaction
-from entrepot.metadata.review import ReviewEntry
+from entrepot.metadata.lifecycle import collection, review
+from entrepot.metadata.lifecycle.collection import BlobUnderReview
+from entrepot.metadata.lifecycle.review import ReviewEntry
 from entrepot.oci.errors import BlobUnknown
 from entrepot.registry.ports import BlobStore, StoredBlob
 
@@ -83,12 +85,12 @@ async def claim_blobs(work: Collecting, entries: Sequence[ReviewEntry]) -> list[
 
 async def _mark(work: Collecting, entries: Sequence[ReviewEntry], tx: Transaction) -> BlobVerdicts:
     """Mark what is to go; return it with the generations that it has then."""
-    found = await collecting.blobs_locked(tx, sorted({entry.subject_id for entry in entries}))
+    found = await collection.blobs_locked(tx, sorted({entry.subject_id for entry in entries}))
     verdicts = judge(found, clock.now())
     # What cannot be read is not shown to anybody by being marked: it is claimed as it is.
     readable = {blob.id for blob in verdicts.go if blob.state in (blobs.LIVE, blobs.MARKED)}
-    await collecting.mark(tx, sorted(readable))
-    await collecting.settle(tx, verdicts.keep)
+    await collection.mark(tx, sorted(readable))
+    await collection.settle(tx, verdicts.keep)
     after = clock.after(work.grace_seconds)
     await blobs.queue(tx, verdicts.queue, review_after=after)
     verdicts.go = [
@@ -102,9 +104,9 @@ async def _mark(work: Collecting, entries: Sequence[ReviewEntry], tx: Transactio
 async def _claim(marked: Sequence[BlobUnderReview], tx: Transaction) -> list[BlobUnderReview]:
     """Claim what nobody has won back since it was marked; what was, has its entry still, and is looked at again."""
     seen = {blob.id: blob.generation for blob in marked}
-    found = await collecting.blobs_locked(tx, list(seen))
+    found = await collection.blobs_locked(tx, list(seen))
     claimed = [blob for blob in found if blob.generation == seen[blob.id] and not blob.referenced]
-    await collecting.claim(tx, [blob.id for blob in claimed])
+    await collection.claim(tx, [blob.id for blob in claimed])
     return claimed
 
 
@@ -120,7 +122,7 @@ async def _claim_files(
     work: Collecting, entries: Sequence[ReviewEntry], files: dict[str, StoredBlob | None], tx: Transaction
 ) -> list[Claim]:
     unknown = await unclaimed(tx, list(files))
-    dead = {row.digest: row for row in await collecting.blobs_named(tx, list(files)) if row.state == blobs.DELETING}
+    dead = {row.digest: row for row in await collection.blobs_named(tx, list(files)) if row.state == blobs.DELETING}
     resumed: dict[str, Claim] = {}
     ripe: dict[str, tuple[ReviewEntry, StoredBlob]] = {}
     later: dict[int, int] = {}
@@ -144,7 +146,7 @@ async def _claim_files(
 
 async def _claim_ripe(tx: Transaction, files: Mapping[str, tuple[ReviewEntry, StoredBlob]]) -> list[Claim]:
     """Claim those of the files beside which nobody has put a row meanwhile."""
-    ids = await collecting.claim_files(tx, {digest: file.size for digest, (_, file) in files.items()})
+    ids = await collection.claim_files(tx, {digest: file.size for digest, (_, file) in files.items()})
     return [
         Claim(id=ids[digest], digest=digest, size=file.size, key=digest, entry=entry.id, is_file=True, file=file)
         for digest, (entry, file) in files.items()
@@ -162,8 +164,8 @@ def _resumed(row: BlobUnderReview, entry: ReviewEntry) -> Claim:
 async def unclaimed(reader: Reader, digests: Sequence[str]) -> set[str]:
     """Return those of `digests` of which nothing speaks: no manifest and no blob."""
     contents = await manifests.known_contents(reader, digests)
-    rows = await collecting.blobs_named(reader, digests)
-    shared = await collecting.shared_keys(reader, digests)
+    rows = await collection.blobs_named(reader, digests)
+    shared = await collection.shared_keys(reader, digests)
     return set(digests) - contents - shared - {row.digest for row in rows}
 
 

@@ -11,9 +11,10 @@ from entrepot.lifecycle.collection.blobs import claim_blobs, claim_files
 from entrepot.lifecycle.collection.manifests import review_manifests
 from entrepot.lifecycle.collection.model import Collecting, Tally
 from entrepot.lifecycle.collection.sweep import sweep
-from entrepot.metadata import clock, review
+from entrepot.metadata import clock
 from entrepot.metadata.errors import TookTooLong
-from entrepot.metadata.review import ReviewEntry
+from entrepot.metadata.lifecycle import review
+from entrepot.metadata.lifecycle.review import ReviewEntry
 from entrepot.telemetry.progress import Progress
 
 

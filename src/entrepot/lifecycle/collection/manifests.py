@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from entrepot.lifecycle.collection.model import Collecting, Tally
-from entrepot.metadata import clock, collecting, manifests, review, shadows
-from entrepot.metadata.collecting import ManifestUnderReview
+from entrepot.metadata import clock, trash_namespaces
+from entrepot.metadata.contents import manifests
 from entrepot.metadata.database import Transaction
-from entrepot.metadata.review import ReviewEntry
+from entrepot.metadata.lifecycle import collection, review
+from entrepot.metadata.lifecycle.collection import ManifestUnderReview
+from entrepot.metadata.lifecycle.review import ReviewEntry
 
 
 @dataclass(slots=True)
@@ -33,7 +35,7 @@ def judge(found: Sequence[ManifestUnderReview], now: int) -> ManifestVerdicts:
     verdicts = ManifestVerdicts()
     for manifest in found:
         row = manifest.row
-        if row.review_after is None or shadows.is_shadow(manifest.repository.name):
+        if row.review_after is None or trash_namespaces.is_shadow(manifest.repository.name):
             continue
         if manifest.needed:
             verdicts.keep.append(row.id)
@@ -53,7 +55,7 @@ async def review_manifests(work: Collecting, entries: Sequence[ReviewEntry], tal
 
 
 async def _review(work: Collecting, entries: Sequence[ReviewEntry], tx: Transaction) -> int:
-    found = await collecting.manifests_locked(tx, sorted({entry.subject_id for entry in entries}))
+    found = await collection.manifests_locked(tx, sorted({entry.subject_id for entry in entries}))
     verdicts = judge(found, clock.now())
     gone = sum([await work.leave(tx, manifest) for manifest in verdicts.leave])
     await manifests.keep(tx, verdicts.keep)

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from entrepot.metadata.collecting import ManifestUnderReview
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.lifecycle.collection import ManifestUnderReview
 from entrepot.oci.errors import RegistryError
 from entrepot.registry.ports import BlobStore
 

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-from entrepot.lifecycle.collection.absence import Absence
 from entrepot.lifecycle.collection.blobs import ripe_at, unclaimed
+from entrepot.lifecycle.collection.missing_bytes import Absence
 from entrepot.lifecycle.collection.model import Collecting
-from entrepot.metadata import blobs, clock, collecting, manifests, review, settings
-from entrepot.metadata.collecting import BlobUnderReview
+from entrepot.metadata import clock, settings
+from entrepot.metadata.contents import blobs, manifests
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.lifecycle import collection, review
+from entrepot.metadata.lifecycle.collection import BlobUnderReview
 from entrepot.registry.ports import StoredBlob
 from entrepot.registry.quarantine import Quarantine
 from entrepot.telemetry.progress import Progress
@@ -116,7 +118,7 @@ class Orphans:
     async def _rows(self, place: _Place, progress: Progress, tally: OrphanTally) -> bool:
         """Look for rows whose bytes are gone or that nobody comes for; False when it is enough for now."""
         last, absence = int(place.at or 0), Absence(self.work.store, self.quarantine)
-        while rows := await collecting.blobs_after(self.work.metadata, last, limit=_PIECE):
+        while rows := await collection.blobs_after(self.work.metadata, last, limit=_PIECE):
             await self._turn(progress, tally, len(rows))
             tally.missing += await absence.look(rows)
             tally.queued += await self._queue_blobs(rows)

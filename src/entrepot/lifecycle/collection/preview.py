@@ -11,8 +11,9 @@ from entrepot.lifecycle.collection import manifests as manifest_rules
 from entrepot.lifecycle.collection.blobs import find_file, ripe_at, unclaimed
 from entrepot.lifecycle.collection.model import Collecting, Tally
 from entrepot.lifecycle.collection.sweep import keeps_bytes
-from entrepot.metadata import clock, collecting, review
-from entrepot.metadata.review import ReviewEntry
+from entrepot.metadata import clock
+from entrepot.metadata.lifecycle import collection, review
+from entrepot.metadata.lifecycle.review import ReviewEntry
 from entrepot.telemetry.progress import Progress
 
 _PIECE: Final = 500
@@ -53,13 +54,13 @@ class Preview:
         return list(found.values())
 
     async def _manifests(self, entries: Sequence[ReviewEntry]) -> None:
-        found = await collecting.manifests_of(self.work.metadata, [entry.subject_id for entry in entries])
+        found = await collection.manifests_of(self.work.metadata, [entry.subject_id for entry in entries])
         for manifest in manifest_rules.judge(found, clock.now()).leave:
             self.tally.manifests += 1
             await self.progress.say(f"manifest eligible for deletion: {manifest.repository.name}@{manifest.row.digest}")
 
     async def _blobs(self, entries: Sequence[ReviewEntry]) -> None:
-        found = await collecting.blobs_of(self.work.metadata, [entry.subject_id for entry in entries])
+        found = await collection.blobs_of(self.work.metadata, [entry.subject_id for entry in entries])
         verdicts = blob_rules.judge(found, clock.now())
         claims = blob_rules.claims_of([*verdicts.go, *verdicts.resume], {entry.subject_id: 0 for entry in entries})
         kept = await keeps_bytes(self.work, claims)

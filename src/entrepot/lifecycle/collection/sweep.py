@@ -10,9 +10,12 @@ from typing import Final
 
 from entrepot.lifecycle.collection.blobs import Claim, find_file
 from entrepot.lifecycle.collection.model import Collecting, Tally
-from entrepot.metadata import clock, collecting, manifests, outbox, review
-from entrepot.metadata.ballast import Reserve, with_reserve
+from entrepot.metadata import clock
+from entrepot.metadata.contents import manifests
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.engine.ballast import Reserve, with_reserve
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.lifecycle import collection, review
 from entrepot.oci.errors import RegistryError
 
 _log = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ async def _sweep(work: Collecting, claims: Sequence[Claim], tally: Tally) -> Non
 
 async def _unlink(work: Collecting, claims: Sequence[Claim], tx: Transaction) -> tuple[bool, int]:
     """Take the blobs out of some repositories; return whether out of all, and what registry:2's files must follow."""
-    done = await collecting.unlink(tx, {claim.id: claim.digest for claim in claims}, limit=work.limits.links)
+    done = await collection.unlink(tx, {claim.id: claim.digest for claim in claims}, limit=work.limits.links)
     return done, await outbox.last_id(tx)
 
 
@@ -54,7 +57,7 @@ async def keeps_bytes(work: Collecting, claims: Sequence[Claim]) -> set[int]:
     """
     digests = [claim.digest for claim in claims]
     needed = await manifests.known_contents(work.metadata, digests)
-    needed |= await collecting.shared_keys(work.metadata, digests)
+    needed |= await collection.shared_keys(work.metadata, digests)
     aliases = {claim.id for claim in claims if claim.key != claim.digest}
     return aliases | {claim.id for claim in claims if claim.digest in needed}
 
@@ -89,14 +92,14 @@ async def _delete(work: Collecting, claim: Claim) -> None:
 
 
 async def _finish(gone: Sequence[Claim], failed: dict[int, int], kept: set[int], tx: Transaction) -> None:
-    await collecting.remove(tx, [claim.id for claim in gone])
+    await collection.remove(tx, [claim.id for claim in gone])
     await review.remove(tx, [claim.entry for claim in gone])
     await review.postpone(tx, dict.fromkeys(failed.values(), clock.after(_RETRY_SECONDS)))
     aliases = [claim.key for claim in gone if claim.key != claim.digest]
     await review.add_files(tx, aliases, after=clock.now(), reason="blob under another key collected")
     # A manifest of these bytes was pushed while they went; its file was there when it was to be written.
     deleted = [claim.digest for claim in gone if claim.id not in kept]
-    for digest, repository in (await collecting.homes(tx, deleted)).items():
+    for digest, repository in (await collection.homes(tx, deleted)).items():
         await outbox.add(tx, outbox.MANIFEST_PUT, repository=repository, digest=digest, tags=[])
 
 

@@ -12,8 +12,10 @@ from functools import partial
 from typing import Final
 
 from entrepot.lifecycle.collection.model import Collecting
-from entrepot.metadata import clock, collecting, manifests, review
+from entrepot.metadata import clock
+from entrepot.metadata.contents import manifests
 from entrepot.metadata.database import Transaction
+from entrepot.metadata.lifecycle import collection, review
 from entrepot.telemetry.progress import Progress
 
 _PIECE: Final = 500
@@ -34,7 +36,7 @@ class Untagged:
         """
         count, looked_at, last = 0, 0, 0
         before = clock.after(-self.work.grace_seconds)
-        while found := await collecting.manifests_after(self.work.metadata, last, before=before, limit=_PIECE):
+        while found := await collection.manifests_after(self.work.metadata, last, before=before, limit=_PIECE):
             await self.work.require_open()
             looked_at += len(found)
             await progress.step(looked_at)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from entrepot.metadata import blobs, holders, holdings, manifests, shadows
-from entrepot.metadata.blobs import BlobRow
+from entrepot.metadata import trash_namespaces
+from entrepot.metadata.contents import blobs, manifests, repository_blobs
+from entrepot.metadata.contents.blobs import BlobRow
 from entrepot.metadata.database import Database
-from entrepot.metadata.holders import Place
+from entrepot.metadata.lifecycle import blob_references
+from entrepot.metadata.lifecycle.blob_references import Place
 from entrepot.oci.digest import Digest
 
 #: Reasons that an answer has at most, of each kind.
@@ -71,10 +73,10 @@ class Why:
 
     async def _blob(self, blob: BlobRow, holding: Holding) -> None:
         holding.size, holding.state = blob.size, blob.state
-        holding.repositories = sorted(await holdings.of_repositories(self.metadata, blob.id, MOST))
-        places = await holders.of_blob(self.metadata, blob.id, limit=MOST + 1)
+        holding.repositories = sorted(await repository_blobs.of_repositories(self.metadata, blob.id, MOST))
+        places = await blob_references.of_blob(self.metadata, blob.id, limit=MOST + 1)
         holding.more |= len(places) > MOST
-        tags = await holders.tags_of(self.metadata, [place.id for place in places], limit=10 * MOST)
+        tags = await blob_references.tags_of(self.metadata, [place.id for place in places], limit=10 * MOST)
         for place in places[:MOST]:
             holding.reasons.append(await self._needs(place, tags.get(place.id, [])))
         if blob.state == blobs.DELETING:
@@ -83,28 +85,28 @@ class Why:
             holding.reasons.append(Reason(reason=GRACE, until=blob.review_after))
 
     async def _needs(self, place: Place, tags: Sequence[str]) -> Reason:
-        if shadows.is_shadow(place.repository):
+        if trash_namespaces.is_shadow(place.repository):
             return await self._trash(place)
         return Reason(reason=MANIFEST, repository=place.repository, digest=place.digest, role=place.role, tags=tags)
 
     async def _trash(self, place: Place) -> Reason:
         """A repository that was deleted as a whole has no entry for each of its manifests."""
-        kept = await holders.in_trash(self.metadata, place.repository_id, place.digest)
+        kept = await blob_references.in_trash(self.metadata, place.repository_id, place.digest)
         repository, until = (None, None) if kept is None else kept
         return Reason(reason=TRASH, repository=repository, digest=place.digest, role=place.role, until=until)
 
     async def _manifest(self, holding: Holding) -> None:
-        places = await holders.of_digest(self.metadata, holding.digest, limit=MOST + 1)
+        places = await blob_references.of_digest(self.metadata, holding.digest, limit=MOST + 1)
         holding.more |= len(places) > MOST
         ids = [place.id for place in places]
-        tags = await holders.tags_of(self.metadata, ids, limit=10 * MOST)
-        indexes = await holders.listed_by(self.metadata, ids, limit=10 * MOST)
+        tags = await blob_references.tags_of(self.metadata, ids, limit=10 * MOST)
+        indexes = await blob_references.listed_by(self.metadata, ids, limit=10 * MOST)
         for place in places[:MOST]:
             holding.reasons += await self._stands(place, tags.get(place.id, []), indexes.get(place.id, []))
 
     async def _stands(self, place: Place, tags: Sequence[str], indexes: Sequence[str]) -> list[Reason]:
         """Say what keeps a manifest where it is."""
-        if shadows.is_shadow(place.repository):
+        if trash_namespaces.is_shadow(place.repository):
             return [await self._trash(place)]
         found = [Reason(reason=INDEX, repository=place.repository, digest=digest) for digest in indexes]
         if tags:

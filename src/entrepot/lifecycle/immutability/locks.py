@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from entrepot.lifecycle import selectors
 from entrepot.lifecycle.selectors import Selector
-from entrepot.metadata import immutable_rules
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Reader
-from entrepot.metadata.repositories import RepositoryRecord
+from entrepot.metadata.lifecycle import immutable_rules
 from entrepot.registry.ports import RuleOf
 
 

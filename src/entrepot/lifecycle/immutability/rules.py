@@ -10,12 +10,12 @@ from entrepot.access.faults import Conflict, Invalid, NotFound
 from entrepot.lifecycle import selectors
 from entrepot.lifecycle.selectors import Selector
 from entrepot.metadata import events
-from entrepot.metadata import immutable_rules as rows
+from entrepot.metadata.contents.projects import ProjectRecord
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
-from entrepot.metadata.immutable_rules import RuleRecord
-from entrepot.metadata.projects import ProjectRecord
+from entrepot.metadata.lifecycle import immutable_rules as rows
+from entrepot.metadata.lifecycle.immutable_rules import RuleRecord
 
 #: Rules of one project.
 MOST: Final = 100

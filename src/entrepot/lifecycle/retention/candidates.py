@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from entrepot.lifecycle.retention.evaluation import Candidate
-from entrepot.metadata import retention_candidates as rows
 from entrepot.metadata.database import Reader, Row
+from entrepot.metadata.lifecycle import retention_candidates as rows
 from entrepot.oci import media_type as media_types
 
 #: Rows that are read at a time.

@@ -8,14 +8,15 @@ from itertools import count
 from typing import Final
 
 from entrepot.access.faults import NotFound
-from entrepot.lifecycle.retention.forgetting import RUNS, VERDICTS
 from entrepot.lifecycle.retention.policies import KIND, subject_of
-from entrepot.metadata import job_runs, retention_tasks, retention_verdicts
+from entrepot.lifecycle.retention.verdict_expiry import RUNS, VERDICTS
 from entrepot.metadata.database import Database
 from entrepot.metadata.filtering import Condition, Listed, Match, Selection
-from entrepot.metadata.job_runs import Run
-from entrepot.metadata.retention_tasks import TaskRecord
-from entrepot.metadata.retention_verdicts import PIECE, StoredVerdict
+from entrepot.metadata.jobs import job_runs
+from entrepot.metadata.jobs.job_runs import Run
+from entrepot.metadata.lifecycle import retention_tasks, retention_verdicts
+from entrepot.metadata.lifecycle.retention_tasks import TaskRecord
+from entrepot.metadata.lifecycle.retention_verdicts import PIECE, StoredVerdict
 
 #: What is said in place of verdicts that are not kept any more.
 FORGOTTEN: Final = (

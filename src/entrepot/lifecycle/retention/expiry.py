@@ -13,12 +13,14 @@ from functools import partial
 from typing import Any, Final
 
 from entrepot.lifecycle.actor import INTERNAL
-from entrepot.lifecycle.retention.removing import Removing
-from entrepot.metadata import clock, manifest_expiry, repositories, retention_candidates, shadows
+from entrepot.lifecycle.retention.removal import Removing
+from entrepot.metadata import clock, trash_namespaces
+from entrepot.metadata.contents import repositories
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Database
-from entrepot.metadata.manifest_expiry import Expiring, NewManifest
-from entrepot.metadata.repositories import RepositoryRecord
-from entrepot.metadata.retention_verdicts import StoredVerdict
+from entrepot.metadata.lifecycle import manifest_expiry, retention_candidates
+from entrepot.metadata.lifecycle.manifest_expiry import Expiring, NewManifest
+from entrepot.metadata.lifecycle.retention_verdicts import StoredVerdict
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import RegistryError, Unsupported
 from entrepot.oci.strict_json import JsonInvalid, loads
@@ -106,7 +108,7 @@ class ImageExpiry:
         repository = await repositories.find_by_id(self.metadata, one.repository_id)
         tags = await retention_candidates.pushed(self.metadata, one.manifest_id)
         span, gone = one.seconds * clock.MICROSECONDS, list[StoredVerdict]()
-        if repository is not None and not shadows.is_shadow(repository.name):
+        if repository is not None and not trash_namespaces.is_shadow(repository.name):
             gone = _lasted(one, tags, now - span)
         if dry_run:
             for verdict in gone:

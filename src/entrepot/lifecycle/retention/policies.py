@@ -12,13 +12,15 @@ from typing import Final
 from entrepot.access.faults import Invalid, NotFound
 from entrepot.lifecycle.retention import rules as rules_
 from entrepot.lifecycle.retention.rules import Rule, RuleText
-from entrepot.metadata import events, project_metadata, schedules
-from entrepot.metadata import retention_policies as rows
+from entrepot.metadata import events
+from entrepot.metadata.contents import project_metadata
+from entrepot.metadata.contents.projects import ProjectRecord
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.events import Source
-from entrepot.metadata.projects import ProjectRecord
-from entrepot.metadata.retention_policies import PolicyRecord
-from entrepot.metadata.schedules import Origin
+from entrepot.metadata.jobs import schedules
+from entrepot.metadata.jobs.schedules import Origin
+from entrepot.metadata.lifecycle import retention_policies as rows
+from entrepot.metadata.lifecycle.retention_policies import PolicyRecord
 
 #: The kind of job whose runs do it.
 KIND: Final = "retention"

@@ -13,14 +13,17 @@ from itertools import islice
 from typing import Final
 
 from entrepot.access.faults import NotFound
-from entrepot.lifecycle.trash.belonging import in_order
+from entrepot.lifecycle.trash.locations import drop_if_empty, target
 from entrepot.lifecycle.trash.model import Restored
-from entrepot.lifecycle.trash.places import drop_if_empty, target
 from entrepot.lifecycle.trash.quota import Quota
-from entrepot.lifecycle.trash.retagging import Retagged, Retagging
-from entrepot.metadata import events, manifests, outbox, repositories, trash
+from entrepot.lifecycle.trash.related_manifests import in_order
+from entrepot.lifecycle.trash.tag_restore import Retagged, Retagging
+from entrepot.metadata import events
+from entrepot.metadata.contents import manifests, repositories
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Database, Transaction
-from entrepot.metadata.repositories import RepositoryRecord
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.lifecycle import trash
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.referrers import subject_of_tag
 from entrepot.registry.lookup import Lookup

@@ -7,28 +7,20 @@ from functools import partial
 from typing import Final
 
 from entrepot.access.faults import Conflict, NotFound
+from entrepot.lifecycle.trash.locations import target
 from entrepot.lifecycle.trash.model import Restored
-from entrepot.lifecycle.trash.places import target
 from entrepot.lifecycle.trash.quota import Quota
-from entrepot.lifecycle.trash.retagging import Retagged, Retagging
-from entrepot.metadata import (
-    emptying,
-    events,
-    holdings,
-    manifests,
-    moving,
-    outbox,
-    projects,
-    repositories,
-    shadows,
-    tags,
-)
-from entrepot.metadata import trash as rows
+from entrepot.lifecycle.trash.tag_restore import Retagged, Retagging
+from entrepot.metadata import events, trash_namespaces
+from entrepot.metadata.contents import manifests, projects, repositories, repository_blobs, tags
+from entrepot.metadata.contents.manifests import ManifestRow
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.errors import ConstraintViolated
-from entrepot.metadata.manifests import ManifestRow
-from entrepot.metadata.repositories import RepositoryRecord
-from entrepot.metadata.trash import TrashEntry
+from entrepot.metadata.jobs import outbox
+from entrepot.metadata.lifecycle import manifest_moves, repository_removal
+from entrepot.metadata.lifecycle import trash as rows
+from entrepot.metadata.lifecycle.trash import TrashEntry
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor
@@ -75,7 +67,7 @@ class RepositoryRestoring:
         lying = await _lying(tx, entry)
         assert entry.repository is not None
         owner = await projects.lock(tx, lying.project_id)
-        is_there = owner is not None and not shadows.is_shadow(owner.name)
+        is_there = owner is not None and not trash_namespaces.is_shadow(owner.name)
         if not is_there or await repositories.find_exact(tx, entry.repository) is not None:
             return False
         await repositories.rename(tx, lying.id, entry.repository)
@@ -112,7 +104,7 @@ class _Merging:
     async def some_manifests(self, tx: Transaction) -> _Moved | None:
         """Move the next manifests with their tags, oldest first; None when there are none."""
         lying, there = await _lying(tx, self.entry), await target(tx, self.name, self.into, self.quota)
-        found = await emptying.oldest(tx, lying.id, limit=_MANIFESTS)
+        found = await repository_removal.oldest(tx, lying.id, limit=_MANIFESTS)
         tagged = [await self._manifest(tx, manifest, lying, there) for manifest in found]
         await self.quota.require_room(tx, there.project_id)
         restored = [name for one in tagged for name in one.restored]
@@ -126,11 +118,11 @@ class _Merging:
             await tags.remove(tx, lying.id, names)
         known = await manifests.locked(tx, there.id, manifest.digest)
         if known is None:
-            await moving.move(tx, manifest, lying, there)
+            await manifest_moves.move(tx, manifest, lying, there)
         else:
-            await moving.drop(tx, manifest, lying)
+            await manifest_moves.drop(tx, manifest, lying)
         row_id = manifest.id if known is None else known.id
-        held = await holdings.revive(tx, row_id)
+        held = await repository_blobs.revive(tx, row_id)
         retagging = Retagging(repository=there, rules=self.settings.tag_rules, actor=self.by.name, replace=self.replace)
         tagged = await retagging.run(tx, names, row_id, manifest.digest)
         put = {"repository": there.name, "digest": manifest.digest, "tags": tagged.restored, "blobs": held}
@@ -145,15 +137,15 @@ class _Merging:
     async def some_blobs(self, tx: Transaction) -> _Moved | None:
         """Hand over blobs that no manifest refers to."""
         lying, there = await _lying(tx, self.entry), await target(tx, self.name, self.into, self.quota)
-        found = await emptying.links(tx, lying.id, limit=_ROWS)
-        await holdings.link_all(tx, there.id, await emptying.held(tx, lying.id, found))
-        await emptying.unlink(tx, lying.id, found)
+        found = await repository_removal.links(tx, lying.id, limit=_ROWS)
+        await repository_blobs.link_all(tx, there.id, await repository_removal.held(tx, lying.id, found))
+        await repository_removal.unlink(tx, lying.id, found)
         return (0, [], []) if found else None
 
     async def end(self, tx: Transaction) -> None:
         """Remove what is left of it."""
         lying = await _lying(tx, self.entry)
-        await emptying.remove(tx, lying.id)
+        await repository_removal.remove(tx, lying.id)
         await _tell(tx, self.name, self.by)
 
 
@@ -164,7 +156,7 @@ async def _lying(tx: Transaction, entry: TrashEntry) -> RepositoryRecord:
         NotFound: It is not in the trash any more, or goes for good.
     """
     found = None if entry.place_id is None else await repositories.lock(tx, entry.place_id)
-    if found is None or found.name != shadows.of_whole(found.id):
+    if found is None or found.name != trash_namespaces.of_whole(found.id):
         raise NotFound(f"repository {entry.repository} is not in the trash any more")
     return found
 

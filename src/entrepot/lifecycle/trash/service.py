@@ -10,17 +10,18 @@ from typing import Final
 from entrepot.access.model import Principal
 from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
-from entrepot.access.reach import reach_of
-from entrepot.lifecycle.trash.expiring import Expiry
+from entrepot.access.reachable_projects import reach_of
+from entrepot.lifecycle.trash.expiry import Expiry
 from entrepot.lifecycle.trash.model import Restored
-from entrepot.lifecycle.trash.purging import Purging
-from entrepot.lifecycle.trash.restoring import Restoring
-from entrepot.metadata import projects, trash, trash_lists, trash_usage
+from entrepot.lifecycle.trash.purge import Purging
+from entrepot.lifecycle.trash.restore import Restoring
+from entrepot.metadata.contents import projects
+from entrepot.metadata.contents.projects import ProjectRecord
 from entrepot.metadata.database import Database
 from entrepot.metadata.errors import TookTooLong
 from entrepot.metadata.filtering import Listed, Selection
-from entrepot.metadata.projects import ProjectRecord
-from entrepot.metadata.trash import TrashEntry
+from entrepot.metadata.lifecycle import trash, trash_lists, trash_usage
+from entrepot.metadata.lifecycle.trash import TrashEntry
 from entrepot.registry.model import Actor
 from entrepot.registry.settings import RegistrySettings
 from entrepot.telemetry.progress import Stopped, Unwatched

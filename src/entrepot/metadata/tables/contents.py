@@ -29,7 +29,7 @@ project_metadata: Final = keyed(
 #: `name` is as written, `sort_key` the same with "/" lowest, for the catalog. `adopted` is 0 while the repository
 #: is known from registry:2's folder by name alone. `pull_count` is added to now and then, as `manifest_pulls` is;
 #: `artifact_count` counts the rows of `artifacts`, by triggers. A
-#: repository whose name begins with "~" is in the trash, or holds what is (see `metadata.shadows`).
+#: repository whose name begins with "~" is in the trash, or holds what is (see `metadata.trash_namespaces`).
 repositories: Final = numbered(
     "repositories",
     metadata,

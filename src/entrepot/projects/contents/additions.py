@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from entrepot.access.faults import Invalid, NotFound
-from entrepot.metadata import artifact_parts, holdings
-from entrepot.metadata.artifact_parts import ConfigRecord
+from entrepot.metadata.contents import artifact_parts, repository_blobs
+from entrepot.metadata.contents.artifact_parts import ConfigRecord
 from entrepot.metadata.database import Reader
 from entrepot.oci import manifest as oci_manifest
 from entrepot.projects.contents.attributes import build_history, chart_dependencies
@@ -91,7 +91,11 @@ class Additions:
             return None
         layers = oci_manifest.parse(raw, artifact.record.media_type).layers
         digest = next((str(layer.digest) for layer in layers if layer.media_type == _CHART_LAYER), None)
-        blob = None if digest is None else await holdings.find_in(self.metadata, artifact.record.repository, digest)
+        blob = (
+            None
+            if digest is None
+            else await repository_blobs.find_in(self.metadata, artifact.record.repository, digest)
+        )
         if blob is None:
             return None
         found = ConfigRecord(digest=blob.digest, key=blob.storage_key, size=blob.size)

@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from entrepot.access.faults import NotFound
-from entrepot.metadata import artifact_parts, artifacts, manifests, repository_lists, sums
-from entrepot.metadata.artifact_parts import ArtifactRecord, TagRecord
-from entrepot.metadata.artifacts import Selection
+from entrepot.metadata.contents import artifact_parts, artifacts, kept_sums, manifests, repository_lists
+from entrepot.metadata.contents.artifact_parts import ArtifactRecord, TagRecord
+from entrepot.metadata.contents.artifacts import Selection
+from entrepot.metadata.contents.repositories import RepositoryRecord
+from entrepot.metadata.contents.repository_lists import Ends
 from entrepot.metadata.database import Reader
 from entrepot.metadata.filtering import COUNT_LIMIT, Listed, Order
 from entrepot.metadata.filtering import Selection as ListSelection
-from entrepot.metadata.repositories import RepositoryRecord
-from entrepot.metadata.repository_lists import Ends
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import DigestInvalid, TagInvalid
 from entrepot.oci.reference import Reference, parse_reference
-from entrepot.projects.contents.describing import Describing
+from entrepot.projects.contents.descriptions import Describing
 from entrepot.projects.contents.model import Accessory, Artifact, With
 
 #: Steps of a walk that look for what follows a page, once it is known that something does.
@@ -115,7 +115,7 @@ class Artifacts:
             found += await self._first(each.repository_id, wanted, most, newest_first=latest or window.newest_first)
             found.sort(reverse=window.newest_first)
             del found[needed + 1 :]
-        counted = wanted == Selection() and not latest and await sums.complete(self.metadata, sums.ARTIFACTS)
+        counted = wanted == Selection() and not latest and await kept_sums.complete(self.metadata, kept_sums.ARTIFACTS)
         total = sum(each.artifact_count for each in ends) if counted else len(found)
         return Listed(window.of(found), total)
 

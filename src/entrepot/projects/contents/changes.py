@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from entrepot.access.faults import Conflict, Invalid, NotFound, PreconditionFailed
-from entrepot.metadata import artifact_labels, events
-from entrepot.metadata.artifact_parts import ArtifactRecord
+from entrepot.metadata import events
+from entrepot.metadata.contents import artifact_labels
+from entrepot.metadata.contents.artifact_parts import ArtifactRecord
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
-from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import Denied, ManifestBlobUnknown, ManifestUnknown, TagInvalid
 from entrepot.oci.reference import Reference, RepositoryName, Tag
-from entrepot.registry.copying import Copying, MayTag, any_tag
+from entrepot.registry.manifest_copy import Copying, MayTag, any_tag
 from entrepot.registry.manifests import Manifests
 from entrepot.registry.model import Actor
 

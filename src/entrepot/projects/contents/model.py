@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from entrepot.metadata.artifact_parts import ArtifactRecord, TagRecord
-from entrepot.metadata.labels import LabelRecord
+from entrepot.metadata.contents.artifact_parts import ArtifactRecord, TagRecord
+from entrepot.metadata.contents.labels import LabelRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from entrepot.access.faults import NotFound
-from entrepot.metadata import repositories
+from entrepot.metadata.contents import repositories
+from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Reader
-from entrepot.metadata.repositories import RepositoryRecord
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.reference import DEFAULT_PROJECT, RepositoryName
 from entrepot.registry.lookup import Lookup

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from entrepot.metadata import clock, pulls
+from entrepot.metadata import clock
+from entrepot.metadata.contents import pulls
+from entrepot.metadata.contents.pulls import Pulled
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.errors import DatabaseError
-from entrepot.metadata.pulls import Pulled
 
 _LOGGER = logging.getLogger(__name__)
 _SECONDS: Final = 10.0

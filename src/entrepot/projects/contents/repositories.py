@@ -10,13 +10,14 @@ from entrepot.access.faults import NotFound, require_unchanged
 from entrepot.access.model import Principal
 from entrepot.access.permissions import Permission
 from entrepot.access.policy import Policy
-from entrepot.access.reach import reach_of
-from entrepot.metadata import events, repository_lists, sums
+from entrepot.access.reachable_projects import reach_of
+from entrepot.metadata import events
+from entrepot.metadata.contents import kept_sums, repository_lists
+from entrepot.metadata.contents.repositories import RepositoryRecord
+from entrepot.metadata.contents.repository_lists import RepositoryEntry
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
-from entrepot.metadata.repositories import RepositoryRecord
-from entrepot.metadata.repository_lists import RepositoryEntry
 from entrepot.oci.reference import RepositoryName
 from entrepot.projects.contents.artifacts import Artifacts
 from entrepot.projects.contents.model import Repository
@@ -100,7 +101,7 @@ class Repositories:
         await self.registry.delete(RepositoryName(repository.name), actor=by)
 
     async def _views(self, entries: Sequence[RepositoryEntry]) -> list[Repository]:
-        counted = await sums.complete(self.metadata, sums.ARTIFACTS)
+        counted = await kept_sums.complete(self.metadata, kept_sums.ARTIFACTS)
         return [
             Repository(
                 id=entry.id,

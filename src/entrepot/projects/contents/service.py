@@ -9,7 +9,7 @@ from entrepot.metadata.database import Database
 from entrepot.projects.contents.additions import Additions
 from entrepot.projects.contents.artifacts import Artifacts
 from entrepot.projects.contents.changes import Changes
-from entrepot.projects.contents.describing import Describing
+from entrepot.projects.contents.descriptions import Describing
 from entrepot.projects.contents.names import Names
 from entrepot.projects.contents.repositories import Repositories
 from entrepot.projects.contents.small_blobs import SmallBlobs

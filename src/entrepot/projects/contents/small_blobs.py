@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import Final
 
-from entrepot.metadata.artifact_parts import ConfigRecord
+from entrepot.metadata.contents.artifact_parts import ConfigRecord
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown, Unavailable
 from entrepot.registry.content_cache import ContentCache

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from entrepot.metadata import events, job_queues, job_runs, job_workers
+from entrepot.metadata import events
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Condition, Match, Selection
-from entrepot.metadata.job_queues import Queue
-from entrepot.metadata.job_runs import Run, State
-from entrepot.metadata.job_workers import Worker
+from entrepot.metadata.jobs import job_queues, job_runs, job_workers
+from entrepot.metadata.jobs.job_queues import Queue
+from entrepot.metadata.jobs.job_runs import Run, State
+from entrepot.metadata.jobs.job_workers import Worker
 from entrepot.system.jobs.kinds import Kinds
 
 #: Holding this back holds back all schedules; it has no runs.

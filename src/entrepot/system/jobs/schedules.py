@@ -7,11 +7,11 @@ from typing import Any
 
 from entrepot.access.faults import Invalid, NotFound
 from entrepot.metadata import clock, events
-from entrepot.metadata import schedules as rows
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
-from entrepot.metadata.schedules import Origin, Schedule
+from entrepot.metadata.jobs import schedules as rows
+from entrepot.metadata.jobs.schedules import Origin, Schedule
 from entrepot.system.jobs.kinds import Kinds
 from entrepot.system.jobs.service import checked_parameters, checked_subject
 from entrepot.system.jobs.timetable import TimetableInvalid, next_time

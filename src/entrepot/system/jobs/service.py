@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from entrepot.access.faults import Conflict, Invalid, NotFound
-from entrepot.metadata import events, job_lines, job_runs, job_steps
+from entrepot.metadata import events
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.filtering import Listed, Selection
-from entrepot.metadata.job_lines import Line
-from entrepot.metadata.job_runs import Cause, Run, Wanted
-from entrepot.metadata.job_steps import Step
+from entrepot.metadata.jobs import job_lines, job_runs, job_steps
+from entrepot.metadata.jobs.job_lines import Line
+from entrepot.metadata.jobs.job_runs import Cause, Run, Wanted
+from entrepot.metadata.jobs.job_steps import Step
 from entrepot.system.jobs.kinds import Kinds
 from entrepot.system.jobs.traits import JobTraits
 

@@ -14,17 +14,18 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from entrepot.access.authenticator import PasswordVerifier
 from entrepot.access.authorizer import Authorizer
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import CredentialsRefused, OneTimeCodeNeeded, SecondFactorNeeded
 from entrepot.access.faults import Fault, Forbidden, Invalid, NotFound
-from entrepot.access.second_factor import SecondFactors
-from entrepot.access.security_keys import SecurityKeys
-from entrepot.access.sessions import Session
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.second_factor.second_factors import SecondFactors
+from entrepot.access.second_factor.security_keys import SecurityKeys
+from entrepot.access.web_sessions import Session
 from entrepot.accounts.keys import Keys
-from entrepot.metadata import clock, users
-from entrepot.metadata.api_keys import ApiKeyRecord
+from entrepot.metadata import clock
 from entrepot.metadata.database import Reader
 from entrepot.metadata.events import Source
+from entrepot.metadata.people import users
+from entrepot.metadata.people.api_keys import ApiKeyRecord
 from entrepot.web.account.pages import (
     CODES_PATH,
     DAYS,

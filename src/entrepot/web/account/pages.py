@@ -9,11 +9,11 @@ from html import escape
 from http import HTTPStatus
 from typing import Final
 
-from entrepot.access.second_factor import Enrolment, Status
+from entrepot.access.second_factor.second_factors import Enrolment, Status
 from entrepot.accounts.keys import NewKey
 from entrepot.metadata import clock
-from entrepot.metadata.api_keys import ApiKeyRecord
-from entrepot.metadata.users import LOCAL, UserRecord
+from entrepot.metadata.people.api_keys import ApiKeyRecord
+from entrepot.metadata.people.users import LOCAL, UserRecord
 from entrepot.web.login import LOG_OUT_PATH
 from entrepot.web.pages import ACCOUNT_PATH, Frame, alert, page
 from entrepot.web.responses import BytesResponse

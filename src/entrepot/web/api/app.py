@@ -9,57 +9,46 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from entrepot import __version__
-from entrepot.web.api import (
+from entrepot.web.api import errors
+from entrepot.web.api.artifacts import (
     artifact_parts,
     artifacts,
-    audit_logs,
     blobs,
-    configurations,
-    errors,
-    explanations,
-    grants,
-    health,
     icons,
     immutable_rules,
-    job_schedules,
-    jobs,
-    jobservice,
-    keys,
     labels,
+    purges,
+    repositories,
+    tag_history,
+    trash,
+)
+from entrepot.web.api.edge import ApiEdge
+from entrepot.web.api.jobs import job_schedules, jobs, jobservice, system_jobs
+from entrepot.web.api.locations import BASE
+from entrepot.web.api.openapi import Told, documented
+from entrepot.web.api.people import (
+    api_keys,
+    explanations,
+    grants,
     ldap,
     members,
-    metadatas,
     oidc,
     permissions,
-    ping,
-    projects,
-    purges,
-    quotas,
-    repositories,
-    retention_executions,
-    retentions,
     robots,
     roles,
-    search,
     second_factor,
     security_keys,
     sessions,
-    statistics,
-    system_jobs,
-    systeminfo,
-    tag_history,
-    trash,
-    usage,
-    usage_past,
     user_passwords,
     usergroups,
     users,
 )
-from entrepot.web.api.edge import ApiEdge
-from entrepot.web.api.locations import BASE
-from entrepot.web.api.openapi import Told, documented
+from entrepot.web.api.projects import metadatas, projects
+from entrepot.web.api.registry_wide import audit_logs, configurations, health, ping, search, statistics, systeminfo
+from entrepot.web.api.retention import executions, retentions
 from entrepot.web.api.route_table import RouteTable
 from entrepot.web.api.services import ApiServices
+from entrepot.web.api.usage import history, quotas, usage
 
 _TITLE: Final = "Entrepot API"
 _DESCRIPTION: Final = (
@@ -91,7 +80,7 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     explanations.router,
     users.router,
     user_passwords.router,
-    keys.router,
+    api_keys.router,
     usergroups.router,
     robots.router,
     roles.router,
@@ -109,9 +98,9 @@ NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     tag_history.router,
     immutable_rules.router,
     usage.router,
-    usage_past.router,
+    history.router,
     retentions.router,
-    retention_executions.router,
+    executions.router,
 )
 
 #: What browsers are sent to, below `/c`.

@@ -16,7 +16,7 @@ from entrepot.access.errors import AccessRefused
 from entrepot.access.faults import Forbidden, NotFound
 from entrepot.access.model import SYSTEM_TARGET, Principal, Target
 from entrepot.access.permissions import Permission
-from entrepot.access.sessions import Session
+from entrepot.access.web_sessions import Session
 from entrepot.metadata.events import Source
 from entrepot.web.api.mount import REQUEST
 from entrepot.web.api.services import ApiServices

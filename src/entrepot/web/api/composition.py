@@ -9,9 +9,9 @@ from pathlib import Path
 
 from entrepot.access.authenticator import PasswordVerifier
 from entrepot.access.policy import Policy
-from entrepot.accounts.directory.desk import DirectoryDesk
+from entrepot.accounts.directory.administration import DirectoryDesk
 from entrepot.accounts.directory.model import DirectorySource
-from entrepot.accounts.explaining import Explaining
+from entrepot.accounts.explanations import Explaining
 from entrepot.accounts.grants import Grants
 from entrepot.accounts.groups import Groups
 from entrepot.accounts.keys import Keys
@@ -22,19 +22,19 @@ from entrepot.accounts.robots import Robots
 from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Hash, Users
-from entrepot.insight.freeing import Freeing
+from entrepot.insight.freed_bytes import Freeing
 from entrepot.insight.history import Past
-from entrepot.insight.looking import Looking
-from entrepot.insight.turns import Turns
+from entrepot.insight.query_limits import Turns
+from entrepot.insight.usage_report import Looking
 from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.immutability.rules import ImmutableRules
 from entrepot.lifecycle.quotas import ProjectQuota, Quotas
 from entrepot.lifecycle.retention.executions import Executions
 from entrepot.lifecycle.retention.policies import Policies
 from entrepot.lifecycle.tag_history import TagHistory
-from entrepot.lifecycle.trash.expiring import Expiry
-from entrepot.lifecycle.trash.purging import Purging
-from entrepot.lifecycle.trash.restoring import Restoring
+from entrepot.lifecycle.trash.expiry import Expiry
+from entrepot.lifecycle.trash.purge import Purging
+from entrepot.lifecycle.trash.restore import Restoring
 from entrepot.lifecycle.trash.service import Trash
 from entrepot.metadata.database import Database
 from entrepot.projects.contents.service import build_contents

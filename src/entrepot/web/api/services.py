@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from entrepot.accounts.directory.desk import DirectoryDesk
-from entrepot.accounts.explaining import Explaining
+from entrepot.accounts.directory.administration import DirectoryDesk
+from entrepot.accounts.explanations import Explaining
 from entrepot.accounts.grants import Grants
 from entrepot.accounts.groups import Groups
 from entrepot.accounts.keys import Keys
@@ -15,10 +15,10 @@ from entrepot.accounts.robots import Robots
 from entrepot.accounts.roles import Roles
 from entrepot.accounts.user_passwords import UserPasswords
 from entrepot.accounts.users import Users
-from entrepot.insight.freeing import Freeing
+from entrepot.insight.freed_bytes import Freeing
 from entrepot.insight.history import Past
-from entrepot.insight.looking import Looking
-from entrepot.insight.turns import Turns
+from entrepot.insight.query_limits import Turns
+from entrepot.insight.usage_report import Looking
 from entrepot.lifecycle.collection.why import Why
 from entrepot.lifecycle.immutability.rules import ImmutableRules
 from entrepot.lifecycle.quotas import Quotas

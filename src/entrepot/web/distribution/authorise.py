@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from entrepot.access.model import PERMISSIONS_BY_METHOD, Principal, Target, scope_for
 from entrepot.access.permissions import CATALOG, CREATE_PROJECT, PULL, PUSH, Permission
-from entrepot.metadata import repositories
+from entrepot.metadata.contents import repositories
 from entrepot.oci.errors import Unauthorized
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.model import Actor

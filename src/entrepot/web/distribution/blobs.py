@@ -15,7 +15,7 @@ from entrepot.oci.negotiation import matches_etag
 from entrepot.oci.ranges import ByteRange, parse_ranges
 from entrepot.registry.model import BlobRecord
 from entrepot.registry.ports import StoredBlob
-from entrepot.registry.verifying import PULL, lost
+from entrepot.registry.verification import PULL, lost
 from entrepot.web.distribution.authorise import actor, authorise
 from entrepot.web.http import Header, Repeatable, Request
 from entrepot.web.responses import (

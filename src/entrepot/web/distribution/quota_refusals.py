@@ -6,8 +6,8 @@ from typing import Final
 
 from entrepot.access.model import Target
 from entrepot.access.permissions import PULL
-from entrepot.metadata import largest_repositories
 from entrepot.metadata.errors import DatabaseError
+from entrepot.metadata.usage import largest_repositories
 from entrepot.oci.errors import QuotaExceeded, RegistryError
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.words import spelt

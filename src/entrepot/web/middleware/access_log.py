@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from http import HTTPStatus
 
-from entrepot.access.throttle import PROXIED
+from entrepot.access.passwords.throttle import PROXIED
 from entrepot.telemetry.access_format import Exchange, RequestRecord
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.web.http import Request, client_host

@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from entrepot.accounts.providers.pending import PATIENCE
+from entrepot.accounts.providers.pending_sign_ins import PATIENCE
 from entrepot.web.http import Header, Request
 from entrepot.web.proxies import Proxies
-from entrepot.web.session.passing import PassingCookies
+from entrepot.web.session.temporary_cookies import PassingCookies
 
 _TICKET: Final = "oidc-ticket"
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, urlencode
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.faults import NotFound
 from entrepot.accounts.providers.model import ProviderUnavailable, SignInRefused
-from entrepot.accounts.providers.pending import Ticket
+from entrepot.accounts.providers.pending_sign_ins import Ticket
 from entrepot.accounts.providers.sign_in import NameWanted, ProviderSignIn, Visit, Welcome
 from entrepot.web.distribution.locations import own_address
 from entrepot.web.form import FormInvalid, read_form

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from entrepot.access.sessions import Session
+from entrepot.access.web_sessions import Session
 from entrepot.web.http import Request
 from entrepot.web.oidc.paths import CALLBACK_PATH, LOGIN_PATH, ONBOARD_PATH
 from entrepot.web.responses import Response

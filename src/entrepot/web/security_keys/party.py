@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from entrepot.access.faults import Invalid
-from entrepot.access.key_answers import RelyingParty
+from entrepot.access.second_factor.security_key_answers import RelyingParty
 from entrepot.web.http import Request
 from entrepot.web.proxies import Proxies
 from entrepot.web.this_host import is_this_host

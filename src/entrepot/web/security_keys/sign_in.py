@@ -8,9 +8,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from entrepot.access.errors import CredentialsRefused
-from entrepot.access.key_answers import Assertion
-from entrepot.access.key_challenges import PATIENCE
 from entrepot.access.model import Principal
+from entrepot.access.second_factor.security_key_answers import Assertion
+from entrepot.access.second_factor.security_key_challenges import PATIENCE
 from entrepot.audit.sign_ins import RecordedAssertions
 from entrepot.web.form import FormInvalid, read_form
 from entrepot.web.http import Header, Request
@@ -20,7 +20,7 @@ from entrepot.web.security_keys.party import find_party
 from entrepot.web.services import Services
 from entrepot.web.session.answers import NO_STORE, PROVIDER, refused
 from entrepot.web.session.gate import SessionGate
-from entrepot.web.session.passing import PassingCookies
+from entrepot.web.session.temporary_cookies import PassingCookies
 
 KEY_PATH: Final = "/c/login/key"
 _TICKET: Final = "security-key"

@@ -6,7 +6,7 @@ import hmac
 from typing import Final
 
 from entrepot.access.model import Principal
-from entrepot.access.sessions import NewSession, Session, Sessions
+from entrepot.access.web_sessions import NewSession, Session, Sessions
 from entrepot.metadata.events import Source
 from entrepot.web.http import Header, Request
 from entrepot.web.proxies import Proxies

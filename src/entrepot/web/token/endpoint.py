@@ -9,9 +9,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from entrepot.access.challenge import TOKEN_PATH
-from entrepot.access.credentials import Basic
 from entrepot.access.errors import AccessRefused
-from entrepot.access.issuing import ANONYMOUS_SCOPES, Answer, ServiceUnknown, TokenDesk, TooManyScopes
+from entrepot.access.passwords.credentials import Basic
+from entrepot.access.tokens.token_requests import ANONYMOUS_SCOPES, Answer, ServiceUnknown, TokenDesk, TooManyScopes
 from entrepot.oci.errors import ErrorCode, RequestTimeout
 from entrepot.oci.scope import format_scopes
 from entrepot.web.body import BodyBroken

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from entrepot.accounts.directory.model import Answer, DirectoryGroup, DirectoryUnavailable, Person
 from entrepot.adapters.identity.ldap.connection import Connection, Deadline, library
-from entrepot.adapters.identity.ldap.listing import everybody
-from entrepot.adapters.identity.ldap.questions import Questions
+from entrepot.adapters.identity.ldap.people_list import everybody
+from entrepot.adapters.identity.ldap.queries import Questions
 from entrepot.adapters.identity.ldap.servers import Servers
 from entrepot.adapters.identity.ldap.settings import LdapSettings
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from entrepot.access.errors import TokenRefused
-from entrepot.access.issuer import LEEWAY, Issuer
-from entrepot.access.jwt import Claims, read_header
+from entrepot.access.tokens.foreign_issuer import LEEWAY, Issuer
+from entrepot.access.tokens.jwt import Claims, read_header
 from entrepot.accounts.providers.model import (
     Arrival,
     Grip,

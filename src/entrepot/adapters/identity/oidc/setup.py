@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from entrepot.access.errors import SetupError
-from entrepot.access.issuer import Issuer
-from entrepot.access.sessions import Sessions
-from entrepot.accounts.providers.checking import ProviderChecks
-from entrepot.accounts.providers.grips import Grips
+from entrepot.access.tokens.foreign_issuer import Issuer
+from entrepot.access.web_sessions import Sessions
+from entrepot.accounts.providers.account_checks import ProviderChecks
 from entrepot.accounts.providers.mapping import Rules, RulesInvalid
 from entrepot.accounts.providers.model import Provider, ProviderSource, ProviderUnavailable
-from entrepot.accounts.providers.pending import Journeys, Strangers
+from entrepot.accounts.providers.pending_sign_ins import Journeys, Strangers
 from entrepot.accounts.providers.people import People
+from entrepot.accounts.providers.provider_tokens import Grips
 from entrepot.accounts.providers.sign_in import ProviderParts, ProviderSignIn
 from entrepot.adapters.identity.oidc.code_flow import RegisteredClient
 from entrepot.adapters.identity.oidc.oauth import Endpoints, GroupList, OAuthProvider, Templates

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from entrepot.access.issuer import Issuer
+from entrepot.access.tokens.foreign_issuer import Issuer
 from entrepot.accounts.providers.mapping import Rules, RulesInvalid
 from entrepot.accounts.providers.model import Provider, ProviderSource, ProviderUnavailable
 from entrepot.adapters.identity.oidc.code_flow import RegisteredClient

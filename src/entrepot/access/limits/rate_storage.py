@@ -1,0 +1,115 @@
+"""Where `limits` counts: in the memory of this process, added up with the other workers' counts once a second.
+
+A request never waits for the database. What the others counted is known a moment later, so all together may go beyond
+a limit by what they let through within that moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from limits.storage import Storage
+
+from entrepot.metadata.database import Database
+from entrepot.metadata.people import request_counts
+
+#: Names counted at a time; beyond it the oldest are forgotten here, which errs for the client.
+_MOST = 100_000
+
+
+@dataclass(slots=True)
+class _Span:
+    ends_at: int
+    shared: int = 0  #: counted by all workers, as far as known
+    fresh: int = 0  #: counted here, and not told yet
+
+    @property
+    def count(self) -> int:
+        return self.shared + self.fresh
+
+
+class SharedStorage(Storage):
+    """A storage of the library's for spans that begin at the same moments for all workers."""
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, work: Database, *, now: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._work = work
+        self._now = now
+        self._spans: dict[str, _Span] = {}
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """See `Storage`; counting in memory does not fail."""
+        return MemoryError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """See `Storage`."""
+        span = self._spans.get(key)
+        now = self._now()
+        if span is None or span.ends_at <= now:
+            span = self._begin(key, int(now // expiry + 1) * expiry)
+        span.fresh += amount
+        return span.count
+
+    def get(self, key: str) -> int:
+        """See `Storage`."""
+        span = self._spans.get(key)
+        return 0 if span is None or span.ends_at <= self._now() else span.count
+
+    def get_expiry(self, key: str) -> float:
+        """See `Storage`."""
+        span = self._spans.get(key)
+        return self._now() if span is None else span.ends_at
+
+    def check(self) -> bool:
+        """See `Storage`."""
+        return True
+
+    def reset(self) -> int:
+        """See `Storage`."""
+        count = len(self._spans)
+        self._spans.clear()
+        return count
+
+    def clear(self, key: str) -> None:
+        """See `Storage`."""
+        self._spans.pop(key, None)
+
+    async def share(self) -> None:
+        """Tell the other workers what was counted here, and learn what they counted.
+
+        Raises:
+            DatabaseError: That is not possible now; the counts stay, for the next time.
+        """
+        now = int(self._now())
+        self._spans = {name: span for name, span in self._spans.items() if span.ends_at > now}
+        told = {(name, span.ends_at): span.fresh for name, span in self._spans.items() if span.fresh}
+        if told:
+            await self._work.write(lambda tx: request_counts.add(tx, told, now=now), name="count requests")
+            self._settle(told)
+        if self._spans:
+            await self._learn(now)
+
+    def _settle(self, told: dict[request_counts.Key, int]) -> None:
+        """What was told is no longer fresh; requests went on meanwhile."""
+        for (name, ends_at), count in told.items():
+            span = self._spans.get(name)
+            if span is not None and span.ends_at == ends_at:
+                span.fresh -= count
+                span.shared += count
+
+    async def _learn(self, now: int) -> None:
+        for (name, ends_at), count in (await request_counts.read(self._work, list(self._spans), now=now)).items():
+            span = self._spans.get(name)
+            if span is not None and span.ends_at == ends_at:
+                span.shared = count
+
+    def _begin(self, key: str, ends_at: int) -> _Span:
+        if len(self._spans) >= _MOST:
+            del self._spans[next(iter(self._spans))]
+        span = self._spans[key] = _Span(ends_at)
+        return span

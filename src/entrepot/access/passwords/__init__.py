@@ -1,0 +1,1 @@
+"""Passwords, what guessing them costs, and who hashes when."""

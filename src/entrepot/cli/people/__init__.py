@@ -1,0 +1,1 @@
+"""People, groups, robots, roles and keys, and who may do what."""

@@ -1,0 +1,118 @@
+"""Removes uploads that nobody finished (`storage.maintenance.uploadpurging`).
+
+An upload is abandoned when for the given age neither its row nor its file was touched: a client may send for hours
+without ending a request, and the file shows it. Files without a row, and rows without a file, go as well. So do the
+uploads that registry:2 left in a folder which is ours now, by registry:2's own rule (`adoption.leftovers`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from entrepot.adoption.leftovers import Leftovers, remove
+from entrepot.jobs.run import JobRun
+from entrepot.metadata import clock
+from entrepot.metadata.contents import upload_sessions
+from entrepot.metadata.database import Database, Transaction
+from entrepot.registry.ports import BlobStore
+from entrepot.system.jobs.traits import JobTraits
+from entrepot.telemetry.progress import Progress
+
+_log = logging.getLogger(__name__)
+
+_BATCH = 500
+UPLOAD_PURGING: Final = JobTraits(
+    name="upload-purging",
+    title="Remove uploads that nobody finished",
+    parameters={"dry_run": False},
+    right="garbage-collection:create",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadPurging:
+    """The job."""
+
+    work: Database
+    store: BlobStore
+    read_only: Callable[[], bool]
+    age: float
+    doubt: Callable[[], Awaitable[str | None]]  #: says why nothing may be removed for its age now
+    leftovers: Leftovers | None = None
+    dry_run: bool = False
+
+    async def run(self, run: JobRun) -> dict[str, object]:
+        """Do one run of the kind."""
+        dry_run = self.dry_run or bool(run.parameters["dry_run"])
+        return {"purged": await self.purge(run, dry_run=dry_run), "dry_run": dry_run}
+
+    async def purge(self, progress: Progress, *, dry_run: bool = False) -> int:
+        """Remove what is abandoned now; returns how many uploads that were.
+
+        Raises:
+            Stopped: Somebody asked it to end.
+        """
+        if self.read_only():
+            await progress.say("uploads are not purged while the registry is read-only")
+            return 0
+        if (reason := await self.doubt()) is not None:
+            await progress.say(f"uploads are not purged: {reason}")
+            return 0
+        rows = await self.abandoned()
+        folders = await self._leftovers()
+        total, purged = len(rows) + len(folders), 0
+        for ids in _batches(rows):
+            await progress.step(purged, total)
+            await (_list(ids, progress) if dry_run else self._remove(ids))
+            purged += len(ids)
+        for folder in folders:
+            await progress.step(purged, total)
+            await (_list([str(folder)], progress) if dry_run else asyncio.to_thread(remove, folder))
+            purged += 1
+        await progress.step(purged, total)
+        await progress.say(f"{'would purge' if dry_run else 'purged'} {purged} uploads")
+        _log.info("purged uploads", extra={"count": purged, "dry_run": dry_run})
+        return purged
+
+    async def abandoned(self) -> list[str]:
+        """List the uploads that nobody touched for the given age."""
+        before = clock.after(-self.age)
+        files = dict(await self.store.uploads())
+        idle = await self._idle(before)
+        young = {upload for upload, touched in files.items() if touched >= before}
+        known: set[str] = set()
+        for ids in _batches(files.keys() - young):
+            known |= await upload_sessions.known(self.work, ids)
+        orphans = files.keys() - young - known
+        return sorted((set(idle) - young) | orphans)
+
+    async def _idle(self, before: int) -> list[str]:
+        return await upload_sessions.idle(self.work, before=before, limit=1_000_000)
+
+    async def _leftovers(self) -> list[Path]:
+        return [] if self.leftovers is None else await asyncio.to_thread(self.leftovers.abandoned, self.age)
+
+    async def _remove(self, ids: list[str]) -> None:
+        for upload in ids:
+            await self.store.cancel_upload(upload)
+
+        async def forget(tx: Transaction) -> None:
+            await upload_sessions.remove(tx, ids)
+
+        await self.work.write(forget, name="purge uploads")
+
+
+async def _list(uploads: list[str], progress: Progress) -> None:
+    _log.info("these uploads would be purged", extra={"uploads": uploads})
+    for upload in uploads:
+        await progress.say(f"would purge {upload}")
+
+
+def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
+    every = list(ids)
+    return (every[start : start + _BATCH] for start in range(0, len(every), _BATCH))

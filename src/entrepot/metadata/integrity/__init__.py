@@ -1,0 +1,1 @@
+"""Rows held against each other and against the bytes, and what was found."""

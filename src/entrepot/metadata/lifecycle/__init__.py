@@ -1,0 +1,1 @@
+"""Rows about what goes and when: collection, trash, retention, immutable tags."""

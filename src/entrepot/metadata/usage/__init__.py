@@ -1,0 +1,1 @@
+"""What projects use and may use, and where the space went."""

@@ -1,0 +1,1 @@
+"""What repositories hold: artifacts, their tags, labels and accessories, and the trash."""

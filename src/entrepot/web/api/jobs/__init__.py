@@ -1,0 +1,1 @@
+"""Jobs of every kind, in shapes of our own and in Harbor's."""

@@ -1,0 +1,1 @@
+"""People, groups, robots, roles, keys and how they sign in."""

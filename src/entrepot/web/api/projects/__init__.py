@@ -1,0 +1,1 @@
+"""Projects and what they are set to."""

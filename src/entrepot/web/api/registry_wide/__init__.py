@@ -1,0 +1,1 @@
+"""The registry as a whole: settings, health, search, the audit log."""

@@ -1,0 +1,1 @@
+"""Which tags projects keep, in Harbor's shapes."""

@@ -1,0 +1,1 @@
+"""Where the space went, what deleting would free, and quotas."""
