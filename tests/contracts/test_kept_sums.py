@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 
+import asyncpg
 import pytest
 
 from entrepot.jobs.sums import SumCompletion
@@ -17,6 +19,8 @@ from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.lifecycle import manifest_moves
 from entrepot.metadata.query import RawQuery
 from entrepot.oci.reference import RepositoryName
+from tests.support.databases import postgres_database
+from tests.support.postgres import PostgresServer
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 _KEPT = RawQuery("SELECT manifest_id, repository_id FROM artifacts ORDER BY 1")
@@ -187,3 +191,43 @@ async def test_what_was_there_before_is_added(database: Database) -> None:
     await assert_kept(database)
     assert await kept_sums.complete(database, kept_sums.ARTIFACTS)
     assert await kept_sums.complete(database, kept_sums.BYTES)
+
+
+async def test_two_who_take_away_one_of_two_reasons_each_are_both_seen(postgres: PostgresServer) -> None:
+    """Neither sees what the other has not committed: on PostgreSQL the second waits, and looks again."""
+    async with postgres_database(postgres) as database:
+        await schema.upgrade(database)
+        place = await database.write(lambda tx: repositories.ensure(tx, RepositoryName.parse("team/app")))
+        ids: dict[int, int] = {}
+        for number, children in ((1, []), (2, [1]), (3, [1])):
+            listed = [(digest(child), ids[child]) for child in children]
+            ids[number] = await database.write(partial(_add, place.id, number, listed))
+        assert [row[0] for row in await database.all(_KEPT)] == [ids[2], ids[3]]
+        url = postgres.url(str((await database.all(RawQuery("SELECT current_database()")))[0][0]))
+        first, second = [await asyncpg.connect(url) for _ in range(2)]
+        try:
+            begun = [first.transaction(), second.transaction()]
+            for one in begun:
+                await one.start()
+            remove = "DELETE FROM manifest_children WHERE parent_id = $1"
+            await first.execute(remove, ids[2])
+            waiting = asyncio.ensure_future(second.execute(remove, ids[3]))
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            await begun[0].commit()
+            await waiting
+            await begun[1].commit()
+        finally:
+            await first.close()
+            await second.close()
+        assert await database.all(_KEPT) == await database.all(_STANDING)
+        assert ids[1] in [row[0] for row in await database.all(_KEPT)]
+
+
+async def _add(place: int, number: int, children: list[tuple[str, int]], tx: Transaction) -> int:
+    row_id = await manifests.add(
+        tx, place, digest=digest(number), media_type=OCI, artifact_type=None, raw=b"x", subject=None, annotations={}
+    )
+    assert row_id is not None
+    await manifests.refer(tx, row_id, blobs=[], children=children)
+    return row_id

@@ -5,13 +5,14 @@ A database that a program of version 4 filled begins with nothing counted: `comp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, column, delete, func, insert, select, table, update
+from sqlalchemy import ColumnElement, Executable, Select, bindparam, column, delete, func, select, table, update
 
 from entrepot.metadata.columns import WHOLE
 from entrepot.metadata.database import Reader, Transaction
+from entrepot.metadata.dialect import Dialect
 from entrepot.metadata.engine.slow_questions import patient
 from entrepot.metadata.migrations import kept_sums
 from entrepot.metadata.migrations.kept_sums import EVERYTHING
@@ -53,14 +54,19 @@ _BLOBS = Query(
 )
 #: The view of manifests that stand for themselves.
 STANDING: Final = table("standing", column("manifest_id", WHOLE), column("repository_id", WHOLE))
+
+
+def _note(*conditions: ColumnElement[bool]) -> Callable[[Dialect], Executable]:
+    """Note manifests that stand for themselves; which of two that find one at once does so makes no difference."""
+    found = select(STANDING.c.manifest_id, STANDING.c.repository_id).where(*conditions)
+    columns = ["manifest_id", "repository_id"]
+    return lambda dialect: dialect.insert(artifacts).from_select(columns, found).on_conflict_do_nothing()
+
+
 _ARTIFACTS = Query(
-    insert(artifacts).from_select(
-        ["manifest_id", "repository_id"],
-        select(STANDING.c.manifest_id, STANDING.c.repository_id).where(
-            STANDING.c.manifest_id > bindparam("through", type_=WHOLE),
-            STANDING.c.manifest_id <= bindparam("edge", type_=WHOLE),
-            ~select(1).where(artifacts.c.manifest_id == STANDING.c.manifest_id).exists(),
-        ),
+    _note(
+        STANDING.c.manifest_id > bindparam("through", type_=WHOLE),
+        STANDING.c.manifest_id <= bindparam("edge", type_=WHOLE),
     ),
     "kept_sums.artifacts",
 )
@@ -82,16 +88,7 @@ _DROP = Query(
     ),
     "kept_sums.drop",
 )
-_KEEP = Query(
-    insert(artifacts).from_select(
-        ["manifest_id", "repository_id"],
-        select(STANDING.c.manifest_id, STANDING.c.repository_id).where(
-            in_list(STANDING.c.manifest_id, "ids"),
-            ~select(1).where(artifacts.c.manifest_id == STANDING.c.manifest_id).exists(),
-        ),
-    ),
-    "kept_sums.keep",
-)
+_KEEP = Query(_note(in_list(STANDING.c.manifest_id, "ids")), "kept_sums.keep")
 _R = repositories.c
 _COUNTED = select(func.count()).select_from(artifacts).where(artifacts.c.repository_id == _R.id)
 _NUMBER = _COUNTED.correlate(repositories).scalar_subquery()

@@ -119,6 +119,10 @@ def _of_sqlite() -> list[str]:
     return [f"CREATE TRIGGER {name} AFTER {event} BEGIN\n  {body};\nEND" for name, (event, body) in triggers.items()]
 
 
+#: Of two transactions that each take away one of two reasons, the second to look sees what the first has done.
+_IN_TURN: Final = "PERFORM 1 FROM manifests WHERE id = ANY (ids) ORDER BY id FOR NO KEY UPDATE"
+#: Nor does it matter which of two that find the same manifest standing notes it.
+_ONCE: Final = "ON CONFLICT DO NOTHING"
 _THERE: Final = "{}.state <> 'missing'"
 _CHANGED: Final = "(NEW.state = 'missing') <> (OLD.state = 'missing') OR NEW.size <> OLD.size"
 
@@ -134,7 +138,7 @@ def _add(row: str, sign: str, part: str, condition: str = "") -> str:
 
 def _of_postgresql() -> list[str]:
     functions = {
-        "artifacts_look_at(ids BIGINT[]) RETURNS void": _look_at("SELECT unnest(ids)"),
+        "artifacts_look_at(ids BIGINT[]) RETURNS void": f"{_IN_TURN};\n  {_look_at('SELECT unnest(ids)')} {_ONCE}",
         "artifacts_by_manifest() RETURNS trigger": f"""IF TG_OP <> 'INSERT' THEN
     DELETE FROM artifacts WHERE manifest_id = OLD.id;
     PERFORM artifacts_look_at(ARRAY({_concerned("OLD")}));
