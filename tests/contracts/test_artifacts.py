@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import bindparam
 
@@ -18,12 +20,14 @@ from entrepot.metadata.contents import (
 )
 from entrepot.metadata.contents.artifacts import Selection
 from entrepot.metadata.contents.pulls import Pulled
-from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.database import Database, Reader, Row, Transaction
+from entrepot.metadata.engine.slow_questions import patient
 from entrepot.metadata.filtering import Condition, Match, Order
 from entrepot.metadata.filtering import Selection as ListSelection
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import labels, metadata
 from entrepot.oci.reference import RepositoryName
+from entrepot.projects.contents.descriptions import Describing
 from tests.support.databases import create_all
 
 NAME = RepositoryName.parse("team/app")
@@ -51,6 +55,25 @@ _LABEL = Query(
 def digest(number: int) -> str:
     """Make up a digest."""
     return f"sha256:{number:064x}"
+
+
+class Aside:
+    """Asks a database beside the event loop, and never on it."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def patient(self) -> Reader:
+        """See `HasPatience`."""
+        return patient(self._reader)
+
+    async def one(self, query: Query, **_parameters: object) -> Row | None:
+        """See `Reader`."""
+        raise AssertionError(query)
+
+    async def all(self, query: Query, **_parameters: object) -> list[Row]:
+        """See `Reader`."""
+        raise AssertionError(query)
 
 
 class Filled:
@@ -222,6 +245,17 @@ async def test_what_is_told_of_artifacts(filled: Filled) -> None:
     about = await artifact_parts.accessories(database, here, [digest(10), digest(11)], each=9)
     assert [(row.id, row.subject, row.tag) for row in about] == [(signature, digest(10), "")]
     assert await artifact_parts.accessories(database, here + 1, [digest(10)], each=9) == []
+
+
+async def test_artifacts_are_sorted_by_size_beside_the_event_loop(filled: Filled) -> None:
+    """However many layers they have: manifests, blobs, and what indexes list, through two of them."""
+    image = await filled.manifest(10, sizes=(5, 7))
+    index = await filled.manifest(11, artifact_type=None, media_type=INDEX, children=(10, 77))
+    outer = await filled.manifest(12, artifact_type=None, media_type=INDEX, children=(11,))
+    unused: Any = None
+    describing = Describing(Aside(filled.database), unused, unused, unused)
+    keys = await describing.keys([outer, image, index], ["size", "id"])
+    assert keys == {image: (22, image), index: (33, index), outer: (45, outer)}
 
 
 async def test_pulls_add_up(filled: Filled) -> None:

@@ -68,7 +68,7 @@ class Describing:
         """Return artifacts in the order of their row ids, without those that are gone."""
         records = await parts.records(self.metadata, ids)
         children = await parts.children(self.metadata, _indexes(records))
-        sizes = await self._sizes(records, children)
+        sizes = await _sizes(self.metadata, records, children)
         known = await self._known_configs(records)
         whole = {record.id for record in _within_bound(records, known)}
         annotations = await parts.annotations_of(self.metadata, sorted(whole)) if whole else {}
@@ -104,10 +104,11 @@ class Describing:
 
     async def keys(self, ids: Sequence[int], fields: Sequence[str]) -> dict[int, tuple[str | int, ...]]:
         """Return what artifacts are sorted by, one value for each of some fields of `ORDERS`."""
-        records = await parts.records(patient(self.metadata), ids) if ids else []
+        reader = patient(self.metadata)
+        records = await parts.records(reader, ids) if ids else []
         sizes: Mapping[int, int] = {}
         if "size" in fields:
-            sizes = await self._sizes(records, await parts.children(self.metadata, _indexes(records)))
+            sizes = await _sizes(reader, records, await parts.children(reader, _indexes(records)))
         return {
             record.id: tuple(sizes[record.id] if field == "size" else ORDERS[field](record) for field in fields)
             for record in records
@@ -151,7 +152,7 @@ class Describing:
     ) -> list[Accessory]:
         found = await parts.records(self.metadata, [row.id for row in rows]) if rows else []
         records = {record.id: record for record in found}
-        sizes = await self._sizes(found, {})
+        sizes = await _sizes(self.metadata, found, {})
         return [
             Accessory(
                 record=records[row.id],
@@ -163,30 +164,6 @@ class Describing:
             for row in rows
             if row.id in records
         ]
-
-    async def _sizes(
-        self, records: Sequence[ArtifactRecord], children: Mapping[int, Sequence[ChildRecord]]
-    ) -> dict[int, int]:
-        """Return for each artifact the bytes of its manifest and of all that it refers to, through indexes too."""
-        listed = dict(children)
-        level = _ids(children.values())
-        for _ in range(_DEPTH - 1):
-            below = await parts.children(self.metadata, level) if level else {}
-            listed |= below
-            level = _ids(below.values())
-        ids = {record.id for record in records} | set(_ids(listed.values()))
-        own = await parts.sizes(self.metadata, sorted(ids))
-        blobs = await parts.blob_sizes(self.metadata, sorted(ids))
-
-        totals: dict[int, int] = {}
-
-        def total(row_id: int) -> int:
-            if row_id not in totals:
-                below = sum(total(child.id) for child in listed.get(row_id, ()) if child.id is not None)
-                totals[row_id] = own.get(row_id, 0) + blobs.get(row_id, 0) + below
-            return totals[row_id]
-
-        return {record.id: total(record.id) for record in records}
 
     async def _manifests(self, records: Sequence[ArtifactRecord]) -> dict[int, Manifest]:
         """Read the manifests of those artifacts whose row does not say everything."""
@@ -209,6 +186,31 @@ class Describing:
     async def _configs(self, known: Mapping[int, ConfigRecord]) -> dict[int, bytes]:
         found = {row_id: await self.blobs.read(blob) for row_id, blob in known.items()}
         return {row_id: content for row_id, content in found.items() if content is not None}
+
+
+async def _sizes(
+    reader: Reader, records: Sequence[ArtifactRecord], children: Mapping[int, Sequence[ChildRecord]]
+) -> dict[int, int]:
+    """Return for each artifact the bytes of its manifest and of all that it refers to, through indexes too."""
+    listed = dict(children)
+    level = _ids(children.values())
+    for _ in range(_DEPTH - 1):
+        below = await parts.children(reader, level) if level else {}
+        listed |= below
+        level = _ids(below.values())
+    ids = {record.id for record in records} | set(_ids(listed.values()))
+    own = await parts.sizes(reader, sorted(ids))
+    blobs = await parts.blob_sizes(reader, sorted(ids))
+
+    totals: dict[int, int] = {}
+
+    def total(row_id: int) -> int:
+        if row_id not in totals:
+            below = sum(total(child.id) for child in listed.get(row_id, ()) if child.id is not None)
+            totals[row_id] = own.get(row_id, 0) + blobs.get(row_id, 0) + below
+        return totals[row_id]
+
+    return {record.id: total(record.id) for record in records}
 
 
 def _indexes(records: Sequence[ArtifactRecord]) -> list[int]:
