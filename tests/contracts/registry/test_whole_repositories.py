@@ -48,7 +48,7 @@ async def test_deleting_takes_all_and_only_what_is_there(kit: Kit, pusher: Pushe
 
 
 async def test_while_a_folder_is_adopted_the_name_stays(kit: Kit) -> None:
-    """Else what still stands in the folder would be taken for a repository that nobody has read yet."""
+    """Else what stands in the folder would be taken for a repository that nobody has read yet; clients see none."""
 
     class Adopting(NothingToAdopt):
         async def is_complete(self) -> bool:
@@ -60,7 +60,8 @@ async def test_while_a_folder_is_adopted_the_name_stays(kit: Kit) -> None:
     await Pusher(registry).image("v1", b"one")
     await registry.repositories.delete(NAME, actor=ALICE)
     assert await repositories.find(kit.metadata, NAME) is not None
-    assert (await registry.tags.list(NAME, limit=9)).items == []
+    with pytest.raises(NameUnknown):
+        await registry.tags.list(NAME, limit=9)
 
 
 async def test_deleting_is_refused_where_it_is_switched_off(
@@ -107,12 +108,12 @@ async def test_a_copy_has_everything(kit: Kit, pusher: Pusher, registry: Registr
     assert [found.digest for found in listed] == [Digest.of(signature)]
 
 
-async def test_a_copy_by_digest_sets_no_tag(pusher: Pusher, registry: Registry) -> None:
-    """And one of a part brings that part alone."""
+async def test_a_copy_by_digest_takes_the_tags_along(pusher: Pusher, registry: Registry) -> None:
+    """Those of the artifact, as at Harbor; and one of a part brings that part alone."""
     first = await pusher.image("v1", b"one")
     await pusher.manifest(index(entry(first)), "multi")
     await registry.copying.copy(NAME, Digest.of(first), OTHER, actor=ALICE)
-    assert (await registry.tags.list(OTHER, limit=9)).items == []
+    assert (await registry.tags.list(OTHER, limit=9)).items == ["v1"]
     with pytest.raises(ManifestUnknown):
         await registry.manifests.get(OTHER, Tag.parse("multi"), content=False)
 
