@@ -6,9 +6,12 @@ import pytest
 
 from entrepot.lifecycle.quotas import RoomInTrash
 from entrepot.lifecycle.trash.expiry import Expiry
-from entrepot.metadata.usage.usage import Limits
+from entrepot.metadata.contents import projects
+from entrepot.metadata.lifecycle import trash_usage
+from entrepot.metadata.usage.usage import Counts, Limits
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import QuotaExceeded
+from entrepot.oci.reference import RepositoryName
 from tests.contracts.quota.test_usage import OTHER, limit, standing
 from tests.contracts.registry.conftest import Kit
 from tests.contracts.registry.pushing import ALICE, NAME, Pusher
@@ -70,6 +73,23 @@ async def test_the_trash_is_left_alone_where_emptying_it_cannot_help(kit: Kit) -
         await pusher.image("new", b"n" * 4000)
     await limit(kit.metadata, Limits(hard_manifests=1))
     with pytest.raises(QuotaExceeded, match="artifacts"):
+        await pusher.manifest(index(), "new")
+    assert (await standing(kit.metadata)).counts == before.counts
+
+
+async def test_a_manifest_that_a_repository_still_has_does_not_help(kit: Kit) -> None:
+    """Its project is charged for it once: copies of it in the trash are not emptied for a push that needs room."""
+    pusher = with_trash(kit)
+    body = await pusher.image("kept", b"layer")
+    for name in (OTHER, RepositoryName("team/third")):
+        await Pusher(pusher.registry, name).image("old", b"layer")
+        await pusher.registry.manifests.delete(name, Digest.of(body), actor=ALICE)
+    project, before = await projects.find(kit.metadata, "team"), await standing(kit.metadata)
+    assert project is not None
+    copies = 2 * (len(body) + len(b"{}") + len(b"layer"))
+    assert await trash_usage.find(kit.metadata, project.id) == Counts(full_bytes=copies, manifests=2)
+    await limit(kit.metadata, Limits(hard_bytes=before.bytes + 10))
+    with pytest.raises(QuotaExceeded):
         await pusher.manifest(index(), "new")
     assert (await standing(kit.metadata)).counts == before.counts
 

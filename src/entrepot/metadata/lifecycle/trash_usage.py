@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import bindparam, case, exists, func, select
 
 from entrepot.metadata.database import Reader
 from entrepot.metadata.engine.slow_questions import patient
@@ -37,10 +37,30 @@ _BLOBS: Final = Query(
     .where(project_blobs.c.project_id == bindparam("project")),
     "trash_usage.blobs",
 )
-_MANIFESTS: Final = Query(
-    select(func.coalesce(func.sum(manifests.c.size), 0), func.count())
+#: The copies of each manifest; a manifest that a repository still has is charged for that one.
+_COPIES = (
+    select(manifests.c.digest, func.max(manifests.c.size).label("size"), func.count().label("times"))
     .select_from(repositories.join(manifests, manifests.c.repository_id == repositories.c.id))
-    .where(*_IN_TRASH),
+    .where(*_IN_TRASH)
+    .group_by(manifests.c.digest)
+    .subquery()
+)
+_PLACES, _KEPT = repositories.alias(), manifests.alias()
+_IN_REPOSITORY = exists(
+    select(1).where(
+        _PLACES.c.id == _KEPT.c.repository_id,
+        _PLACES.c.project_id == bindparam("project"),
+        listed(_PLACES.c.sort_key),
+    )
+).correlate(_KEPT)
+#: Asked by the digest, of which there are few as a rule, however many repositories the project has.
+_STAYS = exists(select(1).where(_KEPT.c.digest == _COPIES.c.digest, _IN_REPOSITORY)).correlate(_COPIES)
+_MANIFESTS: Final = Query(
+    select(
+        func.coalesce(func.sum(case((_STAYS, 0), else_=_COPIES.c.size)), 0),
+        func.coalesce(func.sum(_COPIES.c.size * _COPIES.c.times), 0),
+        func.coalesce(func.sum(_COPIES.c.times), 0),
+    ),
     "trash_usage.manifests",
 )
 
@@ -81,9 +101,10 @@ async def find(reader: Reader, project_id: int) -> Counts:
     blob_sums, manifest_sums = [await asked.one(query, project=project_id) for query in (_BLOBS, _MANIFESTS)]
     assert blob_sums is not None
     assert manifest_sums is not None
+    alone, every, count = map(int, manifest_sums)
     return Counts(
         blob_bytes=int(blob_sums[0]),
-        full_bytes=int(blob_sums[1]),
-        manifest_bytes=int(manifest_sums[0]),
-        manifests=int(manifest_sums[1]),
+        full_bytes=int(blob_sums[1]) + every - alone,
+        manifest_bytes=alone,
+        manifests=count,
     )
