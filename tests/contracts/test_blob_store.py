@@ -400,19 +400,23 @@ async def test_cancelling_an_upload(store: BlobStore, other: BlobStore) -> None:
     assert await store.uploads() == []
 
 
-async def test_only_an_upload_that_nobody_uses_is_cancelled_as_empty(store: BlobStore, other: BlobStore) -> None:
-    """One with bytes stays, and one whose first bytes are on their way; one that is gone is gone."""
+async def test_only_an_upload_that_nobody_uses_is_cancelled_as_idle(store: BlobStore, other: BlobStore) -> None:
+    """One with new bytes stays, and one that a request is at work on; one that is gone is gone."""
     gate = Gate(b"x" * 100, b"y" * 100)
     for name in ("begun", "filled", "empty"):
         await store.start_upload(name)
     await append(store, "filled", b"content")
     task = asyncio.create_task(store.append("begun", gate.chunks(), offset=0, algorithm="sha256"))
     await gate.waiting.wait()
-    gone = [await other.cancel_empty_upload(name) for name in ("begun", "filled", "empty", "empty")]
+    gone = [await other.cancel_idle_upload(name) for name in ("begun", "filled", "empty", "empty")]
     assert gone == [False, False, True, True]
+    hour = 3600 * 1_000_000
+    for before, dropped in ((-hour, [False, False]), (hour, [False, True])):
+        later = time.time_ns() // 1000 + before
+        assert [await other.cancel_idle_upload(name, before=later) for name in ("begun", "filled")] == dropped
     gate.opened.set()
     assert (await task).offset == 200
-    assert {name for name, _ in await store.uploads()} == {"begun", "filled"}
+    assert {name for name, _ in await store.uploads()} == {"begun"}
 
 
 async def test_cancelling_under_a_writer(store: BlobStore, other: BlobStore) -> None:

@@ -259,9 +259,9 @@ async def test_cve_2026_32589_a_session_belongs_to_its_repository(client: AsgiCl
 
 
 async def test_sessions_that_one_address_opens_for_nothing_stop_nobody_else(open_registry: Opener) -> None:
-    """Without credentials each address, of IPv6 each /64, has a bound of its own: others push on."""
+    """Without credentials each address, of IPv6 each /48, has a bound of its own: others push on."""
     app = await open_registry(registry={"max_open_uploads": 2})
-    addresses = ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1", "192.0.2.1", "192.0.2.2")
+    addresses = ("2001:db8::1", "2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:1::1", "192.0.2.1", "192.0.2.2")
     answers = [await app.client(address=address).post(UPLOADS) for address in addresses]
     assert [answer.status for answer in answers] == [202, 202, 429, 202, 202, 202]
 

@@ -7,7 +7,7 @@ or has a default, which `work_shape` adds where it is missing. Anything else is 
 
 from typing import Final
 
-from sqlalchemy import Index, MetaData
+from sqlalchemy import Index, MetaData, text
 
 from entrepot.metadata.columns import NAMES, key, keyed, number, words
 
@@ -17,6 +17,8 @@ WORK_VERSION: Final = 7
 OLDEST_WORK_VERSION: Final = 6
 
 work_metadata: Final = MetaData(naming_convention=NAMES)
+
+_OF_ADDRESS: Final = text("counted_for <> principal")
 
 #: An upload's offset is the length of its file. `hashed_digest` is the digest of its first `hashed_offset` bytes.
 #: `counted_for` is whose bound it counts against: an account, or the address of somebody without one.
@@ -36,6 +38,7 @@ upload_sessions: Final = keyed(
     Index(None, "updated_at"),
     Index(None, "principal", "updated_at"),
     Index(None, "counted_for", "updated_at"),
+    Index("ix_upload_sessions_of_addresses", "updated_at", sqlite_where=_OF_ADDRESS, postgresql_where=_OF_ADDRESS),
 )
 
 #: Who does a job that only one process may do at a time.

@@ -165,8 +165,16 @@ class BlobStore(Protocol):
         """Drop an upload and free its space. Idempotent; an append at work on it ends with BlobUploadUnknown."""
         ...
 
-    async def cancel_empty_upload(self, upload_id: str) -> bool:
-        """Drop an upload unless it has bytes or a request is at work on it; tell whether it is gone."""
+    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:
+        """Drop an upload without bytes, or last written to before a time, unless a request is at work on it.
+
+        Args:
+            upload_id: Which.
+            before: Microseconds since the epoch.
+
+        Returns:
+            Whether it is gone.
+        """
         ...
 
     async def uploads(self) -> list[tuple[str, int]]:

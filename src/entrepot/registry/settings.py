@@ -44,7 +44,7 @@ class RegistrySettings:
     max_manifest_bytes: int = 4 * MIB  #: larger ones are refused; 4 MiB is the least the specification asks for
     max_tags_per_push: int = 100  #: `?tag=` parameters of one push
     max_open_uploads: int = 1_000  #: of one principal, that received something within the last hour
-    max_open_uploads_in_all: int = 50_000  #: forgotten ones included, until they are purged
+    max_open_uploads_in_all: int = 50_000  #: forgotten ones included; addresses have half of them
     grace_seconds: float = HOUR  #: how long a blob nobody refers to is kept
     suspicion: Suspicion = field(default_factory=Suspicion)  #: which blobs are verified before they are relied on
     trash_seconds: float = 0.0  #: how long the trash keeps what was deleted, where the project does not say; 0: not

@@ -46,7 +46,7 @@ _RETRY_SECONDS = 60
 #: Seconds for which a session that received nothing is left alone, however many there are: slow clients need it.
 _EMPTY_SECONDS = 60.0
 #: So many of the oldest are looked at for one that may go.
-_EMPTY_LOOKS = 100
+_LOOKS = 100
 #: Who heals a blob, in findings and events.
 _PUSH = "push"
 
@@ -106,7 +106,7 @@ class Uploads:
         await require_project(self.metadata, name, actor)
         await with_room(self.settings.make_room, partial(self._require_space, name))
         counted_for = counted_for or principal
-        await self._require_room(counted_for)
+        await self._require_room(counted_for, is_address=counted_for != principal)
         session_id = session_id or new_session_id()
         await self.store.start_upload(session_id)
         add = partial(
@@ -199,43 +199,75 @@ class Uploads:
         await self._row(name, session_id, principal, UploadEvent.CANCEL)
         await self._forget(session_id)
 
-    async def _require_room(self, counted_for: str) -> None:
+    async def _require_room(self, counted_for: str, *, is_address: bool) -> None:
         """Each session costs a file. One that its client forgot counts against it for an hour: clients get killed.
 
-        At a bound the oldest that never received anything makes room: those that are only opened to fill it stop
-        nobody for longer than a minute.
+        At a bound of its own the oldest that never received anything makes room: those that are only opened to fill it
+        stop nobody for longer than a minute. What addresses have open fills half of what all may have, and makes room
+        for others: strangers stop no account.
         """
-        mine, everybodys = await upload_sessions.open_of(
+        most, most_in_all = self.settings.max_open_uploads, self.settings.max_open_uploads_in_all
+        most_of_addresses = most_in_all // 2
+        opened = await upload_sessions.open_of(
             self.work,
             counted_for,
             since=clock.after(-HOUR),
-            most=self.settings.max_open_uploads,
-            most_in_all=self.settings.max_open_uploads_in_all,
+            most=most,
+            most_of_addresses=most_of_addresses,
+            most_in_all=most_in_all,
         )
-        before = clock.after(-_EMPTY_SECONDS)
-        if mine >= self.settings.max_open_uploads:
-            oldest = await upload_sessions.oldest_empty_of(self.work, counted_for, before=before, limit=_EMPTY_LOOKS)
-            if not await self._drop_one(oldest):
-                raise TooManyRequests(
-                    _RETRY_SECONDS,
-                    f"{mine:,} uploads of this account or address are open; complete or cancel (DELETE) some, "
-                    "then push again.",
-                )
-        if everybodys >= self.settings.max_open_uploads_in_all:
-            # An account's own make room for that account alone.
-            oldest = await upload_sessions.oldest_empty_of_addresses(self.work, before=before, limit=_EMPTY_LOOKS)
-            if not await self._drop_one(oldest):
-                raise TooManyRequests(
-                    _RETRY_SECONDS,
-                    f"{everybodys:,} uploads are open, which is all there may be; push again later. "
-                    "Forgotten ones go after storage.maintenance.uploadpurging.age.",
-                )
+        if opened.mine >= most:
+            if await self._drop_empty_of(counted_for):
+                return
+            raise TooManyRequests(
+                _RETRY_SECONDS,
+                f"{opened.mine:,} uploads of this account or address are open; complete or cancel (DELETE) some, "
+                "then push again.",
+            )
+        if opened.in_all >= most_in_all:
+            open_ones, advice = f"{opened.in_all:,} uploads are", "push again later"
+        elif is_address and opened.of_addresses >= most_of_addresses:
+            open_ones = f"{opened.of_addresses:,} uploads of clients without an account are"
+            advice = "sign in, or push again later"
+        else:
+            return
+        if not await self._drop_one_of_addresses():
+            raise TooManyRequests(
+                _RETRY_SECONDS,
+                f"{open_ones} open, which is all there may be; {advice}. "
+                "Forgotten ones go after storage.maintenance.uploadpurging.age.",
+            )
 
-    async def _drop_one(self, candidates: list[str]) -> bool:
-        """End the first that has no bytes and receives none now: its row does not say what goes on."""
+    async def _drop_empty_of(self, counted_for: str) -> bool:
+        before = clock.after(-_EMPTY_SECONDS)
+        oldest = await upload_sessions.oldest_empty_of(self.work, counted_for, before=before, limit=_LOOKS)
+        return await self._drop_one(oldest)
+
+    async def _drop_one_of_addresses(self) -> bool:
+        """End the oldest that never received anything or, without one, that nobody used for an hour.
+
+        An account's own make room for that account alone.
+        """
+        before = clock.after(-_EMPTY_SECONDS)
+        oldest = await upload_sessions.oldest_empty_of_addresses(self.work, before=before, limit=_LOOKS)
+        if await self._drop_one(oldest):
+            return True
+        before = clock.after(-HOUR)
+        oldest = await upload_sessions.idle_of_addresses(self.work, before=before, limit=_LOOKS)
+        if await self._drop_one(oldest, before=before):
+            return True
+        if oldest:  # All are in use, which their rows did not say: the next look goes on behind them.
+            await self.work.write(partial(upload_sessions.touch, ids=oldest), name="uploads in use")
+        return False
+
+    async def _drop_one(self, candidates: list[str], *, before: int = 0) -> bool:
+        """End the first without bytes, or with none since `before`, that no request is at work on.
+
+        Its row does not say what goes on: it is written when a request ends.
+        """
         for session_id in candidates:
-            if await self.store.cancel_empty_upload(session_id):
-                await self.work.write(partial(upload_sessions.remove, ids=[session_id]), name="end empty upload")
+            if await self.store.cancel_idle_upload(session_id, before=before):
+                await self.work.write(partial(upload_sessions.remove, ids=[session_id]), name="end idle upload")
                 return True
         return False
 

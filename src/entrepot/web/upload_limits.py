@@ -13,6 +13,7 @@ from typing import Final
 from entrepot.access.limits.rates import address_of
 from entrepot.access.limits.upload_slots import Key, Place, PlaceKind, Places, PlacesTaken
 from entrepot.access.model import Principal
+from entrepot.access.passwords.throttle import site_of
 from entrepot.oci.errors import DigestInvalid, TooManyRequests, UploadRangeInvalid
 from entrepot.oci.reference import RepositoryName
 from entrepot.web.http import Request
@@ -89,8 +90,14 @@ async def _take(places: Places, place: Place, request: Request) -> None:
 
 
 def uploader(request: Request, principal: Principal) -> str | None:
-    """Name whom an upload counts for: an account or, without one, the address; None for this host, without limit."""
-    return address_of(request.client) if principal.is_anonymous else principal.label
+    """Name whom an upload counts for: an account or, without one, the address; None for this host, without limit.
+
+    Of IPv6 it is the site, a /48: one customer may have as many /64 as there are uploads.
+    """
+    if not principal.is_anonymous:
+        return principal.label
+    address = address_of(request.client)
+    return None if address is None else site_of(request.client) if ":" in address else address
 
 
 def _keys(request: Request, principal: Principal, name: RepositoryName) -> Iterator[Key]:

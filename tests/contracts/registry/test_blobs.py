@@ -29,7 +29,7 @@ from entrepot.oci.errors import (
 )
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry import projects, quota
-from entrepot.registry.model import Actor
+from entrepot.registry.model import Actor, UploadSession
 from entrepot.registry.ports import StoredBlob
 from entrepot.registry.service import Registry
 from tests.contracts.registry.conftest import Kit
@@ -189,6 +189,75 @@ async def test_sessions_of_addresses_make_room_for_accounts(kit: Kit) -> None:
     assert (await registry.uploads.status(NAME, mine.id, principal=OWNER)).offset == 0
     with pytest.raises(TooManyRequests):
         await registry.uploads.start(NAME, principal="user:bob", actor=ALICE)
+
+
+async def test_one_byte_for_each_session_stops_nobody_for_longer_than_an_hour(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the bound of all the session of an address goes that was idle longest; those of accounts stay."""
+    registry = kit.registry(max_open_uploads_in_all=4)
+    strangers = [await _anonymous(registry, f"192.0.2.{number}") for number in range(2)]
+    mine = [await registry.uploads.start(NAME, principal=OWNER, actor=ALICE) for _ in range(2)]
+    for session, principal in (*((s, "anonymous:") for s in strangers), *((s, OWNER) for s in mine)):
+        await registry.uploads.append(NAME, session.id, pieces(b"x"), principal=principal)
+    with pytest.raises(TooManyRequests, match="4 uploads are open"):
+        await registry.uploads.start(NAME, principal="user:bob", actor=ALICE)
+    _go_on(monkeypatch, seconds=3700)
+    await registry.uploads.start(NAME, principal="user:bob", actor=ALICE)
+    with pytest.raises(BlobUploadUnknown):
+        await registry.uploads.status(NAME, strangers[0].id, principal="anonymous:")
+    assert (await registry.uploads.status(NAME, strangers[1].id, principal="anonymous:")).offset == 1
+    await registry.uploads.start(NAME, principal="user:bob", actor=ALICE)
+    with pytest.raises(TooManyRequests, match="4 uploads are open"):
+        await registry.uploads.start(NAME, principal="user:bob", actor=ALICE)
+    assert [(await registry.uploads.status(NAME, one.id, principal=OWNER)).offset for one in mine] == [1, 1]
+
+
+async def test_sessions_of_addresses_fill_half_of_all_places(kit: Kit) -> None:
+    """Strangers from everywhere take no account's place; they are told that signing in helps."""
+    registry = kit.registry(max_open_uploads_in_all=4)
+    for number in range(2):
+        await _anonymous(registry, f"192.0.2.{number}")
+    with pytest.raises(TooManyRequests, match=r"2 uploads of clients without an account are open.*sign in"):
+        await _anonymous(registry, "192.0.2.9")
+    for _ in range(2):
+        await registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+
+
+async def test_sessions_at_work_make_no_room_and_hide_none_that_may(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client may send for hours without ending a request; who looks for room passes it over the next time."""
+    monkeypatch.setattr("entrepot.registry.uploads._LOOKS", 1)
+    registry = kit.registry(max_open_uploads_in_all=4)
+    slow, idle = await _anonymous(registry, "192.0.2.1"), await _anonymous(registry, "192.0.2.2")
+    for session in (slow, idle):
+        await registry.uploads.append(NAME, session.id, pieces(b"x"), principal="anonymous:")
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        begun.set()
+        await go_on.wait()
+        yield b"at last"
+
+    appending = asyncio.create_task(registry.uploads.append(NAME, slow.id, slowly(), principal="anonymous:"))
+    await begun.wait()
+    _go_on(monkeypatch, seconds=3700)
+    with pytest.raises(TooManyRequests):
+        await _anonymous(registry, "192.0.2.3")
+    await _anonymous(registry, "192.0.2.3")
+    go_on.set()
+    assert (await appending).offset == 8
+    with pytest.raises(BlobUploadUnknown):
+        await registry.uploads.status(NAME, idle.id, principal="anonymous:")
+
+
+async def _anonymous(registry: Registry, address: str) -> UploadSession:
+    return await registry.uploads.start(NAME, principal="anonymous:", counted_for=address, actor=ALICE)
+
+
+def _go_on(monkeypatch: pytest.MonkeyPatch, *, seconds: int) -> None:
+    """Let the clock of the registry go on, but not that of the store."""
+    started = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: started + seconds * clock.MICROSECONDS)
 
 
 async def test_a_cancelled_session_is_gone(registry: Registry) -> None:

@@ -130,9 +130,9 @@ class FilesystemBlobStore:
         """Drop an upload."""
         await self._uploads.cancel(upload_id)
 
-    async def cancel_empty_upload(self, upload_id: str) -> bool:
+    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:
         """Drop an upload that nobody uses."""
-        return await self._uploads.cancel_empty(upload_id)
+        return await self._uploads.cancel_idle(upload_id, before)
 
     async def uploads(self) -> list[tuple[str, int]]:
         """List every upload."""

@@ -90,10 +90,10 @@ class MeasuredBlobStore:
         with self._timed("Delete"):
             await self._store.cancel_upload(upload_id)
 
-    async def cancel_empty_upload(self, upload_id: str) -> bool:
+    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:
         """See `BlobStore`."""
         with self._timed("Delete"):
-            return await self._store.cancel_empty_upload(upload_id)
+            return await self._store.cancel_idle_upload(upload_id, before=before)
 
     async def uploads(self) -> list[tuple[str, int]]:
         """See `BlobStore`."""

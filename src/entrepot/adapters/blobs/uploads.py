@@ -119,13 +119,15 @@ class Uploads:
         self._seals.pop(upload_id, None)
         await self._threads.call(self._remove, upload_id)
 
-    async def cancel_empty(self, upload_id: str) -> bool:
-        """Remove an upload that has no bytes, under the lock that a request at work on it would hold."""
+    async def cancel_idle(self, upload_id: str, before: int) -> bool:
+        """Remove an upload without bytes or with none since a time, under the lock of a request at work on it."""
         try:
             async with self._opened(upload_id) as file:
-                if file.size == 0:
+                written = await self._threads.call(file.identity)
+                idle = written.size == 0 or written.mtime_ns // 1000 < before
+                if idle:
                     await self._threads.call(file.drop)
-                return file.size == 0
+                return idle
         except BlobUploadUnknown:
             return True
         except UploadRangeInvalid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, ScalarSelect, bindparam, delete, func, select, update
 
@@ -30,6 +31,14 @@ class SessionRow:
     hashed_offset: int
     hashed_digest: str | None
     started_at: int
+
+
+class Opened(NamedTuple):
+    """How many sessions are open, each number up to a limit."""
+
+    mine: int
+    of_addresses: int
+    in_all: int
 
 
 _S = upload_sessions.c
@@ -60,6 +69,9 @@ _PROGRESS = Query(
     .values(hashed_offset=bindparam("hashed"), hashed_digest=bindparam("digest"), updated_at=bindparam("at")),
     "upload_sessions.progress",
 )
+_TOUCH = Query(
+    update(upload_sessions).where(in_list(_S.id, "ids")).values(updated_at=bindparam("at")), "upload_sessions.touch"
+)
 _REMOVE = Query(delete(upload_sessions).where(in_list(_S.id, "ids")), "upload_sessions.remove")
 _IDLE = Query(
     select(_S.id).where(_S.updated_at < bindparam("before")).order_by(_S.updated_at).limit(bindparam("limit")),
@@ -74,22 +86,26 @@ def _at_most(limit: str, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
     return select(func.count()).select_from(found).scalar_subquery()
 
 
+_OF_ADDRESS = _S.counted_for != _S.principal  #: the table has an index of these
 _OPEN = Query(
     select(
         _at_most("most", _S.counted_for == bindparam("counted_for"), _S.updated_at > bindparam("since")),
+        _at_most("most_of_addresses", _OF_ADDRESS),
         _at_most("most_in_all"),
     ),
     "upload_sessions.open",
 )
 
 
-def _oldest_empty(condition: ColumnElement[bool], name: str) -> Query:
-    found = select(_S.id).where(condition, _S.updated_at < bindparam("before"), _S.hashed_offset == 0)
+def _oldest(name: str, *conditions: ColumnElement[bool]) -> Query:
+    found = select(_S.id).where(*conditions, _S.updated_at < bindparam("before"))
     return Query(found.order_by(_S.updated_at).limit(bindparam("limit")), name)
 
 
-_EMPTY_OF = _oldest_empty(_S.counted_for == bindparam("counted_for"), "upload_sessions.empty_of")
-_EMPTY_OF_ADDRESSES = _oldest_empty(_S.counted_for != _S.principal, "upload_sessions.empty_of_addresses")
+_EMPTY = _S.hashed_offset == 0
+_EMPTY_OF = _oldest("upload_sessions.empty_of", _S.counted_for == bindparam("counted_for"), _EMPTY)
+_EMPTY_OF_ADDRESSES = _oldest("upload_sessions.empty_of_addresses", _OF_ADDRESS, _EMPTY)
+_IDLE_OF_ADDRESSES = _oldest("upload_sessions.idle_of_addresses", _OF_ADDRESS)
 
 
 async def add(
@@ -118,6 +134,11 @@ async def progress(tx: Transaction, session_id: str, *, hashed_offset: int, hash
     await tx.execute(_PROGRESS, session=session_id, hashed=hashed_offset, digest=hashed_digest, at=clock.now())
 
 
+async def touch(tx: Transaction, ids: Sequence[str]) -> None:
+    """Note that sessions are in use now, whatever else is known of them."""
+    await tx.execute(_TOUCH, ids=list(ids), at=clock.now())
+
+
 async def remove(tx: Transaction, ids: Sequence[str]) -> None:
     """Close sessions."""
     await tx.execute(_REMOVE, ids=list(ids))
@@ -128,11 +149,14 @@ async def idle(reader: Reader, *, before: int, limit: int) -> list[str]:
     return [row[0] for row in await reader.all(_IDLE, before=before, limit=limit)]
 
 
-async def open_of(reader: Reader, counted_for: str, *, since: int, most: int, most_in_all: int) -> tuple[int, int]:
-    """Count what counts for somebody and received something since a time, and all sessions, up to two limits."""
-    row = await reader.one(_OPEN, counted_for=counted_for, since=since, most=most, most_in_all=most_in_all)
+async def open_of(
+    reader: Reader, counted_for: str, *, since: int, most: int, most_of_addresses: int, most_in_all: int
+) -> Opened:
+    """Count what counts for somebody and received something since a time, all that count for addresses, and all."""
+    limits = {"most": most, "most_of_addresses": most_of_addresses, "most_in_all": most_in_all}
+    row = await reader.one(_OPEN, counted_for=counted_for, since=since, **limits)
     assert row is not None
-    return int(row[0]), int(row[1])
+    return Opened(*map(int, row))
 
 
 async def oldest_empty_of(reader: Reader, counted_for: str, *, before: int, limit: int) -> list[str]:
@@ -143,6 +167,11 @@ async def oldest_empty_of(reader: Reader, counted_for: str, *, before: int, limi
 async def oldest_empty_of_addresses(reader: Reader, *, before: int, limit: int) -> list[str]:
     """Return ids of sessions that count for an address and of which no bytes are noted, begun before a time."""
     return [row[0] for row in await reader.all(_EMPTY_OF_ADDRESSES, before=before, limit=limit)]
+
+
+async def idle_of_addresses(reader: Reader, *, before: int, limit: int) -> list[str]:
+    """Return ids of sessions that count for an address and were last used before a time, the oldest first."""
+    return [row[0] for row in await reader.all(_IDLE_OF_ADDRESSES, before=before, limit=limit)]
 
 
 async def known(reader: Reader, ids: Sequence[str]) -> set[str]:
