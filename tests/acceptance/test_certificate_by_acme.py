@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import stat
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +105,8 @@ def test_a_certificate_is_got_kept_and_used(pebble: Pebble, tmp_path: Path) -> N
         trusting = ssl.create_default_context(cadata=pebble.root)
         assert Client.of(server, tls=trusting).request("GET", "/v2/").status == 200
         folder = server.data / "entrepot/acme"
-        assert {file.name for file in folder.iterdir()} == {"account.pem", "certificate.pem", "lock"}
+        kept = {"account.pem", "certificate.pem", "lock"}
+        eventually(lambda: {file.name for file in folder.iterdir()} == kept, what="the end of the order")
         assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         first = shown(server)
@@ -127,9 +131,35 @@ def test_a_certificate_is_renewed_before_its_end(pebble: Pebble) -> None:
         assert is_issued(shown(server))
 
 
+def test_a_stranger_on_the_port_of_the_proof_does_not_keep_the_certificate_away(pebble: Pebble) -> None:
+    """Who comes first, sends a byte now and then and stays, holds up neither the service nor the end of the order."""
+    over, lasted = threading.Event(), threading.Event()
+
+    def dribble() -> None:
+        while not over.wait(0.002):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", pebble.port)) as stranger:
+                while not over.wait(0.5):
+                    stranger.sendall(b"G")
+                    lasted.set()
+
+    thread = threading.Thread(target=dribble)
+    thread.start()
+    try:
+        with Server({"http": {"tls": pebble.section()}}) as server:
+            eventually(lambda: is_issued(shown(server)), 60, what="a certificate that was issued")
+            eventually(lambda: not (server.data / "entrepot/acme/attempts.json").exists(), what="the end of the order")
+            assert lasted.is_set(), "the stranger was there"
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_a_registry_that_cannot_prove_its_name_serves_and_says_why(pebble: Pebble) -> None:
-    """The start does not wait; the log says what the service met, and the certificate is one that nobody trusts."""
+    """The start does not wait, and orders none after a failure; the log says what the service met and what is next."""
     with Server({"http": {"tls": pebble.section(addr=f"127.0.0.1:{free_port()}")}}) as server:
         server.wait_for_log(r"no certificate \(http\.tls\.letsencrypt\).*localhost.*Port 80", 60)
         assert not is_issued(shown(server))
         assert Client.of(server).request("GET", "/v2/").status == 200
+        assert server.stop() == 0
+        server.start()
+        server.wait_for_log(r"no certificate is ordered yet.*attempts\.json", 10)

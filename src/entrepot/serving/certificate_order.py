@@ -16,17 +16,18 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from acme import challenges, client, crypto_util, errors, messages, standalone
+from acme import challenges, client, crypto_util, errors, messages
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
 import entrepot
-from entrepot.serving.certificate_renewal import in_pem, renewal_time
+from entrepot.serving.certificate_challenge import answer_challenges
+from entrepot.serving.certificate_renewal import OrderAttempts, in_pem, renewal_time
 from entrepot.telemetry import logs
 from entrepot.vault.private_file import create_once, replace
 
@@ -52,14 +53,16 @@ def run_order(settings: AcmeSettings, log: LogSettings) -> None:
         if not alone:
             _log.info("another process gets a certificate at this moment")
             sys.exit(1)
-        if renewal_time(settings.pair.read_bytes(), settings.hosts) > time.time():
-            return  # another one got it
+        attempts = OrderAttempts(settings)
+        if renewal_time(settings.pair.read_bytes(), settings.hosts) > time.time() or attempts.pause() > 0:
+            return  # another one got it, or failed just now
         try:
-            pair = _order(settings)
-        except _OrderFailed as failed:
+            attempts.count()  # before anything is asked: an order that is killed counts, too
+            _order(settings)
+            attempts.forget()
+        except (_OrderFailed, OSError) as failed:  # the last where the folder cannot be written
             _log.error("no certificate (http.tls.letsencrypt)", extra={"reason": str(failed)})
             sys.exit(1)
-        replace(settings.pair, pair)
     _log.info("certificate got", extra={"hosts": ", ".join(settings.hosts), "directory": settings.directory})
 
 
@@ -76,8 +79,8 @@ def _alone(settings: AcmeSettings) -> Iterator[bool]:
         os.close(handle)
 
 
-def _order(settings: AcmeSettings) -> bytes:
-    """Order a certificate and return it, with its intermediates and its key.
+def _order(settings: AcmeSettings) -> None:
+    """Order a certificate and put it in its place, with its intermediates and its key.
 
     Raises:
         _OrderFailed: The service refuses, or cannot be reached or reach us.
@@ -88,12 +91,12 @@ def _order(settings: AcmeSettings) -> bytes:
         order = service.new_order(crypto_util.make_csr(key, list(settings.hosts)))
         with _answering(settings, service, order):
             done = service.poll_and_finalize(order, dt.datetime.now() + _DEADLINE)  # noqa: DTZ005 - compared with the same
+            # At once: nothing that happens on the open port can cost us the certificate.
+            replace(settings.pair, done.fullchain_pem.encode() + b"\n" + key)
     except errors.ValidationError as error:
         raise _OrderFailed(_why_not_proven(error)) from error
     except (errors.Error, messages.Error, OSError) as error:  # the last is what the library raises without an answer
         raise _OrderFailed(f"{settings.directory}: {error!s:.500}") from error
-    chain: str = done.fullchain_pem
-    return chain.encode() + b"\n" + key
 
 
 def _service(settings: AcmeSettings) -> client.ClientV2:
@@ -124,24 +127,18 @@ def _answering(settings: AcmeSettings, service: client.ClientV2, order: messages
     """
     open_ones = [one for one in order.authorizations if one.body.status == messages.STATUS_PENDING]
     asked = [_by_http(one) for one in open_ones]
-    resources = set()
-    for challenge in asked:
-        response, validation = challenge.response_and_validation(service.net.key)
-        resources.add(standalone.HTTP01RequestHandler.HTTP01Resource(challenge.chall, response, validation))
-    try:
-        listener = standalone.HTTP01DualNetworkedServers((settings.host, settings.port), resources)
-    except OSError as error:
-        raise _OrderFailed(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}. Let port 80 lead to another port and "
-            "name that in http.tls.letsencrypt.addr, or give the program the right (CAP_NET_BIND_SERVICE)"
-        ) from error
-    listener.serve_forever()
-    try:
+    answers = {challenge.chall.path: challenge.validation(service.net.key) for challenge in asked}
+    with ExitStack() as listening:
+        try:
+            listening.enter_context(answer_challenges(settings.host, settings.port, answers))
+        except OSError as error:
+            raise _OrderFailed(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}. Let port 80 lead to another port "
+                "and name that in http.tls.letsencrypt.addr, or give the program the right (CAP_NET_BIND_SERVICE)"
+            ) from error
         for challenge in asked:
             service.answer_challenge(challenge, challenge.response(service.net.key))
         yield
-    finally:
-        listener.shutdown_and_server_close()
 
 
 def _by_http(authorization: messages.AuthorizationResource) -> messages.ChallengeBody:

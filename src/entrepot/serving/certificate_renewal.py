@@ -7,6 +7,7 @@ not wait for a service elsewhere, and nothing is different about the first certi
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
 import time
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from entrepot.serving import process
-from entrepot.vault.private_file import create_once
+from entrepot.vault.private_file import create_once, remove, replace
 
 if TYPE_CHECKING:
     import subprocess
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Services refuse everything for a while from whoever fails a few times within an hour.
 _FIRST_PAUSE_SECONDS: Final = 60.0
 _LONGEST_PAUSE_SECONDS: Final = 6 * 3600.0
+#: An order that is well takes seconds, and gives up by itself after some minutes.
+_LONGEST_ORDER_SECONDS: Final = 600.0
 _STOPGAP_DAYS: Final = 7
 
 
@@ -45,10 +47,17 @@ class CertificateRenewal:
         self._settings = settings
         self._log = log
         create_once(settings.pair, lambda: stopgap(settings.hosts))
+        self._attempts = OrderAttempts(settings)
         self._order: subprocess.Popen[bytes] | None = None
-        self._due = self._time()
+        self._order_ends = 0.0
+        self._served = self._read()
+        self._due = renewal_time(self._served, settings.hosts)
         self._not_before = 0.0
-        self._failures = 0
+        if time.time() >= self._due and (pause := self._attempts.pause()) > 0:
+            _log.warning(
+                "no certificate is ordered yet, because earlier orders failed",
+                extra={"pause_seconds": round(pause), "without_pause": f"remove {self._attempts.path}"},
+            )
 
     @property
     def pid(self) -> int | None:
@@ -58,37 +67,92 @@ class CertificateRenewal:
     def look(self) -> bool:
         """Order a certificate when it is time; true when there is a new one to serve with."""
         if self._order is None:
-            if time.time() >= self._due and time.monotonic() >= self._not_before:
+            if time.time() < self._due:
+                return False
+            if self._is_new():  # another process got it
+                return True
+            if time.time() >= self._due and time.monotonic() >= self._not_before and self._attempts.pause() <= 0:
                 self._start()
             return False
-        code = self._order.poll()
-        if code is None:
-            return False
-        self._order, self._due = None, self._time()
-        if code == 0 and time.time() < self._due:
-            self._failures = 0
+        if self._order.poll() is None:
+            if time.monotonic() < self._order_ends:
+                return False
+            _log.error("the order of a certificate does not end and is stopped")
+            self.close()
+        self._order = None
+        if self._is_new():
             return True
-        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 4**self._failures)
-        self._failures += 1
-        self._not_before = time.monotonic() + pause
-        _log.warning("no certificate was got; the next try is to come", extra={"pause_seconds": pause})
+        if time.time() >= self._due:
+            pause = max(_FIRST_PAUSE_SECONDS, self._attempts.pause())
+            self._not_before = time.monotonic() + _FIRST_PAUSE_SECONDS
+            _log.warning("no certificate was got; the next try is to come", extra={"pause_seconds": round(pause)})
         return False
 
     def close(self) -> None:
-        """Let an order be that is not finished: the next start goes on."""
+        """Let an order be that is not finished."""
         if self._order is not None:
             self._order.kill()
             self._order.wait()
 
     def _start(self) -> None:
+        self._order_ends = time.monotonic() + _LONGEST_ORDER_SECONDS
         self._order = process.spawn("certificate")
         process.run(self._order, "entrepot.serving.certificate_order:run_order", self._settings, self._log)
 
-    def _time(self) -> float:
+    def _is_new(self) -> bool:
+        """Tell whether a good pair lies there that is not the one served, whoever got it."""
+        pair = self._read()
+        self._due = renewal_time(pair, self._settings.hosts)
+        if pair == self._served or time.time() >= self._due:
+            return False
+        self._served = pair
+        return True
+
+    def _read(self) -> bytes:
         try:
-            return renewal_time(self._settings.pair.read_bytes(), self._settings.hosts)
+            return self._settings.pair.read_bytes()
         except OSError:
+            return b""
+
+
+class OrderAttempts:
+    """Orders since the last one that succeeded, in a file: a restart does not forget them.
+
+    Services refuse everything for a while from whoever fails a few times within an hour. Other names, another service
+    or another address to be asked on are another matter: they are tried at once.
+    """
+
+    def __init__(self, settings: AcmeSettings) -> None:
+        self.path = settings.folder / "attempts.json"
+        self._order = [settings.directory, settings.host, settings.port, *settings.hosts]
+
+    def pause(self) -> float:
+        """Return how many seconds the next order has to wait still; 0 or less where it need not."""
+        number, last = self._kept()
+        if not number:
             return 0.0
+        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 4.0 ** min(number - 1, 9))
+        return min(pause, last + pause - time.time())  # never longer, whatever the clock did
+
+    def count(self) -> None:
+        """Note that an order begins now.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        kept = {"order": self._order, "number": self._kept()[0] + 1, "last": time.time()}
+        replace(self.path, json.dumps(kept).encode())
+
+    def forget(self) -> None:
+        """Begin again from nothing, because an order succeeded."""
+        remove(self.path)
+
+    def _kept(self) -> tuple[int, float]:
+        try:
+            kept = json.loads(self.path.read_bytes())
+            return (int(kept["number"]), float(kept["last"])) if kept["order"] == self._order else (0, 0.0)
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, 0.0
 
 
 def renewal_time(pair: bytes, hosts: Sequence[str]) -> float:

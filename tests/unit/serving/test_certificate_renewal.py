@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from entrepot.serving.certificate_order import _alone
-from entrepot.serving.certificate_renewal import renewal_time, stopgap
+from entrepot.serving.certificate_renewal import OrderAttempts, renewal_time, stopgap
 from entrepot.serving.settings import AcmeSettings
 from tests.support.certificates import authority, identity
 
@@ -37,6 +38,25 @@ def test_one_process_orders_at_a_time(tmp_path: Path) -> None:
         assert (first, second) == (True, False)
     with _alone(settings) as third:
         assert third
+
+
+def test_pauses_grow_with_each_failure_and_a_success_ends_them(tmp_path: Path) -> None:
+    """To six hours, whatever the clock or the file say; another way to order is tried at once."""
+    settings = AcmeSettings(folder=tmp_path, hosts=("localhost",))
+    attempts = OrderAttempts(settings)
+    assert attempts.pause() == 0
+    pauses = []
+    for _ in range(7):
+        attempts.count()
+        pauses.append(round(OrderAttempts(settings).pause()))
+    assert pauses == [60, 240, 960, 3840, 15360, 21600, 21600]
+    assert OrderAttempts(dataclasses.replace(settings, port=8080)).pause() == 0
+    attempts.path.write_text(attempts.path.read_text().replace('"last": ', '"last": 9'))
+    assert attempts.pause() == 21600, "the clock was put back"
+    attempts.forget()
+    assert attempts.pause() == 0
+    attempts.path.write_text("nonsense")
+    assert attempts.pause() == 0
 
 
 def test_nothing_of_it_is_imported_where_it_is_not_used() -> None:
