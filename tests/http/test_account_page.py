@@ -123,6 +123,24 @@ async def test_whoever_is_not_signed_in_sees_how_to(registry: Application) -> No
     assert "password is wrong" in wrong.body.decode()
 
 
+async def test_a_form_with_nul_is_refused_with_the_reason(registry: Application, admin: Person) -> None:
+    """PostgreSQL keeps no such text, and nobody could sign in by such a password: nothing is asked, nothing changed."""
+    stranger = Person(registry)
+    for form in ({"principal": "a\0", "password": "b"}, {"principal": "a", "password": "b\0"}, {"principal\0": "a"}):
+        answer = await stranger.ask("/c/account", form)
+        assert answer.status == 400
+        assert "the character NUL" in answer.body.decode()
+    new = "seven boats\0 on the lake"
+    for form in ({"old": ADMIN_PASSWORD, "new": new, "again": new}, {"old": "\0"}):
+        answer = await admin.post("/c/account/password", **form)
+        assert answer.status == 403
+        assert "the character NUL" in answer.body.decode()
+    assert (await admin.key(do="make", name="nul\0", days="90")).status == 403
+    assert (await Person(registry).sign_in()).status == 303
+    reset = await stranger.ask("/c/reset_password", {"token": "a", "password": new, "again": new})
+    assert (reset.status, "the character NUL" in reset.body.decode()) == (403, True)
+
+
 async def test_who_am_i_in_two_languages(admin: Person) -> None:
     """Name, way of signing in, keys, second factor, and the way out."""
     page = await admin.page()

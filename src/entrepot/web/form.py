@@ -39,4 +39,6 @@ async def read_form(request: Request) -> dict[str, str]:
         raise FormInvalid("the form cannot be read") from None
     if any(len(values) != 1 for values in fields.values()):
         raise FormInvalid("a field of the form came twice")
+    if any("\0" in text for name, (value,) in fields.items() for text in (name, value)):
+        raise FormInvalid("a field of the form holds the character NUL, which no name and no password can have")
     return {name: values[0] for name, values in fields.items()}

@@ -186,6 +186,82 @@ def test_rules_that_say_whose_job_it_is(claims: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
+    "pattern",
+    [
+        "organization:*",
+        "organization:*:pipeline:deploy:**",
+        "organization:*:project:prod:**",
+        "organization:acme*",
+        "organization:{acme,evil}:pipeline:*",
+        "organization/**",
+        "account:*",
+        "org/*",
+        "https://github.com/*",
+        "sc://*",
+        "pulumi:deploy:*",
+        "pulumi:deploy:organization:*",
+        "actor:acme:*",
+    ],
+)
+def test_a_wildcard_before_the_owner_of_a_subject_lets_every_tenant_in(pattern: str) -> None:
+    """One CI service signs for many: what kind of owner it is stands fixed at the beginning of everybody's subject."""
+    claims = {"sub": {"pattern": pattern}}
+    assert binding(**claims) == "nobody"
+    assert binding(**claims, pipeline_id="7") == "bound"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "organization:acme:*",
+        "organization:acme:pipeline:*",
+        "organization:acme/**",
+        "account:628a80b6:pipeline:*",
+        "org/0f3c/project/*",
+        "https://github.com/acme/*",
+        "sc://acme/web/*",
+        "pulumi:deploy:organization:acme:*",
+        "system:serviceaccount:*",
+        "repo:acme/*",
+    ],
+)
+def test_a_wildcard_after_the_owner_of_a_subject_is_that_owners_alone(pattern: str) -> None:
+    """What is fixed goes on to the owner's whole name."""
+    assert binding(sub={"pattern": pattern}) == "bound"
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        ("repository_visibility:public", "nobody"),
+        ("environment:production", "nobody"),
+        ("actor:alice", "nobody"),
+        ("job_workflow_ref:acme/shared/.github/workflows/build.yml@refs/heads/main", "nobody"),
+        ("whatever:comes:next", "nobody"),
+        ("xrepo:acme/app", "nobody"),
+        ({"pattern": "repository_owner:*"}, "nobody"),
+        ({"pattern": "repository_owner:acme*"}, "nobody"),
+        ({"pattern": "repository_visibility:public:**"}, "nobody"),
+        ({"patterns": ["repo:acme/*", "repository_visibility:*"]}, "nobody"),
+        ("repo:acme/app:ref:refs/heads/main", "name"),
+        ("repo:acme@17/app@4711:ref:refs/heads/main", "name"),
+        ({"pattern": "repo:acme/**"}, "name"),
+        ("repository:acme/app:environment:production", "name"),
+        ("repository_owner:acme", "name"),
+        ({"pattern": "repository_owner:acme:*"}, "name"),
+        ("repository_id:74812:ref:refs/heads/main", "name"),
+        ({"pattern": "workflow_ref:acme/app/.github/workflows/*"}, "name"),
+    ],
+)
+def test_a_subject_of_github_begins_with_a_repository_or_its_owner(subject: object, expected: str) -> None:
+    """There a repository's people say which claim their subject begins with; all but these are everybody's."""
+    for issuer in (GITHUB["issuer"], ENTERPRISE):
+        assert binding(issuer, sub=subject) == expected
+    (warning,) = trust_warnings(parse_trusts([with_claims(sub=subject)]))
+    assert warning.startswith("tokens are refused" if expected == "nobody" else "tokens still work")
+
+
+@pytest.mark.parametrize(
     ("issuer", "claims", "hint"),
     [
         (GITHUB["issuer"], {"repository": "acme/app"}, "repository_id"),

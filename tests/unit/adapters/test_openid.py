@@ -85,6 +85,18 @@ async def test_without_a_refresh_token_the_access_token_asks(fake: FakeOpenId) -
         await provider.ask_again("7", replace(grip, ends_at=clock.now()))
 
 
+async def test_nobody_is_confirmed_where_nothing_was_asked(fake: FakeOpenId) -> None:
+    """Without a userinfo endpoint an access token is no grip, even of an ID token that says no more than who it is."""
+    fake.tokens = {"refresh_token": None, "expires_in": 3600}
+    fake.claims = {"preferred_username": None, "email": None, "groups": None}
+    del fake.metadata["userinfo_endpoint"]
+    provider = fake.provider()
+    assert (await provider.arrival(fake.answer(), REDIRECT, KEPT)).grip is None
+    kept = Grip(token="access", ends_at=clock.after(3600), is_lasting=False)
+    with pytest.raises(GripLost, match="no userinfo endpoint"):
+        await provider.ask_again("7", kept)
+
+
 @pytest.mark.parametrize("missing", ["expires_in", "groups", "endpoint"])
 async def test_an_access_token_that_could_not_ask_is_not_kept(fake: FakeOpenId, missing: str) -> None:
     """Without an end, without a userinfo endpoint, or where that leaves out the ID token's groups: no grip."""

@@ -33,10 +33,20 @@ _OWNER: Final = frozenset({"repository_owner", "enterprise", "organization_slug"
 _ACCOUNT: Final = frozenset({"azp", "client_id", "appid", "oid", "email"})
 #: How the subject of a job begins: with the repository at GitHub and its like, with the project at GitLab.
 _JOB_SUBJECT: Final = re.compile(r"(?:repo|project_path):[^/*]+/")
-#: Subjects that GitHub lets an organization put together, which say what runs and not whose it is.
+#: Subjects like those that GitHub lets an organization put together, which say what runs and not whose it is.
 _LOOSE_SUBJECT: Final = re.compile(
-    r"(?:repo|project_path|ref|ref_type|environment|event_name|context|workflow|job_workflow_ref|runner_environment):"
+    r"(?:repo|project_path|ref|ref_type|environment|event_name|context|workflow|job_workflow_ref|runner_environment"
+    r"|repository_visibility|actor|actor_id|head_ref|base_ref):"
 )
+_VALUE: Final = r"[^:/*?{\[]+"
+#: All that counts at GitHub, where a subject may begin with any claim.
+_GITHUB_SUBJECT: Final = re.compile(
+    rf"(?:repo|repository|workflow_ref):{_VALUE}/"
+    rf"|(?:repository_id|repository_owner|repository_owner_id|enterprise|enterprise_id):{_VALUE}(?::|\Z)"
+)
+#: What goes before a wildcard in other subjects: the kind of owner and the owner (`organization:acme:`), whole. The
+#: scheme of an address is neither, nor is what kind of job it is at Pulumi (`pulumi:deploy:organization:acme:`).
+_OWNER_SUBJECT: Final = re.compile(rf"(?:{_VALUE}://|pulumi:{_VALUE}:|(?!pulumi:)){_VALUE}[:/]{_VALUE}[:/]")
 _GITHUB_HOST: Final = "token.actions.githubusercontent.com"
 _GITHUB_SERVER_PATH: Final = "/_services/token"
 _GITLAB_CLAIMS: Final = frozenset({"project_path", "namespace_path"})
@@ -54,10 +64,12 @@ class Binding:
 
 def binding_of(trust: Trust) -> Binding:
     """Say how well a trust is bound to a repository or an owner."""
-    if any(rule.claim in _LASTING and _binds(rule) for rule in trust.rules):
+    of_github = _is_github(trust)
+    binding = [rule.claim for rule in trust.rules if _binds(rule, of_github=of_github)]
+    if _LASTING.intersection(binding):
         return Binding()
     hint = _hint(trust)
-    if not any(_binds(rule) for rule in trust.rules):
+    if not binding:
         claims = ", ".join(rule.claim for rule in trust.rules)
         return Binding(
             refusal=f"none of its claims ({claims}) says whose jobs it means, so those of every repository of "
@@ -80,31 +92,43 @@ def trust_warnings(trusts: Sequence[Trust]) -> list[str]:
 
 def _hint(trust: Trust) -> str:
     """Name the lasting claims of an issuer that is known to give them."""
-    parts = urlsplit(trust.issuer)
-    if parts.hostname == _GITHUB_HOST or parts.path.rstrip("/").endswith(_GITHUB_SERVER_PATH):
+    if _is_github(trust):
         return _GITHUB_HINT
     if any(rule.claim in _GITLAB_CLAIMS or _is_of_gitlab(rule) for rule in trust.rules):
         return _GITLAB_HINT
     return ""
 
 
+def _is_github(trust: Trust) -> bool:
+    parts = urlsplit(trust.issuer)
+    return parts.hostname == _GITHUB_HOST or parts.path.rstrip("/").endswith(_GITHUB_SERVER_PATH)
+
+
 def _is_of_gitlab(rule: ClaimRule) -> bool:
     return rule.claim == "sub" and any(text.startswith("project_path:") for text, _ in _starts(rule))
 
 
-def _binds(rule: ClaimRule) -> bool:
+def _binds(rule: ClaimRule, *, of_github: bool) -> bool:
     """Tell whether a rule lets in the jobs of named repositories or owners alone, whichever of its texts fits."""
-    return all(_says_who(rule.claim, text, whole=whole) for text, whole in _starts(rule))
+    if rule.claim != "sub":
+        return all(_says_who(rule.claim, text, whole=whole) for text, whole in _starts(rule))
+    if of_github:
+        return all(_GITHUB_SUBJECT.match(text) for text, _ in _starts(rule))
+    return all(_subject_says_who(text, whole=whole) for text, whole in _starts(rule))
 
 
 def _says_who(claim: str, text: str, *, whole: bool) -> bool:
     """Tell whether a claim with this text, or with this before its first wildcard, belongs to one owner."""
     if claim in _WITHIN_OWNER:
         return whole or text.find("/") > 0
-    if claim == "sub":
-        loose = bool(_LOOSE_SUBJECT.match(text))
-        return bool(_JOB_SUBJECT.match(text)) or (not loose and (whole or ":" in text or "/" in text))
     return whole and claim in _LASTING | _OWNER | _ACCOUNT
+
+
+def _subject_says_who(text: str, *, whole: bool) -> bool:
+    """Tell the same of a subject: one service signs for many owners, so a wildcard may come after the owner alone."""
+    if _LOOSE_SUBJECT.match(text):
+        return bool(_JOB_SUBJECT.match(text))
+    return whole or bool(_OWNER_SUBJECT.match(text))
 
 
 def _starts(rule: ClaimRule) -> list[tuple[str, bool]]:

@@ -50,6 +50,7 @@ from entrepot.web.responses import Response
 from entrepot.web.router import Route
 from entrepot.web.services import Services
 from entrepot.web.session.answers import NO_STORE
+from entrepot.web.session.errors import ForeignRequest
 from entrepot.web.session.gate import SessionGate
 
 if TYPE_CHECKING:
@@ -238,11 +239,15 @@ class AccountPages:
         raise Invalid("one-time codes are set up, turned off, or replaced")
 
     async def _posted(self, request: Request) -> tuple[Session | None, Mapping[str, str]]:
-        """Return the session that a form came with, and the form."""
+        """Return the session that a form came with, and the form.
+
+        Raises:
+            ForeignRequest: No page of ours sends such a form.
+        """
         try:
             form = await read_form(request)
-        except FormInvalid:
-            form = {}
+        except FormInvalid as error:
+            raise ForeignRequest(f"the form is not one of this page's: {error}") from None
         return await self._parts.gate.authenticate_form(request, form.get("token", "")), form
 
     async def _change(

@@ -128,16 +128,20 @@ class OpenIdProvider(CodeFlowProvider):
         if grip.ends_at is not None and clock.now() >= grip.ends_at:
             raise GripLost("the access token of the sign-in has ended, and the provider gave no refresh token")
         try:
-            return await self._told({"sub": subject}, grip.token)
+            known = await self._userinfo(subject, grip.token)
         except PersonGone:
             raise GripLost(
                 "the provider takes the access token of the sign-in no longer, and gave no refresh token"
             ) from None
+        if not known:
+            raise GripLost("the provider has no userinfo endpoint to ask, and gave no refresh token")
+        return self._read(known)
 
     async def _grip(self, tokens: Claims, claims: Claims) -> Grip | None:
         """Return what to ask with the next time: a refresh token, else the access token for as long as it says.
 
-        An access token is none where the userinfo endpoint leaves out what the ID token told, groups for one.
+        An access token is none where there is no userinfo endpoint to show it to, or where that leaves out what the
+        ID token told, groups for one.
         """
         refresh, access, seconds = (
             _text(tokens, "refresh_token"),
@@ -152,7 +156,7 @@ class OpenIdProvider(CodeFlowProvider):
             known = await self._userinfo(str(claims["sub"]), access)
         except ProviderError:
             return None
-        if any(_has(claims, name) and not _has(known, name) for name in self._wanted):
+        if not known or any(_has(claims, name) and not _has(known, name) for name in self._wanted):
             return None
         return Grip(token=access, ends_at=clock.after(min(float(seconds), _LONGEST_ACCESS)), is_lasting=False)
 
@@ -228,7 +232,11 @@ class OpenIdProvider(CodeFlowProvider):
         known = dict(claims)
         if access_token and any(not _has(known, name) for name in self._wanted):
             known = {**await self._userinfo(str(claims["sub"]), access_token), **known}
-        subject = str(claims["sub"])
+        return self._read(known)
+
+    def _read(self, known: Claims) -> Told:
+        """Read what is known of somebody."""
+        subject = str(known["sub"])
         return Told(
             subject=subject,
             name=text_at(known, self.claims.name) or text_at(known, "email").partition("@")[0] or subject,
