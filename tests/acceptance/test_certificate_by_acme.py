@@ -133,14 +133,14 @@ def test_a_certificate_is_renewed_before_its_end(pebble: Pebble) -> None:
 
 def test_a_stranger_on_the_port_of_the_proof_does_not_keep_the_certificate_away(pebble: Pebble) -> None:
     """Who comes first, sends a byte now and then and stays, holds up neither the service nor the end of the order."""
-    over, lasted = threading.Event(), threading.Event()
+    over, came = threading.Event(), threading.Event()
 
     def dribble() -> None:
         while not over.wait(0.002):
             with suppress(OSError), socket.create_connection(("127.0.0.1", pebble.port)) as stranger:
+                came.set()
                 while not over.wait(0.5):
                     stranger.sendall(b"G")
-                    lasted.set()
 
     thread = threading.Thread(target=dribble)
     thread.start()
@@ -148,7 +148,7 @@ def test_a_stranger_on_the_port_of_the_proof_does_not_keep_the_certificate_away(
         with Server({"http": {"tls": pebble.section()}}) as server:
             eventually(lambda: is_issued(shown(server)), 60, what="a certificate that was issued")
             eventually(lambda: not (server.data / "entrepot/acme/attempts.json").exists(), what="the end of the order")
-            assert lasted.is_set(), "the stranger was there"
+            assert came.is_set(), "the stranger was there"
     finally:
         over.set()
         thread.join()
