@@ -90,6 +90,8 @@ async def collect(config: Config, request: Request, progress: Progress, result: 
         TimeoutError: Another process has the turn and does not give it back.
     """
     async with embedded(config, Metrics()) as parts:
+        if not request.dry_run:
+            await clock_check.look_once(parts.stores.metadata)
         await whole_collection_of(parts).run(request, progress, result)
 
 

@@ -22,6 +22,7 @@ from entrepot.lifecycle.retention.expiry import ImageExpiry
 from entrepot.lifecycle.retention.policy_run import Retention
 from entrepot.lifecycle.retention.repository_visits import Settle
 from entrepot.lifecycle.watermark import Watermark
+from entrepot.metadata import clock_check
 from entrepot.metadata.database import Database
 from entrepot.metadata.engine.ballast import Ballast, Reserve
 from entrepot.metadata.jobs import job_runs
@@ -120,6 +121,7 @@ async def retain(config: Config, run: int) -> None:
     """Do a run that was asked for on a data folder; a server that comes up meanwhile may do it as well."""
     async with embedded(config, Metrics()) as parts:
         stores, metrics, stop = parts.stores, Metrics(), asyncio.Event()
+        await clock_check.look_once(stores.metadata)
         kind = retention_kind(parts, metrics, _nobody_pulls)
         work = asyncio.create_task(Dispatcher(stores.metadata, stores.work, [kind], metrics).run(stop))
         try:

@@ -75,6 +75,11 @@ class Note:
     #: The latest time that a clock in doubt has told: after another boot it is believed only if it was set back.
     doubted: int = 0
 
+    @property
+    def known(self) -> int:
+        """The latest time that is beyond doubt: what the clock says while it may be corrected is not."""
+        return self.floor if self.settles else self.wall
+
     def at(self, moment: Moment) -> int | None:
         """Return what the wall clock should say at a moment; None when nobody can know."""
         if self.boot != moment.boot:
@@ -111,22 +116,26 @@ def judge(note: Note | None, moment: Moment, last_event: int = 0) -> Verdict:
     if note is None:
         behind = moment.wall - last_event
         return Verdict(ahead=behind if behind < -_tolerance(0) else 0)
-    settling = max(0.0, note.settles - moment.boottime)
     expected = note.at(moment)
     if expected is None:
-        return Verdict(ahead=_across_boots(note, moment))
-    if settling and moment.wall >= note.floor - _tolerance(0):
-        return Verdict(settling=settling)
+        return _across_boots(note, moment)
     ahead = moment.wall - expected
+    if note.settles and moment.wall >= note.floor - _tolerance(0):
+        if moment.boottime < note.settles:
+            return Verdict(settling=note.settles - moment.boottime)
+        if ahead < 0:  # nobody looked when it was corrected
+            return Verdict()
     elapsed = max(0.0, moment.boottime - note.boottime)
     return Verdict(ahead=ahead) if abs(ahead) > _tolerance(elapsed) else Verdict()
 
 
-def _across_boots(note: Note, moment: Moment) -> int:
+def _across_boots(note: Note, moment: Moment) -> Verdict:
     if note.doubted and moment.wall >= note.doubted - _tolerance(0):
-        return note.doubted - note.wall
-    behind = moment.wall - note.wall
-    return behind if behind < -_tolerance(0) else 0
+        return Verdict(ahead=note.doubted - note.wall)
+    ahead = moment.wall - note.known
+    if ahead < -_tolerance(0):
+        return Verdict(ahead=ahead)
+    return Verdict(settling=SETTLE_SECONDS if ahead > OFF_SECONDS * clock.MICROSECONDS else 0.0)
 
 
 def _tolerance(elapsed: float) -> int:
@@ -141,9 +150,8 @@ def successor(note: Note | None, moment: Moment, verdict: Verdict) -> Note:
     if verdict.ahead:
         return replace(note, doubted=max(note.doubted, moment.wall) if verdict.ahead > 0 else note.doubted)
     if verdict.settling:
-        return replace(fresh, settles=note.settles, floor=note.floor)
-    was_off = note.boot != moment.boot and moment.wall - note.wall > OFF_SECONDS * clock.MICROSECONDS
-    return replace(fresh, settles=moment.boottime + SETTLE_SECONDS, floor=note.wall) if was_off else fresh
+        return replace(fresh, settles=moment.boottime + verdict.settling, floor=note.known)
+    return fresh
 
 
 async def look(reader: Reader, now: Callable[[], Moment] = Moment.now) -> tuple[Note | None, Moment, Verdict]:
@@ -169,6 +177,15 @@ async def accept(database: Database, *, by: Source, now: Callable[[], Moment] = 
         return verdict
 
     return await database.write(work, name="accept the clock")
+
+
+async def look_once(database: Database, now: Callable[[], Moment] = Moment.now) -> None:
+    """Keep the note, as a command does before it removes data for their age: perhaps no server runs that does."""
+
+    async def nothing_waits() -> None:
+        return
+
+    await ClockWatch(database, set_back=nothing_waits, now=now).look_quietly()
 
 
 class ClockWatch:

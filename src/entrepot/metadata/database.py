@@ -12,8 +12,8 @@ from entrepot.metadata.query import Query
 T = TypeVar("T")
 
 Row = tuple[Any, ...]
-#: What `Database.write` runs: it gets the open transaction and may run again after a conflict,
-#: so it must not have effects outside the transaction.
+#: What `Database.write` runs: it gets the open transaction and may run again after a conflict
+#: or when space was made, so it must not have effects outside the transaction.
 Work = Callable[["Transaction"], Awaitable[T]]
 
 

@@ -350,6 +350,33 @@ async def test_nothing_is_removed_where_deleting_is_off(keeper: Keeper) -> None:
     assert await bin_.has("v1")
 
 
+async def test_a_clock_that_jumps_in_the_middle_ends_the_run(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next repository is not judged by the wrong time, the run says why it ended, and a dry run looks at all."""
+    await keeper.bin.pusher().image("v1", b"one")
+    await keeper.bin.pusher(OTHER).image("v1", b"two")
+    policy = await keeper.policy(rule("latestPushedK", 0))
+    remove = removal.Removing.remove
+
+    async def jump(self: removal.Removing, batch: Sequence[Any]) -> int:
+        keeper.gate = "the clock is 10 days ahead"
+        return await remove(self, batch)
+
+    monkeypatch.setattr(removal.Removing, "remove", jump)
+    run = await keeper.run(policy)
+    assert keeper.results[-1] == {
+        "dry_run": False,
+        "repositories": 1,
+        "total": 1,
+        "retained": 0,
+        "removed": 1,
+        "off": "the clock is 10 days ahead",
+    }
+    assert len(await keeper.tasks(policy, run)) == 1
+    assert [await keeper.bin.has("v1"), await keeper.bin.has("v1", OTHER)].count(True) == 1
+    await keeper.run(policy, dry_run=True)
+    assert "off" not in keeper.results[-1]
+
+
 async def _stop(_removing: removal.Removing, _batch: Sequence[Any]) -> int:
     raise Stopped
 

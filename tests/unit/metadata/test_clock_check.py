@@ -77,6 +77,31 @@ def test_after_a_long_outage_the_clock_may_be_corrected_first() -> None:
     assert judge(note, later(700, of=corrected, step=DAY)).ahead == DAY
 
 
+def test_after_a_long_outage_who_looks_first_removes_nothing() -> None:
+    """A command that nobody noted the new boot before waits as a server does; after a short outage it need not."""
+    assert judge(NOTE, rebooted(10, step=3650 * DAY)).reason is not None
+    assert judge(NOTE, rebooted(600)).reason is None
+
+
+def test_a_clock_that_nobody_saw_corrected_after_an_outage_is_believed() -> None:
+    """Commands alone look seldom: what was noted while it could be corrected is no evidence that it was right."""
+    on = rebooted(86400, step=3650 * DAY)
+    note = successor(NOTE, on, judge(NOTE, on))
+    assert judge(note, later(86400, of=on, step=-3650 * DAY)).reason is None
+    assert judge(note, later(86400, of=on, step=-3653 * DAY)).ahead < 0
+    assert judge(note, later(86400, of=on, step=DAY)).ahead == DAY
+
+
+def test_starting_again_does_not_end_the_wait_after_an_outage() -> None:
+    """A clock that could still be corrected is held against what was known before the outage."""
+    on = rebooted(50 * 86400)
+    note = successor(NOTE, on, judge(NOTE, on))
+    again = replace(on, boot="third", wall=on.wall + 60 * SECOND)
+    assert judge(note, again).settling > 0
+    assert judge(note, replace(again, wall=again.wall - 49 * DAY)).ahead == 0
+    assert judge(note, replace(again, wall=START.wall - DAY)).ahead < 0
+
+
 @dataclass
 class Clocks:
     """Clocks that a test moves, and how often what waits was pulled back."""
@@ -137,6 +162,18 @@ async def test_doubt_ends_when_somebody_accepts_the_clock(stores: Stores) -> Non
     assert await reason(stores, clocks) is None
     clocks.moment = later(10, step=30 * DAY)
     assert "20 days ahead" in (await reason(stores, clocks) or "")
+
+
+async def test_commands_alone_wait_and_then_go_on(stores: Stores) -> None:
+    """Where no server runs, the first command after an outage begins the ten minutes, and one after them removes."""
+    clocks = Clocks()
+    await clock_check.look_once(stores.metadata, clocks.now)
+    clocks.moment = rebooted(30 * 86400)
+    await clock_check.look_once(stores.metadata, clocks.now)
+    assert await reason(stores, clocks) is not None
+    clocks.moment = later(700, of=clocks.moment)
+    await clock_check.look_once(stores.metadata, clocks.now)
+    assert await reason(stores, clocks) is None
 
 
 async def test_a_database_that_takes_no_note_keeps_no_worker_from_starting(

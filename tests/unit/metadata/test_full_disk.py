@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.metadata.engine.ballast import Ballast, Reserve
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -44,6 +46,24 @@ def test_the_last_of_the_space_is_for_what_frees_some(tmp_path: Path) -> None:
         "put aside again": True,
         "room for a body again": True,
     }
+
+
+def test_a_file_system_that_names_no_size_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of the network say that they have no blocks at all; nothing is refused or put aside there."""
+    monkeypatch.setattr(Ballast, "_space", lambda _: (0, 0))
+    ballast = Ballast(tmp_path)
+    assert ballast.has_room(1 << 30)
+    assert not ballast.admit(Reserve.KEPT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ballast_that_cannot_be_removed_fails_no_write(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is said once, and the write is tried with what space there is."""
+    (tmp_path / "ballast").mkdir()
+    ballast = Ballast(tmp_path)
+    assert [ballast.release(), ballast.release()] == [False, False]
+    assert len(caplog.records) == 1
+    (tmp_path / "ballast").rmdir()
 
 
 def on_small_disk(folder: Path, mebibytes: int, story: str) -> dict[str, object]:

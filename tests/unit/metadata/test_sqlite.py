@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextvars import ContextVar
 from pathlib import Path
@@ -16,11 +17,12 @@ import pytest
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.engine import sqlite as sqlite_module
 from entrepot.metadata.engine import sqlite_connection, sqlite_writer
+from entrepot.metadata.engine.ballast import Ballast, Reserve, with_reserve
 from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.engine.sqlite_connection import Durability
 from entrepot.metadata.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
 from entrepot.metadata.query import RawQuery
-from tests.support.notes import COUNT, GET, KEYS, PUT, putting
+from tests.support.notes import COUNT, GET, KEYS, PUT, dropping, putting
 
 
 async def pragma(database: SqliteDatabase, name: str) -> object:
@@ -116,6 +118,66 @@ async def test_a_failed_commit_fails_every_write_of_it(database: SqliteDatabase)
     assert await database.one(COUNT) == (60 - failed,)
     await database.write(lambda transaction: transaction.one(RawQuery("PRAGMA max_page_count = 100000")))
     await database.write(putting("after", "x" * 20_000))
+
+
+async def test_a_cancelled_write_on_a_full_disk_leaves_the_writer_alive(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that finds no space before it begins, and whose only caller has given up, ends no thread."""
+    given_up = threading.Event()
+
+    def find_no_space() -> None:
+        given_up.wait(5)
+        raise DatabaseFull("no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database._writer, "_ballast", Ballast(database.path.parent))
+        patch.setattr(database._writer, "_before_group", find_no_space)
+        task = asyncio.create_task(database.write(putting("given up")))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        given_up.set()
+        with pytest.raises(DatabaseFull):
+            await asyncio.wait_for(database.write(putting("refused")), 5)
+    await asyncio.wait_for(database.write(putting("kept")), 5)
+    assert await database.all(KEYS) == [("kept",)]
+
+
+async def test_an_error_of_the_writer_itself_fails_its_commit_and_no_more(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever goes wrong while a failed commit is taken back, its callers are told and the next write works."""
+
+    def break_down(*_: object) -> None:
+        raise ValueError("nobody thought of this")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database._writer, "_before_group", break_down)
+        patch.setattr(database._writer, "_fail", break_down)
+        with pytest.raises(DatabaseUnavailable, match="nobody thought of this"):
+            await asyncio.wait_for(database.write(putting("failed")), 5)
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+    await asyncio.wait_for(database.write(putting("kept")), 5)
+    assert await database.all(KEYS) == [("kept",)]
+
+
+async def test_what_frees_space_does_not_fail_with_a_push_that_found_none(database: SqliteDatabase) -> None:
+    """A delete in the commit of a push that did not fit is made once more, and the others alone are refused."""
+    await database.write(putting("old", "x" * 100_000))
+    await database.write(lambda transaction: transaction.one(RawQuery("PRAGMA max_page_count = 150")))
+    lock = os.open(database.path.with_name(f"{database.path.name}.lock"), os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    writes = [asyncio.create_task(database.write(putting("small")))]
+    with with_reserve(Reserve.RELEASED):
+        writes.append(asyncio.create_task(database.write(dropping("old"))))
+    writes.append(asyncio.create_task(database.write(putting("large", "x" * 1_000_000))))
+    await asyncio.sleep(0.05)
+    os.close(lock)
+    small, deleted, large = await asyncio.gather(*writes, return_exceptions=True)
+    assert deleted == 1
+    assert {type(small), type(large)} == {DatabaseFull}
+    assert await database.all(KEYS) == []
 
 
 async def test_the_error_of_a_full_disk_says_where(database: SqliteDatabase) -> None:

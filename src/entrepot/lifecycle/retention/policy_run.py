@@ -80,11 +80,18 @@ class Retention:
             policy=policy,
         )
         await visiting.begin()
+        off = None
         async for repository in self._repositories(project):
+            # Each is judged by a time of its own, and the clock may have jumped since the last one.
+            if (off := await self._off(request)) is not None:
+                await progress.say(f"nothing more is removed: {off}")
+                break
             if repository.adopted and not await visiting.visit(repository):
                 break
         await Forgetting(self.metadata, policy.id, visiting.step).run()
-        return await self._conclude(request, project, gone=visiting.is_over)
+        if visiting.is_over:
+            off = f"retention policy {request.policy_id} was removed while this ran"
+        return await self._conclude(request, project, off)
 
     async def _repositories(self, project: ProjectRecord) -> AsyncIterator[RepositoryRecord]:
         last = ""
@@ -95,11 +102,9 @@ class Retention:
             for repository, _ in found:
                 yield repository
 
-    async def _conclude(self, request: Request, project: ProjectRecord, *, gone: bool) -> dict[str, Any]:
+    async def _conclude(self, request: Request, project: ProjectRecord, off: str | None) -> dict[str, Any]:
         totals = await retention_tasks.totals(self.metadata, request.run)
-        result = {"dry_run": request.dry_run, **asdict(totals)}
-        if gone:
-            result["off"] = f"retention policy {request.policy_id} was removed while this ran"
+        result = {"dry_run": request.dry_run, **asdict(totals), **({"off": off} if off else {})}
 
         async def tell(tx: Transaction) -> None:
             subject = f"retention:{request.policy_id}"

@@ -76,10 +76,13 @@ class Ballast:
         self._ballast = folder / "ballast"
         self._reserve = folder / "reserve"
         self._next_look = 0.0
+        self._told = ""
 
     def has_room(self, size: int) -> bool:
         """Tell whether a body of `size` bytes may be written: not while the ballast is out, nor until it would be."""
         free, total = self._space()
+        if not total:  # the file system does not say, as some of the network do not
+            return True
         return free - size >= (_low(total) if self._ballast.exists() else self.lacking(total) + 2 * _low(total))
 
     def admit(self, use: Reserve) -> bool:
@@ -118,6 +121,13 @@ class Ballast:
             size = path.stat().st_size
             path.unlink()
         except FileNotFoundError:
+            return False
+        except OSError as error:
+            if str(error) != self._told:  # every commit tries again
+                _log.warning(
+                    "the disk of %s is full, and its %s cannot be released: %s", self._folder, path.name, error
+                )
+            self._told = str(error)
             return False
         _log.error(
             "the disk of %s is full: %.1f MiB of %s released; nothing more is stored until some space is free",

@@ -162,22 +162,29 @@ class Writer:
             job = self._queue.get()
             if job is None:
                 break
-            self._group(job)
+            members: list[Job] = []
+            try:
+                self._group(job, members)
+            except Exception as error:  # noqa: BLE001 - without the thread nobody could write any more
+                _log.exception("%s: the writer goes on after an error of its own", self._path)
+                _answer(members, _unforeseen(self._path, error))
+            _deliver(members)
         self._connection.close()
         self._gate.close()
 
-    def _group(self, first: Job) -> None:
-        members: list[Job] = []
+    def _group(self, first: Job, members: list[Job]) -> None:
+        """Run the first job and those that wait, and make them members of one commit."""
         try:
             self._before_group()
             self._look_at_space(first)
             with self._gate.held(), translated(self._path):
                 self._commit(self._waiting(first), members)
-        except Exception as error:  # noqa: BLE001 - whatever happens, the callers get an answer and the thread lives on
+        except Exception as error:  # noqa: BLE001 - whatever happens, the callers get an answer
             if not members and first.claim():
                 members.append(first)
-            self._fail(members, error if isinstance(error, DatabaseError) else _unforeseen(self._path, error))
-        _deliver(members)
+            if self._fail(members, error):
+                self._make_room(members)
+                self._again([job for job in members if _may_have_room_now(job)])
 
     def _look_at_space(self, first: Job) -> None:
         """Make room for what comes, by the ballast or out of the log, and see whether all of it may be written."""
@@ -252,23 +259,50 @@ class Writer:
             raise error if isinstance(error, DatabaseError) else DatabaseUnavailable(str(error))
         self._connection.execute("ROLLBACK TO member").close()
 
-    def _fail(self, members: list[Job], error: DatabaseError) -> None:
+    def _fail(self, members: list[Job], error: Exception) -> bool:
+        """Take all of a commit back and say so to its members; tell whether it was for want of space."""
         with suppress(sqlite3.Error):
             self._connection.rollback()
+        failure = error if isinstance(error, DatabaseError) else _unforeseen(self._path, error)
+        _answer(members, failure)
+        return isinstance(failure, DatabaseFull)
+
+    def _make_room(self, members: list[Job]) -> None:
+        # Nobody may be left of a commit that failed before it began: its callers have given up.
+        if self._ballast is not None:
+            self._ballast.release_for(max((job.reserve for job in members), default=Reserve.KEPT))
+        self._cut_log()
+
+    def _again(self, members: list[Job]) -> None:
+        """Run jobs once more that failed for want of space, perhaps only because of others in their commit."""
+        if not members:
+            return
         for job in members:
-            job.result, job.error = None, job.error or error
-        if isinstance(error, DatabaseFull):
-            if self._ballast is not None:
-                self._ballast.release_for(max(job.reserve for job in members))
-            self._cut_log()
+            job.error = None
+        try:
+            self._before_group()
+            with self._gate.held(), translated(self._path):
+                self._commit(members, [])
+        except Exception as error:  # noqa: BLE001 - as in `_group`
+            self._fail(members, error)
 
     def _cut_log(self) -> None:
         """Fold the log into the database file and give its space back: the next write, say a DELETE, needs some."""
         try:
             with self._gate.held():
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             _log.warning("%s: cannot fold the log into the database: %s", self._path, error)
+
+
+def _may_have_room_now(job: Job) -> bool:
+    return job.reserve is not Reserve.KEPT and isinstance(job.error, DatabaseFull)
+
+
+def _answer(members: list[Job], error: DatabaseError) -> None:
+    """Let every job fail, with its own error where it has one."""
+    for job in members:
+        job.result, job.error = None, job.error or error
 
 
 def _unforeseen(path: Path, error: Exception) -> DatabaseUnavailable:
