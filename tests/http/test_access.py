@@ -1,11 +1,17 @@
 """Who may: credentials, challenges and upload sessions as `/v2/` sees them."""
 
+import base64
+from contextvars import copy_context
+from typing import Any
+
 import pytest
 
 from entrepot.access.model import Principal
+from entrepot.metadata.engine.ballast import Reserve, reserve_of
+from entrepot.metadata.engine.sqlite import SqliteDatabase
 from tests.http.pushing import NAME, push_image, put_manifest, start_upload
 from tests.http.transport import AsgiClient
-from tests.support.app import App, Opener
+from tests.support.app import App, Opener, PlainPasswords
 from tests.support.manifests import digest_of
 
 CONTENT = b"bytes of a blob"
@@ -162,3 +168,39 @@ async def test_credentials_that_cannot_be_read_are_401(private: App, value: str)
     """A malformed Authorization header is a wrong credential, never an error of ours."""
     answer = await AsgiClient(private.application, headers={"Authorization": value}).get("/v2/")
     assert (answer.status, answer.codes) == (401, ["UNAUTHORIZED"])
+
+
+async def test_only_who_may_delete_finds_room_on_a_full_disk(
+    private: App, alice: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked and counted before, and for strangers for ever, leaves the reserve to deletions."""
+    await private.account("nobody")
+    client, no_rights = private.basic("alice"), private.basic("nobody")
+    guess = base64.b64encode(b"alice:a wrong guess").decode()
+    stranger = private.client(headers={"Authorization": f"Basic {guess}"})
+    await push_image(client, "v1", b"layer")
+    session = await start_upload(client)
+    uses: list[tuple[str, Reserve]] = []
+    write, verify = SqliteDatabase.write, PlainPasswords.verify
+
+    async def noted(self: SqliteDatabase, work: Any, *, name: str = "") -> Any:
+        uses.append((name, reserve_of(copy_context())))
+        return await write(self, work, name=name)
+
+    async def asked(self: PlainPasswords, basic: Any, client: str) -> Principal:
+        uses.append(("password", reserve_of(copy_context())))
+        return await verify(self, basic, client)
+
+    monkeypatch.setattr(SqliteDatabase, "write", noted)
+    monkeypatch.setattr(PlainPasswords, "verify", asked)
+    paths = (f"/v2/{NAME}/manifests/v1", session, "/api/v2.0/projects/team/repositories/app")
+    for path in paths:
+        for refused in (stranger, no_rights):
+            assert (await refused.delete(path)).status in {401, 403, 404}, path
+    assert uses == [("password", Reserve.KEPT)] * 6
+    for path in paths:
+        uses.clear()
+        assert (await client.delete(path)).status in {200, 202, 204}, path
+        assert uses[0] == ("password", Reserve.KEPT)
+        assert {use for _, use in uses[1:]} == {Reserve.RELEASED}, (path, uses)
+    assert reserve_of(copy_context()) is Reserve.KEPT

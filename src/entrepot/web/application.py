@@ -115,7 +115,7 @@ class Application:
         if request.method != "DELETE":
             await self._endpoint(request, send)
             return
-        with with_reserve(Reserve.RELEASED):
+        with with_reserve(Reserve.KEPT):  # until it is known that the caller may delete
             await self._endpoint(request, send)
 
     async def _repeat(self, answer: Answer, send: Send) -> None:

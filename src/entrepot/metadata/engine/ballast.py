@@ -63,6 +63,11 @@ def with_reserve(use: Reserve) -> Iterator[None]:
         _use.reset(token)
 
 
+def use_reserve(use: Reserve) -> None:
+    """Change the use for the rest of the block that `with_reserve` began: who asks is known only within it."""
+    _use.set(use)
+
+
 def reserve_of(context: Context) -> Reserve:
     """Return the use that what is written in a context makes of the reserve."""
     return context.get(_use, Reserve.KEPT)

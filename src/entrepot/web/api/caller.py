@@ -17,6 +17,7 @@ from entrepot.access.faults import Forbidden, NotFound
 from entrepot.access.model import SYSTEM_TARGET, Principal, Target
 from entrepot.access.permissions import Permission
 from entrepot.access.web_sessions import Session
+from entrepot.metadata.engine.ballast import Reserve, use_reserve
 from entrepot.metadata.events import Source
 from entrepot.web.api.mount import REQUEST
 from entrepot.web.api.services import ApiServices
@@ -37,6 +38,7 @@ class Caller:
     authorizer: Authorizer
     counted: Counted
     session: Session | None = None  #: the browser's session, where that is what signed in
+    deletes: bool = False  #: whether the request is a DELETE, which finds room on a full disk once the caller may
 
     async def may(self, permission: Permission, target: Target = SYSTEM_TARGET) -> bool:
         """Tell whether the caller may do something."""
@@ -60,6 +62,7 @@ class Caller:
         """
         decision = await self.authorizer.allows(self.principal, permission, target)
         if decision.allowed:
+            self._release_reserve()
             await self.counted.project(target.project)
             return
         self.require_sign_in()
@@ -85,6 +88,11 @@ class Caller:
         """
         if self.principal.is_anonymous:
             raise AccessRefused("sign in to do this")
+        self._release_reserve()  # for what is the caller's own; else it is still asked whether they may
+
+    def _release_reserve(self) -> None:
+        if self.deletes:
+            use_reserve(Reserve.RELEASED)
 
 
 def own_request(request: Request) -> OwnRequest:
@@ -144,7 +152,12 @@ async def caller_changing_password(request: Request, services: ServicesOf) -> Ca
     credential = "session" if session is not None else principal.credential
     source = Source(name=principal.name, address=own.client, credential=credential, request=own.id)
     return Caller(
-        principal=principal, source=source, authorizer=services.web.authorizer, counted=counted, session=session
+        principal=principal,
+        source=source,
+        authorizer=services.web.authorizer,
+        counted=counted,
+        session=session,
+        deletes=own.method == "DELETE",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from entrepot.access.model import PERMISSIONS_BY_METHOD, Principal, Target, scope_for
 from entrepot.access.permissions import CATALOG, CREATE_PROJECT, PULL, PUSH, Permission
 from entrepot.metadata.contents import repositories
+from entrepot.metadata.engine.ballast import Reserve, use_reserve
 from entrepot.oci.errors import Unauthorized
 from entrepot.oci.reference import RepositoryName
 from entrepot.registry.model import Actor
@@ -44,6 +45,7 @@ async def authorise(
     if admission is not None:
         request.admitted_until = admission.until
     request.user = principal.name
+    _release_reserve(request)
     await _count(request, services, principal, name)
     return name, principal
 
@@ -57,6 +59,7 @@ async def authorise_upload(request: Request, services: Services) -> tuple[Reposi
     name = RepositoryName.parse(request.name)
     grace = services.settings.upload_grace_seconds
     principal = await _authorise(request, services, name, _UPLOAD, grace=grace)
+    _release_reserve(request)
     await _count(request, services, principal, name)
     return name, principal
 
@@ -110,6 +113,12 @@ async def _authorise(
     for tag in tags or (None,):
         await services.authorizer.require(principal, permissions, name, tag=tag)
     return principal
+
+
+def _release_reserve(request: Request) -> None:
+    """Let a deletion find room on a full disk."""
+    if request.method == "DELETE":
+        use_reserve(Reserve.RELEASED)
 
 
 async def _count(request: Request, services: Services, principal: Principal, name: RepositoryName | None) -> None:
