@@ -13,10 +13,11 @@ from pathlib import Path
 
 from entrepot.metadata import schema, tables
 from entrepot.metadata.database import Database
+from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.migrations import script
 from entrepot.metadata.query import RawQuery
 from tests.migrations.released import VERSIONS
-from tests.migrations.shape import sqlite_shape
+from tests.migrations.shape import Shape, sqlite_shape
 from tests.support.databases import create_all, sqlite_database
 from tests.support.programs import kept_programs
 
@@ -25,7 +26,15 @@ _TABLES = RawQuery("SELECT name FROM sqlite_master WHERE type = 'table' AND name
 
 async def problems() -> list[str]:
     """Say what is missing, each with where it belongs."""
-    return [*_missing_files(), *await _differences(), *await _empty_tables()]
+    return [*_missing_files(), *_empty_migration(), *await _differences(), *await _empty_tables()]
+
+
+def _empty_migration() -> list[str]:
+    """A new version that changes nothing was begun and not written."""
+    version = schema.VERSION
+    changed = [text for text in script.statements(SQLITE, version - 1, version) if not text.startswith("UPDATE schema")]
+    before = script.finishing(SQLITE, version - 1)
+    return [] if len(changed) > len(before) else [f"migrations/versions/v{version:04}_pre.py changes nothing yet"]
 
 
 def _missing_files() -> list[str]:
@@ -61,10 +70,19 @@ async def _differences() -> list[str]:
             ]
 
 
-def _said(migrated: Mapping[str, object], described: Mapping[str, object]) -> list[str]:
+def _said(migrated: Mapping[str, Shape], described: Mapping[str, Shape]) -> list[str]:
     both = sorted(migrated.keys() | described.keys())
     differ = [name for name in both if migrated.get(name) != described.get(name)]
-    return [f"{name} is not the same in the migrations and in metadata/tables" for name in differ]
+    return [
+        f"{name} is not the same in the migrations and in metadata/tables: {_parts(migrated, described, name)}"
+        for name in differ
+    ]
+
+
+def _parts(migrated: Mapping[str, Shape], described: Mapping[str, Shape], name: str) -> str:
+    """Name the clauses that only one of them has."""
+    here, there = (set(one[name][1]) if name in one else set() for one in (migrated, described))
+    return "; ".join(sorted(here ^ there))
 
 
 async def _empty_tables() -> list[str]:

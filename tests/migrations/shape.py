@@ -10,7 +10,11 @@ from entrepot.metadata.query import RawQuery
 _OBJECTS = RawQuery("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
 
 
-async def sqlite_shape(database: Database) -> dict[str, tuple[str, list[str]]]:
+#: What kind of thing it is, and its clauses.
+Shape = tuple[str, list[str]]
+
+
+async def sqlite_shape(database: Database) -> dict[str, Shape]:
     """Return the tables, indexes and triggers of a SQLite database by their names."""
     return {name: (kind, clauses) for kind, name, clauses in map(_clauses, await database.all(_OBJECTS))}
 

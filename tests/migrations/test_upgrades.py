@@ -29,6 +29,8 @@ from tests.support.databases import create_all
 from tests.support.manifests import digest_of
 
 APP = RepositoryName.parse("team/app")
+#: From this version on, triggers keep sums and lists.
+WITH_KEPT_SUMS = 5
 #: Tables that a later version built anew, beside what tells of the version itself.
 REBUILT = {1: {"grants"}}
 Tables = dict[str, tuple[list[str], list[Row]]]
@@ -120,6 +122,8 @@ async def test_sums_that_are_kept_are_completed(
     database: Database, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What stood there before the triggers is in lists and figures once the job has run, and what comes beside it."""
+    if version >= WITH_KEPT_SUMS:
+        return
     await build(database, version, monkeypatch)
     await schema.upgrade(database)
     assert not await kept_sums.complete(database, kept_sums.ARTIFACTS)

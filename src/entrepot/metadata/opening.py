@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 class Stores:
     """The databases of one process."""
 
-    #: Tables of `tables.py`: every commit is durable.
+    #: Tables of `tables`: every commit is durable.
     metadata: Database
     #: Tables of `work_tables.py`: may be lost.
     work: Database

@@ -94,7 +94,7 @@ sign_in_places: Final = keyed(
     Index(None, "last_at"),
 )
 
-#: Requests within a span of time that ends at `ends_at`, by what is limited (see `access.rates`).
+#: Requests within a span of time that ends at `ends_at`, by what is limited (see `access.limits.rates`).
 request_counts: Final = keyed(
     "request_counts",
     work_metadata,

@@ -3,7 +3,7 @@
 In order: the repository exists; what the manifest refers to is there and is won back from the collector, or from the
 trash; the manifest and its references are written; tags move, unless a rule keeps one of them; what must follow goes
 into the outbox; the project is charged, unless that is more than it may have. The last step is the last statement: all
-pushes of a project wait for each other there. The seam for what later features decide about a push is `_check`.
+pushes of a project wait for each other there.
 """
 
 from __future__ import annotations
