@@ -8,7 +8,7 @@ import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused, part
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, show, show_made
 from entrepot.cli.management.place import ask
 from entrepot.cli.management.selectors import (
     ButRepositories,
@@ -48,14 +48,19 @@ def add_command(
     but_tags: ButTags = "",
     repositories: Repositories = "**",
     but_repositories: ButRepositories = "",
+    as_json: AsJson = False,
 ) -> None:
     """Keep tags where they are, also those that there are already."""
     rule = {
         "tag_selectors": selectors(tags, but_tags),
         "scope_selectors": {"repository": repository_selectors(repositories, but_repositories)},
     }
-    ask(lambda api: api.post(_place(project), rule))
-    typer.echo(hinted(f"The rule is in force; see entrepot immutable list {project}"))
+
+    async def work(api: Api) -> dict[str, Any]:
+        place = await api.create(_place(project), rule)
+        return {"id": int(place.rpartition("/")[2]), **rule} if as_json else {}
+
+    show_made(ask(work), hinted(f"The rule is in force; see entrepot immutable list {project}"), as_json=as_json)
 
 
 @app.command("disable")

@@ -11,7 +11,7 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.images import retention_runs
 from entrepot.cli.management.api import Api
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, show, show_made
 from entrepot.cli.management.place import ask
 from entrepot.cli.management.retention import Project, find_policy, project_of, text_of
 from entrepot.cli.management.selectors import (
@@ -78,6 +78,7 @@ def add_command(
     ] = "too",
     repositories: Repositories = "**",
     but_repositories: ButRepositories = "",
+    as_json: AsJson = False,
 ) -> None:
     """Add a rule to those of a project: name what it keeps, and which tags and repositories it is about.
 
@@ -104,8 +105,13 @@ def add_command(
         "tag_selectors": _tag_selectors(tags, but_tags, untagged),
         "scope_selectors": {"repository": repository_selectors(repositories, but_repositories)},
     }
-    ask(lambda api: _change(api, project, lambda policy: policy["rules"].append(rule)))
-    typer.echo(hinted(f"The rule is added. See what would go: entrepot retention run {project} --dry-run"))
+
+    async def work(api: Api) -> dict[str, Any]:
+        await _change(api, project, lambda policy: policy["rules"].append(rule))
+        return dict((await find_policy(api, project))["rules"][-1]) if as_json else {}
+
+    words = hinted(f"The rule is added. See what would go: entrepot retention run {project} --dry-run")
+    show_made(ask(work), words, as_json=as_json)
 
 
 @app.command("remove")

@@ -109,6 +109,11 @@ class Api:
         """Make something; return what the registry says of it, if anything."""
         return (await self._ask("POST", path, body, query)).json()
 
+    async def create(self, path: str, body: object) -> str:
+        """Make something and return its path."""
+        reply = await self._ask("POST", path, body)
+        return reply.headers["location"].partition(BASE)[2]
+
     async def put(self, path: str, body: object = None) -> Any:
         """Change something."""
         return (await self._ask("PUT", path, body)).json()

@@ -10,7 +10,7 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api
 from entrepot.cli.management.end_times import Days, end_in
-from entrepot.cli.management.output import Column, printable, show, when
+from entrepot.cli.management.output import Column, printable, show, show_made, when
 from entrepot.cli.management.place import ask
 from entrepot.cli.people.group import group_id
 from entrepot.cli.people.robot import robot_id
@@ -51,6 +51,7 @@ def give_command(
     repositories: Repositories = None,
     tags: Tags = None,
     days: Days = None,
+    as_json: AsJson = False,
 ) -> None:
     """Give a role to somebody: everywhere, or on a project, on repositories, on tags, for some days."""
     if sum(map(bool, (user, group, robot, signed_in, anyone))) != 1:
@@ -58,7 +59,7 @@ def give_command(
         raise typer.Exit(2)
     audience = "authenticated" if signed_in else "anyone" if anyone else None
 
-    async def work(api: Api) -> None:
+    async def work(api: Api) -> dict[str, Any]:
         body = {
             "role_id": await role_id(api, role),
             "principal_id": await _receiver(api, user, group, robot),
@@ -68,11 +69,12 @@ def give_command(
             "tags": tags,
             "expires_at": end_in(days),
         }
-        await api.post("/grants", body)
+        place = await api.create("/grants", body)
+        return dict(await api.get(place)) if as_json else {}
 
-    ask(work)
+    made = ask(work)
     who = user or group or robot or ("whoever is signed in" if signed_in else "everybody")
-    typer.echo(f"{who} has the role {role} {_where(project, repositories, tags)}.")
+    show_made(made, f"{who} has the role {role} {_where(project, repositories, tags)}.", as_json=as_json)
 
 
 @app.command("list")

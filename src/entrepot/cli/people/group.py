@@ -9,7 +9,7 @@ import typer
 from entrepot.accounts.directory.names import DnInvalid, fold_dn
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, show, show_made
 from entrepot.cli.management.place import ask
 from entrepot.cli.people.user import user_id
 from entrepot.cli.program.classes import Noun, destructive
@@ -45,26 +45,27 @@ def create_command(
     *,
     dn: Dn = "",
     provider: Provider = "",
+    as_json: AsJson = False,
 ) -> None:
     """Create a group: of our own, or one that stands for a group of the directory or of a sign-in provider."""
     kind = _LDAP if dn else _PROVIDER if provider else _LOCAL
     body = {"group_name": name, "group_type": kind, "ldap_group_dn": dn, "provider": provider}
 
-    async def work(api: Api) -> bool:
-        if kind != _LOCAL and await _is_there(api, name, dn, provider):
-            return False
-        await api.post("/usergroups", body)
-        return True
+    async def work(api: Api) -> tuple[dict[str, Any], str]:
+        there = None if kind == _LOCAL else await _find(api, name, dn, provider)
+        if there is not None:
+            return there, f"Group {name} is there already, and is that one."
+        place = await api.create("/usergroups", body)
+        return await api.get(place) if as_json else {}, f"Group {name} is created."
 
-    made = ask(work)
-    typer.echo(f"Group {name} is created." if made else f"Group {name} is there already, and is that one.")
+    show_made(*ask(work), as_json=as_json)
 
 
-async def _is_there(api: Api, name: str, dn: str, provider: str) -> bool:
-    """Tell whether a group of this name stands for that of the directory or provider: the first sign-in made it."""
+async def _find(api: Api, name: str, dn: str, provider: str) -> dict[str, Any] | None:
+    """Find the group of this name that stands for that of the directory or provider: the first sign-in made it."""
     found = [group for group in await api.every("/usergroups") if group["group_name"] == name]
     wanted = ("ldap", _folded(dn)) if dn else (provider, name)
-    return any((group["provider"], group["subject"]) == wanted for group in found)
+    return next((group for group in found if (group["provider"], group["subject"]) == wanted), None)
 
 
 def _folded(dn: str) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused, part
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, show, show_made
 from entrepot.cli.management.place import ask
 from entrepot.cli.people.role import role_id
 from entrepot.cli.program.classes import Noun, destructive
@@ -58,15 +58,16 @@ def add_command(
     *,
     role: Role,
     group: IsGroup = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make somebody a member of a project."""
     member = {"member_group": {"group_name": who}} if group else {"member_user": {"username": who}}
 
-    async def work(api: Api) -> None:
-        await api.post(_members(project), {"role_id": await _role_id(api, role), **member})
+    async def work(api: Api) -> dict[str, Any]:
+        place = await api.create(_members(project), {"role_id": await _role_id(api, role), **member})
+        return dict(await api.get(place)) if as_json else {}
 
-    ask(work)
-    typer.echo(f"{who} is {role} of {project}.")
+    show_made(ask(work), f"{who} is {role} of {project}.", as_json=as_json)
 
 
 @app.command("set")

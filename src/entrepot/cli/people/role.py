@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, show, show_made
 from entrepot.cli.management.place import ask
 from entrepot.cli.program.classes import Noun, destructive
 
@@ -53,12 +53,17 @@ def create_command(
     *,
     allow: Allow,
     description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Make a role."""
     permissions = [dict(zip(("resource", "action"), each.split(":", 1), strict=False)) for each in allow]
     body = {"name": name, "description": description, "permissions": permissions}
-    ask(lambda api: api.post("/roles", body))
-    typer.echo(f"Role {name} is made.")
+
+    async def work(api: Api) -> dict[str, Any]:
+        place = await api.create("/roles", body)
+        return dict(await api.get(place)) if as_json else {}
+
+    show_made(ask(work), f"Role {name} is made.", as_json=as_json)
 
 
 @app.command("remove")

@@ -11,7 +11,7 @@ import typer
 from entrepot.cli.folder import AsJson
 from entrepot.cli.management.api import Api, ApiRefused
 from entrepot.cli.management.local import NOWHERE
-from entrepot.cli.management.output import Column, show
+from entrepot.cli.management.output import Column, show, show_made
 from entrepot.cli.management.place import ask
 from entrepot.cli.people.htpasswd import import_command
 from entrepot.cli.program.classes import Noun, destructive
@@ -67,18 +67,20 @@ def create_command(
     admin: Annotated[bool, typer.Option("--admin", help="Let the account do everything.")] = False,
     stdin: Stdin = False,
     generate: Generate = False,
+    as_json: AsJson = False,
 ) -> None:
     """Create an account."""
     password = new_password(stdin=stdin, generate=generate)
 
-    async def work(api: Api) -> None:
+    async def work(api: Api) -> dict[str, Any]:
         body = {"username": name, "email": email, "realname": realname or name, "password": password, "comment": ""}
-        await api.post("/users", body)
+        place = await api.create("/users", body)
         if admin:
-            await api.put(f"/users/{await user_id(api, name)}/sysadmin", {"sysadmin_flag": True})
+            await api.put(f"{place}/sysadmin", {"sysadmin_flag": True})
+        secret = {"password": password} if generate else {}
+        return {**await api.get(place), **secret} if as_json else {}
 
-    ask(work)
-    typer.echo(password if generate else f"{name} can sign in now.")
+    show_made(ask(work), password if generate else f"{name} can sign in now.", as_json=as_json)
 
 
 @app.command("remove")
