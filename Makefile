@@ -12,7 +12,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL = help
-.PHONY: help package serve check test test-full mutants bench format lock coverage shape clean packages-serve packages-test packages-bench
+.PHONY: help package serve check test test-full mutants bench format lock coverage shape clean packages-serve packages-test packages-bench packages-package
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -39,8 +39,9 @@ test-full: packages-serve packages-test packages-bench .venv/ready-test ## every
 bench: packages-serve packages-bench .venv/ready-test ## measure beside the peers; SCENARIO=pull-manifest for one
 	$(PY) -m benchmarks $(SCENARIO)
 
-package: packages-serve .venv/ready-test ## wheel and sdist in dist/, the same bytes each time: uv tool install dist/entrepot-*.whl
+package: packages-serve packages-package .venv/ready-test ## wheel, sdist and container archive in dist/, the same bytes each time: docs/how-to/install.md
 	@tools/package.sh
+	@ARCHIVE=dist/entrepot-image-$$(.venv/bin/entrepot --version | cut -d' ' -f2).tar.gz deploy/build.sh
 
 format: .venv/ready-test ## put the code into its form
 	.venv/bin/ruff format .
@@ -62,7 +63,7 @@ lock: .venv/ready-test ## pin the dependencies of pyproject.toml anew; UPGRADE=1
 clean: ## remove everything the targets made, but no data
 	rm -rf .venv .tools build/test-images .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-packages-serve packages-test packages-bench: packages-%:
+packages-serve packages-test packages-bench packages-package: packages-%:
 	@tools/packages.sh $*
 
 .venv/ready-%: pyproject.toml requirements/uv.txt requirements/constraints.txt requirements/constraints-dev.txt requirements/constraints-ldap.txt tools/environment.sh

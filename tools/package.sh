@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds what can be installed into dist/: the wheel (uv tool install dist/entrepot-*.whl) and the sdist, from the commit that is checked
-# out. Built again from the same commit they have the same bytes: every file has the time of that commit.
+# Builds what can be installed with Python into dist/: the wheel (uv tool install dist/entrepot-*.whl) and the sdist, from the commit that
+# is checked out (the container archive is made by deploy/build.sh). Built again from the same commit they have the same bytes: every file has the time of that commit.
 set -eu
 cd "$(dirname "$0")/.."
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s)

@@ -1,4 +1,4 @@
-"""The container image, built as a person builds it and run in the places where registry:2's image runs today."""
+"""The container image, built as a person builds it, loaded from its archive, and run where registry:2's runs today."""
 
 from __future__ import annotations
 
@@ -33,20 +33,34 @@ Tool = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerHost]:
-    """Give a host with the image on it."""
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Name the file that the image is handed on in."""
+    return tmp_path_factory.mktemp("archive") / "image.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Iterator[ContainerHost]:
+    """Give a host with the image on it, as its archive has it."""
     with container_host(tmp_path_factory.mktemp("host")) as made:
-        # The build script downloads packages, so it runs beside the namespace, which has no way out.
-        built = subprocess.run(
-            [ROOT / "deploy" / "build.sh", IMAGE],
-            env=made.environment,
-            text=True,
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        assert built.returncode == 0, built.stdout
+        build(made, archive)
+        made.run("podman", "rmi", IMAGE)
+        made.run("podman", "load", "--quiet", "--input", archive)
         yield made
+
+
+def build(host: ContainerHost, archive: Path, *, umask: int = 0o022) -> None:
+    """Build the image and its archive."""
+    # The build script downloads packages, so it runs beside the namespace, which has no way out.
+    built = subprocess.run(
+        [ROOT / "deploy" / "build.sh", IMAGE],
+        env=host.environment | {"ARCHIVE": str(archive)},
+        text=True,
+        check=False,
+        umask=umask,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert built.returncode == 0, built.stdout
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +106,32 @@ def push(host: ContainerHost, picture: Path, target: str, *options: str) -> None
 def digest_of(host: ContainerHost, source: str, *options: str) -> str:
     """Ask for the digest of an image."""
     return host.run("skopeo", "inspect", "--format", "{{.Digest}}", *options, source).stdout.strip()
+
+
+def test_the_archive_comes_with_a_list_of_what_is_in_it(host: ContainerHost, archive: Path) -> None:
+    """It names each Debian package that dpkg knows in the image, and each Python package at its pinned version."""
+    listed = json.loads(archive.with_name("image.cdx.json").read_text(encoding="utf-8"))
+    assert (listed["bomFormat"], listed["specVersion"]) == ("CycloneDX", "1.6")
+    named = {(one["purl"].partition("/")[0], one["name"], one["version"]) for one in listed["components"]}
+    inside = ("podman", "run", "--rm", "--network", "none", "--entrypoint")
+    debian = host.run(*inside, "dpkg-query", IMAGE, "--show", "--showformat", "${Package} ${Version}\n").stdout
+    assert {one[1:] for one in named if one[0] == "pkg:deb"} == {tuple(line.split()) for line in debian.splitlines()}
+    folder = host.run(*inside, "ls", IMAGE, "/usr/lib/entrepot").stdout
+    python = re.findall(r"^(\S+)-(\S+)\.dist-info$", folder, re.MULTILINE)
+    pins = re.findall(r"^(\S+)==(\S+)", (ROOT / "requirements" / "constraints.txt").read_text("utf-8"), re.MULTILINE)
+    assert len(python) > 40
+    for name, version in python:
+        known = re.sub(r"[-_.]+", "-", name.lower())
+        assert ("pkg:pypi", known, version) in named
+        assert known == "entrepot" or (known, version) in pins
+
+
+@pytest.mark.full
+def test_an_archive_built_again_has_the_same_bytes(host: ContainerHost, archive: Path, tmp_path: Path) -> None:
+    """At another time and under another umask, the archive and the list of what is in it are the same."""
+    build(host, tmp_path / archive.name, umask=0o077)
+    for name in ("image.tar.gz", "image.cdx.json"):
+        assert (tmp_path / name).read_bytes() == archive.with_name(name).read_bytes(), name
 
 
 def test_a_first_start_asks_for_a_login_and_prints_the_password_once(host: ContainerHost, picture: Path) -> None:
@@ -230,21 +270,22 @@ def sockets() -> Iterator[Path]:
 
 
 def test_the_compose_file_runs_as_it_stands(
-    host: ContainerHost, picture: Path, tmp_path: Path, sockets: Path, tool: Tool
+    host: ContainerHost, archive: Path, picture: Path, tmp_path: Path, sockets: Path, tool: Tool
 ) -> None:
-    """Docker Compose starts `deploy/compose.yaml`, calls it healthy, and a push with the printed password arrives."""
+    """Docker loads the archive, Compose starts it and calls it healthy, and the printed password serves for a push."""
     sock = f"unix://{sockets}/docker.sock"
     daemon = (
         *(tool("dockerd"), "--host", sock, "--data-root", tmp_path / "docker", "--exec-root", sockets),
         *("--pidfile", tmp_path / "docker.pid", "--storage-driver", "overlay2"),
     )
-    host.run("podman", "save", "--quiet", "--output", tmp_path / "image.tar", IMAGE)
-    compose = ("env", f"DOCKER_HOST={sock}", f"ENTREPOT_IMAGE={IMAGE}", tool("docker-compose"))
-    compose = (*compose, "--file", ROOT / "deploy" / "compose.yaml", "--project-name", "entrepot")
+    compose = (
+        *("env", f"DOCKER_HOST={sock}", f"ENTREPOT_IMAGE={IMAGE}", tool("docker-compose")),
+        *("--file", ROOT / "deploy" / "compose.yaml", "--project-name", "entrepot"),
+    )
     with host.program(*daemon, log=tmp_path / "dockerd.log"):
         docker = (tool("docker"), "--host", sock)
         await_docker(host, docker)
-        host.run(*docker, "load", "--quiet", "--input", tmp_path / "image.tar")
+        host.run(*docker, "load", "--quiet", "--input", archive)
         host.run(*compose, "up", "--detach", "--wait", "--wait-timeout", "60")
         found = PASSWORD.findall(host.run(*compose, "logs").stdout)
         assert len(found) == 1
