@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from entrepot.metadata.database import Transaction
+from entrepot.metadata.query import RawQuery
+from entrepot.oci.reference import RepositoryName, Tag
+from tests.contracts.adoption.conftest import Folder
+from tests.contracts.registry.pushing import ALICE
 from tests.support.http_client import Client, eventually
 from tests.support.images import sha512 as write_sha512
 from tests.support.layout import MANIFEST, Layout, digest_in, small_layer
@@ -256,6 +263,49 @@ def test_what_registry2_wrote_meanwhile_is_taken_in(folder: Path, images: dict[s
     with _serving(folder) as server:
         assert "adopt --delta" not in server.logs()
         assert everything(server.address) == theirs
+
+
+async def _leave_undone(folder: Path, *deleted: Tag) -> None:
+    """Delete images as a server does that is killed before it writes that to the files, some minutes ago."""
+    opened = await Folder.open(folder)
+    name = RepositoryName.parse("team/app")
+    for tag in deleted:
+        found = await opened.registry.manifests.get(name, tag, content=False)
+        await opened.registry.manifests.delete(name, found.digest, actor=ALICE)
+
+    async def age(tx: Transaction) -> None:
+        await tx.execute(RawQuery(f"UPDATE outbox SET created_at = created_at - {600 * 10**6}", "test.age"))
+
+    await opened.stores.metadata.write(age, name="age")
+    await opened.stores.close()
+    then = time.time() - 600
+    for link in (folder / "docker").rglob("link"):
+        os.utime(link, (then, then))
+
+
+@pytest.mark.parametrize("served", [True, pytest.param(False, marks=pytest.mark.full)], ids=["served", "not served"])
+async def test_what_registry2_wrote_after_a_kill_is_not_undone(
+    folder: Path, images: dict[str, Path], *, served: bool
+) -> None:
+    """What was deleted here and is pushed there again, and a tag moved there, are served by both afterwards."""
+    with _serving(folder) as server:
+        _adopted(server)
+        push(images["new"], server.address, "team/app:new")
+    await _leave_undone(folder, Tag.parse("new"), Tag.parse("v2"))
+    registry = Registry2(folder)
+    with registry.running():
+        push(images["new"], registry.address, "team/app:new")
+        push(images["one"], registry.address, "team/app:v2")
+        theirs = {name: whole(registry.address, f"team/app:{name}") for name in ("new", "v2", "v1")}
+    if served:
+        with _serving(folder) as server:
+            server.wait_for_log(f"entrepot adopt --delta {folder}")
+    assert _command("adopt", "--delta", folder).returncode == 0
+    with _serving(folder) as server:
+        assert {name: whole(server.address, f"team/app:{name}") for name in theirs} == theirs
+    _check_layout(folder)
+    with registry.running():
+        assert {name: whole(registry.address, f"team/app:{name}") for name in theirs} == theirs
 
 
 def test_a_mount_and_a_push_reach_an_unread_repository(folder: Path, images: dict[str, Path]) -> None:

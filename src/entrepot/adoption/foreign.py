@@ -13,6 +13,8 @@ crash of our own left, and is queued for the collector. Tags that were moved bet
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +34,8 @@ from entrepot.metadata.query import ABOVE_ALL
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import DigestInvalid
 
+_log = logging.getLogger(__name__)
+
 _SEEN_KEY = "folder-seen"
 _FOREIGN_KEY = "folder-has-foreign-writes"
 _ROWS_A_PIECE = 1000
@@ -42,6 +46,8 @@ _LOOKS = 3
 #: Rows that are asked which shards we have changed ourselves. What is older was remembered long ago.
 _MOST_EXPLAINED = 20_000
 _NS_A_MICROSECOND = 1000
+#: The clock of a file system in the network may be ahead of ours by so much.
+_CLOCKS_DIFFER_NS = 60 * 10**9
 
 
 @dataclass(slots=True)
@@ -50,6 +56,15 @@ class Foreign:
 
     unknown: int = 0
     seen: Seen = field(default_factory=Seen)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignLink:
+    """A link that is younger than what we were to do to it."""
+
+    repository: str
+    subject: str  #: the tag or digest
+    changed_at: int  #: in microseconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +81,7 @@ class ForeignWrites:
         """Say what changed since it was remembered, and make blobs missing whose bytes are gone."""
         found = Foreign()
         remembered = await settings.find(self.metadata, _SEEN_KEY)
-        since = int(remembered or 0)
+        since = 0 if _is_ahead(remembered) else int(remembered or 0)
         shards = [shard for shard in await self._shards() if shard.changed_ns > since]
         unknown: set[str] = set()
         for shard in await self._unexplained(shards, since):
@@ -75,9 +90,20 @@ class ForeignWrites:
         if found.unknown or found.seen.lost:
             await self.metadata.write(_set_foreign, name="folder changed")
         elif shards:
-            newest = max(shard.changed_ns for shard in shards)
-            await self.metadata.write(partial(_move_on, remembered, str(newest)), name="folder seen")
+            await self.metadata.write(partial(_move_on, remembered, _newest(shards)), name="folder seen")
         return found
+
+    async def count(self, links: Sequence[ForeignLink]) -> None:
+        """Count links as foreign, but for those that an entry of the outbox is about that is younger still.
+
+        What we wrote late looks so to an entry that has waited for long.
+        """
+        if await self.waiting():
+            return
+        pending = _Pending([entry async for entry in outbox.waiting(self.metadata)])
+        if not all(pending.cover(link.repository, link.subject, link.changed_at) for link in links):
+            await self.metadata.write(_set_foreign, name="folder changed")
+            _log.warning(await self.remedy(), extra={"links": len(links)})
 
     async def waiting(self) -> bool:
         """Tell whether somebody has written what nobody has taken in since."""
@@ -100,13 +126,18 @@ class ForeignWrites:
 
     async def remember(self) -> None:
         """Count everything that is there by now as seen."""
-        newest = str(max((shard.changed_ns for shard in await self._shards()), default=0))
+        newest = _newest(await self._shards())
         if await settings.find(self.metadata, _SEEN_KEY) != newest:
             await self.metadata.write(lambda tx: settings.put(tx, _SEEN_KEY, newest), name="folder seen")
 
+    async def pull_back(self) -> None:
+        """Forget what was seen at a time that a wrong clock told: the next look is at everything."""
+        if _is_ahead(remembered := await settings.find(self.metadata, _SEEN_KEY)):
+            await self.metadata.write(partial(_forget, remembered), name="folder seen")
+
     async def begin(self) -> None:
         """Count what is there before a folder is read for the first time as seen, unless somebody has begun before."""
-        newest = str(max((shard.changed_ns for shard in await self._shards()), default=0))
+        newest = _newest(await self._shards())
         await self.metadata.write(lambda tx: settings.add(tx, _SEEN_KEY, newest), name="folder seen")
 
     async def _shards(self) -> list[Shard]:
@@ -165,7 +196,7 @@ class ForeignWrites:
             await asyncio.sleep(_PUSH_SECONDS)
             unknown = await self._unknown(unknown)
             waiting = [entry async for entry in outbox.waiting(self.metadata)]
-            linked, foreign = await asyncio.to_thread(self._linked, unknown, _Removals(waiting))
+            linked, foreign = await asyncio.to_thread(self._linked, unknown, _Pending(waiting))
             await self.metadata.write(partial(_queue, sorted(unknown - linked)), name="queue files")
             unknown = foreign
             if not unknown:
@@ -176,7 +207,7 @@ class ForeignWrites:
         found = (digest for digest in map(_digest, digests) if digest is not None)
         return {str(digest) for digest in found if self.tree.placed_at(digest) > since}
 
-    def _linked(self, digests: set[str], removals: _Removals) -> tuple[set[str], set[str]]:
+    def _linked(self, digests: set[str], pending: _Pending) -> tuple[set[str], set[str]]:
         """Return those of `digests` that links of the folder name, and of these those that we are not to remove."""
         linked: set[str] = set()
         foreign: set[str] = set()
@@ -185,7 +216,7 @@ class ForeignWrites:
                 continue
             for digest, changed in RepositoryLinks(self.tree, name).named(digests):
                 linked.add(str(digest))
-                if not removals.cover(name, str(digest), changed):
+                if not pending.cover(name, str(digest), changed):
                     foreign.add(str(digest))
         return linked, foreign
 
@@ -201,7 +232,7 @@ class ForeignWrites:
         return found
 
 
-class _Removals:
+class _Pending:
     """Which links the outbox is still to bring in line."""
 
     def __init__(self, entries: Sequence[OutboxEntry]) -> None:
@@ -215,8 +246,17 @@ class _Removals:
                 self._named[repository, name] = entry.ours_until
 
     def cover(self, repository: str, digest: str, changed: int) -> bool:
-        """Tell whether a link is to go, and was not written again by somebody else after that was decided."""
+        """Tell whether a link is to change or go, and was not written by somebody else after that was decided."""
         return changed <= max(self._whole.get(repository, 0), self._named.get((repository, digest), 0))
+
+
+def _newest(shards: Sequence[Shard]) -> str:
+    """Give the time of the latest change; no later one than now, or what is written until then would not be seen."""
+    return str(min(time.time_ns(), max((shard.changed_ns for shard in shards), default=0)))
+
+
+def _is_ahead(remembered: str | None) -> bool:
+    return int(remembered or 0) > time.time_ns() + _CLOCKS_DIFFER_NS
 
 
 def _digest(text: str) -> Digest | None:
@@ -234,6 +274,12 @@ async def _settle(tx: Transaction) -> None:
 
 async def _set_foreign(tx: Transaction) -> None:
     await settings.put(tx, _FOREIGN_KEY, "yes")
+
+
+async def _forget(remembered: str | None, tx: Transaction) -> None:
+    """Forget what was looked at, unless somebody has remembered something else meanwhile."""
+    if await settings.find(tx, _SEEN_KEY) == remembered:
+        await settings.remove(tx, _SEEN_KEY)
 
 
 async def _move_on(remembered: str | None, newest: str, tx: Transaction) -> None:

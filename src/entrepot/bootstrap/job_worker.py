@@ -76,7 +76,11 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
         lasting = JobWorker(parts.stores.work, job_list(parts, metrics), metrics)
         dispatcher = Dispatcher(parts.stores.metadata, parts.stores.work, job_kinds(parts, metrics), metrics)
 
-        watch = ClockWatch(parts.stores.metadata, set_back=dispatcher.pull_back, show=_clock_gauge(metrics))
+        async def pull_back() -> None:
+            await dispatcher.pull_back()
+            await parts.foreign.pull_back()
+
+        watch = ClockWatch(parts.stores.metadata, set_back=pull_back, show=_clock_gauge(metrics))
         await watch.look_quietly()  # before anything is removed
 
         async def run(stop: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from entrepot.adoption.foreign import ForeignLink
 from entrepot.adoption.links import RepositoryLinks
 from entrepot.adoption.report import Problem, ProblemKind
 from entrepot.adoption.tree import Tree
@@ -70,25 +71,27 @@ class Comparison:
         """
         return await self._run(writing=True)
 
-    async def align(self, name: RepositoryName, ours_until: int) -> None:
+    async def align(self, name: RepositoryName, ours_until: int) -> list[ForeignLink]:
         """Make the links of one repository say what the metadata say; for whoever has the turn to write.
 
-        A link of which the metadata know nothing, and that is younger than a time in microseconds since the epoch,
-        stays: another registry has written it, and it is still to be taken in.
+        A link that says something else, and is younger than a time in microseconds since the epoch, stays and is
+        returned: another registry has written it, and it is still to be taken in.
         """
         row = await repositories.find_exact(self.metadata, name)
         if row is not None and not row.adopted:
-            return  # the metadata do not know all of it yet
+            return []  # the metadata do not know all of it yet
         wanted = await repository_contents.read(self.metadata, name)
         theirs = await asyncio.to_thread(self.files.has_younger, name, ours_until)
         if not (wanted.manifests or wanted.blobs or theirs):
             await asyncio.to_thread(self.files.remove_repository, name)
-            return
+            return []
         links = RepositoryLinks(self.tree, name)
         differences = await asyncio.to_thread(self._differences, wanted, links)
-        extra = [one for one in differences if one.kind is DifferenceKind.EXTRA]
-        await asyncio.to_thread(self._remove, name, extra, ours_until)
-        await self._mend(name, wanted, differences)
+        left = await asyncio.to_thread(self._theirs, name, differences, ours_until)
+        ours = [one for one in differences if one not in left]
+        await asyncio.to_thread(self._remove, name, [one for one in ours if one.kind is DifferenceKind.EXTRA])
+        await self._mend(name, wanted, ours)
+        return list(left.values())
 
     async def each(self) -> AsyncIterator[tuple[RepositoryName, list[Difference]]]:
         """Compare the repositories of the metadata, one after another, and change nothing."""
@@ -196,11 +199,15 @@ class Comparison:
                 digest = Digest.parse(wanted.tags[difference.subject])
                 await asyncio.to_thread(self.files.put_tag, name, Tag.parse(difference.subject), digest)
 
-    def _remove(self, name: RepositoryName, extra: list[Difference], ours_until: int) -> None:
+    def _theirs(
+        self, name: RepositoryName, differences: list[Difference], ours_until: int
+    ) -> dict[Difference, ForeignLink]:
+        times = {one: self.files.written_since(_link(name, one), ours_until) for one in differences}
+        return {one: ForeignLink(name, one.subject, at) for one, at in times.items() if at}
+
+    def _remove(self, name: RepositoryName, extra: list[Difference]) -> None:
         """Tags go first, for the same reason."""
         for one in sorted(extra, key=lambda one: one.what != "tag"):
-            if self.files.changed_at(_link(name, one)) > ours_until:
-                continue
             if one.what == "tag":
                 self.files.remove_tag(name, Tag.parse(one.subject))
             elif one.what == "manifest":

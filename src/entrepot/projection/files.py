@@ -11,6 +11,7 @@ import shutil
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
+from entrepot.metadata import clock
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry import layout
@@ -77,11 +78,20 @@ class TreeFiles:
         except OSError:
             return 0
 
+    def written_since(self, path: str, at: int, *, but: Digest | None = None) -> int:
+        """Give the time of a link that was written after a time and names something else than `but`; 0 for none.
+
+        One from the future says nothing: it was written before the clock was set back, or by another clock than ours.
+        """
+        changed = self.changed_at(path)
+        is_younger = at < changed <= clock.now()
+        return changed if is_younger and (but is None or _read(self._root / path) != str(but).encode()) else 0
+
     def has_younger(self, name: RepositoryName, at: int) -> bool:
         """Tell whether a repository has a link that was written after a time in microseconds since the epoch."""
         walks = (os.walk(self._root / folder) for folder in (layout.manifests(name), layout.layers(name)))
         links = (f"{folder}/link" for walk in walks for folder, _, files in walk if "link" in files)
-        return any(self.changed_at(link) > at for link in links)
+        return any(self.written_since(link, at) for link in links)
 
     def _unlink(self, path: str) -> None:
         with suppress(FileNotFoundError):

@@ -369,8 +369,27 @@ async def test_registry2s_links_go_before_the_bytes(house: House) -> None:
 
     await house.collect(links=Files())
     entries = await outbox.oldest(house.kit.metadata, 9)
-    assert seen == [(entries[-1].id, {str(Digest.of(b"layer"))})]
+    assert seen == [(one.id, {str(Digest.of(b"layer"))}) for one in (entries[-2], entries[-1])]
     assert entries[-1].topic == outbox.BLOB_UNLINKED
+
+
+async def test_links_that_show_another_registry_keep_everything_unclaimed(house: House) -> None:
+    """They are looked at before a claim: a push of a blob that is claimed would wait for as long as nothing goes."""
+    await house.pusher.blob(b"layer")
+    house.clock.advance(GRACE + 1)
+    reasons: list[str] = []
+
+    class Files:
+        async def catch_up(self, upto: int) -> None:
+            reasons.append("another registry has written to the folder")
+
+    async def gate() -> str | None:
+        return reasons[0] if reasons else None
+
+    with pytest.raises(CollectionOff):
+        await house.collect(links=Files(), gate=gate)
+    assert str(Digest.of(b"layer")) in await house.keys()
+    await house.pusher.blob(b"layer")
 
 
 async def test_a_blob_of_very_many_repositories_is_taken_out_of_some_at_a_time(house: House) -> None:
@@ -389,7 +408,7 @@ async def test_nothing_is_collected_while_the_gate_is_closed(house: House) -> No
     for number in range(4):
         await house.pusher.blob(b"%d" % number)
     house.clock.advance(GRACE + 1)
-    answers = iter([None, "the registry is read-only", "the registry is read-only"])
+    answers = iter([None, None, "the registry is read-only", "the registry is read-only"])  # asked twice by a batch
 
     async def gate() -> str | None:
         return next(answers)

@@ -235,3 +235,12 @@ async def test_a_blob_that_was_deleted_on_purpose_is_no_orphan_before_its_time(h
     await house.registry.blobs.delete(NAME, Digest.of(b"layer"), actor=ALICE)
     assert (await _find(house)).files == 0
     assert await house.keys() == {str(Digest.of(b"layer"))}
+
+
+async def test_a_comparison_of_a_clock_that_was_ahead_is_repeated(house: House) -> None:
+    """It seems to begin in the future, and would count as fresh for as long as the clock was ahead."""
+    house.clock.advance(86_400)
+    await _orphans(house).some(Unwatched(), 1000)
+    assert await _orphans(house).is_fresh(7 * 86_400)
+    house.clock.advance(-86_400)
+    assert not await _orphans(house).is_fresh(7 * 86_400)

@@ -13,6 +13,7 @@ from entrepot.lifecycle.collection.model import Collecting, Tally
 from entrepot.lifecycle.collection.sweep import sweep
 from entrepot.metadata import clock
 from entrepot.metadata.errors import TookTooLong
+from entrepot.metadata.jobs import outbox
 from entrepot.metadata.lifecycle import review
 from entrepot.metadata.lifecycle.review import ReviewEntry
 from entrepot.telemetry.progress import Progress
@@ -53,11 +54,21 @@ class Collector:
         blobs, files = _of(entries, review.BLOB), _of(entries, review.FILE)
         if blobs or files:
             async with self.work.turn():
+                await self._follow()
                 await sweep(self.work, await claim_blobs(self.work, blobs), tally)
                 await sweep(self.work, await claim_files(self.work, files), tally)
                 await self.work.swept()
         tally.reviewed += len(entries)
         await self._slow_down(len(blobs) + len(files), time.monotonic() - begun)
+
+    async def _follow(self) -> None:
+        """Write what waits before anything is claimed: by that it may show that another registry had the folder.
+
+        Raises:
+            CollectionOff: It had.
+        """
+        await self.work.links.catch_up(await outbox.last_id(self.work.metadata))
+        await self.work.require_open()
 
     async def _count(self, until: int) -> int | None:
         """Return how many entries there are; None where they are too many to be counted for a bar."""

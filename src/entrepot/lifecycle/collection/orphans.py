@@ -78,9 +78,12 @@ class Orphans:
         return await self._compare(place, progress, tally or OrphanTally())
 
     async def is_fresh(self, seconds: float) -> bool:
-        """Tell whether the last comparison in pieces ended, and began no longer ago than this."""
+        """Tell whether the last comparison in pieces ended, and began no longer ago than this.
+
+        One that began in the future, as a clock that was set back told it, is repeated.
+        """
         place = await _Place.open(self.work, _IN_PIECES)
-        return place.is_at_beginning and place.began_at > clock.after(-seconds)
+        return place.is_at_beginning and clock.after(-seconds) < place.began_at <= clock.now()
 
     async def _compare(self, place: _Place, progress: Progress, tally: OrphanTally) -> OrphanTally:
         parts = (("files", self._files), ("rows", self._rows), ("contents", self._contents))
