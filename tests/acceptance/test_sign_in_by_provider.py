@@ -385,7 +385,7 @@ async def test_signing_out_ends_the_session_at_the_provider(site: Site, person: 
     await person.page.visit(f"{site.server.url}/c/log_out")
     assert (await person.page.url()).startswith(f"{site.provider.issuer}/session/end")
     await person.page.submit("form [name=logout], button[type=submit]")
-    assert (await person.page.url()) == f"{site.server.url}/"
+    assert (await person.page.url()) == f"{site.server.url}/ui/"
     assert "sid" not in await person.page.cookies()
     await person.page.visit(f"{site.server.url}/c/oidc/login?provider=keycloak")
     assert await person.page.has("[name=login]"), await person.page.text()

@@ -99,7 +99,7 @@ def remove_command(images: Images) -> None:
 
 @app.command("copy")
 def copy_command(source: Image, target: Target, *, as_json: AsJson = False) -> None:
-    """Copy an image to another repository of the registry, with what it lists and what refers to it."""
+    """Copy an image to another repository of the registry, with its tags, what it lists and what refers to it."""
 
     async def work(api: Api) -> tuple[Name, Any]:
         name = await image_named(api, source)
