@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.docker import Docker
+from tests.support.http_client import eventually
 from tests.support.places import Place
 from tests.support.skopeo import Skopeo
 from tests.support.terminal import Terminal
@@ -97,9 +98,11 @@ def test_what_was_built_can_be_pulled_and_run(builder: Docker, place: Place, con
     name = f"{place.address}/buildx/app:1"
     builder.run("pull", "--quiet", name)
     builder.run("run", "--detach", "--name", "app", "--network", "none", name)
-    assert builder.run("wait", "app") == "0"
-    assert builder.run("logs", "app")[:6] == "built "
-    builder.run("rm", "app")
+    try:
+        assert builder.run("wait", "app") == "0"
+        eventually(lambda: builder.run("logs", "app")[:6] == "built ", 10, "the engine's log of the container")
+    finally:
+        builder.run("rm", "app")
     skopeo = Skopeo(builder.terminal, place)
     skopeo.login()
     known = json.loads(builder.run("image", "inspect", "--format", "{{json .RepoDigests}}", name))

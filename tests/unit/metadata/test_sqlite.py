@@ -268,7 +268,9 @@ async def test_a_slow_transaction_is_told(database: SqliteDatabase, caplog: pyte
     async def work(transaction: Transaction) -> None:
         time.sleep(sqlite_writer.SLOW_SECONDS * 1.5)
 
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(
+        logging.WARNING, logger=sqlite_writer.__name__
+    ):  # a command of another test may have hushed it
         await database.write(work, name="dawdle")
     assert "dawdle" in caplog.text
 
