@@ -40,6 +40,7 @@ class Exchange:
         self.scope: dict[str, Any] = {
             "method": "GET",
             "scheme": "http",
+            "raw_path": b"/v2/a/blobs/sha256:0",
             "http_version": "1.1",
             "client": (host, str(peer[1])),
             "server": (host, str(self.server.getsockname()[1])),
@@ -248,8 +249,14 @@ async def test_a_cancelled_answer_ends_the_connection(file: Path, exchange: Exch
 
 @pytest.mark.parametrize(
     "change",
-    [{"method": "HEAD"}, {"scheme": "https"}, {"http_version": "2"}, {"client": ("", "0")}],
-    ids=["HEAD", "TLS", "HTTP/2", "a Unix socket"],
+    [
+        {"method": "HEAD"},
+        {"scheme": "https"},
+        {"http_version": "2"},
+        {"client": ("", "0")},
+        {"raw_path": b"/v2/a/manifests/1"},
+    ],
+    ids=["HEAD", "TLS", "HTTP/2", "a Unix socket", "no blob"],
 )
 async def test_where_it_cannot_work_it_is_not_offered(exchange: Exchange, change: dict[str, Any]) -> None:
     """The application is not told of the extension, and sends by the server."""

@@ -34,6 +34,8 @@ Send = Callable[[Message], Awaitable[None]]
 T = TypeVar("T")
 
 EXTENSION: Final = "http.response.zerocopysend"
+#: What is large lies below this; all other requests are spared the making of a sender.
+_BLOBS: Final = b"/blobs/"
 _THREADS: Final = 16
 _PIECE_BYTES: Final = 256 << 10
 _OF_BODIES: Final = frozenset((b"expect", b"content-length", b"transfer-encoding"))
@@ -51,7 +53,9 @@ class ZeroCopy:
 
     def offer(self, scope: Message, send: Send) -> Send:
         """Give what a request's application is to send by; its scope says so if it may use the extension."""
-        if scope["method"] != "GET" or scope["scheme"] != "http" or not scope["http_version"].startswith("1"):
+        if scope["method"] != "GET" or _BLOBS not in scope["raw_path"]:
+            return send
+        if scope["scheme"] != "http" or not scope["http_version"].startswith("1"):
             return send
         if not scope["client"][0]:  # a Unix socket
             return send
