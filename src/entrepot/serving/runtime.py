@@ -24,9 +24,7 @@ class RuntimeFolder:
     def __init__(self, parent: Path | None = None) -> None:
         parent = parent or _parent()
         _remove_stale(parent)
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.path, self._lock = _make(parent)
         self.metrics.mkdir()
 
     @property
@@ -58,19 +56,30 @@ def _parent() -> Path:
     return Path(tempfile.gettempdir())
 
 
+def _make(parent: Path) -> tuple[Path, int]:
+    """Make a folder and hold its lock; another start may take it for one that was left, until the lock is held."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fstat(lock).st_nlink:
+                return path, lock
+            os.close(lock)
+
+
 def _remove_stale(parent: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if folder.stat().st_uid == os.getuid() and not _is_locked(folder / _LOCK):
-                shutil.rmtree(folder, ignore_errors=True)
+            if folder.stat().st_uid == os.getuid():
+                _remove_unless_held(folder)
 
 
-def _is_locked(lock: Path) -> bool:
-    descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+def _remove_unless_held(folder: Path) -> None:
+    """Remove a folder while holding its lock, so that whoever just made it sees that it is gone."""
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
     finally:
-        os.close(descriptor)
-    return False
+        os.close(lock)

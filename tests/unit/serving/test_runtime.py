@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,19 @@ def test_what_a_killed_supervisor_left_is_removed_and_nobody_elses(tmp_path: Pat
     assert sorted(tmp_path.iterdir()) == sorted([running.path, newer.path, tmp_path / "other"])
     running.close()
     newer.close()
+
+
+def test_servers_that_start_at_once_leave_each_others_folders_alone(tmp_path: Path) -> None:
+    """A folder that another start is just making is no stale one, however the two meet."""
+
+    def start(_number: int) -> None:
+        runtime = RuntimeFolder(tmp_path)
+        assert runtime.metrics.is_dir()
+        runtime.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(start, range(800)))
+    assert not list(tmp_path.iterdir())
 
 
 def test_notices_arrive_in_order(tmp_path: Path) -> None:
