@@ -9,7 +9,7 @@ lock() {
     .tools/bin/uv --quiet pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 "$@"
 }
 lock "$@" pyproject.toml --group build --output-file requirements/constraints.txt
-lock "$@" pyproject.toml --group build --group dev --extra postgres \
+lock "$@" pyproject.toml --group build --group dev --extra postgres --extra s3 --extra azure --extra gcs --extra redis \
     --constraint requirements/constraints.txt --output-file requirements/constraints-dev.txt
 lock "$@" --group ldap --constraint requirements/constraints.txt --output-file requirements/constraints-ldap.txt
 lock "$@" requirements/uv.in --output-file requirements/uv.txt
