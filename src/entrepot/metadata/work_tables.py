@@ -22,6 +22,7 @@ _OF_ADDRESS: Final = text("counted_for <> principal")
 
 #: An upload's offset is the length of its file. `hashed_digest` is the digest of its first `hashed_offset` bytes.
 #: `counted_for` is whose bound it counts against: an account, or the address of somebody without one.
+#: `store_state` is what an object store has to know of it: key, multipart upload and parts, in the store's own words.
 upload_sessions: Final = keyed(
     "upload_sessions",
     work_metadata,
@@ -35,6 +36,7 @@ upload_sessions: Final = keyed(
     number("started_at"),
     number("updated_at"),
     words("counted_for", null=True),
+    words("store_state", null=True),
     Index(None, "updated_at"),
     Index(None, "principal", "updated_at"),
     Index(None, "counted_for", "updated_at"),

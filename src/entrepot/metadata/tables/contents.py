@@ -49,7 +49,7 @@ repositories: Final = numbered(
 )
 
 #: `state` is live, marked, deleting or missing (see `blobs`); each step is a compare-and-set.
-#: `inode` and `mtime_ns` say which file was verified, at `verified_at`.
+#: `inode` and `mtime_ns` say which file was verified, at `verified_at`; in an object store `etag` says which object.
 blobs: Final = numbered(
     "blobs",
     metadata,
@@ -62,6 +62,7 @@ blobs: Final = numbered(
     number("review_after", null=True),
     number("inode", null=True),
     number("mtime_ns", null=True),
+    words("etag", null=True),
     number("verified_at", null=True),
     UniqueConstraint("digest"),
     Index(

@@ -16,6 +16,7 @@ down_revision = "0004_post"
 def upgrade() -> None:
     """Add it."""
     op.execute("UPDATE schema SET version = 5")
+    op.add_column("blobs", words("etag", null=True))
     _add_trusting_robots()
     _add_kept_sums()
     _add_files_to_be_collected()
