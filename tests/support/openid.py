@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -19,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.node_packages import node_modules
 from tests.support.terminal import ENDS_WITH_TESTS
-from tests.support.tools import ROOT, find_tool
+from tests.support.tools import find_tool
 
 _SOURCE = Path(__file__).with_name("oidc_provider")
 CLIENT_ID = "registry"
@@ -80,7 +78,7 @@ class OpenId:
         }
         (self.folder / "settings.json").write_text(json.dumps(settings))
         shutil.copy(_SOURCE / "provider.mjs", self.folder)
-        (self.folder / "node_modules").symlink_to(node_modules())
+        (self.folder / "node_modules").symlink_to(node_modules(_SOURCE))
         command = [*ENDS_WITH_TESTS, str(find_tool("node")), "provider.mjs", "settings.json"]
         with (self.folder / "log").open("w") as log:
             self.process = subprocess.Popen(
@@ -119,31 +117,3 @@ def open_id_provider(people: Mapping[str, Mapping[str, Any]]) -> Iterator[OpenId
     finally:
         provider.stop()
         shutil.rmtree(provider.folder)
-
-
-def node_modules() -> Path:
-    """Give the folder of the provider's packages, installed once for each list of them and working copy."""
-    lock = _SOURCE / "package-lock.json"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
-    kept = ROOT / "build" / "test-node" / wanted
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with (kept.parent / "lock").open("w") as alone:
-        fcntl.flock(alone, fcntl.LOCK_EX)
-        if not kept.exists():
-            _install(kept)
-    return kept / "node_modules"
-
-
-def _install(kept: Path) -> None:
-    making = Path(tempfile.mkdtemp(dir=kept.parent))
-    try:
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(_SOURCE / name, making)
-        command = [str(find_tool("npm")), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=making, capture_output=True, text=True, check=False, timeout=300)
-        if done.returncode != 0:
-            pytest.fail(f"the provider's packages cannot be installed:\n{done.stdout}{done.stderr}")
-        os.chmod(making, 0o755)  # noqa: PTH101 - mkdtemp made it for us alone
-        making.rename(kept)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
