@@ -235,6 +235,28 @@ def test_stopping_waits_no_longer_than_the_drain_time() -> None:
             assert 2 <= time.monotonic() - begun < 8
 
 
+@pytest.mark.parametrize("hurried", [False, True])
+def test_a_registry_that_leaves_says_so_first(hurried: bool) -> None:  # noqa: FBT001 - a case
+    """Told to stop, it is not ready at once, serves until the delay or a second signal ends it, and keeps nobody."""
+    with Server({"auth": {"none": {}}, "http": {"draindelay": "60s" if hurried else "2s"}}) as server:
+        client = Client.of(server)
+        digest = client.push_image("a/b", "one")
+        begun = time.monotonic()
+        server.signal(signal.SIGTERM)
+        eventually(lambda: client.request("GET", "/readyz").json() == {"draining": "the registry is being stopped"}, 1)
+        assert client.request("GET", "/healthz").status == 200
+        eventually(lambda: client.request("GET", "/v2/").headers.get("connection") == "close", 1)
+        assert client.request("GET", "/v2/a/b/manifests/one").headers["docker-content-digest"] == digest
+        client.push_image("a/b", "two")
+        if hurried:
+            server.signal(signal.SIGTERM)
+        else:
+            assert time.monotonic() - begun < 2
+        assert server.wait() == 0
+        assert hurried or time.monotonic() - begun >= 2
+        assert refused(client)
+
+
 def test_ctrl_c_stops_like_sigterm(server: Server) -> None:
     """SIGINT, to the supervisor alone, ends everything with exit code 0."""
     family = server.family()

@@ -1,7 +1,11 @@
 """`/v2/`, the paths beside it, and the headers that every answer has."""
 
+import asyncio
+import time
+
 import pytest
 
+from entrepot.metadata.errors import DatabaseUnavailable
 from entrepot.web.application import Application
 from tests.http.transport import AsgiClient
 from tests.support.app import App, Opener
@@ -119,6 +123,22 @@ async def test_readiness_says_what_is_wrong(open_registry: Opener) -> None:
     app = await open_registry(services={"readiness": broken})
     answer = await app.client().get("/readyz")
     assert (answer.status, answer.json()) == (503, {"storage": "the disk is gone"})
+    assert (await app.client().get("/healthz")).status == 200
+
+
+@pytest.mark.parametrize("patience", [0, 600])
+async def test_without_a_database_it_is_alive_and_not_ready(open_registry: Opener, patience: float) -> None:
+    """`/readyz` answers 503 within 4 s whether the database refuses or says nothing; `/healthz` does not ask it."""
+
+    async def asked() -> dict[str, str]:
+        await asyncio.sleep(patience)
+        raise DatabaseUnavailable
+
+    app = await open_registry(services={"warnings": asked})
+    begun = time.monotonic()
+    answer = await app.client().get("/readyz")
+    assert time.monotonic() - begun < 4
+    assert (answer.status, answer.json()) == (503, {"database": "the database does not answer"})
     assert (await app.client().get("/healthz")).status == 200
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from entrepot.telemetry.health_flag import DRAINING
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -21,7 +23,7 @@ class CheckKind(StrEnum):
     HTTP = "http"
     TCP = "tcp"
     MANUAL = "manual"
-    DRAINING = "draining"
+    DRAINING = DRAINING
 
 
 _WORDS: Final = {

@@ -40,6 +40,7 @@ def serve_settings(config: Config, *, web: str, jobs: str) -> ServeSettings:
         health=HealthSettings(checks=_distinct(_checks(config.health, config.data))),
         log=log_settings(config),
         drain_seconds=config.http.drain,
+        drain_delay=config.http.draindelay,
         data=config.data.absolute(),
     )
 

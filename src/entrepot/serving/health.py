@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from entrepot.serving.check_kind import CheckKind, in_public
-from entrepot.telemetry.health_flag import HealthFlag
+from entrepot.telemetry.health_flag import DRAINING, HealthFlag
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _MANUAL = "manual_http_status"
-_DRAINING = "draining"
 _WORKERS = "workers"
 
 
@@ -31,7 +30,7 @@ class Health:
         self._problems: dict[str, str] = {}
         self._kinds = {check.name: check.kind for check in settings.checks} | {
             _MANUAL: CheckKind.MANUAL,
-            _DRAINING: CheckKind.DRAINING,
+            DRAINING: CheckKind.DRAINING,
             _WORKERS: CheckKind.STORAGE,
         }
         self._failures: dict[str, int] = {}
@@ -62,7 +61,7 @@ class Health:
     def draining(self) -> None:
         """Say that the registry is being stopped."""
         with self._lock:
-            self._problems[_DRAINING] = "the registry is being stopped"
+            self._problems[DRAINING] = "the registry is being stopped"
             self._tell_workers()
 
     def _run(self) -> None:

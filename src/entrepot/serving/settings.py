@@ -116,5 +116,7 @@ class ServeSettings:
     health: HealthSettings = field(default_factory=HealthSettings)
     log: LogSettings = field(default_factory=LogSettings)
     drain_seconds: float = 30.0
+    #: For so long it takes requests although it was told to stop, so that balancers notice before it takes none.
+    drain_delay: float = 0.0
     #: Shown to the person who starts it.
     data: Path | None = None

@@ -64,6 +64,7 @@ class Supervisor:
         self._heartbeats = Heartbeats(DiskProbe(settings.data), house.health.storage_answers)
         self._announced = False
         self._stopping = False
+        self._drain_at: float | None = None
         self._retire_at: float | None = None
         self._exit_code = 0
 
@@ -211,9 +212,9 @@ class Supervisor:
                 self._reload()
             elif self._stopping:
                 self._stop(0)
+            elif self._drain_at is None and self._announced and self._settings.drain_delay:
+                self._leave()
             else:
-                _log.info("stopping; requests in flight may finish", extra={"seconds": self._settings.drain_seconds})
-                self._house.health.draining()
                 self._drain()
 
     def _reload(self) -> None:
@@ -231,8 +232,24 @@ class Supervisor:
             late.stop(LONGEST_DRAIN_SECONDS)
         self._start(self._roles[WEB])
 
+    def _leave(self) -> None:
+        """Say that no more requests should come, and take those that come until balancers have noticed."""
+        delay = self._settings.drain_delay
+        _log.info("stopping; requests are taken until balancers have noticed", extra={"seconds": delay})
+        self._house.health.draining()
+        self._drain_at = time.monotonic() + delay
+
+    def _drained_in_time(self) -> bool:
+        """Begin to drain if the delay is over; tell whether that was so."""
+        if self._drain_at is None or self._drain_at > time.monotonic():
+            return False
+        self._drain()
+        return True
+
     def _drain(self) -> None:
         """Let the web servers finish, and then the job worker: it does what the last requests left to do."""
+        _log.info("stopping; requests in flight may finish", extra={"seconds": self._settings.drain_seconds})
+        self._house.health.draining()
         self._stopping = True
         for child in self._children:
             if child.role == WEB:
@@ -258,7 +275,7 @@ class Supervisor:
 
     def _patience(self) -> float:
         moments = [role.due for role in self._roles.values()] + [child.deadline for child in self._children]
-        moments.append(self._retire_at)
+        moments += [self._retire_at, self._drain_at]
         nearest = min((moment for moment in moments if moment is not None), default=None)
         if nearest is None:
             return _TICK_SECONDS
@@ -272,7 +289,7 @@ class Supervisor:
         self._forks.lives()
         own = {self._forks.pid, *(child.process.pid for child in self._children)}
         bury_orphans(own | ({renewing} if renewing else set()))
-        if self._stopping:
+        if self._stopping or self._drained_in_time():
             return
         if WEB in self._heartbeats.look(self._goes_on):  # the end of a job worker is seen, and counted, as any other
             self._restarts.inc(WEB)

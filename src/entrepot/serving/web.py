@@ -168,6 +168,13 @@ def _configure_log(surroundings: Surroundings) -> None:
     logs.configure(surroundings.log)
 
 
+async def _send_and_close(send: Send, message: Message) -> None:
+    """Send, and say in the head that the connection ends: a proxy that keeps it would send a request as it closes."""
+    if message["type"] == "http.response.start" and all(name != b"connection" for name, _ in message["headers"]):
+        message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+    await send(message)
+
+
 def load_worker(parent: int, surroundings: Surroundings, sockets: int) -> WebWorker:
     """Make the application of one worker; called by Granian in the worker's process."""
     die_with_parent(parent)
@@ -197,6 +204,8 @@ class WebWorker:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request, or live through the worker's start and end."""
         if self._application is not None and scope["type"] == "http":
+            if self._runtime.leaving and scope["http_version"].startswith("1"):
+                send = functools.partial(_send_and_close, send)
             await self._application(scope, receive, self._zero_copy.offer(scope, send))
         elif scope["type"] == "lifespan":
             await self._live(receive, send)

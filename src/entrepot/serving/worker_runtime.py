@@ -11,7 +11,7 @@ from entrepot.serving import notices
 from entrepot.serving.heartbeats import BEAT_SECONDS
 from entrepot.telemetry import logs
 from entrepot.telemetry.access_log import AccessLog
-from entrepot.telemetry.health_flag import HealthFlag
+from entrepot.telemetry.health_flag import DRAINING, HealthFlag
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.snapshots import MetricsSlot
 
@@ -34,6 +34,7 @@ class WorkerRuntime:
         self.metrics = Metrics()
         self.access_log = AccessLog(formatter=log.formatter, enabled=log.access_log, fields=log.fields)
         self.health = HealthFlag(surroundings.folder / "unhealthy.json")
+        self.leaving = False  #: whether the registry is being stopped, though it still takes requests
         self._beating: asyncio.Task[None] | None = None
         self._slot = MetricsSlot(surroundings.folder / "metrics", surroundings.role, self.metrics)
 
@@ -72,6 +73,7 @@ class WorkerRuntime:
     async def _publish_forever(self) -> None:
         while True:
             await asyncio.sleep(_PUBLISH_SECONDS)
+            self.leaving = DRAINING in self.health.problems()
             self._slot.publish()
 
     async def _beat_forever(self) -> None:

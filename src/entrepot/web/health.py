@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from entrepot.metadata.errors import DatabaseError
 from entrepot.web.http import Request
 from entrepot.web.responses import Response, json_response
-from entrepot.web.services import Services
+from entrepot.web.services import Readiness, Services
 
+#: So long may the database take to say something: who asks gets an answer within four seconds.
+PATIENCE_SECONDS: Final = 3.0
 _NO_CACHE = (b"cache-control", b"no-store")
+_NO_DATABASE = {"database": "the database does not answer"}
 
 
 async def alive(request: Request, services: Services) -> Response:  # noqa: ARG001 - a handler's signature
@@ -17,7 +25,24 @@ async def alive(request: Request, services: Services) -> Response:  # noqa: ARG0
 async def ready(request: Request, services: Services) -> Response:  # noqa: ARG001 - a handler's signature
     """Answer 200 when nothing keeps the registry from serving, else 503 with what does, in words fit for everybody.
 
-    A 200 has what people should know all the same.
+    A 200 has what people should know all the same. Without a database nothing can be served.
     """
-    problems = dict(await services.readiness())
-    return json_response(503 if problems else 200, problems or dict(await services.warnings()), (_NO_CACHE,))
+    problems = await services.readiness()
+    warnings = None if problems else await _asked(services.warnings)
+    if warnings is None:
+        return json_response(503, dict(problems or _NO_DATABASE), (_NO_CACHE,))
+    return json_response(200, dict(warnings), (_NO_CACHE,))
+
+
+async def _asked(question: Readiness) -> Mapping[str, str] | None:
+    """Ask the database; None when it does not answer."""
+    asking = asyncio.ensure_future(question())
+    asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait({asking}, timeout=PATIENCE_SECONDS)
+    if not asking.done():
+        asking.cancel()  # and not awaited: a connection to a server that stands still does not even end
+        return None
+    try:
+        return asking.result()
+    except DatabaseError:
+        return None

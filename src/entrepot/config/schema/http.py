@@ -239,6 +239,8 @@ class Http(Section):
     """Answers with paths and not with URLs in Location headers."""
     draintimeout: Duration = 0.0
     """Time that running requests get when the registry stops. 0s means 30s."""
+    draindelay: Duration = 0.0
+    """Time for which a registry that is told to stop still takes requests, while `/readyz` says 503. Our own key."""
     tls: Tls = Tls()
     """Encryption by the registry itself."""
     headers: Headers = Field(default_factory=dict)
