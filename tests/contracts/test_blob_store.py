@@ -88,7 +88,7 @@ async def test_what_goes_in_comes_out(store: BlobStore, size: int) -> None:
 async def test_the_empty_blob(store: BlobStore) -> None:
     """Nothing at all is a blob, without a single append."""
     await store.start_upload("nothing")
-    assert await store.seal("nothing", Digest.parse(EMPTY)) == 0
+    assert (await store.seal("nothing", Digest.parse(EMPTY))).offset == 0
     blob = await store.publish("nothing", Digest.parse(EMPTY))
     assert blob.size == 0
     assert await read(store, blob.key) == b""
@@ -106,7 +106,7 @@ async def test_the_digest_may_use_another_algorithm_than_the_session(store: Blob
     await store.start_upload("mixed")
     known = await append(store, "mixed", b"content")
     digest = Digest.of(b"content", "sha512")
-    assert await store.seal("mixed", digest, known=known) == 7
+    assert (await store.seal("mixed", digest, known=known)).offset == 7
     await store.publish("mixed", digest)
     assert await read(store, str(digest)) == b"content"
 
@@ -261,7 +261,7 @@ async def test_appends_follow_each_other(store: BlobStore) -> None:
         sent += chunk
         assert progress == UploadProgress(offset=len(sent), hashed=Digest.of(sent))
         assert await store.upload_size("chunks") == len(sent)
-    assert await store.seal("chunks", Digest.of(sent)) == len(sent)
+    assert (await store.seal("chunks", Digest.of(sent))).offset == len(sent)
 
 
 @pytest.mark.parametrize("offset", [0, 2, 4, 1 << 40])
@@ -273,7 +273,7 @@ async def test_an_append_must_fit(store: BlobStore, offset: int) -> None:
         await append(store, "ordered", b"xyz", offset=offset)
     assert refused.value.offset == 3
     assert await store.upload_size("ordered") == 3
-    assert await store.seal("ordered", Digest.of(b"abc")) == 3
+    assert (await store.seal("ordered", Digest.of(b"abc"))).offset == 3
 
 
 async def test_two_appends_at_once(store: BlobStore, other: BlobStore) -> None:
@@ -289,7 +289,7 @@ async def test_two_appends_at_once(store: BlobStore, other: BlobStore) -> None:
             await worker.seal("race", Digest.of(b"first "))
     gate.opened.set()
     assert (await winner).hashed == Digest.of(b"first last")
-    assert await store.seal("race", Digest.of(b"first last")) == 10
+    assert (await store.seal("race", Digest.of(b"first last"))).offset == 10
 
 
 async def test_a_wrong_digest_is_refused(store: BlobStore) -> None:
@@ -335,7 +335,7 @@ async def test_a_stale_note_does_not_verify(store: BlobStore, other: BlobStore) 
     await append(store, "stale", b"def", offset=3)
     with pytest.raises(DigestInvalid):
         await other.seal("stale", Digest.of(b"abc"), known=known)
-    assert await other.seal("stale", Digest.of(b"abcdef"), known=known) == 6
+    assert (await other.seal("stale", Digest.of(b"abcdef"), known=known)).offset == 6
 
 
 async def test_the_workers_take_turns(store: BlobStore, other: BlobStore) -> None:
@@ -348,7 +348,7 @@ async def test_the_workers_take_turns(store: BlobStore, other: BlobStore) -> Non
     assert known.hashed in (None, Digest.of(b"abcdefghi"))
     with pytest.raises(DigestInvalid):
         await store.seal("shared", Digest.of(b"abcghi"), known=known)
-    assert await other.seal("shared", Digest.of(b"abcdefghi"), known=known) == 9
+    assert (await other.seal("shared", Digest.of(b"abcdefghi"), known=known)).offset == 9
     await other.publish("shared", Digest.of(b"abcdefghi"))
     assert await read(store, str(Digest.of(b"abcdefghi"))) == b"abcdefghi"
 
@@ -369,7 +369,7 @@ async def test_an_aborted_append_can_be_resumed(store: BlobStore) -> None:
     assert offset == 2 << 20
     progress = await append(store, "resumed", data[offset:], offset=offset)
     assert progress == UploadProgress(offset=len(data), hashed=Digest.of(data))
-    assert await store.seal("resumed", Digest.of(data)) == len(data)
+    assert (await store.seal("resumed", Digest.of(data))).offset == len(data)
 
 
 async def test_a_cancelled_append_can_be_resumed(store: BlobStore, other: BlobStore) -> None:
@@ -384,7 +384,7 @@ async def test_a_cancelled_append_can_be_resumed(store: BlobStore, other: BlobSt
     offset = await store.upload_size("stopped")
     rest = b"a" * (100_000 - offset) + b"b"
     await append(other, "stopped", rest, offset=offset)
-    assert await store.seal("stopped", Digest.of(b"a" * 100_000 + b"b")) == 100_001
+    assert (await store.seal("stopped", Digest.of(b"a" * 100_000 + b"b"))).offset == 100_001
 
 
 async def test_cancelling_an_upload(store: BlobStore, other: BlobStore) -> None:
@@ -498,6 +498,6 @@ async def test_any_chunks_over_two_workers_make_the_blob(
         sent += chunk
         assert known.offset == len(sent)
     sealer = workers[source.getrandbits(1)]
-    assert await sealer.seal(upload_id, Digest.of(sent), known=known) == len(sent)
+    assert (await sealer.seal(upload_id, Digest.of(sent), known=known)).offset == len(sent)
     blob = await sealer.publish(upload_id, Digest.of(sent))
     assert await read(workers[0], blob.key) == sent

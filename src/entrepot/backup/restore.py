@@ -218,7 +218,7 @@ class Restoration:
 async def _mark(found: list[tuple[StoredRow, StoredBlob]], tx: Transaction) -> None:
     """Let rows know their files; what was lost when the backup was made and is there comes back into sight."""
     now = clock.now()
-    marks = [Verified(row.id, row.verified_at, file.inode, file.mtime_ns, now) for row, file in found]
+    marks = [Verified(row.id, row.verified_at, file.inode, file.mtime_ns, now, file.etag) for row, file in found]
     await verification.mark(tx, marks)
     for row, _ in found:
         if row.state in blobs.LOST and await blobs.set_state(tx, row, blobs.LIVE):

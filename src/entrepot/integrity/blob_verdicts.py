@@ -57,4 +57,4 @@ class BlobVerdicts:
 
 def _mark(row: StoredRow, read: Read, now: int) -> Verified:
     assert read.file is not None
-    return Verified(row.id, row.verified_at, read.file.inode, read.file.mtime_ns, now)
+    return Verified(row.id, row.verified_at, read.file.inode, read.file.mtime_ns, now, read.file.etag)

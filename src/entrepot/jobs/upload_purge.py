@@ -19,7 +19,7 @@ from entrepot.jobs.run import JobRun
 from entrepot.metadata import clock
 from entrepot.metadata.contents import upload_sessions
 from entrepot.metadata.database import Database, Transaction
-from entrepot.registry.ports import BlobStore
+from entrepot.registry.ports import BlobStore, UploadProgress
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.telemetry.progress import Progress
 
@@ -98,8 +98,10 @@ class UploadPurging:
         return [] if self.leftovers is None else await asyncio.to_thread(self.leftovers.abandoned, self.age)
 
     async def _remove(self, ids: list[str]) -> None:
+        states = await upload_sessions.states(self.work, ids) if self.store.has_state else {}
         for upload in ids:
-            await self.store.cancel_upload(upload)
+            known = UploadProgress(offset=0, hashed=None, state=states.get(upload))
+            await self.store.cancel_upload(upload, known=known)
 
         async def forget(tx: Transaction) -> None:
             await upload_sessions.remove(tx, ids)

@@ -17,6 +17,7 @@ The same tree in registry:2.8 and registry:3; on an object store the same texts 
             └── hashstates/<algorithm>/<offset>             a binary hash state of Go's
     entrepot/
     ├── uploads/<id>                                        our open uploads
+    ├── blobs/<first 2 of id>/<id>.<part of a number>       in an object store: our blobs, and uploads that become some
     └── …                                                   what else is ours; registry:2 never looks here
 
 A `link` is a file of exactly `<algorithm>:<hex>`. A repository exists when it has `_manifests`; no part of a name
@@ -40,6 +41,8 @@ REPOSITORIES = "docker/registry/v2/repositories"
 #: What is ours and not registry:2's.
 OWN = "entrepot"
 UPLOADS = f"{OWN}/uploads"
+#: In an object store a blob lies under a name of its own from the first byte on, which is its key and never used again.
+OBJECTS = f"{OWN}/blobs"
 
 #: The folders below a repository; a path part beginning with "_" never belongs to a name.
 LAYERS = "_layers"
@@ -88,6 +91,11 @@ def blob_at(algorithm: str, shard: str, encoded: str) -> Digest | None:
     except DigestInvalid:
         return None
     return digest if encoded.startswith(shard) else None
+
+
+def is_object(key: str) -> bool:
+    """Tell whether a blob's key is a name of its own, given to these bytes alone, and not a digest."""
+    return key.startswith(f"{OBJECTS}/")
 
 
 def repository(name: RepositoryName) -> str:

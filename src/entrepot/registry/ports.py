@@ -6,13 +6,16 @@ A blob travels through the port in five steps, which the use case in `registry/u
                           │                │
                           └── cancel_upload ┘
 
-Nothing is visible under its digest before `publish`; nothing is acknowledged before `publish` returned.
+Nothing is visible before `publish`; nothing is acknowledged before `publish` returned.
+
+A store on a disk finds an upload by its id. An object store is asked by many nodes and cannot look an upload up, so it
+says itself, in `UploadProgress.state`, what it has to know of it; the caller keeps that and hands it back as `known`.
 Implementations are interchangeable: tests/contracts/test_blob_store.py is their definition.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +35,8 @@ class StoredBlob:
     #: Filled by stores on a file system: both change when somebody else touches the file.
     inode: int | None = None
     mtime_ns: int | None = None
+    #: Filled by object stores: another object has another one.
+    etag: str | None = None
     #: Since when the bytes have this key, or later, in microseconds since the epoch; None when nobody looked.
     placed_at: int | None = field(default=None, compare=False)
 
@@ -48,6 +53,16 @@ class UploadProgress:
     offset: int
     #: Digest of exactly these bytes in the session's algorithm; None when no single process hashed them all.
     hashed: Digest | None
+    #: What an object store has to know of the upload to go on with it anywhere, in its own words; None on a disk.
+    state: str | None = None
+
+
+#: Keeps the progress of an append that is not at its end, for whoever goes on with the upload.
+#:
+#: Raises:
+#:     BlobUploadUnknown: The upload was cancelled meanwhile.
+#:     UploadRangeInvalid: Another append has come further.
+Keep = Callable[[UploadProgress], Awaitable[None]]
 
 
 class BlobStore(Protocol):
@@ -58,7 +73,19 @@ class BlobStore(Protocol):
         Unavailable: The storage failed (an I/O error, no more file descriptors). Nothing was acknowledged.
 
     Every method may be cancelled at any moment: no descriptor and no lock stays behind.
+
+    `known`, wherever it is taken, is the last progress that was kept of the upload, by whatever process; a store with
+    `has_state` does not know the upload without it.
     """
+
+    @property
+    def has_state(self) -> bool:
+        """Tell whether uploads have a state that the caller keeps, as in object stores.
+
+        Then a blob gets a key that was never used and never will be again: nobody waits until an old copy is deleted,
+        and nobody takes a new one for it. An upload may be published in another process than the one that sealed it.
+        """
+        ...
 
     async def stat(self, key: str) -> StoredBlob:
         """Describe a blob without reading it.
@@ -93,16 +120,16 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def start_upload(self, upload_id: str) -> None:
+    async def start_upload(self, upload_id: str) -> UploadProgress:
         """Open an empty upload, under an id that was never used before: workers may still remember its bytes.
 
         Raises:
-            BlobUploadInvalid: The id is in use.
+            BlobUploadInvalid: The id is in use; a store with `has_state` leaves that to whoever keeps the state.
             BlobUploadUnknown: The id is none (see `registry.layout.UploadId`).
         """
         ...
 
-    async def upload_size(self, upload_id: str) -> int:
+    async def upload_size(self, upload_id: str, *, known: UploadProgress | None = None) -> int:
         """Say how many bytes of an upload are stored.
 
         Raises:
@@ -118,18 +145,21 @@ class BlobStore(Protocol):
         offset: int,
         algorithm: str,
         known: UploadProgress | None = None,
+        keep: Keep | None = None,
     ) -> UploadProgress:
         """Add bytes at the end of an upload, hashing them on the way.
 
         When `chunks` raises or the task is cancelled, the bytes received so far stay and the upload can be resumed.
-        They need not survive a power cut: that begins with `seal`.
+        They need not survive a power cut: that begins with `seal`. Where two append at once to an upload of a store
+        with `has_state`, the one counts whose progress is kept first.
 
         Args:
             upload_id: The upload to add to.
             chunks: The bytes, in any piece size.
             offset: Where the caller believes the upload ends.
             algorithm: The session's digest algorithm, one of `entrepot.oci.digest.ALGORITHMS`.
-            known: The last progress recorded for the session, by whatever process.
+            known: The last progress that was kept.
+            keep: Told by a store with `has_state` how far it has come, now and then and when the append is broken off.
 
         Raises:
             BlobUploadUnknown: There is no such upload, or it was cancelled meanwhile.
@@ -137,8 +167,8 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> int:
-        """Verify an upload's bytes against a digest and make them durable; return their number.
+    async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> UploadProgress:
+        """Verify an upload's bytes against a digest and make them durable; say how far it is then.
 
         The bytes are read again only when neither this process nor `known` can say their digest in the expected
         digest's algorithm, and then once.
@@ -150,10 +180,11 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def publish(self, upload_id: str, digest: Digest) -> StoredBlob:
-        """Make a sealed upload visible as the blob of this digest, durably, replacing an older copy in one step.
+    async def publish(self, upload_id: str, digest: Digest, *, known: UploadProgress | None = None) -> StoredBlob:
+        """Make a sealed upload visible as the blob of this digest, durably; say its key.
 
-        Called in the process that sealed it.
+        On a disk that replaces an older copy in one step, and is called in the process that sealed the upload. A store
+        with `has_state` is told what `seal` said, and may be told twice.
 
         Raises:
             BlobUploadUnknown: There is no such upload.
@@ -161,16 +192,19 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def cancel_upload(self, upload_id: str) -> None:
+    async def cancel_upload(self, upload_id: str, *, known: UploadProgress | None = None) -> None:
         """Drop an upload and free its space. Idempotent; an append at work on it ends with BlobUploadUnknown."""
         ...
 
-    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:
+    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0, known: UploadProgress | None = None) -> bool:
         """Drop an upload without bytes, or last written to before a time, unless a request is at work on it.
+
+        A store with `has_state` sees the requests of its own process only: what others do shows in what they keep.
 
         Args:
             upload_id: Which.
             before: Microseconds since the epoch.
+            known: The last progress that was kept.
 
         Returns:
             Whether it is gone.
@@ -178,7 +212,10 @@ class BlobStore(Protocol):
         ...
 
     async def uploads(self) -> list[tuple[str, int]]:
-        """List every upload: its id and when it was last written to, in microseconds since the epoch."""
+        """List every upload that takes space: its id and when it was last written to, in microseconds since the epoch.
+
+        A store with `has_state` lists none: its caller knows them all.
+        """
         ...
 
 

@@ -98,7 +98,11 @@ class Quarantine:
 def _is_same(file: StoredBlob | None, other: StoredBlob | None) -> bool:
     if file is None or other is None:
         return file is other
-    return (file.size, file.inode, file.mtime_ns) == (other.size, other.inode, other.mtime_ns)
+    return _identity(file) == _identity(other)
+
+
+def _identity(file: StoredBlob) -> tuple[object, ...]:
+    return file.size, file.inode, file.mtime_ns, file.etag
 
 
 async def _write(kind: str, row: StoredRow, detail: str, by: str, tx: Transaction) -> bool:

@@ -1,7 +1,8 @@
 """Uploads: bytes on their way to becoming a blob.
 
 A session belongs to one repository and one principal. Its offset is the length of its file in the blob store; its row
-(in the work database) remembers how far which digest is known, so that any worker may complete it.
+(in the work database) remembers how far which digest is known, so that any worker may complete it. Of an object store
+the row remembers the store's own state of the upload, too, and that alone says how far it has come.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class Uploads:
         counted_for = counted_for or principal
         await self._require_room(counted_for, is_address=counted_for != principal)
         session_id = session_id or new_session_id()
-        await self.store.start_upload(session_id)
+        begun = await self.store.start_upload(session_id)
         add = partial(
             upload_sessions.add,
             session_id=session_id,
@@ -116,11 +117,12 @@ class Uploads:
             principal=principal,
             counted_for=counted_for,
             algorithm=algorithm,
+            store_state=begun.state,
         )
         try:
             await self.work.write(add, name="start upload")
         except BaseException:  # on a full disk, an empty file for each refused try would take all inodes
-            await self.store.cancel_upload(session_id)
+            await self.store.cancel_upload(session_id, known=begun)
             raise
         return UploadSession(id=session_id, repository=name, offset=0, algorithm=algorithm)
 
@@ -131,7 +133,7 @@ class Uploads:
             BlobUploadUnknown: There is none of this id, repository and principal.
         """
         row = await self._row(name, session_id, principal)
-        offset = await self.store.upload_size(session_id)
+        offset = await self.store.upload_size(session_id, known=_known(row))
         return UploadSession(id=session_id, repository=name, offset=offset, algorithm=row.algorithm)
 
     async def append(
@@ -185,9 +187,9 @@ class Uploads:
         else:
             await self._stands_at(row, start)
             progress = _known(row)
-        size = await self.store.seal(session_id, digest, known=progress)
-        record = await self._commit(name, session_id, digest, size, actor)
-        await self._forget(session_id)
+        sealed = await self.store.seal(session_id, digest, known=progress)
+        record, is_published = await self._commit(name, session_id, digest, sealed, actor)
+        await self._forget(session_id, None if is_published else sealed)
         return record
 
     async def cancel(self, name: RepositoryName, session_id: str, *, principal: str) -> None:
@@ -196,8 +198,8 @@ class Uploads:
         Raises:
             BlobUploadUnknown: There is no such session for this principal.
         """
-        await self._row(name, session_id, principal, UploadEvent.CANCEL)
-        await self._forget(session_id)
+        row = await self._row(name, session_id, principal, UploadEvent.CANCEL)
+        await self._forget(session_id, _known(row))
 
     async def _require_room(self, counted_for: str, *, is_address: bool) -> None:
         """Each session costs a file. One that its client forgot counts against it for an hour: clients get killed.
@@ -265,8 +267,10 @@ class Uploads:
 
         Its row does not say what goes on: it is written when a request ends.
         """
+        states = await upload_sessions.states(self.work, candidates) if self.store.has_state else {}
         for session_id in candidates:
-            if await self.store.cancel_idle_upload(session_id, before=before):
+            known = UploadProgress(offset=0, hashed=None, state=states.get(session_id))
+            if await self.store.cancel_idle_upload(session_id, before=before, known=known):
                 await self.work.write(partial(upload_sessions.remove, ids=[session_id]), name="end idle upload")
                 return True
         return False
@@ -287,7 +291,7 @@ class Uploads:
 
     async def _stands_at(self, row: upload_sessions.SessionRow, start: int | None) -> int:
         """Return the session's offset, which must be `start` where the client says what it believes."""
-        offset = await self.store.upload_size(row.id)
+        offset = await self.store.upload_size(row.id, known=_known(row))
         if start is not None and start != offset:
             raise UploadRangeInvalid(offset)
         return offset
@@ -296,26 +300,38 @@ class Uploads:
         self, row: upload_sessions.SessionRow, chunks: AsyncIterator[bytes], start: int | None
     ) -> UploadProgress:
         offset = await self._stands_at(row, start)
-        progress = await self.store.append(row.id, chunks, offset=offset, algorithm=row.algorithm, known=_known(row))
-        digest = None if progress.hashed is None else str(progress.hashed)
-        note = partial(upload_sessions.progress, session_id=row.id, hashed_offset=progress.offset, hashed_digest=digest)
-        await self.work.write(note, name="append to upload")
+        notes = _Notes(self.work, row.id, row.store_state)
+        try:
+            progress = await self.store.append(
+                row.id, chunks, offset=offset, algorithm=row.algorithm, known=_known(row), keep=notes.keep
+            )
+            await notes.keep(progress)
+        except BlobUploadUnknown:
+            if notes.unkept is not None:  # cancelled meanwhile, by somebody who did not know of these bytes
+                await self.store.cancel_upload(row.id, known=notes.unkept)
+            raise
         return progress
 
     async def _commit(
-        self, name: RepositoryName, session_id: str, digest: Digest, size: int, actor: Actor
-    ) -> BlobRecord:
-        """Publish the sealed bytes and write their row, in whichever order the blob's present state asks for."""
+        self, name: RepositoryName, session_id: str, digest: Digest, sealed: UploadProgress, actor: Actor
+    ) -> tuple[BlobRecord, bool]:
+        """Publish the sealed bytes and write their row, in whichever order the blob's present state asks for.
+
+        Returns:
+            The blob, and whether it has these bytes: where another copy is used they are not needed.
+        """
+        size = sealed.offset
         await self.lookup.prepare(name, WantedBlob(digest))
-        project = await self._with_room_for(name, session_id, digest, size)
+        project = await self._with_room_for(name, session_id, digest, sealed)
         deadline = asyncio.get_running_loop().time() + self.settings.deleting_wait_seconds
         while True:
-            copy = await self._place(session_id, digest, size)
+            copy = await self._place(session_id, digest, sealed)
             if copy is not None:
                 link = partial(self._link, name, digest, copy, actor, project)
                 if await self.metadata.write(link, name="commit blob"):
-                    if await self._is_there(copy.key, size):
-                        return BlobRecord(digest, size, copy.key)
+                    # Under a key of their own nobody takes the bytes away.
+                    if self.store.has_state or await self._is_there(copy.key, size):
+                        return BlobRecord(digest, size, copy.key), copy.stored is not None
                     await self._take_back(session_id, digest, copy)
                 elif copy.stored is not None:
                     await self._give_up(session_id)
@@ -327,18 +343,20 @@ class Uploads:
         if (project := await limited(self.metadata, name)) is not None:
             project.require_room()
 
-    async def _with_room_for(self, name: RepositoryName, session_id: str, digest: Digest, size: int) -> Limited | None:
+    async def _with_room_for(
+        self, name: RepositoryName, session_id: str, digest: Digest, sealed: UploadProgress
+    ) -> Limited | None:
         """Return the project if its bytes are limited; end the session when it has no room, and none can be made."""
 
         async def attempt() -> Limited | None:
             if (project := await limited(self.metadata, name)) is not None:
-                await project.require_room_for(self.metadata, str(digest), size)
+                await project.require_room_for(self.metadata, str(digest), sealed.offset)
             return project
 
         try:
             return await with_room(self.settings.make_room, attempt)
         except QuotaExceeded:
-            await self._forget(session_id)
+            await self._forget(session_id, sealed)
             raise
 
     async def _is_there(self, key: str, size: int) -> bool:
@@ -369,29 +387,28 @@ class Uploads:
         Raises:
             Unavailable: Always.
         """
-        await self._forget(session_id)
+        await self._forget(session_id, None)
         raise Unavailable(1, "The blob was taken away while it was being stored; push it again.")
 
-    async def _place(self, session_id: str, digest: Digest, size: int) -> _Copy | None:
-        """Return where the bytes are; None while the collector is deleting an old copy.
+    async def _place(self, session_id: str, digest: Digest, sealed: UploadProgress) -> _Copy | None:
+        """Return where the bytes are; None while the collector is deleting an old copy in the way of them.
 
         A copy that is already there and whole is used; one that is missing, damaged or suspect is replaced.
         """
         row = await blobs.find(self.metadata, str(digest))
-        if row is None or row.state in blobs.LOST:
-            return _Copy.new(await self.store.publish(session_id, digest))
-        if row.state == blobs.DELETING:
+        if row is not None and row.state == blobs.DELETING and not self.store.has_state:
             return None
-        try:
-            stored = await self.store.stat(row.storage_key)
-        except BlobUnknown:
-            stored = None
-        if stored is not None and stored.size == size == row.size and not self._is_suspect(row, stored):
-            return _Copy(row.storage_key, row.id, size, None)
-        return _Copy.new(await self.store.publish(session_id, digest))
+        if row is not None and row.state in (blobs.LIVE, blobs.MARKED):
+            try:
+                stored = await self.store.stat(row.storage_key)
+            except BlobUnknown:
+                stored = None
+            if stored is not None and stored.size == sealed.offset == row.size and not self._is_suspect(row, stored):
+                return _Copy(row.storage_key, row.id, stored.size, None)
+        return _Copy.new(await self.store.publish(session_id, digest, known=sealed))
 
     def _is_suspect(self, row: blobs.BlobRow, stored: StoredBlob) -> bool:
-        return self.settings.suspicion.of(row, stored.inode, stored.mtime_ns)
+        return row.etag != stored.etag or self.settings.suspicion.of(row, stored.inode, stored.mtime_ns)
 
     async def _link(
         self,
@@ -435,11 +452,47 @@ class Uploads:
             review_after=until,
             inode=copy.stored.inode,
             mtime_ns=copy.stored.mtime_ns,
+            etag=copy.stored.etag,
+            is_new_key=self.store.has_state,
         )
 
-    async def _forget(self, session_id: str) -> None:
-        await self.store.cancel_upload(session_id)
+    async def _forget(self, session_id: str, known: UploadProgress | None) -> None:
+        """End a session, whose bytes go unless nothing is `known` of any that are left."""
+        await self.store.cancel_upload(session_id, known=known)
         await self.work.write(lambda tx: upload_sessions.remove(tx, [session_id]), name="end upload")
+
+
+@dataclass(slots=True)
+class _Notes:
+    """Keeps the progress of an append in the session's row."""
+
+    work: Database
+    session_id: str
+    seen: str | None  #: the store's state as the row has it
+    unkept: UploadProgress | None = None  #: what could not be kept
+
+    async def keep(self, progress: UploadProgress) -> None:
+        """Keep how far it has come.
+
+        Raises:
+            BlobUploadUnknown: The session was ended meanwhile.
+            UploadRangeInvalid: Another append has come further, and counts.
+        """
+        hashed = upload_sessions.Hashed(progress.offset, None if progress.hashed is None else str(progress.hashed))
+        if progress.state is None or self.seen is None:
+            note = partial(upload_sessions.progress, session_id=self.session_id, hashed=hashed)
+            await self.work.write(note, name="append to upload")
+            return
+        self.unkept = progress
+        advance = partial(
+            upload_sessions.advance, session_id=self.session_id, hashed=hashed, seen=self.seen, state=progress.state
+        )
+        if not await self.work.write(advance, name="append to upload"):
+            row = await upload_sessions.find(self.work, self.session_id)
+            if row is None:
+                raise BlobUploadUnknown(detail={"id": self.session_id[:64]})
+            raise UploadRangeInvalid(row.hashed_offset, "another request wrote to this upload; ask for its status")
+        self.seen, self.unkept = progress.state, None
 
 
 def new_session_id() -> str:
@@ -449,4 +502,4 @@ def new_session_id() -> str:
 
 def _known(row: upload_sessions.SessionRow) -> UploadProgress:
     hashed = None if row.hashed_digest is None else Digest.parse(row.hashed_digest)
-    return UploadProgress(offset=row.hashed_offset, hashed=hashed)
+    return UploadProgress(offset=row.hashed_offset, hashed=hashed, state=row.store_state)

@@ -169,7 +169,7 @@ class Verifying:
         if len(known) > _REMEMBERED:
             known.popitem(last=False)
         if len(self._waiting) < _REMEMBERED:
-            self._waiting[blob.id] = Verified(blob.id, blob.verified_at, file.inode, file.mtime_ns, now)
+            self._waiting[blob.id] = Verified(blob.id, blob.verified_at, file.inode, file.mtime_ns, now, file.etag)
 
 
 def lost(blob: BlobRecord) -> BlobUnknown:

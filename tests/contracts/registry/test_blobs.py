@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import bindparam, delete, select, update
@@ -474,8 +475,8 @@ async def test_a_push_whose_bytes_went_before_its_commit_is_not_acknowledged(
     """A process that stood still between publishing and committing met a collector; the next push is a good one."""
     real = MemoryBlobStore.publish
 
-    async def publish_then_lose(store: MemoryBlobStore, upload_id: str, digest: Digest) -> StoredBlob:
-        published = await real(store, upload_id, digest)
+    async def publish_then_lose(store: MemoryBlobStore, upload_id: str, digest: Digest, **known: Any) -> StoredBlob:
+        published = await real(store, upload_id, digest, **known)
         await store.delete(published.key)
         return published
 

@@ -23,12 +23,13 @@ from entrepot.adapters.blobs.tree import BlobTree
 from entrepot.adapters.blobs.upload_file import HasRoom, always
 from entrepot.adapters.blobs.uploads import Uploads
 from entrepot.oci.digest import Digest
-from entrepot.registry.ports import StoredBlob, UploadProgress
+from entrepot.registry.ports import Keep, StoredBlob, UploadProgress
 
 #: A path takes longer to put together than to look at, on every pull.
 _REMEMBERED_PATHS = 1024
 #: Files that are looked at without a break: whoever wants few of them does not wait for all.
 _DESCRIBED_AT_ONCE = 500
+_NOTHING_YET = UploadProgress(offset=0, hashed=None)
 
 
 class FilesystemBlobStore:
@@ -98,12 +99,19 @@ class FilesystemBlobStore:
                     for blob in await self._threads.call(self._tree.describe, some):
                         yield blob
 
-    async def start_upload(self, upload_id: str) -> None:
+    @property
+    def has_state(self) -> bool:
+        """Say no: an upload is a file that every process finds."""
+        return False
+
+    async def start_upload(self, upload_id: str) -> UploadProgress:
         """Open an empty upload."""
         await self._threads.call(self._uploads.create, upload_id)
+        return _NOTHING_YET
 
-    async def upload_size(self, upload_id: str) -> int:
+    async def upload_size(self, upload_id: str, *, known: UploadProgress | None = None) -> int:
         """Say how many bytes of an upload are stored."""
+        del known
         return self._uploads.size(upload_id)
 
     async def append(
@@ -114,24 +122,29 @@ class FilesystemBlobStore:
         offset: int,
         algorithm: str,
         known: UploadProgress | None = None,
+        keep: Keep | None = None,
     ) -> UploadProgress:
         """Add bytes at the end of an upload."""
+        del keep
         return await self._uploads.append(upload_id, chunks, offset, algorithm, known)
 
-    async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> int:
+    async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> UploadProgress:
         """Verify an upload and make it durable."""
-        return await self._uploads.seal(upload_id, expected, known)
+        return UploadProgress(offset=await self._uploads.seal(upload_id, expected, known), hashed=expected)
 
-    async def publish(self, upload_id: str, digest: Digest) -> StoredBlob:
+    async def publish(self, upload_id: str, digest: Digest, *, known: UploadProgress | None = None) -> StoredBlob:
         """Make a sealed upload a blob."""
+        del known
         return await self._uploads.publish(upload_id, digest)
 
-    async def cancel_upload(self, upload_id: str) -> None:
+    async def cancel_upload(self, upload_id: str, *, known: UploadProgress | None = None) -> None:
         """Drop an upload."""
+        del known
         await self._uploads.cancel(upload_id)
 
-    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:
+    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0, known: UploadProgress | None = None) -> bool:
         """Drop an upload that nobody uses."""
+        del known
         return await self._uploads.cancel_idle(upload_id, before)
 
     async def uploads(self) -> list[tuple[str, int]]:

@@ -17,7 +17,7 @@ from entrepot.oci.errors import (
     UploadRangeInvalid,
 )
 from entrepot.registry.layout import UploadId
-from entrepot.registry.ports import StoredBlob, UploadProgress
+from entrepot.registry.ports import Keep, StoredBlob, UploadProgress
 
 _PIECE = 64 << 10
 
@@ -67,14 +67,21 @@ class MemoryBlobStore:
             if key > after and key in self._blobs:
                 yield await self.stat(key)
 
-    async def start_upload(self, upload_id: str) -> None:
+    @property
+    def has_state(self) -> bool:
+        """Say no: this process has every upload."""
+        return False
+
+    async def start_upload(self, upload_id: str) -> UploadProgress:
         """Open an empty upload."""
         if UploadId.parse(upload_id) in self._uploads:
             raise BlobUploadInvalid("an upload of this id is open already")
         self._uploads[upload_id] = _Upload()
+        return UploadProgress(offset=0, hashed=None)
 
-    async def upload_size(self, upload_id: str) -> int:
+    async def upload_size(self, upload_id: str, *, known: UploadProgress | None = None) -> int:
         """Say how many bytes of an upload are stored."""
+        del known
         return len(self._upload(upload_id).data)
 
     async def append(
@@ -85,9 +92,10 @@ class MemoryBlobStore:
         offset: int,
         algorithm: str,
         known: UploadProgress | None = None,
+        keep: Keep | None = None,
     ) -> UploadProgress:
         """Add bytes at the end of an upload."""
-        del known  # the bytes are at hand, so their digest always is
+        del known, keep  # the bytes are at hand, so their digest always is
         with self._busy(upload_id) as upload:
             if offset != len(upload.data):
                 raise UploadRangeInvalid(len(upload.data))
@@ -98,7 +106,7 @@ class MemoryBlobStore:
                 upload.written_at = time.time_ns() // 1000
             return UploadProgress(offset=len(upload.data), hashed=Digest.of(upload.data, algorithm))
 
-    async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> int:
+    async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> UploadProgress:
         """Verify an upload."""
         del known
         with self._busy(upload_id) as upload:
@@ -106,10 +114,11 @@ class MemoryBlobStore:
             if actual != expected:
                 raise DigestInvalid(f"the {size} bytes received have the digest {actual}, not {expected}")
             upload.seal = (expected, size)
-            return size
+            return UploadProgress(offset=size, hashed=expected)
 
-    async def publish(self, upload_id: str, digest: Digest) -> StoredBlob:
+    async def publish(self, upload_id: str, digest: Digest, *, known: UploadProgress | None = None) -> StoredBlob:
         """Make a sealed upload a blob."""
+        del known
         with self._busy(upload_id) as upload:
             if upload.seal != (digest, len(upload.data)):
                 raise BlobUploadInvalid(f"the upload was not verified to be {digest}")
@@ -117,14 +126,16 @@ class MemoryBlobStore:
             self._placed_at[str(digest)] = time.time_ns() // 1000
         return await self.stat(str(digest))
 
-    async def cancel_upload(self, upload_id: str) -> None:
+    async def cancel_upload(self, upload_id: str, *, known: UploadProgress | None = None) -> None:
         """Drop an upload."""
+        del known
         upload = self._uploads.pop(UploadId.parse(upload_id), None)
         if upload is not None:
             upload.cancelled = True
 
-    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:
+    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0, known: UploadProgress | None = None) -> bool:
         """Drop an upload that nobody uses."""
+        del known
         upload = self._uploads.get(UploadId.parse(upload_id))
         if upload is not None and (upload.busy or (upload.data and upload.written_at >= before)):
             return False

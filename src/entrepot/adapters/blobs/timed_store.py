@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from entrepot.oci.digest import Digest
-from entrepot.registry.ports import BlobStore, StoredBlob, UploadProgress
+from entrepot.registry.ports import BlobStore, Keep, StoredBlob, UploadProgress
 from entrepot.telemetry.instruments import Metrics
 
 NAME: Final = "registry_storage_action_seconds"
@@ -52,15 +52,20 @@ class MeasuredBlobStore:
         """See `BlobStore`; not timed, since who walks decides how fast."""
         return self._store.keys(after)
 
-    async def start_upload(self, upload_id: str) -> None:
+    @property
+    def has_state(self) -> bool:
+        """See `BlobStore`."""
+        return self._store.has_state
+
+    async def start_upload(self, upload_id: str) -> UploadProgress:
         """See `BlobStore`."""
         with self._timed("PutContent"):
-            await self._store.start_upload(upload_id)
+            return await self._store.start_upload(upload_id)
 
-    async def upload_size(self, upload_id: str) -> int:
+    async def upload_size(self, upload_id: str, *, known: UploadProgress | None = None) -> int:
         """See `BlobStore`."""
         with self._timed("Stat"):
-            return await self._store.upload_size(upload_id)
+            return await self._store.upload_size(upload_id, known=known)
 
     async def append(
         self,
@@ -70,30 +75,33 @@ class MeasuredBlobStore:
         offset: int,
         algorithm: str,
         known: UploadProgress | None = None,
+        keep: Keep | None = None,
     ) -> UploadProgress:
         """See `BlobStore`; the client's time included."""
         with self._timed("Writer"):
-            return await self._store.append(upload_id, chunks, offset=offset, algorithm=algorithm, known=known)
+            return await self._store.append(
+                upload_id, chunks, offset=offset, algorithm=algorithm, known=known, keep=keep
+            )
 
-    async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> int:
+    async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> UploadProgress:
         """See `BlobStore`."""
         with self._timed("Commit"):
             return await self._store.seal(upload_id, expected, known=known)
 
-    async def publish(self, upload_id: str, digest: Digest) -> StoredBlob:
+    async def publish(self, upload_id: str, digest: Digest, *, known: UploadProgress | None = None) -> StoredBlob:
         """See `BlobStore`."""
         with self._timed("Move"):
-            return await self._store.publish(upload_id, digest)
+            return await self._store.publish(upload_id, digest, known=known)
 
-    async def cancel_upload(self, upload_id: str) -> None:
+    async def cancel_upload(self, upload_id: str, *, known: UploadProgress | None = None) -> None:
         """See `BlobStore`."""
         with self._timed("Delete"):
-            await self._store.cancel_upload(upload_id)
+            await self._store.cancel_upload(upload_id, known=known)
 
-    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:
+    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0, known: UploadProgress | None = None) -> bool:
         """See `BlobStore`."""
         with self._timed("Delete"):
-            return await self._store.cancel_idle_upload(upload_id, before=before)
+            return await self._store.cancel_idle_upload(upload_id, before=before, known=known)
 
     async def uploads(self) -> list[tuple[str, int]]:
         """See `BlobStore`."""

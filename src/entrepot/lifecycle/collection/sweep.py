@@ -17,6 +17,7 @@ from entrepot.metadata.engine.ballast import Reserve, with_reserve
 from entrepot.metadata.jobs import outbox
 from entrepot.metadata.lifecycle import collection, review
 from entrepot.oci.errors import RegistryError
+from entrepot.registry import layout
 
 _log = logging.getLogger(__name__)
 
@@ -46,15 +47,19 @@ async def _sweep(work: Collecting, claims: Sequence[Claim], tally: Tally) -> Non
 
 async def _unlink(work: Collecting, claims: Sequence[Claim], tx: Transaction) -> tuple[bool, int]:
     """Take the blobs out of some repositories; return whether out of all, and what registry:2's files must follow."""
-    done = await collection.unlink(tx, {claim.id: claim.digest for claim in claims}, limit=work.limits.links)
+    ours = await collection.still_claimed(tx, {claim.id: claim.key for claim in claims})
+    digests = {claim.id: claim.digest for claim in claims if claim.id in ours}
+    done = await collection.unlink(tx, digests, limit=work.limits.links)
     return done, await outbox.last_id(tx)
 
 
 async def keeps_bytes(work: Collecting, claims: Sequence[Claim]) -> set[int]:
     """Return the row ids of claims whose bytes something else needs: a manifest, or a blob of another digest.
 
-    A blob under another key than its digest leaves its bytes too: they are looked at as a file.
+    A blob under the digest of other bytes leaves its bytes too: they are looked at as a file. What has a name of its
+    own nobody else needs.
     """
+    claims = [claim for claim in claims if not layout.is_object(claim.key)]
     digests = [claim.digest for claim in claims]
     needed = await manifests.known_contents(work.metadata, digests)
     needed |= await collection.shared_keys(work.metadata, digests)
@@ -92,9 +97,11 @@ async def _delete(work: Collecting, claim: Claim) -> None:
 
 
 async def _finish(gone: Sequence[Claim], failed: dict[int, int], kept: set[int], tx: Transaction) -> None:
-    await collection.remove(tx, [claim.id for claim in gone])
-    await review.remove(tx, [claim.entry for claim in gone])
+    ours = await collection.still_claimed(tx, {claim.id: claim.key for claim in gone})
+    await collection.remove(tx, sorted(ours))
+    await review.remove(tx, [claim.entry for claim in gone if claim.id in ours])
     await review.postpone(tx, dict.fromkeys(failed.values(), clock.after(_RETRY_SECONDS)))
+    gone = [claim for claim in gone if not layout.is_object(claim.key)]
     aliases = [claim.key for claim in gone if claim.key != claim.digest]
     await review.add_files(tx, aliases, after=clock.now(), reason="blob under another key collected")
     # A manifest of these bytes was pushed while they went; its file was there when it was to be written.

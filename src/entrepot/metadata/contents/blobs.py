@@ -1,7 +1,8 @@
 """Blobs: their bytes' whereabouts and state; `repository_blobs` says which repositories have them.
 
 A blob is `live`, then `marked` by the collector, then `deleting`; every step is a compare-and-set on `generation`, so
-that a push that meets `marked` wins the blob back and one that meets `deleting` waits until the row is gone. Whatever
+that a push that meets `marked` wins the blob back and one that meets `deleting` waits until the row is gone; or, where
+it brings a key that was never used, makes it live again at once. Whatever
 puts a blob's collection off raises the generation: a blob that was won back and marked again is not the one that a
 collector saw before. A blob whose bytes somebody else took away is `missing`, one whose bytes have another digest is
 `damaged`: who refers to it is remembered, nobody sees it, and the next push of it heals whatever needs it.
@@ -14,11 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import bindparam, exists, func, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, select, true, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
+from entrepot.metadata.dialect import Dialect
 from entrepot.metadata.query import ABOVE_ALL, Query, in_list
 from entrepot.metadata.tables import (
     blobs,
@@ -48,6 +51,7 @@ class BlobRow:
     inode: int | None
     mtime_ns: int | None
     verified_at: int | None
+    etag: str | None
     lapses_at: int | None = None  #: set when the repository that was asked about is losing it
 
 
@@ -64,6 +68,7 @@ class StoredRow:
     inode: int | None
     mtime_ns: int | None
     verified_at: int | None
+    etag: str | None = None
 
 
 #: What a `BlobRow` is read from.
@@ -77,6 +82,7 @@ COLUMNS = (
     blobs.c.inode,
     blobs.c.mtime_ns,
     blobs.c.verified_at,
+    blobs.c.etag,
 )
 #: The states in which a blob's bytes may be read.
 READABLE = (blobs.c.state == LIVE) | (blobs.c.state == MARKED)
@@ -93,6 +99,7 @@ _STORED_COLUMNS = (
     blobs.c.inode,
     blobs.c.mtime_ns,
     blobs.c.verified_at,
+    blobs.c.etag,
 )
 _STORED_AS = Query(
     select(*_STORED_COLUMNS).where(blobs.c.digest == bindparam("digest"), blobs.c.state != DELETING), "blobs.stored_as"
@@ -166,40 +173,48 @@ _PUT_MISSING = Query(
     ),
     "blobs.put_missing",
 )
-_PUT = Query(
-    lambda d: (
-        (
-            insert := d.insert(blobs).values(
-                digest=bindparam("digest"),
-                size=bindparam("size"),
-                storage_key=bindparam("storage_key"),
-                state=LIVE,
-                generation=1,
-                created_at=bindparam("now"),
-                review_after=bindparam("review_after"),
-                inode=bindparam("inode"),
-                mtime_ns=bindparam("mtime_ns"),
-                verified_at=bindparam("verified_at"),
-            )
+
+
+def _put(name: str, *conditions: ColumnElement[bool]) -> Query:
+    """Insert a blob, or replace what is said of its bytes under these conditions."""
+
+    def built(dialect: Dialect) -> Any:
+        insert = dialect.insert(blobs).values(
+            digest=bindparam("digest"),
+            size=bindparam("size"),
+            storage_key=bindparam("storage_key"),
+            state=LIVE,
+            generation=1,
+            created_at=bindparam("now"),
+            review_after=bindparam("review_after"),
+            inode=bindparam("inode"),
+            mtime_ns=bindparam("mtime_ns"),
+            etag=bindparam("etag"),
+            verified_at=bindparam("verified_at"),
         )
-        .on_conflict_do_update(
-            index_elements=[blobs.c.digest],
-            set_={
-                "state": LIVE,
-                "size": insert.excluded.size,
-                "storage_key": insert.excluded.storage_key,
-                "generation": blobs.c.generation + 1,
-                "review_after": insert.excluded.review_after,
-                "inode": insert.excluded.inode,
-                "mtime_ns": insert.excluded.mtime_ns,
-                "verified_at": insert.excluded.verified_at,
-            },
-            where=blobs.c.state != DELETING,
+        new = insert.excluded
+        replaced = {
+            "state": LIVE,
+            "size": new.size,
+            "storage_key": new.storage_key,
+            "generation": blobs.c.generation + 1,
+            "review_after": new.review_after,
+            "inode": new.inode,
+            "mtime_ns": new.mtime_ns,
+            "etag": new.etag,
+            "verified_at": new.verified_at,
+        }
+        where = and_(true(), *conditions)
+        return insert.on_conflict_do_update(index_elements=[blobs.c.digest], set_=replaced, where=where).returning(
+            blobs.c.id
         )
-        .returning(blobs.c.id)
-    ),
-    "blobs.put",
-)
+
+    return Query(built, name)
+
+
+_PUT = _put("blobs.put", blobs.c.state != DELETING)
+#: Whoever deletes the old copy knows it by its key.
+_PUT_UNDER_NEW_KEY = _put("blobs.put_under_new_key")
 _KEEP = Query(
     update(blobs)
     .where(in_list(blobs.c.id, "ids"), READABLE)
@@ -298,12 +313,17 @@ async def put(
     review_after: int | None,
     inode: int | None = None,
     mtime_ns: int | None = None,
+    etag: str | None = None,
     verified: bool = True,
+    is_new_key: bool = False,
 ) -> int | None:
-    """Make a blob known and live; return its id, or None while the collector is deleting it."""
+    """Make a blob known and live; return its id, or None while the collector is deleting it.
+
+    One under a key that was never used is made live whatever becomes of the old copy.
+    """
     now = clock.now()
     row = await tx.one(
-        _PUT,
+        _PUT_UNDER_NEW_KEY if is_new_key else _PUT,
         digest=digest,
         size=size,
         storage_key=storage_key,
@@ -311,6 +331,7 @@ async def put(
         review_after=review_after,
         inode=inode,
         mtime_ns=mtime_ns,
+        etag=etag,
         verified_at=now if verified else None,
     )
     return None if row is None else row[0]

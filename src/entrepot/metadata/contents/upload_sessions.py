@@ -31,6 +31,14 @@ class SessionRow:
     hashed_offset: int
     hashed_digest: str | None
     started_at: int
+    store_state: str | None = None  #: what an object store said of it, in its own words
+
+
+class Hashed(NamedTuple):
+    """The digest of the first `offset` bytes; None when no process hashed them all."""
+
+    offset: int
+    digest: str | None
 
 
 class Opened(NamedTuple):
@@ -51,6 +59,7 @@ _ADD = Query(
         algorithm=bindparam("algorithm"),
         hashed_offset=0,
         hashed_digest=None,
+        store_state=bindparam("store_state"),
         started_at=bindparam("now"),
         updated_at=bindparam("now"),
         counted_for=bindparam("counted_for"),
@@ -59,7 +68,15 @@ _ADD = Query(
 )
 _FIND = Query(
     select(
-        _S.id, _S.repository, _S.principal, _S.state, _S.algorithm, _S.hashed_offset, _S.hashed_digest, _S.started_at
+        _S.id,
+        _S.repository,
+        _S.principal,
+        _S.state,
+        _S.algorithm,
+        _S.hashed_offset,
+        _S.hashed_digest,
+        _S.started_at,
+        _S.store_state,
     ).where(_S.id == bindparam("id")),
     "upload_sessions.find",
 )
@@ -68,6 +85,18 @@ _PROGRESS = Query(
     .where(_S.id == bindparam("session"))
     .values(hashed_offset=bindparam("hashed"), hashed_digest=bindparam("digest"), updated_at=bindparam("at")),
     "upload_sessions.progress",
+)
+#: The same where the store has a state: it counts only on top of the state that it was made from.
+_ADVANCE = Query(
+    update(upload_sessions)
+    .where(_S.id == bindparam("session"), _S.store_state == bindparam("seen"))
+    .values(
+        hashed_offset=bindparam("hashed"),
+        hashed_digest=bindparam("digest"),
+        store_state=bindparam("to"),
+        updated_at=bindparam("at"),
+    ),
+    "upload_sessions.advance",
 )
 _TOUCH = Query(
     update(upload_sessions).where(in_list(_S.id, "ids")).values(updated_at=bindparam("at")), "upload_sessions.touch"
@@ -78,6 +107,9 @@ _IDLE = Query(
     "upload_sessions.idle",
 )
 _KNOWN = Query(select(_S.id).where(in_list(_S.id, "ids")), "upload_sessions.known")
+_STATES = Query(
+    select(_S.id, _S.store_state).where(in_list(_S.id, "ids"), _S.store_state.is_not(None)), "upload_sessions.states"
+)
 
 
 def _at_most(limit: str, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
@@ -109,7 +141,14 @@ _IDLE_OF_ADDRESSES = _oldest("upload_sessions.idle_of_addresses", _OF_ADDRESS)
 
 
 async def add(
-    tx: Transaction, session_id: str, *, repository: str, principal: str, counted_for: str, algorithm: str
+    tx: Transaction,
+    session_id: str,
+    *,
+    repository: str,
+    principal: str,
+    counted_for: str,
+    algorithm: str,
+    store_state: str | None = None,
 ) -> None:
     """Open an upload session."""
     await tx.execute(
@@ -119,6 +158,7 @@ async def add(
         principal=principal,
         counted_for=counted_for,
         algorithm=algorithm,
+        store_state=store_state,
         now=clock.now(),
     )
 
@@ -129,9 +169,23 @@ async def find(reader: Reader, session_id: str) -> SessionRow | None:
     return None if row is None else SessionRow(row[0], row[1], row[2], UploadState(row[3]), *row[4:])
 
 
-async def progress(tx: Transaction, session_id: str, *, hashed_offset: int, hashed_digest: str | None) -> None:
+async def progress(tx: Transaction, session_id: str, *, hashed: Hashed) -> None:
     """Note how far a session's bytes have been received and hashed."""
-    await tx.execute(_PROGRESS, session=session_id, hashed=hashed_offset, digest=hashed_digest, at=clock.now())
+    await tx.execute(_PROGRESS, session=session_id, hashed=hashed.offset, digest=hashed.digest, at=clock.now())
+
+
+async def advance(tx: Transaction, session_id: str, *, hashed: Hashed, seen: str, state: str) -> bool:
+    """Note the same with the store's state of the upload; False when that is not as it was `seen` any more."""
+    noted = await tx.execute(
+        _ADVANCE,
+        session=session_id,
+        seen=seen,
+        to=state,
+        hashed=hashed.offset,
+        digest=hashed.digest,
+        at=clock.now(),
+    )
+    return noted == 1
 
 
 async def touch(tx: Transaction, ids: Sequence[str]) -> None:
@@ -177,3 +231,8 @@ async def idle_of_addresses(reader: Reader, *, before: int, limit: int) -> list[
 async def known(reader: Reader, ids: Sequence[str]) -> set[str]:
     """Return those of `ids` that are open sessions."""
     return {row[0] for row in await reader.all(_KNOWN, ids=list(ids))}
+
+
+async def states(reader: Reader, ids: Sequence[str]) -> dict[str, str]:
+    """Return what the store said of those of `ids` that are open and of which it said something."""
+    return {row[0]: row[1] for row in await reader.all(_STATES, ids=list(ids))} if ids else {}

@@ -23,12 +23,15 @@ class Verified:
     inode: int | None
     mtime_ns: int | None
     at: int
+    etag: str | None = None
 
 
 _MARK = Query(
     update(blobs)
     .where(blobs.c.id == bindparam("blob_id"), blobs.c.verified_at.is_not_distinct_from(bindparam("seen")))
-    .values(inode=bindparam("file"), mtime_ns=bindparam("touched"), verified_at=bindparam("at")),
+    .values(
+        inode=bindparam("file"), mtime_ns=bindparam("touched"), etag=bindparam("object"), verified_at=bindparam("at")
+    ),
     "verification.mark",
 )
 _RESIZE = Query(
@@ -72,7 +75,14 @@ _NEEDED_BY = Query(
 async def mark(tx: Transaction, verified: Sequence[Verified]) -> None:
     """Note what was verified; rows that were written since they were seen stay as they are."""
     rows = [
-        {"blob_id": one.blob_id, "seen": one.seen, "file": one.inode, "touched": one.mtime_ns, "at": one.at}
+        {
+            "blob_id": one.blob_id,
+            "seen": one.seen,
+            "file": one.inode,
+            "touched": one.mtime_ns,
+            "object": one.etag,
+            "at": one.at,
+        }
         for one in sorted(verified, key=lambda one: one.blob_id)
     ]
     if rows:

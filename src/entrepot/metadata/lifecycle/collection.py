@@ -127,6 +127,10 @@ _NAMES = Query(
     select(repositories.c.id, repositories.c.name).where(in_list(repositories.c.id, "ids")), "collection.names"
 )
 _DISCHARGE = Query(delete(project_blobs).where(in_list(project_blobs.c.blob_id, "ids")), "collection.discharge")
+_STILL_CLAIMED = Query(
+    select(_B.id, _B.storage_key).where(_OF_IDS, _B.state == DELETING).order_by(_B.id).with_for_update(),
+    "collection.still_claimed",
+)
 _REMOVE = Query(delete(blobs).where(_OF_IDS, _B.state == DELETING), "collection.remove")
 _HOMES = Query(
     select(_M.digest, func.min(repositories.c.name))
@@ -231,6 +235,12 @@ async def claim_files(tx: Transaction, sizes: Mapping[str, int]) -> dict[str, in
     files = [f"{digest} {size}" for digest, size in sizes.items()]
     rows = await tx.all(_CLAIM_FILES, files=files, now=clock.now()) if files else []
     return {row[0]: row[1] for row in rows}
+
+
+async def still_claimed(tx: Transaction, keys: Mapping[int, str]) -> set[int]:
+    """Return the row ids of those claimed blobs, given with their keys, that no push has brought back under another."""
+    rows = await tx.all(_STILL_CLAIMED, ids=list(keys)) if keys else []
+    return {row[0] for row in rows if row[1] == keys[row[0]]}
 
 
 async def unlink(tx: Transaction, digests: Mapping[int, str], *, limit: int) -> bool:
