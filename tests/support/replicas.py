@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import reduce
 from pathlib import Path
 
@@ -36,6 +38,28 @@ backend replicas
 {servers}
 """
 
+#: What is around a site of nginx on a machine.
+NGINX = """\
+daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+{site}
+}}
+"""
+#: Caddy without what it does to a machine, and without UDP.
+CADDY = """\
+{
+	admin off
+	auto_https disable_redirects
+	skip_install_trust
+	servers {
+		protocols h1 h2
+	}
+}
+"""
+
 
 @contextmanager
 def two_replicas(data: Path, package: Path | None = None, **options: object) -> Iterator[tuple[Server, Server]]:
@@ -60,18 +84,83 @@ def haproxy(folder: Path, servers: tuple[Server, ...]) -> Iterator[str]:
 
 
 @contextmanager
-def documented_haproxy(folder: Path, servers: tuple[Server, Server], certificate: Path) -> Iterator[str]:
-    """Spread requests over two as `deploy/haproxy.cfg` says; only the addresses and the certificate are others."""
-    text = (ROOT / "deploy" / "haproxy.cfg").read_text(encoding="utf-8")
-
-    def config(descriptor: int) -> str:
-        ours = {":443 ": f"fd@{descriptor} ", "/etc/haproxy/registry.pem": str(certificate)}
-        ours |= {f"127.0.0.1:502{number}": server.address for number, server in enumerate(servers, 1)}
-        assert all(text.count(theirs) == 1 for theirs in ours), "the file is another one"
-        return reduce(lambda made, theirs: made.replace(theirs, ours[theirs]), ours, text)
-
-    with _balancing(folder, config) as port:
+def documented_proxy(name: str, folder: Path, servers: tuple[Server, Server], certificate: Path) -> Iterator[str]:
+    """Spread requests over two as the file in `deploy/` says; only addresses, paths and the certificate are others."""
+    file = {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "caddy": "Caddyfile"}[name]
+    text = (ROOT / "deploy" / file).read_text(encoding="utf-8")
+    for number, server in enumerate(servers, 1):
+        text = _with(text, {f"127.0.0.1:502{number}": server.address})
+    running = {"haproxy": _documented_haproxy, "nginx": _documented_nginx, "caddy": _documented_caddy}[name]
+    with running(folder, text, certificate) as port:
         yield f"https://127.0.0.1:{port}"
+
+
+def _with(text: str, ours: Mapping[str, str]) -> str:
+    assert all(text.count(theirs) == 1 for theirs in ours), "the file is another one"
+    return reduce(lambda made, theirs: made.replace(theirs, ours[theirs]), ours, text)
+
+
+def _documented_haproxy(folder: Path, text: str, certificate: Path) -> AbstractContextManager[int]:
+    def config(descriptor: int) -> str:
+        return _with(text, {":443 ": f"fd@{descriptor} ", "/etc/haproxy/registry.pem": str(certificate)})
+
+    return _balancing(folder, config)
+
+
+@contextmanager
+def _documented_nginx(folder: Path, text: str, certificate: Path) -> Iterator[int]:
+    port = free_port()
+    key = f"{certificate}.key"
+    ours = {"listen 443 ssl": f"listen 127.0.0.1:{port} ssl", "/etc/nginx/registry.pem": str(certificate)}
+    site = _with(text, ours | {"/etc/nginx/registry.key": key})
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, site=site), encoding="utf-8")
+    command = [find_tool("nginx"), "-c", folder / "nginx.conf", "-p", folder]
+    with running_on(command, port, folder):
+        yield port
+
+
+@contextmanager
+def _documented_caddy(folder: Path, text: str, certificate: Path) -> Iterator[int]:
+    port = free_port()
+    site = _with(
+        text, {"registry.example.org {": f"https://127.0.0.1:{port} {{\n\ttls {certificate} {certificate}.key"}
+    )
+    (folder / "Caddyfile").write_text(CADDY + site, encoding="utf-8")
+    command = [find_tool("caddy"), "run", "--adapter", "caddyfile", "--config", folder / "Caddyfile"]
+    with running_on(command, port, folder):
+        yield port
+
+
+def free_port() -> int:
+    """Find a port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_on(command: list[str | Path], port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program that is to listen on a port, until the end of the body; what it says is in `proxy.log`."""
+    environment = {**os.environ, "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    with (folder / "proxy.log").open("wb") as log:
+        program = [*ENDS_WITH_TESTS, *command]
+        process = subprocess.Popen(program, cwd=folder, env=environment, stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + 20
+            while not _listens(port):
+                told = (folder / "proxy.log").read_text(encoding="utf-8")
+                assert process.poll() is None, told
+                assert time.monotonic() < deadline, told
+                time.sleep(0.02)
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
