@@ -11,7 +11,7 @@ from entrepot.metadata.database import Transaction
 from entrepot.metadata.engine.postgresql_dialect import POSTGRESQL
 from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.query import Query
-from tests.support.databases import create_all, postgres_database, sqlite_database
+from tests.support.databases import connection_to, create_all, postgres_database, sqlite_database
 from tests.support.plans import full_scans, query_plan
 from tests.support.postgres import PostgresServer
 from tests.support.queries import all_queries
@@ -98,7 +98,7 @@ async def test_every_statement_prepares_on_postgresql(postgres: PostgresServer) 
     async with postgres_database(postgres) as database:
         await create_all(database, tables.metadata)
         await create_all(database, work_tables.work_metadata)
-        async with database._pool.acquire() as connection:
+        async with connection_to(database) as connection:
             for name, query in all_queries().items():
                 if name not in ONE_DATABASE:
                     assert await connection.prepare(query.compiled(POSTGRESQL).text), name

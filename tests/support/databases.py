@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import asyncpg
 from sqlalchemy import MetaData
@@ -14,11 +15,22 @@ from entrepot.metadata.database import Database
 from entrepot.metadata.dialects import dialect_named
 from entrepot.metadata.engine.ddl import run_all, table_statements
 from entrepot.metadata.engine.postgres import PostgresDatabase
+from entrepot.metadata.engine.postgres_connect import REQUESTS, Connection, Limits
 from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.migrations import kept_sums
+from entrepot.telemetry.instruments import Metrics
 from tests.support.postgres import PostgresServer
 
 _numbers = itertools.count()
+
+
+class HasPort(Protocol):
+    """Something that listens on the loopback."""
+
+    @property
+    def port(self) -> int:
+        """Where."""
+        ...
 
 
 @asynccontextmanager
@@ -42,6 +54,31 @@ async def postgres_database(server: PostgresServer) -> AsyncIterator[PostgresDat
     finally:
         await database.close()
         await _administer(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@asynccontextmanager
+async def through(
+    way: HasPort, database: PostgresDatabase, *, limits: Limits = REQUESTS, metrics: Metrics | None = None
+) -> AsyncIterator[PostgresDatabase]:
+    """Open a database that is open already once more, by another port: that of a relay or a pooler."""
+    name = database._pool.connector.database
+    again = await PostgresDatabase.open(
+        f"postgresql://postgres@127.0.0.1:{way.port}/{name}", limits=limits, metrics=metrics
+    )
+    try:
+        yield again
+    finally:
+        await again.close()
+
+
+@asynccontextmanager
+async def connection_to(database: PostgresDatabase) -> AsyncIterator[Connection]:
+    """Open a connection of its own to a database."""
+    connection = await database._pool.connector.connect()
+    try:
+        yield connection
+    finally:
+        connection.terminate()
 
 
 async def create_all(database: Database, metadata: MetaData) -> None:

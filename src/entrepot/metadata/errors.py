@@ -12,6 +12,10 @@ class DatabaseUnavailable(DatabaseError):
     """The database cannot be used just now: closed, locked for too long, unreachable or unreadable."""
 
 
+class UnsuitableDatabase(DatabaseUnavailable):
+    """The server, or what stands before it, is set up so that our promises cannot be kept; the message says how to."""
+
+
 class DatabaseFull(DatabaseError):
     """The disk below the database is full; nothing of the transaction was kept."""
 

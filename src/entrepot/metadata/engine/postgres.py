@@ -1,28 +1,43 @@
 """The PostgreSQL executor: asyncpg, the same protocols and the same promises as SQLite's.
 
 Needs the extra `entrepot[postgres]`; nothing imports this module before a PostgreSQL address is configured.
+
+    postgres              the database: questions and transactions, begun again where nothing was kept
+    ├── postgres_commit   COMMIT, and what became of a lost one
+    ├── postgres_pool     the connections of this process
+    ├── postgres_connect  one connection to the primary, and how long everything may take
+    └── postgres_errors   from what the driver raises to our errors
 """
+
+from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
-import asyncpg
-
-from entrepot.metadata.database import Row, Statistics, T, Work
-from entrepot.metadata.engine.postgresql_dialect import POSTGRESQL
-from entrepot.metadata.errors import (
-    AwaitInsideTransaction,
-    ConstraintViolated,
-    DatabaseError,
-    DatabaseFull,
-    DatabaseUnavailable,
+from entrepot.metadata.database import Reader, Row, Statistics, T, Work
+from entrepot.metadata.engine import postgres_commit
+from entrepot.metadata.engine.postgres_connect import REQUESTS, Connection, Connector, Limits
+from entrepot.metadata.engine.postgres_errors import (
+    Conflict,
+    ConnectionLost,
+    NoAnswer,
+    OutcomeUnknown,
+    Retryable,
+    took_too_long,
+    translated,
 )
+from entrepot.metadata.engine.postgres_metrics import PostgresMetrics
+from entrepot.metadata.engine.postgres_pool import CLOSED, Pool
+from entrepot.metadata.engine.postgresql_dialect import POSTGRESQL
+from entrepot.metadata.errors import AwaitInsideTransaction, DatabaseError, DatabaseUnavailable, TookTooLong
 from entrepot.metadata.query import Query
+from entrepot.telemetry.instruments import Metrics
+
+__all__ = ["Conflict", "ConnectionLost", "NoAnswer", "OutcomeUnknown", "PostgresDatabase", "PostgresTransaction"]
 
 A = TypeVar("A")
 
@@ -30,28 +45,27 @@ A = TypeVar("A")
 ATTEMPTS: Final = 8
 #: The longest pause after the first loss; it doubles with each.
 PAUSE_SECONDS: Final = 0.01
-CONNECT_SECONDS: Final = 10.0
-STATEMENT_SECONDS: Final = 60.0
-#: Statements kept prepared per connection, more than the project has.
-PREPARED: Final = 512
-#: A statement outside a transaction must not write, here as on SQLite; `write` says READ WRITE.
-_SESSION: Final = {"default_transaction_read_only": "on", "timezone": "UTC", "application_name": "entrepot"}
-_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-
-
-class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries no types
-    """A connection that costs no extra round trip when it goes back to the pool: transactions end themselves."""
-
-    def get_reset_query(self) -> str:
-        return ""
+#: No pause is longer.
+LONGEST_PAUSE_SECONDS: Final = 1.0
+#: Connections for transactions and lists, beside the two for gathered questions.
+CONNECTIONS: Final = 4
+#: States of a server that is no primary any more: what leads there is of no use.
+_DEMOTED: Final = frozenset({"0A000", "25006", "55000"})
+_BEGIN: Final = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ {mode}; SET LOCAL lock_timeout = {lock:.0f};"
+    " SET LOCAL statement_timeout = {statement:.0f}; SET LOCAL idle_in_transaction_session_timeout = {idle:.0f}"
+)
 
 
 class PostgresTransaction:
     """An open transaction; `Transaction` says what the methods do."""
 
-    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[Any]", statistics: Statistics) -> None:
+    def __init__(self, connection: Connection, statistics: Statistics, deadline: float, limits: Limits) -> None:
         self._connection = connection
         self._statistics = statistics
+        self._clock = asyncio.get_running_loop().time
+        self._deadline = deadline
+        self._longest = limits.answer
         self.failure: DatabaseError | None = None
         #: Whether the database, and nothing else, is being waited for.
         self.waiting = False
@@ -59,38 +73,42 @@ class PostgresTransaction:
     async def one(self, query: Query, **parameters: object) -> Row | None:
         compiled = query.compiled(POSTGRESQL)
         values = compiled.positional(parameters)
-        record = await self._guarded(lambda: self._connection.fetchrow(compiled.text, *values), 1)
+        record = await self._guarded(lambda limit: self._connection.fetchrow(compiled.text, *values, timeout=limit), 1)
         return None if record is None else tuple(record)
 
     async def all(self, query: Query, **parameters: object) -> list[Row]:
         compiled = query.compiled(POSTGRESQL)
         values = compiled.positional(parameters)
-        records = await self._guarded(lambda: self._connection.fetch(compiled.text, *values), 1)
+        records = await self._guarded(lambda limit: self._connection.fetch(compiled.text, *values, timeout=limit), 1)
         return [tuple(record) for record in records]
 
     async def execute(self, query: Query, **parameters: object) -> int:
         compiled = query.compiled(POSTGRESQL)
         values = compiled.positional(parameters)
-        status = await self._guarded(lambda: self._connection.execute(compiled.text, *values), 1)
+        status = await self._guarded(lambda limit: self._connection.execute(compiled.text, *values, timeout=limit), 1)
         return _changed(status)
 
     async def many(self, query: Query, rows: Sequence[Mapping[str, object]]) -> None:
         compiled = query.compiled(POSTGRESQL)
         values = [compiled.positional(row) for row in rows]
-        await self._guarded(lambda: self._connection.executemany(compiled.text, values), len(rows))
+        await self._guarded(lambda limit: self._connection.executemany(compiled.text, values, timeout=limit), len(rows))
 
     def require_intact(self) -> None:
         """Raise the failure of a statement, also when the work has caught it: the transaction is lost."""
         if self.failure is not None:
             raise self.failure
 
-    async def _guarded(self, statement: Callable[[], Awaitable[A]], count: int) -> A:
+    def left(self) -> float:
+        """Return how long the next statement may take; the server's own limit comes first where it is alive."""
+        return max(0.01, min(self._longest, self._deadline - self._clock()))
+
+    async def _guarded(self, statement: Callable[[float], Awaitable[A]], count: int) -> A:
         self.require_intact()
         self._statistics.statements += count
         self.waiting = True
         try:
-            with translated():
-                return await statement()
+            with translated(writing=True):
+                return await statement(self.left())
         except DatabaseError as error:
             self.failure = error
             raise
@@ -103,32 +121,39 @@ class PostgresDatabase:
 
     dialect: Final = "postgresql"
 
-    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
+    def __init__(self, pool: Pool, limits: Limits, metrics: PostgresMetrics) -> None:
         self._pool = pool
+        self._limits = limits
+        self._metrics = metrics
+        self._begin = _begin(limits, "WRITE")
         self._writes = 0
         self._closed = False
         self._idle = asyncio.Event()
         self._statistics = Statistics()
+        self._patient = _PatientReader(self)
 
     @classmethod
-    async def open(cls, url: str, *, connections: int = 10) -> Self:
+    async def open(
+        cls, url: str, *, connections: int = CONNECTIONS, limits: Limits = REQUESTS, metrics: Metrics | None = None
+    ) -> Self:
         """Connect to `postgresql://…`.
 
+        Args:
+            url: The address; several hosts are divided by commas, and the primary among them is used.
+            connections: For transactions and lists, at most.
+            limits: How long everything may take.
+            metrics: What is counted.
+
         Raises:
+            DatabaseError: The address cannot be read.
             DatabaseUnavailable: Nobody answers there, or refuses.
+            UnsuitableDatabase: A pooler stands before the server and is not set up for this.
         """
-        with translated():
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=connections,
-                timeout=CONNECT_SECONDS,
-                command_timeout=STATEMENT_SECONDS,
-                statement_cache_size=PREPARED,
-                server_settings=_SESSION,
-                connection_class=_Connection,
-            )
-        return cls(pool)
+        counted = PostgresMetrics(metrics or Metrics())
+        connector = Connector(url, seconds=limits.connect)
+        pool = Pool(connector, connections, counted)
+        pool.keep(await connector.connect())
+        return cls(pool, limits, counted)
 
     @property
     def statistics(self) -> Statistics:
@@ -137,25 +162,25 @@ class PostgresDatabase:
     async def one(self, query: Query, **parameters: object) -> Row | None:
         compiled = query.compiled(POSTGRESQL)
         values = compiled.positional(parameters)
-        self._statistics.statements += 1
-        with translated():
-            record = await self._pool.fetchrow(compiled.text, *values)
+        record = await self._ask(lambda c, limit: c.fetchrow(compiled.text, *values, timeout=limit))
         return None if record is None else tuple(record)
 
     async def all(self, query: Query, **parameters: object) -> list[Row]:
         compiled = query.compiled(POSTGRESQL)
         values = compiled.positional(parameters)
-        self._statistics.statements += 1
-        with translated():
-            records = await self._pool.fetch(compiled.text, *values)
+        records = await self._ask(lambda c, limit: c.fetch(compiled.text, *values, timeout=limit))
         return [tuple(record) for record in records]
 
     def moment(self) -> bytes | None:
         return None
 
+    def patient(self) -> Reader:
+        """Return another way of asking, for questions that may take a while; the server ends those that take longer."""
+        return self._patient
+
     async def write(self, work: Work[T], *, name: str = "") -> T:
         if self._closed:
-            raise DatabaseUnavailable("PostgreSQL: this process has closed its connections")
+            raise DatabaseUnavailable(CLOSED)
         self._writes += 1
         try:
             return await self._persist(work, name)
@@ -169,51 +194,133 @@ class PostgresDatabase:
         while self._writes:
             self._idle.clear()
             await self._idle.wait()
-        with translated():
-            await self._pool.close()
+        await self._pool.close()
 
-    async def _persist(self, work: Work[T], name: str) -> T:
+    async def in_one_reading(self, question: Callable[[Connection, float], Awaitable[A]]) -> A:
+        """Ask within a read-only transaction, whose statements the server ends in time."""
+        seconds = self._limits.answer
+
+        async def ask(connection: Connection, limit: float) -> A:
+            await connection.execute(_begin(replace(self._limits, statement=seconds), "ONLY"), timeout=limit)
+            answer = await question(connection, limit + 1)
+            await connection.execute("COMMIT", timeout=limit)
+            return answer
+
+        return await self._ask(ask)
+
+    async def _ask(self, question: Callable[[Connection, float], Awaitable[A]]) -> A:
+        """Ask, again where a connection was lost: a question changes nothing."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._limits.answer
+        self._statistics.statements += 1
         for attempt in range(ATTEMPTS):
             try:
-                return await self._attempt(work, name)
-            except Conflict:
-                if attempt == ATTEMPTS - 1:
+                return await self._ask_once(question, deadline)
+            except Retryable as error:
+                if clock() >= deadline or attempt == ATTEMPTS - 1:
                     raise
-                # Jitter against meeting the same opponent again, not a secret.
-                await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))  # noqa: S311
+                await self._pause(error, attempt)
         raise AssertionError  # the loop returns or raises
 
-    async def _attempt(self, work: Work[T], name: str) -> T:
-        with translated():
-            connection = await self._pool.acquire()
+    async def _ask_once(self, question: Callable[[Connection, float], Awaitable[A]], deadline: float) -> A:
+        connection = await self._pool.acquire(deadline)
+        clean = False
         try:
-            return await self._transact(connection, work, name)
-        finally:
-            with suppress(DatabaseUnavailable), translated():
-                await self._pool.release(connection)
-
-    async def _transact(self, connection: "asyncpg.pool.PoolConnectionProxy[Any]", work: Work[T], name: str) -> T:
-        transaction = PostgresTransaction(connection, self._statistics)
-        with translated():
-            await connection.execute(_BEGIN)
-        try:
-            result: T = await _Watched(work, transaction)
-            transaction.require_intact()
-        except BaseException:
-            with suppress(DatabaseUnavailable), translated():
-                await connection.execute("ROLLBACK")
+            with translated():
+                answer = await question(connection, max(0.01, deadline - asyncio.get_running_loop().time()))
+            clean = True
+        except NoAnswer:
+            self._pool.distrust()
             raise
         finally:
+            self._pool.release(connection, clean=clean)
+        return answer
+
+    async def _persist(self, work: Work[T], name: str) -> T:
+        began = asyncio.get_running_loop().time()
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self._attempt(work, name, began)
+            except Retryable as error:
+                if attempt == ATTEMPTS - 1 or asyncio.get_running_loop().time() >= began + self._limits.answer:
+                    raise
+                await self._pause(error, attempt)
+        raise AssertionError  # the loop returns or raises
+
+    async def _pause(self, error: Retryable, attempt: int) -> None:
+        self._metrics.retried(error.state)
+        # Jitter against meeting the same opponent again, not a secret.
+        longest = min(PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
+
+    async def _attempt(self, work: Work[T], name: str, began: float) -> T:
+        connection = await self._pool.acquire(began + self._limits.answer)
+        clean = False
+        try:
+            result = await self._transact(connection, work, name, began + self._limits.transaction)
+            clean = True
+        except NoAnswer:
+            self._pool.distrust()
+            raise
+        except ConnectionLost as error:
+            if error.state in _DEMOTED:
+                self._pool.distrust()
+            raise
+        finally:
+            # An open transaction ends there, and its locks with it.
+            self._pool.release(connection, clean=clean)
+        return result
+
+    async def _transact(self, connection: Connection, work: Work[T], name: str, deadline: float) -> T:
+        transaction = PostgresTransaction(connection, self._statistics, deadline, self._limits)
+        try:
+            with translated(writing=True):
+                await connection.execute(self._begin, timeout=transaction.left())
+            result: T = await _Watched(work, transaction)
+            transaction.require_intact()
+            called = await postgres_commit.note(connection, transaction.left())
+        finally:
             transaction.failure = DatabaseError(f"transaction {name!r} is over")
-        with translated():
-            await connection.execute("COMMIT")
+        try:
+            await postgres_commit.commit(connection)
+        except ConnectionLost:
+            if called.xid is None:
+                raise
+            outcome = await postgres_commit.look_up(self._pool.connector, called, deadline)
+            self._metrics.unknown_commit(outcome.value)
+            postgres_commit.raise_for(outcome)
         self._statistics.transactions += 1
         self._statistics.commits += 1
         return result
 
 
-class Conflict(DatabaseUnavailable):
-    """Other transactions were in the way, again and again."""
+class _PatientReader:
+    """Asks questions that may take a while."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+
+    async def one(self, query: Query, **parameters: object) -> Row | None:
+        rows = await self.all(query, **parameters)
+        return rows[0] if rows else None
+
+    async def all(self, query: Query, **parameters: object) -> list[Row]:
+        """See `Reader`.
+
+        Raises:
+            TookTooLong: The answer is not there in time.
+        """
+        compiled = query.compiled(POSTGRESQL)
+        values = compiled.positional(parameters)
+        try:
+            records = await self._database.in_one_reading(
+                lambda connection, limit: connection.fetch(compiled.text, *values, timeout=limit)
+            )
+        except DatabaseUnavailable as error:
+            if took_too_long(error):
+                raise TookTooLong from error
+            raise
+        return [tuple(record) for record in records]
 
 
 class _Watched:
@@ -243,40 +350,13 @@ class _Watched:
                 resume = partial(steps.send, answer)
 
 
+def _begin(limits: Limits, mode: str) -> str:
+    """Begin a transaction; its limits go with it, since behind a pooler a session is nobody's own."""
+    milliseconds = {"lock": limits.lock * 1000, "statement": limits.statement * 1000, "idle": limits.idle * 1000}
+    return _BEGIN.format(mode=mode, **milliseconds)
+
+
 def _changed(status: str) -> int:
     """Read the count at the end of a command's status, as in "UPDATE 3"."""
     count = status.rpartition(" ")[2]
     return int(count) if count.isdigit() else 0
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn what the driver raises into the errors of this package."""
-    try:
-        yield
-    except asyncpg.PostgresError as error:
-        raise _translate(error) from error
-    except (asyncpg.InterfaceError, OSError) as error:
-        wrong_use = isinstance(error, ValueError | TypeError)
-        raise (DatabaseError if wrong_use else DatabaseUnavailable)(f"PostgreSQL: {error}") from error
-
-
-def _translate(error: asyncpg.PostgresError) -> DatabaseError:
-    state = error.sqlstate or ""
-    kind = next((kind for prefix, kind in _KINDS.items() if state.startswith(prefix)), DatabaseError)
-    # Only the message: the detail quotes the row's values, and some are secrets.
-    return kind(f"PostgreSQL: {error.args[0]} ({state})")
-
-
-#: By SQLSTATE or its class; the first that fits.
-_KINDS: Final[Mapping[str, type[DatabaseError]]] = {
-    "40": Conflict,
-    "23": ConstraintViolated,
-    "53100": DatabaseFull,
-    "08": DatabaseUnavailable,
-    "28": DatabaseUnavailable,
-    "3D": DatabaseUnavailable,
-    "53": DatabaseUnavailable,
-    "57P": DatabaseUnavailable,
-    "58": DatabaseUnavailable,
-}
