@@ -269,7 +269,11 @@ BAD = {
     "events that would be lost": "notifications: {endpoints: [{name: live, url: 'http://127.0.0.1:1'}]}\n",
     "a cache of another registry": "proxy: {remoteurl: 'https://registry-1.docker.io'}\n",
     "a wrong type": "log: {level: loud}\n",
-    "several": "middleware: {storage: [{name: redirect}]}\npolicy: {repository: {classes: [image]}}\n",
+    "several": "middleware: {storage: [{name: mine}]}\npolicy: {repository: {classes: [image]}}\n",
+    "a middleware without its options": "middleware: {storage: [{name: redirect}]}\n",
+    "a key of a CDN that is not there": (
+        "middleware: {storage: [{name: fastly, options: {baseurl: c, keyfile: /nowhere}}]}\n"
+    ),
     "a certificate that is not there": "http: {tls: {certificate: /nowhere.crt, key: /nowhere.key}}\n",
     "nothing that stops": "redis: {addr: 'localhost:1'}\nhttp: {hots: x, h2c: {enabled: true}}\nloglevel: info\n",
 }

@@ -75,6 +75,7 @@ class AppOptions:
     """What a test wants of its registry."""
 
     files: bool = False  #: blobs in files, sent by the server; else in memory
+    store: MemoryBlobStore | None = None  #: another store in memory
     signed_in: bool = False  #: accounts and tokens; else open to everybody, as registry:2 without `auth`
     registry: dict[str, Any] = field(default_factory=dict)  #: fields of RegistrySettings
     web: dict[str, Any] = field(default_factory=dict)  #: fields of WebSettings
@@ -161,7 +162,7 @@ async def open_app(folder: Path, options: AppOptions | None = None) -> AsyncIter
     """Run a registry in a folder."""
     options = options or AppOptions()
     stores = await open_embedded(folder / "entrepot")
-    store = FilesystemBlobStore(folder) if options.files else MemoryBlobStore()
+    store = FilesystemBlobStore(folder) if options.files else (options.store or MemoryBlobStore())
     try:
         yield await _assemble(folder, stores, store, options)
     finally:

@@ -18,11 +18,14 @@ from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access
 from entrepot.audit.pulls import PullLog
 from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
+from entrepot.bootstrap.redirects import Objects, redirects
 from entrepot.config import Config
 from entrepot.metadata import clock_check
 from entrepot.metadata.engine.ballast import Reserve, with_reserve
+from entrepot.oci.digest import Digest
 from entrepot.outbound.settings import OutboundSettings
 from entrepot.projects.contents.pulls import PullCounter
+from entrepot.registry import layout
 from entrepot.serving.slow_readers import limit_slow_readers
 from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.system.jobs.traits import JobTraits
@@ -73,10 +76,12 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         rate_limits = RateLimits(rates, settings.prefix)
         pulls = PullCounter(parts.stores.metadata, paused=parts.read_only)
         pull_log = PullLog(parts.stores.metadata, paused=parts.read_only) if config.audit.pulls else None
+        elsewhere = redirects(config, Objects(path_of=_path_in_folder), runtime.metrics)
         services = Services(
             registry=parts.registry,
             store=parts.store,
             files=parts.files,
+            urls=elsewhere.urls,
             authenticator=access.authenticator,
             authorizer=access.authorizer,
             challenge=access.challenge,
@@ -97,12 +102,24 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         async with contextlib.AsyncExitStack() as stack:
             more = [*([idle.run] if idle and access.people else []), *([pull_log.run] if pull_log else [])]
             more += [*([places.run] if places.any else []), *([rate_limits.run] if rate_limits.counts_bytes else [])]
-            for work in (*more, pulls.run, rates.run, parts.registry.verifying.run, *access.background):
+            for work in (
+                *more,
+                pulls.run,
+                rates.run,
+                parts.registry.verifying.run,
+                *access.background,
+                *elsewhere.background,
+            ):
                 await stack.enter_async_context(in_background(work()))
             build = functools.partial(management, parts, access, services)
             api = LazyApi(build, prefix=settings.prefix, use=ApiUse(config.state / "api-used"))
             await stack.enter_async_context(in_background(api.prepare()))
             yield Application(services, _plain_routes(parts, access, gate), api)
+
+
+def _path_in_folder(key: str) -> str:
+    """Return registry:2's path of a blob, for whoever shows the folder to clients."""
+    return f"/{layout.blob_data(Digest.parse(key))}"
 
 
 def _plain_routes(parts: Embedded, access: Access, gate: SessionGate) -> Mapping[str, Route]:

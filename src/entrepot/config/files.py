@@ -16,6 +16,8 @@ from entrepot.config.mounts import READ_ONLY_REMEDY, is_mounted_read_only
 from entrepot.config.schema import Config
 from entrepot.config.schema.auth import Htpasswd, TokenAuth
 from entrepot.config.schema.http import Tls
+from entrepot.config.schema.middleware import CloudFront, KeyedCdn
+from entrepot.config.section import Section
 
 _SOON = timedelta(days=14)
 _BCRYPT = ("$2a$", "$2b$", "$2x$", "$2y$")
@@ -39,6 +41,9 @@ def inspect_files(config: Config) -> Findings:
         _inspect_token(config.auth.token, found)
     for key, path in config.access.ldap.files.items():
         _read(key, path, found)
+    for index, entry in enumerate(config.middleware.storage):
+        if not entry.disabled and entry.is_known:
+            _inspect_cdn_key(f"middleware.storage[{index}].options", entry.settings, found)
     if config.storage.filesystem is not None:
         _inspect_folder(config.data, found)
     socket = config.http.address.socket
@@ -57,6 +62,18 @@ def _read(key: str, path: Path, found: Findings) -> bytes | None:
 
 def _who(error: OSError) -> str:
     return f" (this process runs as user {os.geteuid()})" if isinstance(error, PermissionError) else ""
+
+
+def _inspect_cdn_key(key: str, options: Section, found: Findings) -> None:
+    try:
+        if isinstance(options, KeyedCdn):
+            options.key_bytes()
+        elif isinstance(options, CloudFront):
+            options.private_key()
+    except OSError as error:
+        found.problems.append(f"{key}: cannot read {error.filename}: {error.strerror}{_who(error)}")
+    except ValueError:  # the message of the error may quote the key
+        found.problems.append(f"{key}: holds no key of the kind that this CDN takes; see the reference of its options")
 
 
 # --- TLS -------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from entrepot.config.durations import format_duration
 from entrepot.config.schema import Config
+from entrepot.config.schema.middleware import STORAGE_MIDDLEWARE
 from entrepot.config.section import Choice, Entries, Items, Key, Leaf, Section, Shape, keys
 from entrepot.config.support import RULES, Severity
 
@@ -79,7 +80,13 @@ _ROW = "| {} |\n"
 def render_reference() -> str:
     """The whole page, in Markdown."""
     sections = "".join(_render_top(key) for key in keys(Config).values())
-    return f"{PREAMBLE}{_render_rules()}\n## Keys\n{sections}"
+    options = "".join(_render_options(section) for section in STORAGE_MIDDLEWARE.values())
+    return f"{PREAMBLE}{_render_rules()}\n## Keys\n{sections}\n## Options of `middleware.storage`\n{options}"
+
+
+def _render_options(section: type[Section]) -> str:
+    rows = [row[:3] + row[4:] for row in _rows(section, "options", "")]
+    return f"\n{documentation(section)}\n\n" + _table(["Key", "Kind", "Default", "Meaning"], rows)
 
 
 def _render_rules() -> str:

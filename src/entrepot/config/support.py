@@ -7,8 +7,11 @@ it stops the start. Where it only loses comfort, it warns. `RULES` is the whole 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from entrepot.config.schema import Config
+from entrepot.config.schema.middleware import Cdn, CloudFront, PlainRedirect, Rewrite, SignedUrl, StorageMiddleware
+from entrepot.config.section import Section
 
 
 class Severity(StrEnum):
@@ -71,11 +74,30 @@ def _active_endpoints(config: Config) -> Iterator[str]:
             yield f"notifications.endpoints[{index}]"
 
 
-def _active_middleware(config: Config) -> Iterator[str]:
+def _unknown_middleware(config: Config) -> Iterator[str]:
     for place in ("registry", "repository", "storage"):
         for index, entry in enumerate(getattr(config.middleware, place)):
-            if not entry.disabled:
+            if not (entry.disabled or (isinstance(entry, StorageMiddleware) and entry.is_known)):
                 yield f"middleware.{place}[{index}]"
+
+
+def _storage_middleware(applies: Callable[[Config, Section], object]) -> Callable[[Config], Iterable[str]]:
+    def find(config: Config) -> Iterator[str]:
+        for index, entry in enumerate(config.middleware.storage):
+            if not entry.disabled and entry.is_known and applies(config, entry.settings):
+                yield f"middleware.storage[{index}]"
+
+    return find
+
+
+def _is_md5(_config: Config, options: Section) -> bool:
+    return (isinstance(options, Cdn) and options.is_md5) or (isinstance(options, SignedUrl) and options.hash == "md5")
+
+
+def _has_our_host(config: Config, options: Section) -> bool:
+    own = urlsplit(config.http.host).hostname
+    base = options.baseurl if isinstance(options, Cdn | PlainRedirect) else ""
+    return own is not None and urlsplit(base).hostname == own
 
 
 def _active_hooks(config: Config) -> Iterator[str]:
@@ -143,10 +165,53 @@ RULES: tuple[Rule, ...] = (
     Rule(
         key="middleware",
         severity=Severity.STOPS,
-        when="an entry is not `disabled`",
+        when="an entry is not `disabled`, and none of the storage's that are known",
         message="middleware can change who gets what from where, and this one is not known here; set 'disabled: true' "
         "to do without",
-        find=_active_middleware,
+        find=_unknown_middleware,
+    ),
+    Rule(
+        key="middleware.storage",
+        severity=Severity.WARNS,
+        when="`cloudfront` is set, and `storage` is a folder",
+        message="stands in front of S3, and storage.filesystem is none: it has no effect, as in registry:2",
+        find=_storage_middleware(lambda config, options: isinstance(options, CloudFront) and config.storage.filesystem),
+    ),
+    Rule(
+        key="middleware.storage",
+        severity=Severity.WARNS,
+        when="a signature is made with MD5",
+        message="signs with MD5, which nothing better replaces at this vendor; who breaks it reads blobs whose digests "
+        "they know, so keep URLs short-lived",
+        find=_storage_middleware(_is_md5),
+    ),
+    Rule(
+        key="middleware.storage",
+        severity=Severity.WARNS,
+        when="its host is that of `http.host`",
+        message="has the host of the registry itself, so clients send it their credentials, too; give it its own name",
+        find=_storage_middleware(_has_our_host),
+    ),
+    Rule(
+        key="middleware.storage",
+        severity=Severity.WARNS,
+        when="`rewrite` changes the host or the path of an object store's URLs",
+        message="changes what S3 has signed (host, path), and S3 then refuses the URL, unless a proxy there signs anew",
+        find=_storage_middleware(
+            lambda config, options: (
+                isinstance(options, Rewrite)
+                and (options.host or options.trimpathprefix)
+                and not config.storage.filesystem
+            )
+        ),
+    ),
+    _warns(
+        "middleware.storage",
+        "not empty, and `storage.redirect.disable` is set",
+        "has no effect, since storage.redirect.disable keeps all bytes here",
+        lambda config: (
+            config.storage.redirect.disable and any(not entry.disabled for entry in config.middleware.storage)
+        ),
     ),
     _warns(
         "policy.repository.classes",

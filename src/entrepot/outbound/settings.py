@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from entrepot.config.hosts import check_proxy, read_host
 from entrepot.outbound.addresses import Network
@@ -54,3 +55,14 @@ class OutboundSettings:
     def with_ca(self, ca_file: str, *, pem: str = "") -> OutboundSettings:
         """Return the same rules with a service's own file of authorities, or with more of them; empty: the same."""
         return replace(self, ca_file=ca_file or self.ca_file, ca_pem=pem or self.ca_pem)
+
+    def for_named(self, url: str) -> OutboundSettings:
+        """Return the rules for what the operator's configuration file names: it may be private, and without TLS.
+
+        Raises:
+            ValueError: The URL has no host that can be read.
+        """
+        host = read_host(urlsplit(url).hostname or "")
+        if isinstance(host, str):
+            return replace(self, hosts=self.hosts | {host})
+        return replace(self, networks=(*self.networks, host))

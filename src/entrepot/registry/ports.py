@@ -240,3 +240,19 @@ class LocalFiles(Protocol):
     def path(self, key: str) -> Path:
         """Say where the bytes of a key are, without looking whether they are there."""
         ...
+
+
+class BlobUrls(Protocol):
+    """Where clients can fetch blobs without this registry: from the store itself, or from a CDN in front of it."""
+
+    async def url(self, key: str, client: str) -> str | None:
+        """Give a URL under which whoever has it can get exactly these bytes for some minutes, with GET.
+
+        Args:
+            key: The store's key of the bytes. Whether they are there is not looked at.
+            client: The client's address: some networks are sent elsewhere than others.
+
+        Returns:
+            None when the registry is to send the bytes itself.
+        """
+        ...

@@ -46,6 +46,7 @@ class Request:
         "admitted_until",
         "allow",
         "asked",
+        "bytes_elsewhere",
         "bytes_out",
         "client",
         "extra_headers",
@@ -88,6 +89,7 @@ class Request:
         self.started = False  #: whether the answer's head has been sent
         self.status = 0  #: status of the answer, once sent
         self.bytes_out = 0  #: body bytes sent (for whole files: announced)
+        self.bytes_elsewhere = 0  #: bytes for which the client was sent elsewhere: they count as if we had sent them
 
     def header(self, name: bytes) -> str | None:
         """Return the first header with this lower-case name."""

@@ -159,7 +159,7 @@ class RateLimits:
                 self._charge(request)
 
     def _charge(self, request: Request) -> None:
-        size = request.bytes_in + request.bytes_out
+        size = request.bytes_in + request.bytes_out + request.bytes_elsewhere
         if size > request.paid:
             for kind, who in request.payers:
                 self._rates.charge(kind, who, size - request.paid)

@@ -11,7 +11,7 @@ from entrepot.access.challenge import Challenge
 from entrepot.access.second_factor.second_factors import SecondFactors
 from entrepot.access.second_factor.security_keys import SecurityKeys
 from entrepot.audit.pulls import PullLog
-from entrepot.registry.ports import BlobStore, LocalFiles
+from entrepot.registry.ports import BlobStore, BlobUrls, LocalFiles
 from entrepot.registry.service import Registry
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.metrics import RequestMetrics
@@ -42,6 +42,7 @@ class Services:
     registry: Registry
     store: BlobStore
     files: LocalFiles | None  #: set when blobs are whole local files, which the server may send by itself
+    urls: BlobUrls | None = None  #: set when clients may be sent elsewhere for blobs
     authenticator: Authenticator
     authorizer: Authorizer
     challenge: Challenge

@@ -18,7 +18,7 @@ STOPPED = [
     ("proxy.remoteurl", f"{MINIMAL}proxy: {{remoteurl: 'https://registry-1.docker.io'}}"),
     ("notifications.endpoints[1]", f"{MINIMAL}notifications: {{endpoints: [{{disabled: true}}, {{name: live}}]}}"),
     ("middleware.repository[0]", f"{MINIMAL}middleware: {{repository: [{{name: mine}}]}}"),
-    ("middleware.storage[0]", f"{MINIMAL}middleware: {{storage: [{{name: redirect, options: {{baseurl: x}}}}]}}"),
+    ("middleware.storage[0]", f"{MINIMAL}middleware: {{storage: [{{name: mine, options: {{baseurl: x}}}}]}}"),
     ("http.tls.letsencrypt.hosts", "version: 0.1\nstorage: filesystem\nhttp: {tls: {letsencrypt: {email: a@b.test}}}"),
     (
         "http.tls.clientauth",
@@ -31,6 +31,9 @@ STOPPED = [
     ),
 ]
 
+CLOUDFRONT = "options: {baseurl: cdn.example.org, privatekey: /k, keypairid: i}"
+CDN = "options: {baseurl: 'https://cdn.example.org', key: k"
+CLOUDFLARE = f"middleware: {{storage: [{{name: cloudflare, {CDN}}}}}]}}"
 LDAP = "access: {ldap: {servers: ['ldaps://ldap.example.org'], users: {base: 'dc=example'}}}"
 PROVIDERS = "access: {oidc: [{name: corp, issuer: 'https://login.example.org', clientid: c, clientsecret: s}]}"
 STOPPED += [
@@ -61,6 +64,20 @@ WARNED = [
     ("redis", f"{MINIMAL}redis: {{addrs: ['localhost:1']}}"),
     ("log.hooks[0]", f"{MINIMAL}log: {{hooks: [{{type: mail}}]}}"),
     ("loglevel", f"{MINIMAL}loglevel: debug"),
+    ("middleware.storage[0]", f"{MINIMAL}middleware: {{storage: [{{name: securelink, {CDN}}}}}]}}"),
+    ("middleware.storage[0]", f"{MINIMAL}middleware: {{storage: [{{name: tencentcdn, {CDN}, type: d}}}}]}}"),
+    (
+        "middleware.storage[0]",
+        f"{MINIMAL}middleware: {{storage: [{{name: cloudfront, {CLOUDFRONT}}}]}}",
+    ),
+    (
+        "middleware.storage[0]",
+        f"version: 0.1\nstorage: filesystem\nhttp: {{host: 'https://cdn.example.org:5000'}}\n{CLOUDFLARE}",
+    ),
+    (
+        "middleware.storage",
+        f"version: 0.1\nstorage: {{filesystem: , redirect: {{disable: true}}}}\n{CLOUDFLARE}",
+    ),
     ("reporting", f"{MINIMAL}reporting: {{newrelic: {{licensekey: k}}}}"),
     ("policy.repository.classes", f"{MINIMAL}policy: {{repository: {{classes: [image, chart]}}}}"),
     ("compatibility.schema1", f"{MINIMAL}compatibility: {{schema1: {{enabled: true}}}}"),
@@ -69,6 +86,9 @@ WARNED = [
 PASSED = [
     "notifications: {events: {includereferences: true}, endpoints: [{name: off, disabled: true}]}",
     "middleware: {storage: [{name: cloudfront, disabled: true}]}",
+    CLOUDFLARE,
+    "middleware: {storage: [{name: redirect, options: {baseurl: 'https://files.example.org/base'}}]}",
+    "middleware: {storage: [{name: rewrite, options: {scheme: https}}]}",
     "log: {hooks: [{type: mail, disabled: true}]}",
     "proxy: {ttl: 0s}",
     "redis: {dialtimeout: 10ms}",

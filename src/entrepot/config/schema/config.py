@@ -16,8 +16,9 @@ from entrepot.config.schema.http import Http, IpNetwork
 from entrepot.config.schema.integrity import Integrity
 from entrepot.config.schema.lifecycle import Lifecycle
 from entrepot.config.schema.log import Level, Log
+from entrepot.config.schema.middleware import Middleware
 from entrepot.config.schema.notifications import Notifications
-from entrepot.config.schema.others import Compatibility, Middleware, Proxy, Reporting
+from entrepot.config.schema.others import Compatibility, Proxy, Reporting
 from entrepot.config.schema.outbound import Outbound
 from entrepot.config.schema.redis import Redis
 from entrepot.config.schema.storage import Storage

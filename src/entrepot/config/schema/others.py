@@ -1,12 +1,10 @@
-"""`proxy`, `middleware`, and what only registry:2 knew: `reporting` and `compatibility`."""
+"""`proxy`, and what only registry:2 knew: `reporting` and `compatibility`."""
 
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import Field
-
 from entrepot.config.section import Section
-from entrepot.config.values import NO_SECRET, Duration, Flag, Opaque, Secret, Text, Url
+from entrepot.config.values import NO_SECRET, Duration, Flag, Secret, Text, Url
 
 
 class ProxyExec(Section):
@@ -33,30 +31,6 @@ class Proxy(Section):
     """Life of cached content; 0s for ever."""
     cachewritetimeout: Duration = 300.0
     """Longest time for writing to the cache."""
-
-
-class MiddlewareEntry(Section):
-    """One middleware."""
-
-    name: Text = ""
-    """Name of the middleware."""
-    disabled: Flag = False
-    """Leaves it out."""
-    options: Opaque = Field(default_factory=dict)
-    """Its parameters."""
-
-
-class Middleware(Section):
-    """Parts that registry:2 wraps around itself. Still to come: an entry that is not disabled stops the start."""
-
-    is_map: ClassVar[bool] = True
-
-    registry: tuple[MiddlewareEntry, ...] = ()
-    """Middleware around the registry."""
-    repository: tuple[MiddlewareEntry, ...] = ()
-    """Middleware around each repository."""
-    storage: tuple[MiddlewareEntry, ...] = ()
-    """Middleware around the storage: `cloudfront`, `redirect`, `rewrite`."""
 
 
 class Bugsnag(Section):

@@ -1,10 +1,12 @@
 """`storage`: where the bytes are, and what may be done to them."""
 
+import ipaddress
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from entrepot.config.schema.cloud_storage import S3, Azure, Gcs, Oss, Swift
+from entrepot.config.schema.http import IpNetwork, Network
 from entrepot.config.section import Choice, Section
 from entrepot.config.values import Count, Duration, Flag, Text
 
@@ -49,7 +51,16 @@ class Redirect(Section):
     is_map: ClassVar[bool] = True
 
     disable: Flag = False
-    """Passes all bytes through the registry. A folder has no service to redirect to, so there it changes nothing."""
+    """Passes all bytes through the registry. A folder has no service to redirect to, so there it changes nothing,
+    unless `middleware.storage` names one."""
+    excepted: tuple[Network, ...] = Field(default=(), alias="except")
+    """Networks of clients to which the registry passes the bytes itself, such as those that do not reach the storage.
+    Our own key."""
+
+    @property
+    def except_networks(self) -> tuple[IpNetwork, ...]:
+        """`except` as networks."""
+        return tuple(map(ipaddress.ip_network, self.excepted))
 
 
 class Cache(Section):

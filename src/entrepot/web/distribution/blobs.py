@@ -1,4 +1,8 @@
-"""`/v2/<name>/blobs/<digest>` (end-2, end-10). Whole blobs and large parts are sent by the server or the kernel."""
+"""`/v2/<name>/blobs/<digest>` (end-2, end-10).
+
+Bytes leave by the cheapest way there is: small blobs out of memory; others from where clients are sent for them
+(`Services.urls`), or as files by the server or the kernel; and what is left streams through the registry.
+"""
 
 from __future__ import annotations
 
@@ -132,8 +136,9 @@ async def _bytes(
 ) -> Response:
     """Send a part of a blob, which is in memory if it is small.
 
-    A large part is sent by the kernel, and all of a blob, also when asked for as `bytes=0-`, goes by the server's file
-    path where the kernel cannot; unless the blob is suspect.
+    Unless the blob is suspect, a client is sent elsewhere for it, if there is such a place; of files, a large part is
+    sent by the kernel, and all of a blob, also when asked for as `bytes=0-`, by the server's file path where the kernel
+    cannot.
     """
     content = await services.registry.small_blobs.content(blob)
     if content is not None:
@@ -147,6 +152,9 @@ async def _bytes(
         if part.length == blob.size > _READ_FIRST:
             return StreamResponse(status, headers, services.registry.verifying.stream(blob, described), blob.size)
         await services.registry.verifying.ensure(blob, described)
+    elif services.urls is not None and (url := await services.urls.url(blob.key, request.client)) is not None:
+        request.bytes_elsewhere = part.length
+        return Response(307, (*_redirect_headers(blob.digest), (b"location", url.encode("ascii"))))
     if path is not None and part.length >= _LARGE and request.can_send_parts:
         return FilePartResponse(status, headers, path, part.start, part.length)
     if path is not None and part.length == blob.size and request.can_send_files:
@@ -189,3 +197,8 @@ def _headers(digest: Digest) -> tuple[Header, ...]:
         PUSHED_POLICY,
         ATTACHMENT,
     )
+
+
+def _redirect_headers(digest: Digest) -> tuple[Header, ...]:
+    """Return the headers beside a Location, which lets in whoever has it: nobody is to keep it for others."""
+    return ((b"docker-content-digest", str(digest).encode()), (b"cache-control", b"no-store"))
