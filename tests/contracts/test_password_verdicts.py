@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.model import Principal, PrincipalKind
@@ -16,8 +17,8 @@ from entrepot.metadata.clock import MICROSECONDS
 from entrepot.metadata.database import Database
 from entrepot.metadata.people import password_cache
 from entrepot.metadata.people.password_cache import VerdictRecord
-from entrepot.metadata.query import RawQuery
-from entrepot.metadata.work_tables import work_metadata
+from entrepot.metadata.query import Query
+from entrepot.metadata.work_tables import password_verdicts, work_metadata
 from tests.support.databases import create_all
 
 HERE = "192.0.2.7"
@@ -195,4 +196,6 @@ async def put(database: Database, record: VerdictRecord, *, now: int) -> None:
 
 async def rows(work: Database) -> list[tuple[object, ...]]:
     """Read the whole table."""
-    return [tuple(row) for row in await work.all(RawQuery("SELECT mark, state FROM password_verdicts"))]
+    return [
+        tuple(row) for row in await work.all(Query(select(password_verdicts.c.mark, password_verdicts.c.state), "test"))
+    ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from entrepot.access.errors import CredentialsRefused
 from entrepot.access.faults import NotFound
@@ -26,7 +27,7 @@ from entrepot.accounts.providers.sign_in import NameWanted, ProviderParts, Provi
 from entrepot.metadata import clock, tables, work_tables
 from entrepot.metadata.database import Database
 from entrepot.metadata.people import grants, groups, memberships, principals, provider_tokens, users
-from entrepot.metadata.query import RawQuery
+from entrepot.metadata.query import Query, RawQuery
 from entrepot.metadata.sealed import REFRESH, about
 from entrepot.vault.master import KeySource
 from entrepot.vault.rotation import rotate
@@ -39,7 +40,7 @@ HOME = "https://registry.test"
 _AGE = RawQuery("UPDATE users SET checked_at = checked_at - 3600000000 WHERE checked_at IS NOT NULL", "test.age")
 _EVENTS = RawQuery("SELECT kind, subject, actor, result, detail FROM events ORDER BY id", "test.events")
 _REFRESH = RawQuery("SELECT refresh FROM users WHERE refresh IS NOT NULL", "test.refresh")
-_STRANGERS = RawQuery("SELECT payload FROM strangers", "test.strangers")
+_STRANGERS = Query(select(work_tables.strangers.c.payload), "test.strangers")
 
 
 @dataclass(slots=True)

@@ -27,7 +27,12 @@ _ADD_REPOSITORY = Query(
     "test.add_repository",
 )
 #: Written for one database alone.
-ONE_DATABASE = {"schema._ONE_NODE", "work_shape._VERSION", "work_shape._COLUMNS", "work_shape._INDEXES"}
+ONE_DATABASE = {
+    "postgres._NOW",
+    "ddl._LOCK_TIMEOUT",
+    "work_shape._VERSION",
+    *(f"work_shape.{name}[{kind}]" for name in ("_COLUMNS", "_INDEXES") for kind in ("sqlite", "postgresql")),
+}
 #: May read a whole table, because it has one row, a few rows, or only rows that are about to go.
 SMALL = {
     "analyses._LAST": "the last finished, the one at hand, and those that are being removed",

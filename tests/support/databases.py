@@ -10,14 +10,16 @@ from typing import Protocol
 import asyncpg
 from sqlalchemy import MetaData
 
-from entrepot.metadata import tables
+from entrepot.metadata import tables, work_shape
 from entrepot.metadata.database import Database
+from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.dialects import dialect_named
 from entrepot.metadata.engine.ddl import run_all, table_statements
 from entrepot.metadata.engine.postgres import PostgresDatabase
 from entrepot.metadata.engine.postgres_connect import REQUESTS, Connection, Limits
 from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.migrations import kept_sums
+from entrepot.metadata.work_tables import work_metadata
 from entrepot.telemetry.instruments import Metrics
 from tests.support.postgres import PostgresServer
 
@@ -83,6 +85,9 @@ async def connection_to(database: PostgresDatabase) -> AsyncIterator[Connection]
 
 async def create_all(database: Database, metadata: MetaData) -> None:
     """Build all tables in an empty database, in an order that works."""
+    if metadata is work_metadata and database.dialect != SQLITE.name:
+        await work_shape.complete(database)
+        return
     dialect = dialect_named(database.dialect)
     statements = [text for table in metadata.sorted_tables for text in table_statements(table, dialect)]
     if metadata is tables.metadata:

@@ -9,6 +9,11 @@ stopped for any time is told from a clock that jumped.
 Across boots nobody knows how long the machine was off. A clock that is behind the note is wrong; one that is ahead by
 any time is believed, but not at once: for ten minutes it may still be corrected, and nothing is removed meanwhile.
 
+Where several hosts share a database (`clock.follow`) the wall clock is that of the database, and each host keeps a note
+of its own, since its CLOCK_BOOTTIME means nothing to another. A host without one holds the clock against the latest
+note of any; one whose own CLOCK_BOOTTIME stood still, as that of a virtual machine may, believes the others who just
+now found the clock right.
+
 ADR 17 says why, and where this ends. Credentials, sessions, grants and certificates always obey the clock.
 """
 
@@ -17,7 +22,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,6 +46,8 @@ SETTLE_SECONDS: Final = 600.0
 #: How often the note is renewed while the clocks agree.
 NOTE_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 1.0
+#: A host whose note is older than this by the clock that it shared is gone.
+_GONE_SECONDS: Final = 7 * 24 * 3600.0
 #: Who tells of the clock in the audit log.
 _REGISTRY: Final = Source(name="entrepot", credential="internal")
 _WAY_OUT: Final = "If the clock is right now: entrepot clock accept"
@@ -54,11 +60,18 @@ class Moment:
     boot: str  #: which start of the machine, or which time namespace of it: where CLOCK_BOOTTIME began
     boottime: float  #: CLOCK_BOOTTIME, in seconds
     wall: int  #: the wall clock, in microseconds since the epoch
+    is_shared: bool = False  #: whether other hosts go by the same wall clock
 
     @classmethod
     def now(cls) -> Moment:
         """Ask the clocks."""
-        return cls(boot=_BOOT, boottime=time.clock_gettime(time.CLOCK_BOOTTIME), wall=clock.now())
+        boottime = clock.boottime() / clock.MICROSECONDS
+        return cls(boot=_BOOT, boottime=boottime, wall=clock.now(), is_shared=clock.is_shared())
+
+    @property
+    def key(self) -> str:
+        """Under which name the database keeps this host's note."""
+        return f"{KEY} {self.boot}" if self.is_shared else KEY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,10 +169,32 @@ def successor(note: Note | None, moment: Moment, verdict: Verdict) -> Note:
 
 async def look(reader: Reader, now: Callable[[], Moment] = Moment.now) -> tuple[Note | None, Moment, Verdict]:
     """Return the note, the moment and what is thought of the clock."""
-    text, moment = await settings.find(reader, KEY), now()
-    note = None if text is None else Note(**json.loads(text))
+    moment = now()
+    if moment.is_shared:
+        note, others = await _shared_notes(reader, moment)
+    else:
+        text = await settings.find(reader, KEY)
+        note, others = None if text is None else Note(**json.loads(text)), []
     last = 0 if note is not None else await events.last_time(reader)
-    return note, moment, judge(note, moment, last)
+    verdict = judge(note, moment, last)
+    if verdict.ahead and any(_bears_out(other, moment) for other in others):
+        verdict = Verdict()
+    return note, moment, verdict
+
+
+async def _shared_notes(reader: Reader, moment: Moment) -> tuple[Note | None, list[Note]]:
+    """Return the note that counts for this host, its own or else the latest, and those of the other hosts."""
+    texts = await settings.beginning_with(reader, f"{KEY} ")
+    notes = {key: Note(**json.loads(text)) for key, text in texts.items()}
+    own = notes.pop(moment.key, None)
+    others = sorted(notes.values(), key=lambda note: max(note.doubted, note.wall))
+    return own or (others[-1] if others else None), others
+
+
+def _bears_out(note: Note, moment: Moment) -> bool:
+    """Tell whether another host has just found the clock right."""
+    age = (moment.wall - note.wall) / clock.MICROSECONDS
+    return not note.doubted and not note.settles and -TOLERANCE_SECONDS <= age <= NOTE_SECONDS + TOLERANCE_SECONDS
 
 
 async def reason(reader: Reader) -> str | None:
@@ -172,7 +207,9 @@ async def accept(database: Database, *, by: Source, now: Callable[[], Moment] = 
 
     async def work(tx: Transaction) -> Verdict:
         _, moment, verdict = await look(tx, now)
-        await _put(tx, successor(None, moment, Verdict()))
+        for key in await settings.beginning_with(tx, f"{KEY} "):
+            await settings.remove(tx, key)  # the other hosts begin anew with what is believed now
+        await _put(tx, moment, successor(None, moment, Verdict()))
         await _tell(tx, "accepted", verdict, by)
         return verdict
 
@@ -247,7 +284,8 @@ class ClockWatch:
         following = successor(note, moment, verdict)
         if note is None and verdict.ahead:
             following = Note(boot="", boottime=0.0, wall=moment.wall - verdict.ahead)
-        await _put(tx, following)
+        await _put(tx, moment, following)
+        await _forget_hosts(tx, moment, following)
         was_told = await settings.find(tx, _TOLD) is not None
         if verdict.ahead and not was_told:
             _log.error("%s", verdict.reason)
@@ -272,8 +310,18 @@ def _is_due(note: Note | None, moment: Moment, verdict: Verdict) -> bool:
     return note.boot != moment.boot or moment.boottime - note.boottime >= NOTE_SECONDS
 
 
-async def _put(tx: Transaction, note: Note) -> None:
-    await settings.put(tx, KEY, json.dumps(asdict(note)))
+async def _put(tx: Transaction, moment: Moment, note: Note) -> None:
+    await settings.put(tx, moment.key, json.dumps(asdict(note)))
+
+
+async def _forget_hosts(tx: Transaction, moment: Moment, own: Note) -> None:
+    """Forget the notes of hosts that are gone, as each start of a machine leaves one."""
+    if not moment.is_shared or own.doubted or own.settles:
+        return
+    for key, text in (await settings.beginning_with(tx, f"{KEY} ")).items():
+        note = Note(**json.loads(text))
+        if key != moment.key and own.wall - max(note.doubted, note.wall) > _GONE_SECONDS * clock.MICROSECONDS:
+            await settings.remove(tx, key)
 
 
 async def _tell(tx: Transaction, what: str, verdict: Verdict, by: Source) -> None:

@@ -40,6 +40,13 @@ class Reader(Protocol):
         """Return every row, in the order of the statement."""
         ...
 
+    async def now(self) -> int:
+        """Return the time by the one clock of all who share the database, in microseconds since the epoch.
+
+        On SQLite that is the host's, which is not asked for by a statement; on PostgreSQL it is the server's.
+        """
+        ...
+
 
 class Transaction(Reader, Protocol):
     """An open write transaction.

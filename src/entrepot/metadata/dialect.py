@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect, SQLiteIdentifierPreparer
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 
 
@@ -19,9 +19,19 @@ class Dialect:
     insert: Callable[[Table], Any] = field(repr=False)
 
 
+class _SqliteNames(SQLiteIdentifierPreparer):
+    """Writes names without their schema: what is a schema on PostgreSQL is a file of its own here."""
+
+    @staticmethod
+    def schema_for_object(_table: Any) -> str:  # type: ignore[override]  # an attribute that holds a function there
+        """Return none, as an empty one."""
+        return ""
+
+
 class _SqliteDialect(SQLiteDialect):
     """SQLAlchemy's dialect without the `= 1` it hangs on boolean expressions, which would hide them from indexes."""
 
+    preparer = _SqliteNames
     supports_native_boolean = True
     supports_statement_cache = True
 

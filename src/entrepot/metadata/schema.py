@@ -12,7 +12,7 @@ from entrepot.metadata import tables
 from entrepot.metadata.database import Database, Reader, Transaction
 from entrepot.metadata.dialect import SQLITE, Dialect
 from entrepot.metadata.dialects import dialect_named
-from entrepot.metadata.engine.ddl import run_all
+from entrepot.metadata.engine.ddl import change_tables, run_all
 from entrepot.metadata.errors import SchemaTooNew, SchemaTooOld
 from entrepot.metadata.query import Query
 
@@ -47,8 +47,8 @@ _GET: Final = Query(
     select(tables.schema.c.version, tables.schema.c.min_reader, tables.schema.c.min_writer), "get the schema version"
 )
 
-#: Nodes of a cluster share no start lock; this one ends with the transaction. The number is any, but ours.
-_ONE_NODE: Final = Query(select(func.pg_advisory_xact_lock(literal_column("7305808869232001"))), "lock the schema")
+#: Only one node of a cluster changes it at a time. The number is any, but ours.
+_ONE_NODE: Final = 7305808869232001
 
 
 async def find(reader: Reader) -> Schema | None:
@@ -141,12 +141,9 @@ async def _migrate(database: Database, found: Schema | None, to: int) -> None:
 
 async def _run_on(database: Database, seen: Schema | None, statements: list[str], name: str) -> None:
     """Run statements in one transaction, unless the schema is another by now than the one that was seen."""
-    is_sqlite = dialect_named(database.dialect) is SQLITE
 
     async def work(transaction: Transaction) -> None:
-        if not is_sqlite:
-            await transaction.one(_ONE_NODE)
         if await find(transaction) == seen:
             await run_all(transaction, statements)
 
-    await database.write(work, name=name)
+    await change_tables(database, _ONE_NODE, work, name=name)

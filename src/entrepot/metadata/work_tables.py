@@ -1,8 +1,11 @@
 """The tables of work in progress: upload sessions, leases, browser sessions and sign-ins.
 
-They may be lost without harm to what was acknowledged, so they are written with less syncing. Programs of several
-versions may use them at a time: whoever changes something below adds a table or an index, or a column that is nullable
-or has a default, which `work_shape` adds where it is missing. Anything else is a new table, under a new name.
+They may be lost without harm to what was acknowledged, so they are written with less syncing: on SQLite into a file of
+their own, on PostgreSQL into a schema whose tables a crash or a failover empties, but for those in `LOGGED`.
+
+Programs of several versions may use them at a time: whoever changes something below adds a table or an index, or a
+column that is nullable or has a default, which `work_shape` adds where it is missing. Anything else is a new table,
+under a new name.
 """
 
 from typing import Final
@@ -16,7 +19,13 @@ WORK_VERSION: Final = 7
 #: A file with an older mark has tables of another meaning, and is built anew.
 OLDEST_WORK_VERSION: Final = 6
 
-work_metadata: Final = MetaData(naming_convention=NAMES)
+#: Where the tables are on PostgreSQL.
+SCHEMA: Final = "work"
+#: Those that PostgreSQL keeps through a failover: without its row an object store's upload is a stray that costs money,
+#: and without a lease two would do one thing at a time.
+LOGGED: Final = frozenset({"upload_sessions", "leases"})
+
+work_metadata: Final = MetaData(naming_convention=NAMES, schema=SCHEMA)
 
 _OF_ADDRESS: Final = text("counted_for <> principal")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from entrepot.access.errors import CredentialsRefused, OneTimeCodeNeeded
 from entrepot.access.faults import Conflict, Forbidden, Invalid, NotFound
@@ -16,8 +17,9 @@ from entrepot.access.second_factor.security_key_challenges import PATIENCE
 from entrepot.access.second_factor.security_keys import MOST, Registered
 from entrepot.metadata import clock
 from entrepot.metadata.database import Database
-from entrepot.metadata.query import RawQuery
+from entrepot.metadata.query import Query
 from entrepot.metadata.tables import metadata
+from entrepot.metadata.work_tables import challenges
 from tests.support.authenticator import BACKED_UP, ELIGIBLE, PRESENT, SoftKey, to_text
 from tests.support.databases import create_all
 from tests.support.security_keys import BY, HERE, PARTY, Place, make_place
@@ -185,7 +187,7 @@ async def test_who_has_no_key_for_the_host_is_not_asked(place: Place) -> None:
     assert await place.assertions.ask(await place.who(), elsewhere) is None
     for _ in range(15):
         question = await place.ask()
-    rows = await place.database.all(RawQuery("SELECT hash, place FROM challenges"))
+    rows = await place.database.all(Query(select(challenges.c.hash, challenges.c.place), "test"))
     assert len(rows) == 10
     assert question.options["challenge"] not in str(rows)
     assert question.ticket not in str(rows)

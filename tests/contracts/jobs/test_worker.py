@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import bindparam, select, update
 
 from entrepot.jobs.model import Job
 from entrepot.jobs.worker import JobWorker, WorkerTimes
 from entrepot.metadata import clock
 from entrepot.metadata.database import Database
 from entrepot.metadata.jobs import leases
-from entrepot.metadata.query import RawQuery
+from entrepot.metadata.query import Query
+from entrepot.metadata.work_tables import leases as table
 from entrepot.telemetry.instruments import Metrics
 
 TIMES = WorkerTimes(lease=1.2, poll=0.05, retry=0.1)
@@ -43,6 +45,9 @@ def results(metrics: Metrics) -> dict[str, float]:
     """Give how many runs ended how."""
     family = next(family for family in metrics.families() if family.name == "entrepot_job_runs")
     return {labels[1]: numbers[0] for labels, numbers in family.series.items()}
+
+
+_ENDS = Query(select(table.c.expires_at).where(table.c.name == "job"), "test.ends")
 
 
 async def take(database: Database, name: str, holder: str, seconds: float) -> bool:
@@ -83,7 +88,7 @@ async def test_a_released_lease_waits_for_its_time(tables: Database) -> None:
     await release(tables, "job", "one", 60)
     assert not await take(tables, "job", "one", 60)
     assert not await take(tables, "job", "two", 60)
-    (expires,) = await tables.one(RawQuery("SELECT expires_at FROM leases WHERE name = 'job'")) or (0,)
+    (expires,) = await tables.one(_ENDS) or (0,)
     assert abs(expires - clock.after(60)) < 5_000_000
 
 
@@ -167,11 +172,6 @@ async def test_who_loses_the_lease_stops_working(tables: Database) -> None:
 
 
 async def _steal(tx: object, name: str) -> None:
-    from sqlalchemy import bindparam, update  # noqa: PLC0415 - this one test looks below the interface
-
-    from entrepot.metadata.query import Query  # noqa: PLC0415 - as above
-    from entrepot.metadata.work_tables import leases as table  # noqa: PLC0415 - as above
-
     steal = update(table).where(table.c.name == bindparam("lease")).values(holder="thief", expires_at=bindparam("at"))
     await tx.execute(Query(steal, "steal"), lease=name, at=clock.after(60))  # type: ignore[attr-defined]
 

@@ -60,7 +60,7 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[tuple[Database, Database]]:
 @asynccontextmanager
 async def _postgresql(url: str) -> AsyncIterator[tuple[Database, Database]]:
     database = await PostgresDatabase.open(url, connections=4)
-    for statement in ("DROP SCHEMA public CASCADE", "CREATE SCHEMA public"):
+    for statement in ("DROP SCHEMA IF EXISTS work CASCADE", "DROP SCHEMA public CASCADE", "CREATE SCHEMA public"):
         await database.write(lambda tx, text=statement: tx.execute(RawQuery(text)))
     yield database, database
     await database.close()

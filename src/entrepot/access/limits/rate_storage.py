@@ -6,12 +6,12 @@ a limit by what they let through within that moment.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from limits.storage import Storage
 
+from entrepot.metadata.clock import seconds as clock_seconds
 from entrepot.metadata.database import Database
 from entrepot.metadata.people import request_counts
 
@@ -35,7 +35,7 @@ class SharedStorage(Storage):
 
     STORAGE_SCHEME = None
 
-    def __init__(self, work: Database, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, work: Database, *, now: Callable[[], float] = clock_seconds) -> None:
         super().__init__()
         self._work = work
         self._now = now

@@ -10,13 +10,13 @@ import asyncio
 import ipaddress
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from entrepot.access.passwords.throttle import LOCAL, PROXIED, network_of
+from entrepot.metadata.clock import seconds as clock_seconds
 from entrepot.metadata.database import Database
 from entrepot.metadata.errors import DatabaseError
 
@@ -74,7 +74,7 @@ class _Machine:
 class Rates:
     """Counts requests and bytes against the limits; one per worker."""
 
-    def __init__(self, wanted: Mapping[str, str], work: Database, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, wanted: Mapping[str, str], work: Database, *, now: Callable[[], float] = clock_seconds) -> None:
         """Keep what is wanted.
 
         Args:

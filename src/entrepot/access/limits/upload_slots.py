@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from enum import StrEnum
 from typing import Final
 
 from entrepot.access.limits.rates import Standing
+from entrepot.metadata.clock import seconds as clock_seconds
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.errors import DatabaseError
 from entrepot.metadata.people import request_counts
@@ -66,7 +66,7 @@ class PlacesTaken(Exception):
 class Places:
     """Gives out places, together with all other workers."""
 
-    def __init__(self, limits: Mapping[str, int], work: Database, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, limits: Mapping[str, int], work: Database, *, now: Callable[[], float] = clock_seconds) -> None:
         """Limit what is wanted.
 
         Args:

@@ -7,7 +7,6 @@ are the one-time codes of an app; `security_keys` has the other kind.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from entrepot.access.passwords.throttle import Throttle
 from entrepot.access.second_factor.factor_records import NOTHING, FactorRecords, Opened, note_change, require_account
 from entrepot.access.second_factor.totp import DIGITS, Seed, without
 from entrepot.access.ttl_cache import Memory
+from entrepot.metadata.clock import seconds as clock_seconds
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
 from entrepot.metadata.people import principals, second_factors, security_keys
@@ -68,7 +68,7 @@ class SecondFactors:
         throttle: Throttle,
         *,
         turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock_seconds,
     ) -> None:
         """Keep what to ask.
 

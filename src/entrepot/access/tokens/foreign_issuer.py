@@ -28,6 +28,7 @@ from entrepot.access.tokens.jwt import (
     read_header,
     verified_claims,
 )
+from entrepot.metadata.clock import seconds as clock_seconds
 from entrepot.oci import strict_json
 from entrepot.outbound.client import Requester
 from entrepot.outbound.errors import AnswerInvalid, OutboundError
@@ -123,7 +124,7 @@ class Issuer:
             raise TokenRefused("the token comes from another issuer")
         if not has_audience(claims, audience):
             raise TokenRefused("the token is meant for another service")
-        check_lifetime(claims, now=time.time() if now is None else now, leeway=LEEWAY)
+        check_lifetime(claims, now=clock_seconds() if now is None else now, leeway=LEEWAY)
         return claims
 
     async def _key_for(self, header: Claims, pause: float) -> tuple[Key, frozenset[str]]:

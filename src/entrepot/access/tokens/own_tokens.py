@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -28,6 +27,7 @@ from entrepot.access.policy import Policy
 from entrepot.access.tokens.jwt import check_lifetime, has_audience, read_header, scopes_of, sign, text, verified_claims
 from entrepot.access.tokens.signing_keys import SigningKeys
 from entrepot.access.ttl_cache import Memory
+from entrepot.metadata.clock import seconds as clock_seconds
 from entrepot.oci.errors import NameInvalid
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.scope import Scope
@@ -78,7 +78,7 @@ class TokenService:
         service: str = SERVICE,
         lifetime: int = LIFETIME,
         span: Span | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock_seconds,
     ) -> None:
         if lifetime < SHORTEST_LIFETIME:
             raise SetupError(f"tokens must live at least {SHORTEST_LIFETIME} seconds, not {lifetime}")
@@ -202,7 +202,7 @@ class OwnTokenChecker:
         *,
         issuer: str = ISSUER,
         service: str = SERVICE,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock_seconds,
     ) -> None:
         self._keys = keys
         self._issuer = issuer
@@ -262,7 +262,7 @@ class RememberedTokens:
         policy: Policy,
         *,
         limit: int = 10_000,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock_seconds,
     ) -> None:
         self._checker = checker
         self._policy = policy

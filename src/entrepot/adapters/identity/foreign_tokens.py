@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 from entrepot.access.errors import SetupError, TokenRefused
@@ -23,6 +22,7 @@ from entrepot.access.tokens.own_tokens import VerifiedToken
 from entrepot.adapters.identity.certificate_chain import verified_leaf
 from entrepot.adapters.identity.key_ids import as_key
 from entrepot.adapters.identity.trusted_keys import TrustedKeys
+from entrepot.metadata.clock import seconds as clock_seconds
 
 #: For clocks that do not agree, as in registry:2.
 LEEWAY = 60.0
@@ -38,7 +38,7 @@ class ForeignTokens:
         issuer: str,
         service: str,
         algorithms: Sequence[str] = (),
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock_seconds,
     ) -> None:
         """Keep what to believe.
 

@@ -34,7 +34,7 @@ from entrepot.metadata.engine.postgres_metrics import PostgresMetrics
 from entrepot.metadata.engine.postgres_pool import CLOSED, Pool
 from entrepot.metadata.engine.postgresql_dialect import POSTGRESQL
 from entrepot.metadata.errors import AwaitInsideTransaction, DatabaseError, DatabaseUnavailable, TookTooLong
-from entrepot.metadata.query import Query
+from entrepot.metadata.query import Query, RawQuery
 from entrepot.telemetry.instruments import Metrics
 
 __all__ = ["Conflict", "ConnectionLost", "NoAnswer", "OutcomeUnknown", "PostgresDatabase", "PostgresTransaction"]
@@ -55,6 +55,10 @@ _BEGIN: Final = (
     "BEGIN ISOLATION LEVEL READ COMMITTED READ {mode}; SET LOCAL lock_timeout = {lock:.0f};"
     " SET LOCAL statement_timeout = {statement:.0f}; SET LOCAL idle_in_transaction_session_timeout = {idle:.0f}"
 )
+
+
+#: The server's clock, in microseconds since the epoch.
+_NOW: Final = RawQuery("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)", "ask for the time")
 
 
 class PostgresTransaction:
@@ -81,6 +85,9 @@ class PostgresTransaction:
         values = compiled.positional(parameters)
         records = await self._guarded(lambda limit: self._connection.fetch(compiled.text, *values, timeout=limit), 1)
         return [tuple(record) for record in records]
+
+    async def now(self) -> int:
+        return _told(await self.one(_NOW))
 
     async def execute(self, query: Query, **parameters: object) -> int:
         compiled = query.compiled(POSTGRESQL)
@@ -170,6 +177,9 @@ class PostgresDatabase:
         values = compiled.positional(parameters)
         records = await self._ask(lambda c, limit: c.fetch(compiled.text, *values, timeout=limit))
         return [tuple(record) for record in records]
+
+    async def now(self) -> int:
+        return _told(await self.one(_NOW))
 
     def moment(self) -> bytes | None:
         return None
@@ -322,6 +332,10 @@ class _PatientReader:
             raise
         return [tuple(record) for record in records]
 
+    async def now(self) -> int:
+        """See `Reader`."""
+        return await self._database.now()
+
 
 class _Watched:
     """Awaits a transaction's work and sees to it that only the database is waited for."""
@@ -354,6 +368,11 @@ def _begin(limits: Limits, mode: str) -> str:
     """Begin a transaction; its limits go with it, since behind a pooler a session is nobody's own."""
     milliseconds = {"lock": limits.lock * 1000, "statement": limits.statement * 1000, "idle": limits.idle * 1000}
     return _BEGIN.format(mode=mode, **milliseconds)
+
+
+def _told(row: Row | None) -> int:
+    assert row is not None  # it has no condition
+    return int(row[0])
 
 
 def _changed(status: str) -> int:

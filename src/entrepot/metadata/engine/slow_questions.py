@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
+from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row
 from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.engine.sqlite_connection import connect_reader, translate
@@ -71,6 +72,10 @@ class PatientReader:
             TookTooLong: The answer is not there in time.
         """
         return await self._run(query, parameters, lambda cursor: cursor.fetchall())
+
+    async def now(self) -> int:
+        """See `Reader`."""
+        return clock.now()
 
     async def _run(self, query: Query, parameters: dict[str, object], fetch: Callable[[sqlite3.Cursor], T]) -> T:
         compiled = query.compiled(SQLITE)

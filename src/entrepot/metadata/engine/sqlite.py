@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Statistics, T, Work
 from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.engine.ballast import Ballast
@@ -94,6 +95,9 @@ class SqliteDatabase:
             return self._reading.execute(compiled.text, compiled.named(parameters)).fetchall()
         except sqlite3.Error as error:
             raise self._translated(error) from error
+
+    async def now(self) -> int:
+        return clock.now()
 
     def moment(self) -> bytes | None:
         return self._recall.moment()

@@ -17,6 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
+from entrepot.metadata import clock
 from entrepot.metadata.database import Row, Statistics, T, Transaction, Work
 from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.engine.ballast import Ballast, Reserve, refusal, reserve_of
@@ -97,6 +98,9 @@ class SqliteTransaction:
         compiled = query.compiled(SQLITE)
         named = [compiled.named(row) for row in rows]
         self._guarded(lambda: self._connection.executemany(compiled.text, named), len(named))
+
+    async def now(self) -> int:
+        return clock.now()
 
     def require_intact(self) -> None:
         """Raise the failure of a statement, also when the work has caught it: the transaction is lost."""

@@ -1,7 +1,7 @@
 """Runs of jobs as workers see them: which are due, who does which, how far they are, how they ended.
 
-Whoever runs one holds a lease in its row and moves it forward with every beat. All that a holder writes names it and
-the attempt it began, so that one which was taken for dead, and is not, changes nothing any more.
+Whoever runs one holds a lease in its row, by the database's clock, and moves it forward with every beat. All that a
+holder writes names it and the attempt it began, so that one which was taken for dead, and is not, changes nothing.
 """
 
 from __future__ import annotations
@@ -169,7 +169,8 @@ async def active_kinds(reader: Reader) -> set[str]:
 
 async def due(reader: Reader, kind: str, version: int, limit: int) -> list[int]:
     """Return runs of a kind, up to a version of it, that may begin now: none beside a running one of its subject."""
-    return [int(row[0]) for row in await reader.all(_DUE, kind=kind, version=version, now=clock.now(), most=limit)]
+    now = await reader.now()
+    return [int(row[0]) for row in await reader.all(_DUE, kind=kind, version=version, now=now, most=limit)]
 
 
 async def claim(tx: Transaction, run: int, holder: str, *, seconds: float) -> Run | None:
@@ -178,16 +179,17 @@ async def claim(tx: Transaction, run: int, holder: str, *, seconds: float) -> Ru
     Raises:
         ConstraintViolated: Another run of its kind and subject is running.
     """
-    until = clock.after(seconds)
-    if not await tx.execute(_CLAIM, run=run, me=holder, now=clock.now(), until=until):
+    now = await tx.now()
+    if not await tx.execute(_CLAIM, run=run, me=holder, now=now, until=clock.later(now, seconds)):
         return None
     return await find(tx, run)
 
 
 async def beat(tx: Transaction, claim: Claim, *, done: int, total: int | None, seconds: float) -> bool:
     """Note how far a run is and hold it for so long again; False when it is not ours any more."""
-    until = clock.after(seconds)
-    changed = await tx.execute(_BEAT, **_named(claim), is_done=done, of=total, until=until, now=clock.now())
+    now = await tx.now()
+    until = clock.later(now, seconds)
+    changed = await tx.execute(_BEAT, **_named(claim), is_done=done, of=total, until=until, now=now)
     return changed == 1
 
 
@@ -228,12 +230,14 @@ async def renew(tx: Transaction, claim: Claim, version: int) -> bool:
 
 async def abandon(tx: Transaction, kind: str, *, newer_than: int, before: int, error: str) -> int:
     """End runs of a kind and of later versions of it that nobody runs, asked for before a time; returns how many."""
-    return await tx.execute(_ABANDON, its_kind=kind, newest=newer_than, before=before, its_error=error, now=clock.now())
+    now = await tx.now()
+    return await tx.execute(_ABANDON, its_kind=kind, newest=newer_than, before=before, its_error=error, now=now)
 
 
 async def pull_back(tx: Transaction) -> None:
     """Let nothing wait for a time that a wrong clock told: runs that are due late may begin, and be taken up, now."""
-    now, late = clock.now(), clock.after(_LATE_SECONDS)
+    now = await tx.now()
+    late = clock.later(now, _LATE_SECONDS)
     await tx.execute(_PULL_DUE, now=now, late=late)
     await tx.execute(_PULL_LEASE, now=now, late=late)
 

@@ -155,7 +155,7 @@ _ASK_TO_STOP = Query(
 
 async def ask(tx: Transaction, wanted: Wanted) -> int:
     """Ask for a run, in the transaction that wants it; returns its number."""
-    now = clock.now()
+    now = await tx.now()
     row = await tx.one(
         _ADD,
         kind=wanted.kind,

@@ -46,7 +46,7 @@ _FORGET = Query(
 
 async def beat(tx: Transaction, worker: Worker) -> None:
     """Say that a worker is alive, and forget those that are not."""
-    await tx.execute(_FORGET, now=clock.now())
+    await tx.execute(_FORGET, now=await tx.now())
     await leases.take(tx, _name(worker), worker.id, seconds=LEASE_SECONDS)
 
 
@@ -57,7 +57,7 @@ async def leave(tx: Transaction, worker: Worker) -> None:
 
 async def alive(reader: Reader) -> list[Worker]:
     """Return the workers that are alive."""
-    return [_worker(*row) for row in await reader.all(_ALIVE, now=clock.now())]
+    return [_worker(*row) for row in await reader.all(_ALIVE, now=await reader.now())]
 
 
 def _name(worker: Worker) -> str:

@@ -4,7 +4,8 @@ A lease that ends later than any holder asks for is one that a wrong clock made:
 
 A row says: until `expires_at` nobody but `holder` may do the job `name`. While a job runs, its holder moves the time
 forward; when it is done, the row belongs to nobody and the time is that of the next run. So several replicas share jobs
-without speaking to each other, and a job whose holder died is taken up when the time has come.
+without speaking to each other, and a job whose holder died is taken up when the time has come. The times are the
+database's (`Reader.now`), for the clocks of several hosts may differ.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ async def take(tx: Transaction, name: str, holder: str, *, seconds: float, longe
 
     `longest` is the most that anybody holds it for, or lets it rest; None where nobody knows.
     """
-    now = clock.now()
-    beyond = _NEVER if longest is None else clock.after(longest + _MARGIN_SECONDS)
+    now = await tx.now()
+    beyond = _NEVER if longest is None else clock.later(now, longest + _MARGIN_SECONDS)
     await tx.execute(_ADD, name=name, at=now)
-    until = clock.after(seconds)
+    until = clock.later(now, seconds)
     return await tx.execute(_TAKE, lease=name, me=holder, now=now, until=until, beyond=beyond) == 1
 
 
 async def release(tx: Transaction, name: str, holder: str, *, again_in: float) -> None:
     """Give a lease back; nobody may take it before `again_in` seconds have passed."""
-    await tx.execute(_RELEASE, lease=name, me=holder, at=clock.after(again_in))
+    await tx.execute(_RELEASE, lease=name, me=holder, at=clock.later(await tx.now(), again_in))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +35,7 @@ from entrepot.adapters.identity.oidc.code_flow import (
 )
 from entrepot.adapters.identity.oidc.fields import groups_at, text_at
 from entrepot.metadata import clock
+from entrepot.metadata.clock import seconds as clock_seconds
 from entrepot.outbound.errors import OutboundError
 
 _HASHES: Final = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512}
@@ -192,7 +192,7 @@ class OpenIdProvider(CodeFlowProvider):
             raise SignInRefused("the provider sent no ID token; the scope openid is needed")
         try:
             claims = await self.issuer.claims(token, audience=self.client.id, fetched=True)
-            self._check(claims, nonce, time.time())
+            self._check(claims, nonce, clock_seconds())
             _check_access_token(token, claims, _text(tokens, "access_token"))
         except TokenRefused as refused:
             raise SignInRefused(f"the provider's ID token cannot be believed: {refused.message}") from refused
