@@ -34,7 +34,7 @@ async def test_get_and_head(store_client: AsgiClient) -> None:
         assert answer["ETag"] == f'"{digest}"'
         assert answer["Content-Type"] == "application/octet-stream"
         assert answer["Accept-Ranges"] == "bytes"
-        assert answer["Cache-Control"] == "max-age=31536000"
+        assert answer["Cache-Control"] == "max-age=31536000, immutable"
 
 
 async def test_sha512(store_client: AsgiClient) -> None:

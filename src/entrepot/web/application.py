@@ -22,7 +22,7 @@ from entrepot.web.middleware.rate_limits import with_bytes_counted, with_rate_li
 from entrepot.web.middleware.request_id import RequestIds, with_request_id
 from entrepot.web.pages import ACCOUNT_PATH, STYLE_PATH
 from entrepot.web.response_cache import Answer, ResponseCache
-from entrepot.web.responses import Response, Send
+from entrepot.web.responses import NO_STORE, Response, Send
 from entrepot.web.router import MethodUnknown, RepositoryRoutes, Route, Router
 from entrepot.web.services import Services
 from entrepot.web.session.origin import has_https_port
@@ -33,8 +33,6 @@ from entrepot.web.this_host import client_of
 _API_VERSION: Header = (b"docker-distribution-api-version", b"registry/2.0")
 _NO_SNIFFING: Header = (b"x-content-type-options", b"nosniff")
 _OURS_ALONE: Header = (b"cross-origin-resource-policy", b"same-origin")
-#: Answers change with the rights of who asks; nobody between us may keep one.
-_NO_STORE: Header = (b"cache-control", b"no-store")
 _HTTPS_ONLY: Header = (b"strict-transport-security", b"max-age=31536000")
 
 #: Labels are registry:2's handler names where it has one, so that its dashboards go on working.
@@ -154,7 +152,7 @@ class Application:
         route = self._router.route(request)
         handler = route.handlers.get(request.method)
         if handler is None and request.method == "OPTIONS":
-            await Response(200, ((b"allow", request.allow), _NO_STORE)).send(request, send)
+            await Response(200, ((b"allow", request.allow), NO_STORE)).send(request, send)
             return
         if handler is None:
             raise MethodUnknown

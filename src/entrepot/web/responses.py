@@ -26,6 +26,8 @@ JSON_HEADER: Header = (b"content-type", b"application/json; charset=utf-8")
 DATA_POLICY: Header = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 #: What somebody pushed: no browser is to run it under our name.
 PUSHED_POLICY: Header = (b"content-security-policy", b"sandbox; default-src 'none'; frame-ancestors 'none'")
+#: Answers change with the rights of who asks; nobody between us may keep one.
+NO_STORE: Header = (b"cache-control", b"no-store")
 ATTACHMENT: Header = (b"content-disposition", b"attachment")
 NO_BODY_STATUSES = frozenset({204, 304})
 

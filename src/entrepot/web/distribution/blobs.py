@@ -24,6 +24,7 @@ from entrepot.web.distribution.authorise import actor, authorise
 from entrepot.web.http import Header, Repeatable, Request
 from entrepot.web.responses import (
     ATTACHMENT,
+    NO_STORE,
     PUSHED_POLICY,
     BytesResponse,
     FilePartResponse,
@@ -192,7 +193,7 @@ def _headers(digest: Digest) -> tuple[Header, ...]:
         (b"content-type", OCTET_STREAM.encode()),
         (b"docker-content-digest", text),
         (b"etag", b'"' + text + b'"'),
-        (b"cache-control", b"max-age=31536000"),
+        (b"cache-control", b"max-age=31536000, immutable"),
         (b"accept-ranges", b"bytes"),
         PUSHED_POLICY,
         ATTACHMENT,
@@ -201,4 +202,4 @@ def _headers(digest: Digest) -> tuple[Header, ...]:
 
 def _redirect_headers(digest: Digest) -> tuple[Header, ...]:
     """Return the headers beside a Location, which lets in whoever has it: nobody is to keep it for others."""
-    return ((b"docker-content-digest", str(digest).encode()), (b"cache-control", b"no-store"))
+    return ((b"docker-content-digest", str(digest).encode()), NO_STORE)

@@ -16,7 +16,7 @@ from entrepot.web.body import BodyBroken, BodyTooLarge
 from entrepot.web.distribution import locations
 from entrepot.web.distribution.challenge import challenge_headers
 from entrepot.web.http import Header, Request
-from entrepot.web.responses import BytesResponse, json_response
+from entrepot.web.responses import NO_STORE, BytesResponse, json_response
 from entrepot.web.router import PathMoved, PathUnknown
 from entrepot.web.services import Services
 
@@ -57,8 +57,6 @@ STATUS_BY_CLASS: Final[Mapping[type[RegistryError], HTTPStatus]] = {
 _CLOSING: Final = (oci.RequestTimeout, oci.SizeInvalid, oci.HostInvalid, BodyTooLarge, BodyBroken)
 _MAX_DETAILS: Final = 100
 _RETRY_SECONDS: Final = 5
-#: What is not there may be there the next time.
-_NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 
 
 def status_of(kind: type[RegistryError]) -> HTTPStatus:
@@ -115,7 +113,7 @@ def _body(code: ErrorCode, message: str, detail: object = None) -> dict[str, Any
 
 
 def _headers(error: Exception, status: HTTPStatus, request: Request, services: Services) -> list[Header]:
-    headers = [_NO_STORE]
+    headers = [NO_STORE]  # what is not there may be there the next time
     match error:
         case oci.Unauthorized():
             headers += challenge_headers(error, request, services)

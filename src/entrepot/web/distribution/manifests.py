@@ -28,7 +28,7 @@ async def get_manifest(request: Request, services: Services) -> Response:
     request.repeatable = Repeatable(manifest_id=manifest.id) if manifest.settled else None
     if services.pull_log is not None:
         services.pull_log.note(_source(request, principal), str(name), str(manifest.digest), *_tags_of_path(request))
-    headers = _headers(manifest.digest, manifest.media_type)
+    headers = _headers(manifest.digest, manifest.media_type, _life(request, principal))
     if matches_etag(request.header(b"if-none-match"), manifest.digest):
         return Response(304, headers)
     _note_unexpected_type(request, manifest)
@@ -42,10 +42,10 @@ def _source(request: Request, principal: Principal) -> Source:
 
 async def head_manifest(request: Request, services: Services) -> Response:
     """Answer end-3 for HEAD."""
-    name, _ = await authorise(request, services, tags=_tags_of_path(request))
+    name, principal = await authorise(request, services, tags=_tags_of_path(request))
     manifest = await services.registry.manifests.get(name, _pull_reference(request), content=False)
     request.repeatable = Repeatable() if manifest.settled else None
-    headers = _headers(manifest.digest, manifest.media_type)
+    headers = _headers(manifest.digest, manifest.media_type, _life(request, principal))
     if matches_etag(request.header(b"if-none-match"), manifest.digest):
         return Response(304, headers)
     return HeadResponse(200, headers, manifest.size)
@@ -128,14 +128,22 @@ def _note_unexpected_type(request: Request, manifest: StoredManifest) -> None:
         warn(request, f"The manifest is of type {manifest.media_type}, which the Accept header does not list.")
 
 
+def _life(request: Request, principal: Principal) -> bytes:
+    """Say how long an answer may be kept, and by whom: the bytes of a digest never change, what a tag names does."""
+    if ":" not in request.target:
+        return b"no-cache"
+    return b"max-age=31536000, immutable" if principal.is_anonymous else b"private, max-age=31536000, immutable"
+
+
 @lru_cache(maxsize=16_384)
-def _headers(digest: Digest, media_type: str) -> tuple[Header, ...]:
+def _headers(digest: Digest, media_type: str, life: bytes) -> tuple[Header, ...]:
     """Return the headers that are the same for every answer about a manifest."""
     text = str(digest).encode()
     return (
         (b"content-type", media_type.encode("latin-1")),
         (b"docker-content-digest", text),
         (b"etag", b'"' + text + b'"'),
+        (b"cache-control", life),
         PUSHED_POLICY,
         ATTACHMENT,
     )

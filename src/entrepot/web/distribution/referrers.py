@@ -8,7 +8,7 @@ from entrepot.oci.referrers import render_index
 from entrepot.web.distribution.authorise import authorise
 from entrepot.web.distribution.pagination import continue_after, next_link, page_size
 from entrepot.web.http import Header, Request
-from entrepot.web.responses import DATA_POLICY, BytesResponse, Response
+from entrepot.web.responses import DATA_POLICY, NO_STORE, BytesResponse, Response
 from entrepot.web.services import Services
 
 
@@ -22,7 +22,7 @@ async def list_referrers(request: Request, services: Services) -> Response:
     found, following = await services.registry.referrers.list(
         name, digest, artifact_type=artifact_type, limit=size, last=continue_after(request)
     )
-    headers: list[Header] = [(b"content-type", OCI_INDEX.encode()), DATA_POLICY]
+    headers: list[Header] = [(b"content-type", OCI_INDEX.encode()), DATA_POLICY, NO_STORE]
     parameters: dict[str, str | int] = {"n": size}
     if artifact_type is not None:
         headers.append((b"oci-filters-applied", b"artifactType"))
