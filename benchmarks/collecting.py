@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from entrepot.bootstrap.collection import collection_of
-from entrepot.bootstrap.embedded import embedded
+from entrepot.bootstrap.deployment import deployment
 from entrepot.config import load
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.telemetry.instruments import Metrics
@@ -20,7 +20,7 @@ async def main(folder: Path) -> None:
     """Do one round; the time and the statements are the collector's alone."""
     # The files of a seed are new: with a short grace they count as files that have been there for long.
     config = load(None, {"REGISTRY_LIFECYCLE_GRACE": "1s"}, data=folder).config
-    async with embedded(config, Metrics()) as parts:
+    async with deployment(config, Metrics()) as parts:
         collector = Collector(collection_of(parts))
         await collector.work.require_open()  # which looks at the folder once in a process, as a server's has long done
         before, cpu, begun = parts.stores.metadata.statistics.statements, time.process_time(), time.monotonic()

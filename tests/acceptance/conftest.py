@@ -11,10 +11,13 @@ import pytest
 
 from tests.support import images
 from tests.support.certificates import Identity, authority
+from tests.support.database_fixtures import postgres
 from tests.support.docker import STORES, Docker, docker_engine
 from tests.support.network import Network, private_network
 from tests.support.places import Place, run_open, run_with_htpasswd, run_with_login, run_with_tls
 from tests.support.terminal import Terminal, open_terminal
+
+__all__ = ["postgres"]
 
 #: How people run a registry; most tests of clients run against each of these.
 PLACES: dict[str, Callable[[Network, Path, Identity], AbstractContextManager[Place]]] = {

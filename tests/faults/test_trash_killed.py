@@ -17,7 +17,7 @@ from random import Random
 import pytest
 
 from benchmarks.seed import write_registry2_tree
-from entrepot.bootstrap.embedded import embedded
+from entrepot.bootstrap.deployment import deployment
 from entrepot.config import load
 from entrepot.oci.reference import RepositoryName
 from entrepot.telemetry.instruments import Metrics
@@ -45,7 +45,7 @@ def deleted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def replace(folder: Path) -> None:
     """Delete the repository, and push another of its name."""
-    async with embedded(load(None, {}, data=folder).config, Metrics()) as parts:
+    async with deployment(load(None, {}, data=folder).config, Metrics()) as parts:
         await parts.registry.repositories.delete(NAME, actor=ALICE)
         await Pusher(parts.registry, NAME).image("v1", b"another image")
 

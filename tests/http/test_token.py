@@ -60,8 +60,9 @@ async def registry(tmp_path: Path, environ: dict[str, str]) -> AsyncIterator[Reg
     config = load(None, environ, data=tmp_path, listen=None).config
     async with open_app(tmp_path) as plain:
         database = plain.stores.metadata
-        await prepare_access(config, database, {"ENTREPOT_ADMIN_PASSWORD": ADMIN})
-        access = build_access(config, plain.stores, Vault(database, KeySource(config.state, {})))
+        vault = Vault(database, KeySource(config.state, {}))
+        await prepare_access(config, database, vault, {"ENTREPOT_ADMIN_PASSWORD": ADMIN})
+        access = await build_access(config, plain.stores, vault)
         assert access.desk is not None
         services = {
             "authenticator": access.authenticator,

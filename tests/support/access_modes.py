@@ -42,8 +42,9 @@ async def registry_with(
     config = load(path, environ or {}, data=folder if path is None else None, listen=None).config
     async with open_app(folder) as app:
         database = app.stores.metadata
-        notices = await prepare_access(config, database, environ or {})
-        access = build_access(config, app.stores, Vault(database, KeySource(config.state, {})))
+        vault = Vault(database, KeySource(config.state, {}))
+        notices = await prepare_access(config, database, vault, environ or {})
+        access = await build_access(config, app.stores, vault)
         services = replace(
             app.services,
             authenticator=access.authenticator,

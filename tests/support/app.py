@@ -49,6 +49,7 @@ from entrepot.registry.service import build_registry
 from entrepot.registry.settings import RegistrySettings
 from entrepot.system.configuration import Configuration
 from entrepot.system.jobs.traits import JobTraits
+from entrepot.system.volumes import volume_of
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import RequestMetrics
@@ -182,7 +183,7 @@ def _api(folder: Path, stores: Stores, policy: Policy, services: Services) -> La
         configuration=configuration,
         directory=SetDirectory(configuration),
         try_issuer=partial(try_issuer, OutboundSettings.of(["127.0.0.1"])),
-        folder=folder,
+        volume=partial(volume_of, folder),
         hash_password=str,  # what `PlainPasswords` compares is the password itself
         local_passwords=PlainPasswords(stores),
         job_kinds=lambda: JOB_KINDS,

@@ -3,6 +3,7 @@
 PostgreSQL refuses to run as root, so under root it runs as the user `postgres` of the Debian package.
 """
 
+import itertools
 import os
 import pwd
 import shutil
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.open_folders import let_others_in
+
+_numbers = itertools.count()
 
 PACKAGE = "postgresql-15"
 START_SECONDS = 60
@@ -31,6 +34,20 @@ class PostgresServer:
     def url(self, database: str = "postgres") -> str:
         """Return the address of one of its databases."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Make an empty database, give its address, and drop it in the end, whoever is still connected."""
+        name = f"registry_{os.getpid()}_{next(_numbers)}"
+        self._run("createdb", "--template=template0", name)
+        try:
+            yield self.url(name)
+        finally:
+            self._run("dropdb", "--force", name)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        where = ("--host=127.0.0.1", f"--port={self.port}", "--username=postgres")
+        subprocess.run([str(find_binaries() / program), *where, *arguments], check=True, timeout=START_SECONDS)
 
 
 @contextmanager

@@ -29,6 +29,8 @@ import psutil
 import yaml
 
 ADMIN_PASSWORD = "password-of-the-admin-in-tests"
+#: What every node of one registry is given, where its metadata are in PostgreSQL.
+SECRET_KEY = base64.b64encode(bytes(range(32))).decode()
 START_SECONDS = 60.0
 
 _READY = re.compile(r"""^\s+address\s+(?P<url>\S+)$|listening on (?P<json>[^"]+)\"""", re.MULTILINE)
@@ -47,6 +49,7 @@ class Server:
             listener); None starts without a file, as a person without one would.
         text: A whole config.yml instead, taken as it is.
         data: The folder of the data; made in a temporary folder when None, and removed at the end.
+        database: Address of a PostgreSQL database for the metadata; SQLite files in the folder when empty.
         env: More environment variables; one set to None is taken away.
         workers: Web processes.
         arguments: More arguments for `serve`.
@@ -61,6 +64,7 @@ class Server:
         *,
         text: str | None = None,
         data: Path | None = None,
+        database: str = "",
         env: Mapping[str, str | None] | None = None,
         workers: int | None = 2,
         arguments: list[str] | None = None,
@@ -70,7 +74,8 @@ class Server:
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="entrepot-server-"))
         self.data = data or self.folder / "data"
-        self._config = config
+        self._database = database
+        self._config = {} if database and config is None and text is None else config
         self._text = text
         self._env = dict(env or {})
         self._workers = workers
@@ -290,6 +295,8 @@ class Server:
         foreign = ("REGISTRY_", "ENTREPOT_", "PYTHONDONTWRITEBYTECODE")  # the last would make each start compile anew
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         wanted = {"ENTREPOT_ADMIN_PASSWORD": ADMIN_PASSWORD, **self._env}
+        if self._database:
+            wanted = {"ENTREPOT_SECRET_KEY": SECRET_KEY, **wanted}
         if self.package is not None:
             wanted["PYTHONPATH"] = str(self.package)
         return {**kept, **{name: value for name, value in wanted.items() if value is not None}}
@@ -307,6 +314,9 @@ class Server:
             "storage": {"filesystem": {"rootdirectory": str(self.data)}},
             "http": {"debug": {"addr": "127.0.0.1:0", "prometheus": {"enabled": True}}},
         }
+        if self._database:
+            base["metadata"] = {"url": self._database}
+            base["auth"] = "accounts"
         # Through JSON: the caller's mappings stay as they are, and YAML writes no aliases.
         return _merged(base, json.loads(json.dumps(self._config)))
 

@@ -2,7 +2,8 @@
 
 The password comes from ENTREPOT_ADMIN_PASSWORD, or is made up and kept in a file that only we can read until it is
 changed. The file is there before the account is: whichever process makes the account, and wherever one is killed, the
-password in the file is the one that signs in.
+password in the file is the one that signs in. Where nodes share a database on a server, there is no such file: the one
+process that makes the account shows the password once, and `entrepot admin password` sets another.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ Check = Callable[[str, str], str]
 
 
 async def ensure_admin(
-    database: Database, folder: Path, hash_password: Hash, given: str = "", check: Check | None = None
+    database: Database, folder: Path | None, hash_password: Hash, given: str = "", check: Check | None = None
 ) -> str | None:
     """Make the admin account if there is none yet.
 
     Args:
         database: The metadata.
-        folder: The state folder, for the password's file.
+        folder: The state folder, for the password's file; None to keep it nowhere.
         hash_password: Hashes slowly; called in a thread.
         given: The first password, if the operator chose one.
         check: Whether a chosen password will do; the same rule as for everybody else's.
@@ -50,19 +51,20 @@ async def ensure_admin(
     """
     if await principals.find(database, principals.USER, NAME) is not None:
         return None
-    path = folder / FILE
-    password = _checked(given, check) or _made_up(path)
+    path = None if folder is None else folder / FILE
+    password = _checked(given, check) or (secrets.token_urlsafe(18) if path is None else _made_up(path))
     encoded = await asyncio.to_thread(hash_password, password)
     made = await database.write(lambda tx: _create(tx, encoded), name="first account")
     if not made:
         return None
     if given:
-        remove(path)
+        _forget(path)
         return None
-    return f"The first password of the account '{NAME}' is {password} - it is kept in {path} until it is changed."
+    kept = "shown this once, and kept nowhere" if path is None else f"kept in {path} until it is changed"
+    return f"The first password of the account '{NAME}' is {password} - it is {kept}."
 
 
-async def set_password(database: Database, folder: Path, hash_password: Hash, name: str, password: str) -> bool:
+async def set_password(database: Database, folder: Path | None, hash_password: Hash, name: str, password: str) -> bool:
     """Change an account's password, and end everything the old one opened; False when there is no such account.
 
     The file with the first password goes before the change is answered: what it says is no longer true.
@@ -76,10 +78,15 @@ async def set_password(database: Database, folder: Path, hash_password: Hash, na
     return True
 
 
-def forget_first_password(folder: Path, name: str) -> None:
+def forget_first_password(folder: Path | None, name: str) -> None:
     """Remove the file with the first password once that of the account `name` was changed, if it is the account's."""
     if name == NAME:
-        remove(folder / FILE)
+        _forget(None if folder is None else folder / FILE)
+
+
+def _forget(path: Path | None) -> None:
+    if path is not None:
+        remove(path)
 
 
 def _checked(given: str, check: Check | None) -> str:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from entrepot.adoption.contents import Contents
 from entrepot.adoption.links import RepositoryLinks
 from entrepot.adoption.repository_adoption import Adopted, OnPiece, Paces, Taking, nobody
-from entrepot.adoption.repository_claims import Claims
 from entrepot.adoption.tree import Tree
 from entrepot.metadata.contents import repositories
 from entrepot.metadata.contents.repositories import RepositoryRecord
@@ -24,6 +23,9 @@ from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry.adoption import Wanted, WantedBlob
+from entrepot.registry.file_locks import FileLocks
+from entrepot.registry.layout import OWN
+from entrepot.registry.locks import Locks
 
 
 class AlreadyAdopted(Exception):
@@ -37,11 +39,13 @@ class Intake:
     metadata: Database
     tree: Tree
     paces: Paces = field(default_factory=Paces)
+    #: Who of several processes reads which repository; None where all of them are on one machine.
+    locks: Locks | None = None
 
     @property
-    def claims(self) -> Claims:
+    def claims(self) -> Locks:
         """Who of several processes reads which repository."""
-        return Claims(self.tree.root)
+        return self.locks or FileLocks(self.tree.root / OWN)
 
     async def adopt(self, name: RepositoryName, on_piece: OnPiece = nobody) -> Adopted | None:
         """Take in a repository that is still to be adopted.
@@ -49,7 +53,7 @@ class Intake:
         Returns:
             What was found; nothing when another process had taken it in, and None while another has it in hand.
         """
-        with self.claims.claim(name) as ours:
+        async with self.claims.claim(name) as ours:
             if not ours:
                 return None
             try:

@@ -61,7 +61,7 @@ class AdoptionRun:
         if found is not AdoptionState.COMPLETE:
             await self._adopt_pending(progress)
             await state.advance(metadata, AdoptionState.ADOPTING, AdoptionState.COMPLETE)
-            self.intake.claims.remove()
+            await self.intake.claims.drop_claims()
         return progress
 
     async def _list(self, progress: Progress) -> None:

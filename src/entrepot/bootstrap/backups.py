@@ -6,20 +6,18 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import entrepot
 from entrepot.adapters.backups.folder import FolderTarget
 from entrepot.adapters.blobs.bulk import BulkBlobs
-from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adoption import state
 from entrepot.adoption.delta import Delta
 from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.note import leave_note
 from entrepot.adoption.report import ReportFile
-from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import AdoptionState
 from entrepot.adoption.tree import Tree
 from entrepot.backup.catalogue import BackupInfo, Catalogue
@@ -29,6 +27,7 @@ from entrepot.backup.own_keys import pack_keys
 from entrepot.backup.restore import Restoration, Restored
 from entrepot.backup.restore_folders import require_free
 from entrepot.backup.sealed_pieces import Pieces, open_pieces
+from entrepot.bootstrap.deployment import Deployment, deployment
 from entrepot.config import Config
 from entrepot.metadata.database import Database
 from entrepot.metadata.engine.sqlite import SqliteDatabase
@@ -39,10 +38,10 @@ from entrepot.metadata.opening import METADATA_NAME, open_embedded
 from entrepot.projection.comparison import Comparison, DifferenceKind
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
-from entrepot.registry.file_locks import COLLECTION, turn
 from entrepot.registry.layout import OWN
-from entrepot.registry.ports import BlobStore
+from entrepot.registry.locks import COLLECTION
 from entrepot.registry.quarantine import Quarantine
+from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Progress
 from entrepot.vault.master import keys_in
 
@@ -81,15 +80,12 @@ async def opened_pieces(target: Path, key: Path | None, *, create: bool = False)
 
 async def create_backup(config: Config, target: Path, key: Path | None, progress: Progress) -> BackupInfo:
     """Back up a data folder, beside a running server or without one."""
-    require_rights(config.data)
     async with AsyncExitStack() as stack:
         pieces = await stack.enter_async_context(opened_pieces(target, key, create=True))
-        stores = await open_embedded(config.state)
-        stack.push_async_callback(stores.close)
-        store = FilesystemBlobStore(config.data)
-        stack.callback(store.close)
-        quarantine = Quarantine(stores.metadata, store, read_only=lambda: False)
-        return await Creation(backed_up(config, stores.metadata, store, quarantine), pieces, progress).run()
+        parts = await stack.enter_async_context(deployment(config, Metrics()))
+        # Damage that is found is noted, also where the registry takes nothing from clients.
+        quarantine = Quarantine(parts.stores.metadata, parts.store, read_only=lambda: False)
+        return await Creation(replace(backed_up(parts), quarantine=quarantine), pieces, progress).run()
     raise AssertionError  # the stack swallows nothing
 
 
@@ -103,14 +99,15 @@ async def _require_adopted(metadata: Database) -> None:
         raise BackupError("the folder is still being taken over from registry:2; back it up when that is done")
 
 
-def backed_up(config: Config, metadata: Database, store: BlobStore, quarantine: Quarantine) -> BackedUp:
-    """Give the registry of a data folder as a backup sees it."""
+def backed_up(parts: Deployment) -> BackedUp:
+    """Give a registry as a backup sees it."""
+    config, metadata = parts.config, parts.stores.metadata
     return BackedUp(
         metadata=metadata,
-        store=store,
-        quarantine=quarantine,
+        store=parts.store,
+        quarantine=parts.registry.verifying.quarantine,
         snapshot=functools.partial(_snapshot, config.state),
-        turn=functools.partial(turn, config.data, COLLECTION, patience=_PATIENCE),
+        turn=functools.partial(parts.locks.turn, COLLECTION, patience=_PATIENCE),
         keys=functools.partial(asyncio.to_thread, pack_keys, config.state),
         version=entrepot.__version__,
         require_ready=functools.partial(_require_adopted, metadata),

@@ -1,4 +1,4 @@
-"""The check-up of a data folder (`entrepot doctor`), with what only a folder has: a database file and link files."""
+"""The check-up of a registry (`entrepot doctor`), with what only some have: a database file, link files."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import time
 from contextlib import AsyncExitStack
 from functools import partial
 
-from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adoption import state
 from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import AdoptionState
-from entrepot.adoption.tree import Tree
+from entrepot.bootstrap.databases import opened_databases, opened_locks
+from entrepot.bootstrap.deployment import Folder, folder_of
+from entrepot.bootstrap.storage import opened_storage
 from entrepot.config import Config
 from entrepot.integrity.doctor import Doctor
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Outcome, Problem, Report
 from entrepot.metadata.engine.sqlite_check import find_damage
-from entrepot.metadata.opening import METADATA_NAME, open_embedded
+from entrepot.metadata.opening import METADATA_NAME
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName
 from entrepot.projection.comparison import Comparison, Difference, DifferenceKind
-from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
 from entrepot.registry.quarantine import Quarantine
 from entrepot.telemetry.progress import Progress
@@ -31,21 +31,21 @@ _LAYOUT = "layout"
 
 
 async def check_up(config: Config, progress: Progress, *, repair: bool, sample: float) -> Report:
-    """Look at everything in a data folder, beside a running server or without one.
+    """Look at everything in a registry, beside a running server or without one.
 
     Args:
-        config: Says where the folder is.
+        config: Says where it is.
         progress: Watches.
         repair: Whether to put right what can be.
         sample: The share of blobs whose bytes are read, and of rows that SQLite looks at, from 0 to 1.
     """
-    require_rights(config.data)
+    if config.has_folder:
+        require_rights(config.data)
     async with AsyncExitStack() as stack:
-        stores = await open_embedded(config.state)
-        stack.push_async_callback(stores.close)
-        store = FilesystemBlobStore(config.data)
-        stack.callback(store.close)
-        tree = Tree(config.data)
+        stores = await stack.enter_async_context(opened_databases(config))
+        store = (await stack.enter_async_context(opened_storage(config, stores))).store
+        locks = await stack.enter_async_context(opened_locks(config))
+        folder = folder_of(config, stores.metadata, locks) if config.has_folder else None
         work = Examination(
             metadata=stores.metadata,
             store=store,
@@ -55,30 +55,36 @@ async def check_up(config: Config, progress: Progress, *, repair: bool, sample: 
             sample=sample,
             at_once=len(os.sched_getaffinity(0)),
             grace_seconds=config.lifecycle.grace,
-            spare=partial(_spare, tree),
-            look_at_database=partial(find_damage, config.state / METADATA_NAME, sample=sample),
-            knows_all_files=await state.find(stores.metadata) is AdoptionState.COMPLETE,
+            spare=partial(_spare, folder),
+            look_at_database=partial(_damage, config, sample),
+            knows_all_files=folder is None or await state.find(stores.metadata) is AdoptionState.COMPLETE,
         )
         began = time.monotonic()
         report = await Doctor(work).run()
-        if work.knows_all_files:
+        if folder is not None and work.knows_all_files:
             await progress.say("looking at registry:2's files")
-            await _Layout(work, tree, TreeFiles(config.data)).run()
+            await _Layout(work, folder).run()
         report.seconds = time.monotonic() - began
         return report
 
 
-async def _spare(tree: Tree, digest: Digest) -> bytes | None:
-    return await asyncio.to_thread(tree.manifest, digest)
+async def _spare(folder: Folder | None, digest: Digest) -> bytes | None:
+    """Give the bytes of a manifest as registry:2's files have them, where there are any."""
+    return None if folder is None else await asyncio.to_thread(folder.tree.manifest, digest)
+
+
+async def _damage(config: Config, sample: float, progress: Progress) -> list[str]:
+    """Say what SQLite finds wrong with its file; a server looks after its files itself."""
+    return [] if config.on_server else await find_damage(config.state / METADATA_NAME, progress, sample=sample)
 
 
 class _Layout:
     """Holds registry:2's links and manifest files against the rows."""
 
-    def __init__(self, work: Examination, tree: Tree, files: TreeFiles) -> None:
+    def __init__(self, work: Examination, folder: Folder) -> None:
         self._work = work
-        self._comparison = Comparison(work.metadata, tree, files)
-        self._projector = Projector(work.metadata, files)
+        self._comparison = Comparison(work.metadata, folder.tree, folder.files)
+        self._projector = Projector(work.metadata, folder.files)
 
     async def run(self) -> None:
         """Look at every repository, one after another."""

@@ -1,4 +1,4 @@
-"""What collection and the trash work with in an embedded registry."""
+"""What collection and the trash work with."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from entrepot.adoption.collectable import Collectable
-from entrepot.adoption.report import ReportFile
-from entrepot.bootstrap.embedded import Embedded, embedded
+from entrepot.bootstrap.deployment import Deployment, Folder, deployment
 from entrepot.config import Config
 from entrepot.lifecycle.collection.full_collection import EmptyTrash, FromTrash, Request, Result, WholeCollection
 from entrepot.lifecycle.collection.manifest_removal import following
-from entrepot.lifecycle.collection.model import Collecting, CollectionLimits
+from entrepot.lifecycle.collection.model import Collecting, CollectionLimits, NoLinks, nobody
 from entrepot.lifecycle.trash.expiry import Expiry
 from entrepot.metadata import clock_check
-from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Forerunner, Projector
-from entrepot.registry.file_locks import COLLECTION, turn
+from entrepot.registry.locks import COLLECTION
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.progress import Progress
 
@@ -25,51 +23,52 @@ from entrepot.telemetry.progress import Progress
 _PATIENCE: Final = 60.0
 
 
-def collection_of(parts: Embedded) -> Collecting:
+def collection_of(parts: Deployment) -> Collecting:
     """Give what a collection of this registry works with."""
-    config, root = parts.config, parts.config.data
+    config, folder = parts.config, parts.folder
     return Collecting(
         metadata=parts.stores.metadata,
         store=parts.store,
         grace_seconds=config.lifecycle.grace,
-        turn=functools.partial(turn, root, COLLECTION, patience=_PATIENCE),
+        turn=functools.partial(parts.locks.turn, COLLECTION, patience=_PATIENCE),
         leave=following(parts.registry.manifests.settings),
-        links=Forerunner(Projector(parts.stores.metadata, TreeFiles(root))),
+        links=NoLinks() if folder is None else Forerunner(Projector(parts.stores.metadata, folder.files)),
         gate=removal_gate(parts),
-        swept=parts.foreign.remember,
+        swept=nobody if folder is None else folder.foreign.remember,
         limits=CollectionLimits(rate=config.lifecycle.collection.rate),
     )
 
 
-def removal_gate(parts: Embedded) -> Callable[[], Awaitable[str | None]]:
+def removal_gate(parts: Deployment) -> Callable[[], Awaitable[str | None]]:
     """Give what says why nothing may be taken away now."""
-    collectable = _collectable(parts)
+    collectable = None if parts.folder is None else _collectable(parts.folder)
 
     async def gate() -> str | None:
         if parts.read_only():
             return "the registry is read-only"
-        return await clock_check.reason(parts.stores.metadata) or await collectable.reason()
+        doubt = await clock_check.reason(parts.stores.metadata)
+        return doubt or (None if collectable is None else await collectable.reason())
 
     return gate
 
 
-def _collectable(parts: Embedded) -> Collectable:
-    return Collectable(parts.intake, ReportFile(parts.config.data), parts.foreign)
+def _collectable(folder: Folder) -> Collectable:
+    return Collectable(folder.intake, folder.report, folder.foreign)
 
 
-def expiry_of(parts: Embedded) -> Expiry:
+def expiry_of(parts: Deployment) -> Expiry:
     """Give what empties the trash."""
     registry = parts.registry
     return Expiry(parts.stores.metadata, registry.manifests.settings, registry.project_deletion)
 
 
-def whole_collection_of(parts: Embedded) -> WholeCollection:
+def whole_collection_of(parts: Deployment) -> WholeCollection:
     """Give what collects all that can be collected now."""
     quarantine = parts.registry.verifying.quarantine
     return WholeCollection(collection_of(parts), quarantine, emptying_of(parts))
 
 
-def emptying_of(parts: Embedded) -> EmptyTrash:
+def emptying_of(parts: Deployment) -> EmptyTrash:
     """Give what empties the trash for a collection."""
     expiry = expiry_of(parts)
 
@@ -89,7 +88,7 @@ async def collect(config: Config, request: Request, progress: Progress, result: 
         CollectionOff: Nothing may be collected now.
         TimeoutError: Another process has the turn and does not give it back.
     """
-    async with embedded(config, Metrics()) as parts:
+    async with deployment(config, Metrics()) as parts:
         if not request.dry_run:
             await clock_check.look_once(parts.stores.metadata)
         await whole_collection_of(parts).run(request, progress, result)
@@ -97,5 +96,5 @@ async def collect(config: Config, request: Request, progress: Progress, result: 
 
 async def accept_damage(config: Config) -> int:
     """Let go of what could not be read when a folder was adopted; return how many things that are."""
-    async with embedded(config, Metrics()) as parts:
-        return await _collectable(parts).accept()
+    async with deployment(config, Metrics()) as parts:
+        return 0 if parts.folder is None else await _collectable(parts.folder).accept()

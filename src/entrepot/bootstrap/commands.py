@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,17 +16,16 @@ from entrepot.access.policy import Policy
 from entrepot.accounts.directory.model import Directory, NoDirectory
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.ldap.source import directory_source
-from entrepot.adapters.identity.setup import Access, build_access
-from entrepot.bootstrap.embedded import Embedded, embedded
+from entrepot.adapters.identity.setup import Access, build_access, secrets_folder
+from entrepot.bootstrap.databases import opened_databases, secret_key_of
+from entrepot.bootstrap.deployment import Deployment, deployment
 from entrepot.bootstrap.web import management
 from entrepot.config import Config
-from entrepot.metadata.opening import open_embedded
 from entrepot.system.configuration import Configuration
 from entrepot.system.from_config import fixed_values
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import RequestMetrics
-from entrepot.vault.master import KeySource
 from entrepot.vault.vault import Vault
 from entrepot.web.api.mount import LazyApi
 from entrepot.web.application import Application
@@ -41,10 +39,10 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def operator(config: Config, name: str) -> AsyncIterator[Application]:
-    """Give the application to the command line, for work on the data folder: every request is the operator's."""
+    """Give the application to the command line, for work on the registry itself: every request is the operator's."""
     metrics = Metrics()
-    async with embedded(config, metrics) as parts:
-        access = _operators(config, parts, name)
+    async with deployment(config, metrics) as parts:
+        access = await _operators(config, parts, name)
         settings = web_settings(config)
         services = Services(
             registry=parts.registry,
@@ -64,7 +62,7 @@ async def operator(config: Config, name: str) -> AsyncIterator[Application]:
         yield Application(services, {}, LazyApi(build, prefix=settings.prefix))
 
 
-def _operators(config: Config, parts: Embedded, name: str) -> Access:
+async def _operators(config: Config, parts: Deployment, name: str) -> Access:
     """Give what decides about the operator's requests: everything that there is for people, and a yes to all of it."""
     policy = Policy(parts.stores.metadata)
     alone = Access(
@@ -75,7 +73,7 @@ def _operators(config: Config, parts: Embedded, name: str) -> Access:
     )
     if not config.has_accounts:
         return alone
-    every = build_access(config, parts.stores, parts.vault)
+    every = await build_access(config, parts.stores, parts.vault)
     return replace(
         alone,
         people=every.people,
@@ -96,9 +94,8 @@ async def directory(config: Config) -> AsyncIterator[TendedDirectory]:
     """
     from entrepot.adapters.identity.ldap.administration import TendedDirectory  # noqa: PLC0415 - no web process needs it
 
-    stores = await open_embedded(config.state)
-    try:
-        vault = Vault(stores.metadata, KeySource(config.state, os.environ))
+    async with opened_databases(config) as stores:
+        vault = Vault(stores.metadata, secret_key_of(config))
         configuration = Configuration(stores.metadata, vault, fixed_values(config))
         source = directory_source(config.access.ldap, configuration)
         configured = await source.current()
@@ -106,8 +103,6 @@ async def directory(config: Config) -> AsyncIterator[TendedDirectory]:
             raise NoDirectory("no directory is configured: access.ldap has no servers, and auth_mode is not ldap_auth")
         yield TendedDirectory(metadata=stores.metadata, directory=configured.directory, rules=config.access.ldap.sync)
         await source.close()
-    finally:
-        await stores.close()
 
 
 @contextlib.asynccontextmanager
@@ -128,8 +123,5 @@ async def directory_of_file(config: Config) -> AsyncIterator[Directory]:
 
 async def change_password(config: Config, name: str, password: str) -> bool:
     """Change an account's password; False when there is no such account."""
-    stores = await open_embedded(config.state)
-    try:
-        return await set_password(stores.metadata, config.state, hash_password, name, password)
-    finally:
-        await stores.close()
+    async with opened_databases(config) as stores:
+        return await set_password(stores.metadata, secrets_folder(config), hash_password, name, password)

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 from entrepot.adapters.identity.ldap.source import directory_source
 from entrepot.adapters.identity.setup import head_signer
 from entrepot.adoption.leftovers import Leftovers
-from entrepot.adoption.report import ReportFile
 from entrepot.audit.retention import Retention
-from entrepot.audit.seals import Sealer
+from entrepot.audit.seals import Sealer, Sign
 from entrepot.audit.syslog import Forwarder, Receiver
 from entrepot.backup.prune import Keep
 from entrepot.bootstrap.collection import collection_of, emptying_of, whole_collection_of
-from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
+from entrepot.bootstrap.deployment import Deployment, Folder, configuration_of, deployment, in_background, space_of
 from entrepot.bootstrap.retention import disk_jobs, expiry_kind, retention_kind
 from entrepot.config import Config
 from entrepot.insight.analysis import Analyser
@@ -53,13 +52,10 @@ from entrepot.metadata import clock, clock_check
 from entrepot.metadata.clock_check import ClockWatch, Verdict
 from entrepot.metadata.engine.ballast import Reserve
 from entrepot.metadata.jobs.outbox_rounds import Handler
-from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
-from entrepot.registry.file_locks import ANALYSIS as ANALYSIS_TURN
-from entrepot.registry.file_locks import turn
+from entrepot.registry.locks import ANALYSIS as ANALYSIS_TURN
 from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.system.jobs.timetable import every
-from entrepot.system.volumes import volume_of
 from entrepot.telemetry.instruments import Metrics
 
 if TYPE_CHECKING:
@@ -71,14 +67,17 @@ _MINUTE = 60.0
 @contextlib.asynccontextmanager
 async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable[[asyncio.Event], Awaitable[None]]]:
     """Give the loop of the job worker."""
-    async with embedded(config, runtime.metrics, began_ns=_began_ns()) as parts, in_background(parts.read_only.watch()):
+    opened = deployment(config, runtime.metrics, began_ns=_began_ns())
+    async with opened as parts, in_background(parts.read_only.watch()):
         metrics = runtime.metrics
-        lasting = JobWorker(parts.stores.work, job_list(parts, metrics), metrics)
+        signer = await head_signer(config, parts.stores.metadata, parts.vault)
+        lasting = JobWorker(parts.stores.work, job_list(parts, metrics, signer), metrics)
         dispatcher = Dispatcher(parts.stores.metadata, parts.stores.work, job_kinds(parts, metrics), metrics)
 
         async def pull_back() -> None:
             await dispatcher.pull_back()
-            await parts.foreign.pull_back()
+            if parts.folder is not None:
+                await parts.folder.foreign.pull_back()
 
         watch = ClockWatch(parts.stores.metadata, set_back=pull_back, show=_clock_gauge(metrics))
         await watch.look_quietly()  # before anything is removed
@@ -105,7 +104,7 @@ def _clock_gauge(metrics: Metrics) -> Callable[[Verdict], None]:
     return lambda verdict: gauge.set(verdict.ahead / clock.MICROSECONDS)
 
 
-def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
+def job_kinds(parts: Deployment, metrics: Metrics) -> list[JobKind]:
     """List the kinds of jobs whose runs are asked for and shown; built anew at each call."""
     return [
         *_purging_kinds(parts),
@@ -120,14 +119,14 @@ def job_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
     ]
 
 
-def _garbage_collection(parts: Embedded, metrics: Metrics) -> JobKind:
+def _garbage_collection(parts: Deployment, metrics: Metrics) -> JobKind:
     may_delete = parts.config.storage.delete.enabled
     work = GarbageCollection(whole_collection_of(parts), CollectionMetrics(metrics), may_delete=may_delete)
     return JobKind(traits=GARBAGE_COLLECTION, run=work.run, reserve=Reserve.USED)
 
 
-def _insight_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
-    metadata, space = parts.stores.metadata, functools.partial(volume_of, parts.config.data)
+def _insight_kinds(parts: Deployment, metrics: Metrics) -> list[JobKind]:
+    metadata, space = parts.stores.metadata, functools.partial(space_of, parts)
     noting = NotingUsage(recorder=Recorder(metadata, space), past=Past(metadata, space), metrics=metrics)
     return [
         JobKind(traits=ANALYSIS, run=_analysing(parts).run),
@@ -136,12 +135,12 @@ def _insight_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
     ]
 
 
-def _analysing(parts: Embedded) -> Analysing:
-    one = functools.partial(turn, parts.config.data, ANALYSIS_TURN, patience=_MINUTE)
+def _analysing(parts: Deployment) -> Analysing:
+    one = functools.partial(parts.locks.turn, ANALYSIS_TURN, patience=_MINUTE)
     return Analysing(Analyser(metadata=parts.stores.metadata, turn=one))
 
 
-def _backup_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
+def _backup_kinds(parts: Deployment, metrics: Metrics) -> list[JobKind]:
     section = parts.config.backup
     if not section.target:
         return []
@@ -150,7 +149,7 @@ def _backup_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
     key = Path(section.key) if section.key else None
     work = BackingUp(
         doubt=functools.partial(clock_check.reason, parts.stores.metadata),
-        registry=backed_up(parts.config, parts.stores.metadata, parts.store, parts.registry.verifying.quarantine),
+        registry=backed_up(parts),
         pieces=functools.partial(opened_pieces, Path(section.target), key, create=True),
         keep=Keep(**section.keep.model_dump()),
         metrics=metrics,
@@ -158,7 +157,7 @@ def _backup_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
     return [JobKind(traits=replace(BACKUP, schedule=section.schedule), run=work.run)]
 
 
-def _scrub_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
+def _scrub_kinds(parts: Deployment, metrics: Metrics) -> list[JobKind]:
     section = parts.config.integrity.scrub
     if not section.enabled:
         return []
@@ -175,7 +174,7 @@ def _scrub_kinds(parts: Embedded, metrics: Metrics) -> list[JobKind]:
     return [JobKind(traits=traits, run=Scrubbing(scrub=scrub, metrics=metrics).run)]
 
 
-def _purging_kinds(parts: Embedded) -> list[JobKind]:
+def _purging_kinds(parts: Deployment) -> list[JobKind]:
     purging = parts.config.storage.maintenance.uploadpurging
     if not purging.enabled:
         return []
@@ -185,7 +184,7 @@ def _purging_kinds(parts: Embedded) -> list[JobKind]:
         read_only=parts.read_only,
         age=purging.age,
         doubt=functools.partial(clock_check.reason, parts.stores.metadata),
-        leftovers=Leftovers(parts.intake.tree),
+        leftovers=None if parts.folder is None else Leftovers(parts.folder.tree),
         dry_run=purging.dryrun,
     )
     return [
@@ -195,7 +194,7 @@ def _purging_kinds(parts: Embedded) -> list[JobKind]:
     ]
 
 
-def _audit_kinds(parts: Embedded) -> list[JobKind]:
+def _audit_kinds(parts: Deployment) -> list[JobKind]:
     seconds = parts.config.audit.retention
     traits = replace(PURGE_AUDIT_LOG, schedule="@hourly" if seconds else "")
     return [
@@ -205,7 +204,7 @@ def _audit_kinds(parts: Embedded) -> list[JobKind]:
     ]
 
 
-def _directory_kinds(parts: Embedded) -> list[JobKind]:
+def _directory_kinds(parts: Deployment) -> list[JobKind]:
     """List what is done about people of a directory, which may be set up while the registry runs."""
     section = parts.config.access.ldap
     if not parts.config.has_accounts or not section.sync.enabled:
@@ -219,34 +218,40 @@ def _directory_kinds(parts: Embedded) -> list[JobKind]:
     return [JobKind(traits=traits, run=sync.run, applies=sync.applies)]
 
 
-def job_list(parts: Embedded, metrics: Metrics) -> list[Job]:
-    """List what the worker does beside them, under leases."""
-    adoption = FolderAdoption(parts.intake, ReportFile(parts.config.data), parts.foreign, metrics)
+def job_list(parts: Deployment, metrics: Metrics, sign_head: Sign) -> list[Job]:
+    """List what the worker does beside them, under leases; `sign_head` signs the head of the audit log."""
     return [
         Job(
             name="outbox",
             run=OutboxConsumer(parts.stores.metadata, outbox_handlers(parts), metrics).run,
             reserve=Reserve.USED,
         ),
-        Job(name="adoption", run=adoption.run),
+        *_adoption_jobs(parts.folder, metrics),
         Job(name="collection", run=_steady_collection(parts, metrics).run, reserve=Reserve.USED),
         Job(name="damage", run=DamageWatch(parts.stores.metadata, metrics).run, interval=_MINUTE),
         Job(name="analysis", run=_analysing(parts).go_on, interval=ANALYSIS_INTERVAL),
         Job(name="sums", run=SumCompletion(parts.stores.metadata).run, interval=SUMS_INTERVAL),
         *disk_jobs(parts, metrics),
-        *audit_jobs(parts),
+        *audit_jobs(parts, sign_head),
         *provider_jobs(parts),
         Job(name="robot-trust", run=RobotTrustCheck(parts.stores.metadata).run, interval=ROBOT_TRUST_INTERVAL),
     ]
 
 
-def _steady_collection(parts: Embedded, metrics: Metrics) -> SteadyCollection:
+def _adoption_jobs(folder: Folder | None, metrics: Metrics) -> list[Job]:
+    if folder is None:
+        return []
+    adoption = FolderAdoption(folder.intake, folder.report, folder.foreign, metrics)
+    return [Job(name="adoption", run=adoption.run)]
+
+
+def _steady_collection(parts: Deployment, metrics: Metrics) -> SteadyCollection:
     work = collection_of(parts)
     orphans = Orphans(work, parts.registry.verifying.quarantine)
     return SteadyCollection(Collector(work), emptying_of(parts), CollectionMetrics(metrics), orphans)
 
 
-def provider_jobs(parts: Embedded) -> list[Job]:
+def provider_jobs(parts: Deployment) -> list[Job]:
     """List what is done about people of sign-in providers, one of which may be set up while the registry runs."""
     if not parts.config.has_accounts:
         return []
@@ -254,7 +259,7 @@ def provider_jobs(parts: Embedded) -> list[Job]:
     return [Job(name="provider-check", run=check.run, interval=check.interval)]
 
 
-def _provider_checks(parts: Embedded) -> ProviderChecks:
+def _provider_checks(parts: Deployment) -> ProviderChecks:
     from entrepot.adapters.identity.oidc.setup import build_checks  # noqa: PLC0415 - many have no provider
     from entrepot.adapters.identity.oidc.source import provider_source  # noqa: PLC0415 - as above
 
@@ -262,14 +267,14 @@ def _provider_checks(parts: Embedded) -> ProviderChecks:
     return build_checks(source, parts.stores.metadata, parts.vault)
 
 
-def audit_jobs(parts: Embedded) -> list[Job]:
+def audit_jobs(parts: Deployment, sign_head: Sign) -> list[Job]:
     """List what is done for the audit log beside the requests that write it."""
     audit, metadata = parts.config.audit, parts.stores.metadata
-    sealer = Sealer(metadata, head_signer(parts.config))
+    sealer = Sealer(metadata, sign_head)
     forwarder = Forwarder(metadata, Receiver(audit.syslog)) if audit.syslog else None
     return [Job(name="audit", run=Auditing(sealer, forwarder).run)]
 
 
-def outbox_handlers(parts: Embedded) -> list[Handler]:
+def outbox_handlers(parts: Deployment) -> list[Handler]:
     """List who is told what transactions left to be done."""
-    return [Projector(parts.stores.metadata, TreeFiles(parts.config.data)).project]
+    return [] if parts.folder is None else [Projector(parts.stores.metadata, parts.folder.files).project]

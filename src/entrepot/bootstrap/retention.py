@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from entrepot.bootstrap.collection import collection_of, expiry_of, removal_gate
-from entrepot.bootstrap.embedded import Embedded, embedded
+from entrepot.bootstrap.deployment import Deployment, deployment
 from entrepot.config import Config
 from entrepot.jobs.dispatcher import Dispatcher
 from entrepot.jobs.model import Job, JobKind
@@ -38,7 +38,7 @@ _POLL_SECONDS = 0.1
 _REMEMBERED = 1024 * 1024
 
 
-def retention_of(parts: Embedded, settle: Settle | None = None) -> Retention:
+def retention_of(parts: Deployment, settle: Settle | None = None) -> Retention:
     """Give what runs retention policies."""
     metadata = parts.stores.metadata
     return Retention(
@@ -49,13 +49,13 @@ def retention_of(parts: Embedded, settle: Settle | None = None) -> Retention:
     )
 
 
-def retention_kind(parts: Embedded, metrics: Metrics, settle: Settle | None = None) -> JobKind:
+def retention_kind(parts: Deployment, metrics: Metrics, settle: Settle | None = None) -> JobKind:
     """Give the kind of job."""
     runs = RetentionRuns(retention=retention_of(parts, settle), metrics=metrics)
     return JobKind(traits=RETENTION, run=runs.run, reserve=Reserve.RELEASED)
 
 
-def expiry_kind(parts: Embedded) -> JobKind:
+def expiry_kind(parts: Deployment) -> JobKind:
     """Give the kind of job that heeds what images say of themselves; it can be tried where that is off."""
     section = parts.config.lifecycle.expiry
     small = SmallBlobs(parts.store, ContentCache(_REMEMBERED), parts.registry.verifying.quarantine)
@@ -73,10 +73,10 @@ async def _is_off() -> str:
     return "lifecycle.expiry.enabled is false"
 
 
-def disk_jobs(parts: Embedded, metrics: Metrics) -> list[Job]:
+def disk_jobs(parts: Deployment, metrics: Metrics) -> list[Job]:
     """List what is done about a disk that runs low."""
     section = parts.config.lifecycle.watermark
-    if not section.low:
+    if not section.low or not parts.config.has_folder:
         return []
     work, metadata = collection_of(parts), parts.stores.metadata
     blobs, *others = disks_of(parts.config)
@@ -95,11 +95,11 @@ def disk_jobs(parts: Embedded, metrics: Metrics) -> list[Job]:
 def disks_of(config: Config) -> list[Disk]:
     """List the disks that the folder lies on, that of the blobs first; those of the others only where they differ.
 
-    SQLite's files lie with our own; what a database server writes is not ours to look at.
+    SQLite's files lie in our own folder; what a database server writes is not ours to look at.
     """
     folders = {
         "blobs": config.data / layout.BLOBS,
-        "metadata": config.state,
+        **({} if config.on_server else {"metadata": config.state}),
         "uploads": config.data / layout.UPLOADS,
     }
     found: dict[int, Disk] = {}
@@ -119,7 +119,7 @@ def _space(folder: Path, state: Path) -> Space:
 
 async def retain(config: Config, run: int) -> None:
     """Do a run that was asked for on a data folder; a server that comes up meanwhile may do it as well."""
-    async with embedded(config, Metrics()) as parts:
+    async with deployment(config, Metrics()) as parts:
         stores, metrics, stop = parts.stores, Metrics(), asyncio.Event()
         await clock_check.look_once(stores.metadata)
         kind = retention_kind(parts, metrics, _nobody_pulls)

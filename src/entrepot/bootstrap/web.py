@@ -15,9 +15,9 @@ from entrepot.access.limits.upload_slots import Places
 from entrepot.access.web_sessions import Sessions
 from entrepot.accounts.keys import Keys
 from entrepot.adapters.identity.accounts import hash_password
-from entrepot.adapters.identity.setup import Access, build_access, prepare_access
+from entrepot.adapters.identity.setup import Access, build_access, prepare_access, secrets_folder
 from entrepot.audit.pulls import PullLog
-from entrepot.bootstrap.embedded import Embedded, configuration_of, embedded, in_background
+from entrepot.bootstrap.deployment import Deployment, configuration_of, deployment, in_background, space_of
 from entrepot.bootstrap.redirects import Objects, redirects
 from entrepot.config import Config
 from entrepot.metadata import clock_check
@@ -58,15 +58,15 @@ if TYPE_CHECKING:
 async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Application]:
     """Give the ASGI application of one web worker."""
     async with (
-        embedded(config, runtime.metrics) as parts,
+        deployment(config, runtime.metrics) as parts,
         in_background(parts.read_only.watch()),
         in_background(limit_slow_readers(config.http.limits.bodytimeout)),
     ):
         with with_reserve(Reserve.RELEASED):  # a start on a full disk
-            notices = await prepare_access(config, parts.stores.metadata, os.environ)
+            notices = await prepare_access(config, parts.stores.metadata, parts.vault, os.environ)
         for notice in notices:
             runtime.note(notice)
-        access = build_access(config, parts.stores, parts.vault, runtime.folder)
+        access = await build_access(config, parts.stores, parts.vault, runtime.folder)
         settings = web_settings(config)
         proxies = Proxies(settings)
         idle = _idle(parts)
@@ -112,7 +112,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             ):
                 await stack.enter_async_context(in_background(work()))
             build = functools.partial(management, parts, access, services)
-            api = LazyApi(build, prefix=settings.prefix, use=ApiUse(config.state / "api-used"))
+            api = LazyApi(build, prefix=settings.prefix, use=_api_use(config))
             await stack.enter_async_context(in_background(api.prepare()))
             yield Application(services, _plain_routes(parts, access, gate), api)
 
@@ -122,7 +122,11 @@ def _path_in_folder(key: str) -> str:
     return f"/{layout.blob_data(Digest.parse(key))}"
 
 
-def _plain_routes(parts: Embedded, access: Access, gate: SessionGate) -> Mapping[str, Route]:
+def _api_use(config: Config) -> ApiUse:
+    return ApiUse(config.state / "api-used" if config.has_state else None)
+
+
+def _plain_routes(parts: Deployment, access: Access, gate: SessionGate) -> Mapping[str, Route]:
     """List the routes that are none of the registry's and none of the management API's."""
     tokens = token_routes(access.desk) if access.desk else {}
     if access.people is None:
@@ -143,7 +147,7 @@ def _plain_routes(parts: Embedded, access: Access, gate: SessionGate) -> Mapping
     }
 
 
-def _account_parts(parts: Embedded, access: Access, gate: SessionGate, pages: ProviderPages) -> AccountParts:
+def _account_parts(parts: Deployment, access: Access, gate: SessionGate, pages: ProviderPages) -> AccountParts:
     assert access.people is not None  # there are accounts
     assert access.second_factors is not None
     assert access.security_keys is not None
@@ -165,18 +169,18 @@ def _key_step(access: Access, gate: SessionGate) -> KeyStep:
     return KeyStep(gate, access.assertions)
 
 
-def _user_passwords(parts: Embedded, access: Access) -> UserPasswords:
+def _user_passwords(parts: Deployment, access: Access) -> UserPasswords:
     from entrepot.accounts.passwords import PasswordRule  # noqa: PLC0415 - few ever need a link
     from entrepot.accounts.user_passwords import UserPasswords  # noqa: PLC0415 - as above
 
     old = access.local_passwords
     assert old is not None  # else there is no page
-    changed = functools.partial(forget_first_password, parts.config.state)
+    changed = functools.partial(forget_first_password, secrets_folder(parts.config))
     rule = PasswordRule.of(parts.config.access.passwords)
     return UserPasswords(parts.stores.metadata, access.authorizer, hash_password, old, changed=changed, rule=rule)
 
 
-def _provider_sign_in(parts: Embedded, sessions: Sessions) -> ProviderSignIn:
+def _provider_sign_in(parts: Deployment, sessions: Sessions) -> ProviderSignIn:
     from entrepot.adapters.identity.oidc.setup import build_sign_in  # noqa: PLC0415 - many have no provider
     from entrepot.adapters.identity.oidc.source import provider_source  # noqa: PLC0415 - as above
 
@@ -184,13 +188,13 @@ def _provider_sign_in(parts: Embedded, sessions: Sessions) -> ProviderSignIn:
     return build_sign_in(source, parts.stores, parts.vault, sessions)
 
 
-async def _warnings(parts: Embedded) -> dict[str, str]:
+async def _warnings(parts: Deployment) -> dict[str, str]:
     """Say what people should know of a registry that serves: that it removes nothing, as its clock is in doubt."""
     verdict = (await clock_check.look(parts.stores.metadata))[2]
     return {"clock": "in doubt; nothing is removed for its age"} if verdict.ahead else {}
 
 
-def _idle(parts: Embedded) -> SetSpan | None:
+def _idle(parts: Deployment) -> SetSpan | None:
     """Return what an administrator may change; None where the configuration says when unused sessions end."""
     wanted = parts.config.access.sessions
     if "idle" in wanted.model_fields_set:
@@ -198,13 +202,13 @@ def _idle(parts: Embedded) -> SetSpan | None:
     return SetSpan(functools.partial(configuration_of(parts).get, "session_timeout"), wanted.idle)
 
 
-def _sessions(parts: Embedded, idle: SetSpan | None) -> Sessions:
+def _sessions(parts: Deployment, idle: SetSpan | None) -> Sessions:
     wanted = parts.config.access.sessions
     span = idle or always(wanted.idle)
     return Sessions(parts.stores.metadata, parts.stores.work, idle=span, absolute=wanted.absolute)
 
 
-def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
+def management(parts: Deployment, access: Access, services: Services) -> AsgiApp:
     """Build the management API; imported when the first request comes, for FastAPI takes half a second."""
     from entrepot.accounts.passwords import PasswordRule  # noqa: PLC0415 - see above
     from entrepot.web.api.app import build_api  # noqa: PLC0415 - as above
@@ -220,11 +224,11 @@ def management(parts: Embedded, access: Access, services: Services) -> AsgiApp:
                 configuration=configuration_of(parts),
                 directory=access.directory,
                 try_issuer=functools.partial(_try_issuer, parts.config),
-                folder=parts.config.data,
+                volume=functools.partial(space_of, parts),
                 hash_password=hash_password,
                 job_kinds=functools.partial(_job_kinds, parts),
                 local_passwords=access.local_passwords,
-                password_changed=functools.partial(forget_first_password, parts.config.state),
+                password_changed=functools.partial(forget_first_password, secrets_folder(parts.config)),
                 password_rule=PasswordRule.of(parts.config.access.passwords),
             )
         )
@@ -238,7 +242,7 @@ async def _try_issuer(config: Config, issuer: str, ca: str) -> None:
     await try_issuer(OutboundSettings.from_config(config.outbound).with_ca(own), issuer, ca)
 
 
-def _job_kinds(parts: Embedded) -> list[JobTraits]:
+def _job_kinds(parts: Deployment) -> list[JobTraits]:
     from entrepot.bootstrap.job_worker import job_kinds  # noqa: PLC0415 - few web workers are ever asked for them
 
     return [kind.traits for kind in job_kinds(parts, Metrics())]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entrepot.cli.folder import AsJson, Folder, opened, require_tree, run
+from entrepot.cli.folder import AsJson, Folder, require_tree, run
 from entrepot.cli.management.output import printable, table
 from entrepot.cli.place import configuration_at
 from entrepot.telemetry.words import counted
@@ -66,10 +66,11 @@ def adopt_command(
 
     # A transaction that took long is no news for a person who watches a bar.
     logging.getLogger("entrepot.metadata.engine.sqlite_writer").setLevel(logging.ERROR)
-    settings = _settings(configuration_at(folder)) if delta else None
+    place = configuration_at(folder)
+    settings = _settings(place) if delta else None
     from entrepot.metadata.engine.ballast import Reserve
 
-    outcome = run(lambda: _adopt(folder, settings, prune=prune), reserve=Reserve.KEPT)
+    outcome = run(lambda: _adopt(place, settings, prune=prune), reserve=Reserve.KEPT)
     problems = list(ReportFile(folder).problems())
     if as_json:
         typer.echo(_json(outcome, problems))
@@ -92,41 +93,39 @@ def _settings(config: Config) -> RegistrySettings:
     )
 
 
-async def _adopt(folder: Path, delta: RegistrySettings | None, *, prune: bool) -> _Outcome:
+async def _adopt(place: Config, delta: RegistrySettings | None, *, prune: bool) -> _Outcome:
     """Adopt a folder; with `delta` and adopted already, follow what registry:2 did."""
     from rich.console import Console
 
     from entrepot.adoption import run as adoption
     from entrepot.adoption import state
     from entrepot.adoption.delta import Delta
-    from entrepot.adoption.foreign import ForeignWrites
-    from entrepot.adoption.intake import Intake
     from entrepot.adoption.note import leave_note
     from entrepot.adoption.prune import require_allowed
-    from entrepot.adoption.report import ReportFile
     from entrepot.adoption.rights import require_rights
     from entrepot.adoption.state import AdoptionState
-    from entrepot.adoption.tree import Tree
-    from entrepot.projection.files import TreeFiles
+    from entrepot.bootstrap.databases import opened_databases, opened_locks
+    from entrepot.bootstrap.deployment import folder_of
     from entrepot.projection.projector import Projector
 
-    require_rights(folder)
-    require_tree(folder)
-    leave_note(folder)
-    async with opened(folder) as stores:
+    require_rights(place.data)
+    require_tree(place.data)
+    leave_note(place.data)
+    async with opened_databases(place) as stores, opened_locks(place) as locks:
         if prune and delta is not None:
             await require_allowed(stores.metadata, delta)
-        intake, report = Intake(stores.metadata, Tree(folder)), ReportFile(folder)
+        folder = folder_of(place, stores.metadata, locks)
+        intake, report = folder.intake, folder.report
         was_adopted = await state.prepare(stores.metadata, intake.tree) is AdoptionState.COMPLETE
         if was_adopted and delta is None:
             return _Outcome(adoption.Progress(), was_adopted)
         with _bar(Console(stderr=True)) as on_progress:
             if delta is None or not was_adopted:
                 return _Outcome(await adoption.AdoptionRun(intake, report, on_progress).run(), was_adopted)
-            projector = Projector(stores.metadata, TreeFiles(folder))
+            projector = Projector(stores.metadata, folder.files)
             work = Delta(intake, report, on_progress, pruning=prune, settings=delta, catch_up=projector.run)
             progress = await work.run()
-        await ForeignWrites(stores.metadata, intake.tree).settle()
+        await folder.foreign.settle()
         return _Outcome(progress, was_adopted, work.kept)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entrepot.cli.folder import AsJson, opened, run
+from entrepot.cli.folder import AsJson, run
 from entrepot.cli.place import configured, has_metadata, located, no_registry
 from entrepot.cli.program.classes import Noun
 from entrepot.cli.program.command_line import hinted
@@ -28,13 +28,13 @@ Finish = Annotated[
 @app.command("check")
 def check_command(*, as_json: AsJson = False) -> None:
     """Say what an upgrade would do, and change nothing. Exits with 1 if one waits, or if this program is too old."""
+    from entrepot.bootstrap.databases import schema_of
     from entrepot.metadata import schema
-    from entrepot.metadata.opening import look_at_schema
 
     place = configured()
-    if not place.data.is_dir():
+    if not place.on_server and not (place.data if place.has_folder else place.state).is_dir():
         raise no_registry(place)
-    found = run(lambda: look_at_schema(place.state)) if has_metadata(place) else None
+    found = run(lambda: schema_of(place))
     state = _state(found)
     if as_json:
         known = None if found is None else asdict(found)
@@ -46,11 +46,11 @@ def check_command(*, as_json: AsJson = False) -> None:
 
 @app.command("upgrade")
 def upgrade_command(*, finish: Finish = False, as_json: AsJson = False) -> None:
-    """Bring the metadata to this program's schema, as a start does; a copy of the database is made before."""
-    from entrepot.metadata.opening import look_at_schema
+    """Bring the metadata to this program's schema, as a start does; of a SQLite database a copy is made before."""
+    from entrepot.bootstrap.databases import schema_of
 
     place = located()
-    before = run(lambda: look_at_schema(place.state))
+    before = run(lambda: schema_of(place))
     after = run(lambda: _upgrade(place, finish=finish))
     if as_json:
         typer.echo(json.dumps({"before": None if before is None else before.version, "after": asdict(after)}))
@@ -59,13 +59,13 @@ def upgrade_command(*, finish: Finish = False, as_json: AsJson = False) -> None:
 
 
 async def _upgrade(place: Config, *, finish: bool) -> Schema:
+    from entrepot.bootstrap.databases import opened_databases, schema_of
     from entrepot.metadata import schema
-    from entrepot.metadata.opening import look_at_schema
 
-    if finish and (found := await look_at_schema(place.state)) is not None and found.version < schema.VERSION:
+    if finish and (found := await schema_of(place)) is not None and found.version < schema.VERSION:
         # Refused before anything is changed: whoever finishes must know that all programs are new.
         raise schema.not_upgraded()
-    async with opened(place.data) as stores:
+    async with opened_databases(place) as stores:
         if finish:
             return await schema.finish(stores.metadata)
         found = await schema.find(stores.metadata)
@@ -91,7 +91,7 @@ def _described(place: Config, found: Schema | None, state: str) -> str:
     from entrepot.metadata import schema
 
     if found is None:
-        where = f"{place.data.absolute()} has {'an empty' if has_metadata(place) else 'no'} database"
+        where = f"{place.place} has {'an empty' if has_metadata(place) else 'no'} database"
         return f"{where}: the next start builds it with schema {schema.VERSION}, and no upgrade waits."
     needed = max(found.min_reader, found.min_writer)
     what = f"The database has schema {found.version}, for programs of schema {needed} and newer; this one has "
@@ -109,8 +109,11 @@ def _told(place: Config, before: Schema | None, after: Schema) -> str:
     from entrepot.metadata.opening import METADATA_NAME
 
     if before is not None and before.version < after.version:
+        done = f"Upgraded from schema {before.version} to {after.version}."
+        if place.on_server:
+            return done
         copy = place.state / f"{METADATA_NAME}.schema-{before.version}"
-        return f"Upgraded from schema {before.version} to {after.version}. The database as it was is in {copy}."
+        return f"{done} The database as it was is in {copy}."
     if before is not None and after.finished and not before.finished:
         return f"Schema {after.version} is finished: older programs are refused from now on."
     return f"The database has schema {after.version}; there was nothing to do."

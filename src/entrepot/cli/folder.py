@@ -1,10 +1,9 @@
-"""Opening a data folder from the command line."""
+"""What commands on a data folder have in common, and how a command is run."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,7 +17,7 @@ from entrepot.outbound.errors import OutboundError
 from entrepot.registry.layout import OWN, REPOSITORIES
 
 if TYPE_CHECKING:
-    from entrepot.metadata.opening import Stores
+    from entrepot.config import Config
 
 T = TypeVar("T")
 
@@ -56,31 +55,20 @@ def require_tree(folder: Path) -> None:
     )
 
 
-def require_metadata(folder: Path) -> None:
+def require_metadata(place: Config) -> None:
     """Check that a folder is in use by Entrepot.
 
     Raises:
         NoMetadata: It is not; the message says what can be done.
     """
+    from entrepot.bootstrap.databases import has_databases
     from entrepot.metadata.opening import METADATA_NAME
 
-    if not (folder / OWN / METADATA_NAME).exists():
+    if not has_databases(place):
         raise NoMetadata(
-            f"{folder} has no {OWN}/{METADATA_NAME}, so there is nothing to compare its files with. To take over what "
-            f"registry:2 left there: entrepot adopt {folder}"
+            f"{place.data} has no {OWN}/{METADATA_NAME}, so there is nothing to compare its files with. To take over "
+            f"what registry:2 left there: entrepot adopt {place.data}"
         )
-
-
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Stores]:
-    """Open the metadata of a data folder, beside a running server or without one."""
-    from entrepot.metadata.opening import open_embedded
-
-    stores = await open_embedded(folder / OWN)
-    try:
-        yield stores
-    finally:
-        await stores.close()
 
 
 def run(work: Callable[[], Coroutine[Any, Any, T]], *, reserve: Reserve = Reserve.RELEASED) -> T:

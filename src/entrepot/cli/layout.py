@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from entrepot.cli.folder import AsJson, Folder, opened, require_metadata, run
+from entrepot.cli.folder import AsJson, Folder, require_metadata, run
 from entrepot.cli.management.output import printable, table
+from entrepot.cli.place import configuration_at
 from entrepot.cli.program.classes import Noun
 from entrepot.telemetry.words import counted
 
@@ -45,19 +46,20 @@ def write_command(folder: Folder, *, as_json: AsJson = False) -> None:
 
 async def _compare(folder: Path, *, writing: bool) -> Result:
     from entrepot.adoption.rights import require_rights
-    from entrepot.adoption.tree import Tree
+    from entrepot.bootstrap.databases import opened_databases, opened_locks
+    from entrepot.bootstrap.deployment import folder_of
     from entrepot.projection.comparison import Comparison
-    from entrepot.projection.files import TreeFiles
     from entrepot.projection.projector import Projector
 
+    place = configuration_at(folder)
     require_rights(folder)
-    require_metadata(folder)
-    async with opened(folder) as stores:
-        files = TreeFiles(folder)
-        comparison = Comparison(stores.metadata, Tree(folder), files)
+    require_metadata(place)
+    async with opened_databases(place) as stores, opened_locks(place) as locks:
+        parts = folder_of(place, stores.metadata, locks)
+        comparison = Comparison(stores.metadata, parts.tree, parts.files)
         if not writing:
             return await comparison.check()
-        await Projector(stores.metadata, files).run()
+        await Projector(stores.metadata, parts.files).run()
         return await comparison.write()
 
 

@@ -1,4 +1,4 @@
-"""The data folder that a command means, for commands that work on one themselves."""
+"""The registry that a command means, for commands that work on its databases and blobs themselves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from entrepot.cli.folder import opened, run
+from entrepot.cli.folder import run
 from entrepot.cli.program.command_line import given, hinted
 from entrepot.cli.program.registry_choice import Meant, Why, meant, tell_at_terminal
 
@@ -26,10 +26,12 @@ def with_registry(work: Callable[[Stores], Awaitable[T]]) -> T:
     Raises:
         typer.Exit: There is no registry there; the reason is on standard error.
     """
+    from entrepot.bootstrap.databases import opened_databases
+
     place = located()
 
     async def inside() -> T:
-        async with opened(place.data) as stores:
+        async with opened_databases(place) as stores:
             return await work(stores)
 
     return run(inside)
@@ -51,16 +53,16 @@ def located(*, on_server: str = "") -> Config:
 
 
 def has_metadata(place: Config) -> bool:
-    """Tell whether a registry has ever been started in a folder."""
-    from entrepot.metadata.opening import METADATA_NAME
+    """Tell whether a registry has ever been started there."""
+    from entrepot.bootstrap.databases import has_databases
 
-    return (place.state / METADATA_NAME).exists()
+    return has_databases(place)
 
 
 def no_registry(place: Config) -> typer.Exit:
     """Say on standard error that there is no registry, and give the end of the command."""
     typer.echo(
-        f"error: there is no registry in {place.data.absolute()} yet. Name its folder with --data DIR, or its "
+        f"error: there is no registry in {place.place} yet. Name its folder with --data DIR, or its "
         f"configuration file with --config FILE; a server with --server URL, after: entrepot login URL",
         err=True,
     )
@@ -84,7 +86,7 @@ def configured(*, on_server: str = "") -> Config:
             typer.echo(hinted(f"On the server: {on_server}"), err=True)
         raise typer.Exit(1)
     found = configuration_of(registry)
-    tell_at_terminal(registry, str(found.data.absolute()))
+    tell_at_terminal(registry, found.place)
     return found
 
 
@@ -94,7 +96,7 @@ def configuration_at(folder: Path) -> Config:
 
 
 def configuration_of(registry: Meant) -> Config:
-    """Give the configuration of a folder.
+    """Give the configuration of a folder, or of a registry without one.
 
     Raises:
         typer.Exit: It cannot be used; the reasons are on standard error.
@@ -102,8 +104,13 @@ def configuration_of(registry: Meant) -> Config:
     from entrepot.config import ConfigInvalid, load
 
     try:
-        return load(registry.config, os.environ, data=registry.data).config
+        loaded = load(registry.config, os.environ, data=registry.data)
     except ConfigInvalid as error:
-        for problem in error.problems:
-            typer.echo(f"error: {problem}", err=True)
-        raise typer.Exit(1) from None
+        problems = list(error.problems)
+    else:
+        if loaded.config.on_server or loaded.config.has_state:
+            return loaded.config
+        problems = loaded.problems  # nobody could say where the databases are
+    for problem in problems:
+        typer.echo(f"error: {problem}", err=True)
+    raise typer.Exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import typer
@@ -24,11 +23,11 @@ app = Noun()
 @app.command("rotate")
 def rotate_command() -> None:
     """Seal every secret anew, with new keys. May run beside a serving registry, and again after it was broken off."""
-    from entrepot.vault.master import KeySource
+    from entrepot.bootstrap.databases import secret_key_of
 
     place = located()
     try:
-        source = KeySource(place.state, os.environ)
+        source = secret_key_of(place)
         done = run(lambda: _rotate(place, source))
     except VaultError as error:
         typer.echo(f"error: {error}", err=True)
@@ -37,15 +36,12 @@ def rotate_command() -> None:
 
 
 async def _rotate(place: Config, source: KeySource) -> Rotated:
+    from entrepot.bootstrap.databases import opened_databases
     from entrepot.metadata.events import Source
-    from entrepot.metadata.opening import open_embedded
     from entrepot.vault.rotation import rotate
 
-    stores = await open_embedded(place.state)
-    try:
+    async with opened_databases(place) as stores:
         return await rotate(stores.metadata, source, Source(name="operator", credential="command line"))
-    finally:
-        await stores.close()
 
 
 def _tell(done: Rotated, source: KeySource) -> None:

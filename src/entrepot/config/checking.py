@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from entrepot.config.environment import SECRET_KEY_VARIABLES
 from entrepot.config.errors import ConfigInvalid
 from entrepot.config.files import inspect_files
 from entrepot.config.loading import Loaded, load
@@ -42,8 +43,16 @@ def check(
     return Report(
         loaded=loaded,
         warnings=[*loaded.warnings, *found.warnings, *_doubts(loaded.config)],
-        problems=[*loaded.problems, *found.problems],
+        problems=[*loaded.problems, *found.problems, *_missing_key(loaded.config, environ)],
     )
+
+
+def _missing_key(config: Config, environ: Mapping[str, str]) -> list[str]:
+    if not config.on_server or any(environ.get(name) for name in SECRET_KEY_VARIABLES):
+        return []
+    names = " or ".join(SECRET_KEY_VARIABLES)
+    missing = f"PostgreSQL is shared by nodes, so the same secret key has to be given to each: set {names}"
+    return [f"metadata: {missing}; make one with: openssl rand -base64 32"]
 
 
 def _doubts(config: Config) -> list[str]:

@@ -21,6 +21,10 @@ PATH_VARIABLE = "REGISTRY_CONFIGURATION_PATH"
 #: Ours, which say where the registry is; they set no key.
 OWN_PATH_VARIABLE = "ENTREPOT_CONFIG"
 DATA_VARIABLE = "ENTREPOT_DATA"
+#: Ours, which says where the metadata are; with `_FILE` behind it, which file says so.
+METADATA_VARIABLE = "ENTREPOT_METADATA_URL"
+#: Ours, one of which gives the key that seals secrets in the database.
+SECRET_KEY_VARIABLES = ("ENTREPOT_SECRET_KEY", "ENTREPOT_SECRET_KEY_FILE")
 #: Named like ours, and read by programs that run beside a registry.
 _OF_OTHERS = {"REGISTRY_AUTH_FILE": "Podman, Skopeo and Buildah keep their sign-ins in the file that it names"}
 

@@ -39,6 +39,9 @@ def inspect_files(config: Config) -> Findings:
         _inspect_htpasswd(config.auth.htpasswd, found)
     if config.auth.token is not None:
         _inspect_token(config.auth.token, found)
+    for key in ("urlfile", "directurlfile"):
+        if name := getattr(config.metadata, key):
+            _read(f"metadata.{key}", Path(name), found)
     for key, path in config.access.ldap.files.items():
         _read(key, path, found)
     for index, entry in enumerate(config.middleware.storage):

@@ -9,7 +9,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from entrepot.config.document import Document, Node, Tree, parse_document
-from entrepot.config.environment import DATA_VARIABLE, OWN_PATH_VARIABLE, PATH_VARIABLE, Overrides, apply_environment
+from entrepot.config.environment import (
+    DATA_VARIABLE,
+    METADATA_VARIABLE,
+    OWN_PATH_VARIABLE,
+    PATH_VARIABLE,
+    Overrides,
+    apply_environment,
+)
 from entrepot.config.errors import ConfigInvalid, DocumentInvalid
 from entrepot.config.lint import lint
 from entrepot.config.schema import Config, Source
@@ -81,6 +88,7 @@ def load(
     document = _defaults() if path is None else _read(path)
     tree = _checked_root(document.root)
     overrides = apply_environment(tree, environ)
+    _apply_metadata(tree, environ)
     _apply_command_line(tree, data=data, listen=listen, workers=workers)
     names_proxies = _names_proxies(tree)
     warnings = [*document.warnings, *overrides.warnings, *lint(tree), *_fill_in(tree, path)]
@@ -145,6 +153,14 @@ def _apply_command_line(tree: Tree, *, data: Path | None, listen: str | None, wo
         _section(tree, "http").update(addr=path if is_socket else listen, net="unix" if is_socket else "tcp")
     if workers is not None:
         tree["workers"] = str(workers)
+
+
+def _apply_metadata(tree: Tree, environ: Mapping[str, str]) -> None:
+    """Let our own variables say where the metadata are, as a value or by a file; they outweigh all else that does."""
+    url, file = environ.get(METADATA_VARIABLE, ""), environ.get(f"{METADATA_VARIABLE}_FILE", "")
+    if url or file:
+        _section(tree, "metadata").update(url=url, urlfile=file)
+        tree.pop("database", None)
 
 
 def _section(tree: Tree, name: str) -> Tree:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from entrepot.config.schema import Config
+from entrepot.config.schema.metadata import SCHEMES
 from entrepot.config.schema.middleware import Cdn, CloudFront, PlainRedirect, Rewrite, SignedUrl, StorageMiddleware
 from entrepot.config.section import Section
 
@@ -106,10 +107,20 @@ def _active_hooks(config: Config) -> Iterator[str]:
             yield f"log.hooks[{index}]"
 
 
+def _is_no_postgres(config: Config) -> bool:
+    url = config.metadata.url.get_secret_value()
+    return bool(url) and not url.startswith(SCHEMES)
+
+
+def _lacks_databases(config: Config) -> bool:
+    return config.storage.type in _OBJECT_STORES and not (config.on_server or config.metadata.folder)
+
+
 def _clear_passwords(config: Config) -> bool:
     return not (config.http.tls.enabled or config.http.address.is_local or config.open_registry)
 
 
+_OBJECT_STORES = frozenset({"s3", "azure", "gcs"})
 _TO_COME = "is still to come in a later version"
 
 RULES: tuple[Rule, ...] = (
@@ -124,6 +135,62 @@ RULES: tuple[Rule, ...] = (
         "there is no driver",
         "no storage configuration provided; name a driver, such as filesystem: {rootdirectory: /var/lib/registry}",
         lambda config: config.storage.type == "",
+    ),
+    _stops(
+        "metadata",
+        "absent, and the blobs lie in an object store",
+        "the databases need a place: name a PostgreSQL database in metadata.url, or for a single machine a folder on a "
+        "disk that stays in metadata.folder",
+        _lacks_databases,
+    ),
+    _stops(
+        "metadata.url",
+        "no address of PostgreSQL",
+        "must begin with postgresql://; use one such as postgresql://entrepot:PASSWORD@db.example/entrepot",
+        _is_no_postgres,
+    ),
+    _stops(
+        "metadata.urlfile",
+        "set beside `url`",
+        "is set as metadata.url is; remove one of them",
+        lambda config: config.metadata.urlfile and config.metadata.url.get_secret_value(),
+    ),
+    _stops(
+        "metadata.directurlfile",
+        "set beside `directurl`",
+        "is set as metadata.directurl is; remove one of them",
+        lambda config: config.metadata.directurlfile and config.metadata.directurl.get_secret_value(),
+    ),
+    _stops(
+        "metadata.folder",
+        "set, and there is PostgreSQL or a folder of blobs",
+        "is for SQLite beside an object store; remove it: the databases lie in PostgreSQL here, or beside the blobs",
+        lambda config: config.metadata.folder and (config.on_server or config.has_folder),
+    ),
+    _stops(
+        "database.host",
+        "empty, and `enabled`",
+        "is required, or nobody knows where the database is",
+        lambda config: config.database.on_server and not config.database.host,
+    ),
+    _stops(
+        "database",
+        "`enabled`, and `metadata` names a PostgreSQL database",
+        "says where the database is, and so does metadata; remove one of them",
+        lambda config: config.database.on_server and config.metadata.on_server,
+    ),
+    _stops(
+        "backup.target",
+        "set, and the metadata are in PostgreSQL",
+        "cannot hold a PostgreSQL database; use its own means for it, such as pg_dump or point-in-time recovery",
+        lambda config: config.backup.target and config.on_server,
+    ),
+    _stops(
+        "http.tls.letsencrypt",
+        "certificates are to be got, and there is no folder to keep them in",
+        "has no folder for account and certificate; let a proxy in front have the certificate, or name one by "
+        "http.tls.certificate",
+        lambda config: config.http.tls.is_automatic and config.storage.type and not config.has_state,
     ),
     _stops(
         "auth.token.rootcertbundle",

@@ -49,8 +49,8 @@ class Stores:
     metadata: Database
     #: Tables of `work_tables.py`: may be lost.
     work: Database
-    #: What is put aside on their disk.
-    ballast: Ballast
+    #: What is put aside on their disk, where that is ours to look after.
+    ballast: Ballast | None = None
     _closing: AsyncExitStack = field(repr=False)
 
     async def close(self) -> None:

@@ -2,5 +2,5 @@
 
 The metadata are the truth. `projector` follows the outbox and writes manifest bytes and link files without waiting for
 the disk; `comparison` holds the tree against the metadata, both ways, and writes what is missing. A turn
-(`registry.file_locks`) keeps two of them apart.
+(`registry.locks`) keeps two of them apart.
 """

@@ -15,7 +15,8 @@ from entrepot.metadata import clock
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry import layout
-from entrepot.registry.file_locks import PROJECTION, turn
+from entrepot.registry.file_locks import FileLocks
+from entrepot.registry.locks import PROJECTION, Locks
 
 #: How often a folder may be removed between making it and using it before that is somebody's fault.
 _TRIES = 5
@@ -24,8 +25,10 @@ _TRIES = 5
 class TreeFiles:
     """The part of a folder that registry:2 reads and we only write."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, locks: Locks | None = None) -> None:
+        """Name the folder, and the locks of all who write to it; none where all of them are on one machine."""
         self._root = root
+        self._locks = locks or FileLocks(root / layout.OWN)
 
     @property
     def root(self) -> Path:
@@ -34,7 +37,7 @@ class TreeFiles:
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Give the turn to write, of all processes on the folder."""
-        return turn(self._root, PROJECTION)
+        return self._locks.turn(PROJECTION)
 
     def put_manifest(self, name: RepositoryName, digest: Digest, content: bytes) -> None:
         """Write a manifest's bytes where registry:2 keeps blobs, then the link that gives them to a repository."""

@@ -1,6 +1,6 @@
 """Following the outbox: each entry is written to the tree, in order, then removed.
 
-One process projects at a time (the job worker, under a lease; where that is not enough, see `registry.file_locks`).
+One process projects at a time (the job worker, under a lease; where that is not enough, see `registry.locks`).
 Every step may be repeated: an entry says which names to bring in line, and what they hold is read from the metadata
 when it is projected, not when it was queued.
 

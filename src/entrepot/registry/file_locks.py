@@ -1,44 +1,53 @@
-"""Who may do something to a folder: of several processes on it, one at a time.
-
-A turn is the lock of a file. The kernel gives it back when its process dies, however it dies, and keeps it while the
-process merely stands still: nobody who was stopped in the middle of something wakes up beside a successor.
-"""
+"""Locks of files in a folder (`Locks` says what for): the kernel gives one back when its process dies."""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
-from entrepot.registry.layout import OWN
-
-#: Writing registry:2's files. What is to be written is read from the metadata and then written; two who did that at
-#: once could end with the older of two states in the files.
-PROJECTION: Final = "projection.lock"
-#: Taking bytes away that nothing needs, and bringing in bytes that somebody else left in the folder.
-COLLECTION: Final = "collection.lock"
-#: Going on with the analysis at hand: how far it is stands in one row.
-ANALYSIS: Final = "analysis.lock"
+#: The folder of the claims; those of repositories that are being adopted.
+CLAIMS: Final = "adopting"
 _POLL_SECONDS = 0.02
 
 
-@asynccontextmanager
-async def turn(root: Path, name: str, *, patience: float | None = None) -> AsyncIterator[None]:
-    """Wait for the turn to do what `name` stands for, and keep it during the block.
+class FileLocks:
+    """The locks of the processes of one machine; `Locks` says what the methods do."""
 
-    Raises:
-        TimeoutError: Somebody else kept it for longer than `patience`, in seconds.
-    """
-    path = root / OWN / name
+    def __init__(self, folder: Path) -> None:
+        """Name the folder of the files; it is made when the first is asked for."""
+        self._folder = folder
+
+    @asynccontextmanager
+    async def turn(self, name: str, *, patience: float | None = None) -> AsyncIterator[None]:
+        """Wait for the turn, by the lock of a file of that name."""
+        with _opened(self._folder / name) as descriptor:
+            await _wait(descriptor, name, patience)
+            yield
+
+    @asynccontextmanager
+    async def claim(self, name: str) -> AsyncIterator[bool]:
+        """Claim something by the lock of one of a few hundred files, which its name chooses."""
+        with _opened(self._folder / CLAIMS / hashlib.sha256(name.encode()).hexdigest()[:2]) as descriptor:
+            yield _lock(descriptor)
+
+    async def drop_claims(self) -> None:
+        """Remove the files of claims."""
+        await asyncio.to_thread(shutil.rmtree, self._folder / CLAIMS, ignore_errors=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        await _wait(descriptor, name, patience)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -46,17 +55,16 @@ async def turn(root: Path, name: str, *, patience: float | None = None) -> Async
 async def _wait(descriptor: int, name: str, patience: float | None) -> None:
     try:
         async with asyncio.timeout(patience):
-            await _lock(descriptor)
+            while not _lock(descriptor):  # noqa: ASYNC110 - a lock between processes has no event to wait for
+                await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
         message = f"another process has held {name} for {patience:.0f} s; is an entrepot process stopped?"
         raise TimeoutError(message) from None
 
 
-async def _lock(descriptor: int) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            await asyncio.sleep(_POLL_SECONDS)
-        else:
-            return
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

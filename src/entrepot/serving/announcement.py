@@ -23,10 +23,10 @@ def announce(settings: ServeSettings, house: House) -> None:
     url = house.address.url(tls=settings.tls is not None)
     debug = f"http://{settings.debug.host}:{house.debug_port}/debug/health" if settings.debug else None
     if settings.log.formatter != "text":
-        said = {"version": entrepot.__version__, "data": str(settings.data), **({"debug": debug} if debug else {})}
+        said = {"version": entrepot.__version__, "data": settings.place, **({"debug": debug} if debug else {})}
         _log.info("listening on %s", url, extra=said)
         return
-    lines = [f"Entrepot {entrepot.__version__} is ready.", f"  address  {url}", f"  data     {settings.data}"]
+    lines = [f"Entrepot {entrepot.__version__} is ready.", f"  address  {url}", f"  data     {settings.place}"]
     if debug:
         lines.append(f"  debug    {debug}")
     tell("\n".join(lines))

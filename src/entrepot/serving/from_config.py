@@ -37,11 +37,12 @@ def serve_settings(config: Config, *, web: str, jobs: str) -> ServeSettings:
         acme=acme,
         http=HttpSettings(http2=config.http.http2.enabled and config.http.tls.enabled),
         debug=None if debug is None else DebugSettings(host=debug.host, port=debug.port, metrics_path=_metrics(config)),
-        health=HealthSettings(checks=_distinct(_checks(config.health, config.data))),
+        health=HealthSettings(checks=_distinct(_checks(config.health, config.data if config.has_folder else None))),
         log=log_settings(config),
         drain_seconds=config.http.drain,
         drain_delay=config.http.draindelay,
-        data=config.data.absolute(),
+        data=config.data.absolute() if config.has_folder else None,
+        place=config.place,
     )
 
 
@@ -101,8 +102,8 @@ def _metrics(config: Config) -> str | None:
     return prometheus.path if prometheus.enabled else None
 
 
-def _checks(health: Health, data: Path) -> Iterator[Check]:
-    if health.storagedriver.enabled:
+def _checks(health: Health, data: Path | None) -> Iterator[Check]:
+    if health.storagedriver.enabled and data is not None:
         driver = health.storagedriver
         probe = StorageCheck(folder=data).probe
         yield Check(

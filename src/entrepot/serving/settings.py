@@ -118,5 +118,7 @@ class ServeSettings:
     drain_seconds: float = 30.0
     #: For so long it takes requests although it was told to stop, so that balancers notice before it takes none.
     drain_delay: float = 0.0
-    #: Shown to the person who starts it.
+    #: The folder of the blobs, where they lie in one: its disk is asked when workers fall silent.
     data: Path | None = None
+    #: Where the registry is, shown to the person who starts it.
+    place: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,10 @@ class Volume:
 
     total: int
     free: int
+
+
+#: Looks at the disk below the blobs.
+VolumeOf = Callable[[], Awaitable[Volume]]
 
 
 async def volume_of(root: Path) -> Volume:

@@ -1,5 +1,7 @@
 """The operator's key: 32 random bytes, from the environment, from a file, or made at first need beside the databases.
 
+Where the databases are on a server there is no such place, and several nodes share them: then the operator gives it.
+
 There may be several: the first wraps, all of them open. So a new key is put in front of the old one, everything is
 wrapped anew (`entrepot secrets rotate`), and then the old one goes.
 """
@@ -27,6 +29,11 @@ FILE_VARIABLE = "ENTREPOT_SECRET_KEY_FILE"
 #: Below the state folder, when the operator gives none.
 GENERATED = Path("keys", "secret.key")
 _HOW = "make one with: openssl rand -base64 32"
+#: What is said where it has to be given, and is not.
+MISSING = (
+    f"the metadata are in PostgreSQL, so the secret key has to be given, the same on every node: set {VARIABLE} or "
+    f"{FILE_VARIABLE}; {_HOW}"
+)
 _HEX_DIGITS = 2 * KEY_BYTES
 #: Random bytes repeat themselves less.
 _FEWEST_DISTINCT = 12
@@ -64,29 +71,29 @@ class MasterKeys:
 
 
 class KeySource:
-    """Where the operator's key comes from: the environment first, then the state folder."""
+    """Where the operator's key comes from: the environment first, then the state folder, where there is one."""
 
-    def __init__(self, state: Path, environ: Mapping[str, str]) -> None:
-        """Keep what was given.
+    def __init__(self, state: Path | None, environ: Mapping[str, str]) -> None:
+        """Keep what was given; None for `state` where no key may be made up.
 
         Raises:
             SecretKeyUnusable: Both variables are set, so that nobody can say which one is meant.
         """
         self._given = environ.get(VARIABLE, "")
         self._file = environ.get(FILE_VARIABLE, "")
-        self._generated = state / GENERATED
+        self._generated = None if state is None else state / GENERATED
         if self._given and self._file:
             raise SecretKeyUnusable(f"{VARIABLE} and {FILE_VARIABLE} are both set; keep one of them")
 
     @property
     def is_ours(self) -> bool:
         """Tell whether the key is one that we made and may replace."""
-        return not self._given and not self._file
+        return self._generated is not None and not self._given and not self._file
 
     def __str__(self) -> str:
         if self._given:
             return VARIABLE
-        return self._file or str(self._generated)
+        return self._file or str(self._generated or VARIABLE)
 
     def check(self) -> None:
         """Look at what is there already, so that a start says what is wrong with it.
@@ -94,7 +101,7 @@ class KeySource:
         Raises:
             SecretKeyUnusable: It cannot be used.
         """
-        if not self.is_ours or self._generated.exists():
+        if not self.is_ours or self._own.exists():
             self.load()
 
     def load(self) -> MasterKeys:
@@ -107,8 +114,15 @@ class KeySource:
             return _parse(self._given, VARIABLE)
         if self._file:
             return _parse(_read(Path(self._file), forbidden=0o007), self._file)
+        if self._generated is None:
+            raise SecretKeyUnusable(MISSING)
         create_once(self._generated, lambda: _content([MasterKey(new_key())]))
         return _parse(_read(self._generated, forbidden=0o077), str(self._generated))
+
+    @property
+    def _own(self) -> Path:
+        assert self._generated is not None, "asked only where the key is ours"
+        return self._generated
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -120,8 +134,8 @@ class KeySource:
         if not self.is_ours:
             yield
             return
-        self._generated.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self._generated.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(self._own.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
@@ -137,12 +151,12 @@ class KeySource:
             SecretKeyUnusable: The file cannot be used.
         """
         keys = [MasterKey(new_key()), *self.load().known.values()]
-        replace(self._generated, _content(keys))
+        replace(self._own, _content(keys))
         return MasterKeys.of(keys)
 
     def drop_old(self, keys: MasterKeys) -> None:
         """Keep the current key alone; only where the key is ours, and nothing is wrapped with another."""
-        replace(self._generated, _content([keys.current]))
+        replace(self._own, _content([keys.current]))
 
 
 def keys_in(path: Path) -> MasterKeys:

@@ -60,6 +60,14 @@ class Vault:
         bound, _, encrypted = sealed.rpartition(":")
         return decrypt(key, encrypted, f"{bound}:{about}").decode()
 
+    async def require_key(self) -> None:
+        """Make sure that the operator's key is the one of this database; the first to ask makes it so.
+
+        Raises:
+            VaultError: It is another, or cannot be used.
+        """
+        await self._unwrapped(await data_keys.newest(self._database) or await self._first())
+
     async def _unwrapped(self, record: DataKeyRecord) -> bytes:
         if record.id not in self._keys:
             self._keys[record.id] = unwrap(record, await self._knowing(record.wrapped_by))
@@ -109,7 +117,8 @@ def unwrap(record: DataKeyRecord, masters: MasterKeys) -> bytes:
     if master is None:
         raise SecretUnreadable(
             f"the secrets in the database were sealed with the secret key {record.wrapped_by}, and the one in use is "
-            f"{masters.current.id}; put the old key behind the new one, and run: entrepot secrets rotate"
+            f"{masters.current.id}; give this process the former, as all others, or put the old key behind the new "
+            "one, and run: entrepot secrets rotate"
         )
     return decrypt(master.secret, record.wrapped, _wrapping(master.id))
 

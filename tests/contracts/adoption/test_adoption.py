@@ -266,7 +266,7 @@ async def test_a_repository_is_read_by_one_process_at_a_time(folder: Folder) -> 
     await _fill(folder)
     await folder.lose_metadata()
     registry = folder.registry
-    with folder.intake.claims.claim(NAME) as ours:
+    async with folder.intake.claims.claim(NAME) as ours:
         assert ours
         assert await folder.intake.adopt(NAME) is None
         with pytest.raises(Unavailable):

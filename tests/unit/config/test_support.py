@@ -5,10 +5,15 @@ import pytest
 from entrepot.config.support import RULES, Severity
 from tests.unit.config.conftest import MINIMAL, Load
 
+STATE = "metadata: {folder: /state}"
+SERVER = "postgresql://entrepot@db.example/entrepot"
 STOPPED = [
-    ("storage.s3", "version: 0.1\nstorage: {s3: {bucket: b}}"),
-    ("storage.azure", "version: 0.1\nstorage: {azure: {container: c, credentials: {type: default_credentials}}}"),
-    ("storage.gcs", "version: 0.1\nstorage: {gcs: {bucket: b, credentials: {private_key: k}}}"),
+    ("storage.s3", f"version: 0.1\nstorage: {{s3: {{bucket: b}}}}\n{STATE}"),
+    (
+        "storage.azure",
+        f"version: 0.1\nstorage: {{azure: {{container: c, credentials: {{type: default_credentials}}}}}}\n{STATE}",
+    ),
+    ("storage.gcs", f"version: 0.1\nstorage: {{gcs: {{bucket: b, credentials: {{private_key: k}}}}}}\n{STATE}"),
     ("storage.swift", "version: 0.1\nstorage: {swift: {container: c}}"),
     ("storage.oss", "version: 0.1\nstorage: {oss: {bucket: b}}"),
     ("storage.inmemory", "version: 0.1\nstorage: inmemory"),
@@ -34,6 +39,16 @@ STOPPED = [
 CLOUDFRONT = "options: {baseurl: cdn.example.org, privatekey: /k, keypairid: i}"
 CDN = "options: {baseurl: 'https://cdn.example.org', key: k"
 CLOUDFLARE = f"middleware: {{storage: [{{name: cloudflare, {CDN}}}}}]}}"
+STOPPED += [
+    ("metadata.url", f"{MINIMAL}metadata: {{url: 'mysql://x/y'}}"),
+    ("metadata.urlfile", f"{MINIMAL}metadata: {{url: '{SERVER}', urlfile: /x}}"),
+    ("metadata.directurlfile", f"{MINIMAL}metadata: {{url: '{SERVER}', directurl: x, directurlfile: /x}}"),
+    ("metadata.folder", f"{MINIMAL}{STATE}"),
+    ("database.host", f"{MINIMAL}database: {{enabled: prefer}}"),
+    ("database", f"{MINIMAL}metadata: {{url: '{SERVER}'}}\ndatabase: {{enabled: true, host: x}}"),
+    ("backup.target", f"{MINIMAL}metadata: {{url: '{SERVER}'}}\nbackup: {{target: /backups}}"),
+]
+
 LDAP = "access: {ldap: {servers: ['ldaps://ldap.example.org'], users: {base: 'dc=example'}}}"
 PROVIDERS = "access: {oidc: [{name: corp, issuer: 'https://login.example.org', clientid: c, clientsecret: s}]}"
 STOPPED += [
@@ -134,6 +149,7 @@ def test_every_rule_is_shown_to_work() -> None:
     """A rule that no example sets off may never apply."""
     shown = {key.partition("[")[0] for key, _ in STOPPED + WARNED}
     shown |= {key.partition(".")[0] for key in shown if key.startswith("middleware.")}
+    shown |= {"metadata", "http.tls.letsencrypt"}  # of object stores: test_metadata.py
     assert {rule.key for rule in RULES} <= shown
 
 

@@ -1,4 +1,7 @@
-"""The keys that sign our tokens: made once, by whichever process comes first, and kept where only we can read them."""
+"""The keys that sign our tokens: made once, by whichever process comes first, and kept where only we can read them.
+
+That is a file beside SQLite's, or a sealed row of a database that nodes share.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
 from entrepot.access.errors import SetupError
+from entrepot.metadata import sealed, settings
+from entrepot.metadata.database import Database
 from entrepot.vault.private_file import create_once
+from entrepot.vault.vault import Vault
 
 #: The algorithms we sign with, and their keys' curve. A fixed list; what a token's header says is compared to it.
 CURVES = {"ES256": "P-256", "EdDSA": "Ed25519"}
@@ -55,8 +61,36 @@ def load_or_create(folder: Path, algorithm: str = DEFAULT_ALGORITHM) -> SigningK
         path = _path(folder, name)
         if path.exists():
             trusted.update((key.id, key) for key in _load(path, name))
+    return _chosen(trusted, algorithm)
+
+
+async def load_or_create_sealed(database: Database, vault: Vault, algorithm: str = DEFAULT_ALGORITHM) -> SigningKeys:
+    """Read the keys in a database; the first start of the first node makes them. As `load_or_create` in all else.
+
+    Raises:
+        SetupError: A row is no set of our keys.
+        VaultError: The operator's key is not the one that they were sealed with.
+    """
+    if await settings.find(database, _row(algorithm)) is None:
+        new = _new_keys(algorithm).decode()
+        text = await vault.seal(new, sealed.about(sealed.SETTING, _row(algorithm)))
+        await database.write(lambda tx: settings.add(tx, _row(algorithm), text), name="first signing keys")
+    trusted: dict[str, SigningKey] = {}
+    for name in CURVES:
+        text_of = await settings.find(database, _row(name))
+        if text_of is not None:
+            opened = await vault.open(text_of, sealed.about(sealed.SETTING, _row(name)))
+            trusted.update((key.id, key) for key in _parse(opened.encode(), name, f"the setting {_row(name)}"))
+    return _chosen(trusted, algorithm)
+
+
+def _chosen(trusted: dict[str, SigningKey], algorithm: str) -> SigningKeys:
     current = next(key for key in trusted.values() if key.algorithm == algorithm)
     return SigningKeys(current, trusted)
+
+
+def _row(algorithm: str) -> str:
+    return f"token-signing.{algorithm.lower()}"
 
 
 def _path(folder: Path, algorithm: str) -> Path:
@@ -71,11 +105,15 @@ def _new_keys(algorithm: str) -> bytes:
 def _load(path: Path, algorithm: str) -> list[SigningKey]:
     if path.stat().st_mode & 0o077:
         raise SetupError(f"{path} can be read by others; make it private with: chmod 600 {path}")
+    return _parse(path.read_bytes(), algorithm, str(path))
+
+
+def _parse(text: bytes, algorithm: str, place: str) -> list[SigningKey]:
     kind = ECKey if algorithm == "ES256" else OKPKey
     try:
-        keys = [kind.import_key(entry) for entry in json.loads(path.read_bytes())["keys"]]
+        keys = [kind.import_key(entry) for entry in json.loads(text)["keys"]]
     except (JoseError, KeyError, TypeError, ValueError) as error:
-        raise SetupError(f"{path} is damaged; remove it, and the next start makes new keys") from error
+        raise SetupError(f"{place} is damaged; remove it, and the next start makes new keys") from error
     if not keys or any(not key.is_private or key.get("crv") != CURVES[algorithm] for key in keys):
-        raise SetupError(f"{path} holds no private {CURVES[algorithm]} keys; remove it, and the next start makes some")
+        raise SetupError(f"{place} holds no private {CURVES[algorithm]} keys; remove it, and the next start makes some")
     return [SigningKey(key, algorithm) for key in keys]

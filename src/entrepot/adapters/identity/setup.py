@@ -50,7 +50,7 @@ from entrepot.access.tokens.jwt import sign
 from entrepot.access.tokens.keyless_sign_in import Federation
 from entrepot.access.tokens.own_tokens import OwnTokenChecker, RememberedTokens, TokenService
 from entrepot.access.tokens.refresh import RefreshTokens
-from entrepot.access.tokens.signing_keys import load_or_create
+from entrepot.access.tokens.signing_keys import SigningKeys, load_or_create, load_or_create_sealed
 from entrepot.access.tokens.token_requests import TokenDesk
 from entrepot.accounts.directory.model import DirectorySource
 from entrepot.accounts.directory.sign_in import DirectoryPasswords
@@ -99,7 +99,7 @@ class Access:
     background: Sequence[Callable[[], Awaitable[None]]] = ()  #: what runs beside the requests, until it is cancelled
 
 
-async def prepare_access(config: Config, database: Database, environ: Mapping[str, str]) -> list[str]:
+async def prepare_access(config: Config, database: Database, vault: Vault, environ: Mapping[str, str]) -> list[str]:
     """Make the first account, the keys, the file of users and the grants that the configuration asks for.
 
     Returns:
@@ -116,12 +116,12 @@ async def prepare_access(config: Config, database: Database, environ: Mapping[st
         return _noticed(htpasswd.ensure_file(Path(auth.htpasswd.path)))
     if auth.token is not None or auth.silly is not None or config.open_registry:
         return []
-    load_or_create(_keys_folder(config), config.access.token.algorithm)
-    rule = PasswordRule.of(config.access.passwords)
-    return _noticed(await ensure_admin(database, config.state, hash_password, environ.get(VARIABLE, ""), rule.checked))
+    await _signing_keys(config, database, vault)
+    rule, folder = PasswordRule.of(config.access.passwords), secrets_folder(config)
+    return _noticed(await ensure_admin(database, folder, hash_password, environ.get(VARIABLE, ""), rule.checked))
 
 
-def build_access(config: Config, stores: Stores, vault: Vault, shared: Path | None = None) -> Access:
+async def build_access(config: Config, stores: Stores, vault: Vault, shared: Path | None = None) -> Access:
     """Build the parts for one process.
 
     Args:
@@ -143,12 +143,13 @@ def build_access(config: Config, stores: Stores, vault: Vault, shared: Path | No
         return _silly(auth.silly, policy)
     if config.open_registry:
         return _open(policy)
-    return _with_accounts(config, stores, vault, policy, _verdicts(stores, shared))
+    keys = await _signing_keys(config, stores.metadata, vault)
+    return _with_accounts(config, stores, vault, keys, policy, _verdicts(stores, shared))
 
 
-def head_signer(config: Config) -> Callable[[str], str]:
+async def head_signer(config: Config, database: Database, vault: Vault) -> Callable[[str], str]:
     """Return what signs the head of the audit log: with the key that signs tokens."""
-    key = load_or_create(_keys_folder(config), config.access.token.algorithm).current
+    key = (await _signing_keys(config, database, vault)).current
     return lambda head: sign({"head": head}, key.key, key.id, key.algorithm)
 
 
@@ -166,13 +167,22 @@ def _noticed(notice: str | None) -> list[str]:
     return [] if notice is None else [notice]
 
 
-def _keys_folder(config: Config) -> Path:
-    return config.state / "keys"
+def secrets_folder(config: Config) -> Path | None:
+    """Say where secrets of the whole registry lie as files; None where all are in a database that nodes share."""
+    return None if config.on_server else config.state
 
 
-def _with_accounts(config: Config, stores: Stores, vault: Vault, policy: Policy, verdicts: Verdicts) -> Access:
+async def _signing_keys(config: Config, database: Database, vault: Vault) -> SigningKeys:
+    folder, algorithm = secrets_folder(config), config.access.token.algorithm
+    if folder is None:
+        return await load_or_create_sealed(database, vault, algorithm)
+    return load_or_create(folder / "keys", algorithm)
+
+
+def _with_accounts(
+    config: Config, stores: Stores, vault: Vault, keys: SigningKeys, policy: Policy, verdicts: Verdicts
+) -> Access:
     wanted, database = config.access.token, stores.metadata
-    keys = load_or_create(_keys_folder(config), wanted.algorithm)
     throttle = Throttle.shared(stores.work)
     factors = SecondFactors(database, vault, throttle, turn=verdicts.turn)
     required = RequiredFactor(factors).lacks if config.access.secondfactor.administrators else None

@@ -30,7 +30,7 @@ def ask(work: Callable[[Api], Awaitable[T]]) -> T:
             try:
                 return await work(api)
             finally:
-                name = None if place is None else str(place.data.absolute())
+                name = None if place is None else place.place
                 (tell if api.changed else tell_at_terminal)(registry, name)
 
     return run(inside)

@@ -16,6 +16,7 @@ from entrepot.config.schema.http import Http, IpNetwork
 from entrepot.config.schema.integrity import Integrity
 from entrepot.config.schema.lifecycle import Lifecycle
 from entrepot.config.schema.log import Level, Log
+from entrepot.config.schema.metadata import Database, Metadata, read_url
 from entrepot.config.schema.middleware import Middleware
 from entrepot.config.schema.notifications import Notifications
 from entrepot.config.schema.others import Compatibility, Proxy, Reporting
@@ -49,6 +50,10 @@ class Config(Section):
     """Old place of `log.level`."""
     storage: Storage
     """Where the bytes are, and what may be done to them."""
+    metadata: Metadata = Metadata()
+    """Where the databases are. Our own section."""
+    database: Database = Database()
+    """A PostgreSQL database, as GitLab's registry names it."""
     auth: Auth = Auth()
     """Who may do what."""
     middleware: Middleware = Middleware()
@@ -129,20 +134,65 @@ class Config(Section):
         return self.auth.type == "accounts" or (self.auth.type == "" and not self.open_registry)
 
     @property
+    def has_folder(self) -> bool:
+        """Whether the blobs lie in a folder."""
+        return self.storage.filesystem is not None
+
+    @property
     def data(self) -> Path:
         """The folder that holds the blobs.
 
         Raises:
-            ValueError: The storage is no folder. `load` reports it, so a start never gets that far.
+            ValueError: They lie in an object store; `has_folder` says so.
         """
         if self.storage.filesystem is None:
             raise ValueError("the storage is not a folder")
         return Path(self.storage.filesystem.rootdirectory)
 
     @property
+    def on_server(self) -> bool:
+        """Whether the databases are in PostgreSQL."""
+        return self.metadata.on_server or self.database.on_server
+
+    @property
+    def has_state(self) -> bool:
+        """Whether this registry has a folder of its own on this machine."""
+        return self.has_folder or bool(self.metadata.folder)
+
+    @property
     def state(self) -> Path:
-        """The folder of the databases, within the data folder."""
-        return self.data / "entrepot"
+        """The folder for what this registry keeps on its machine: within the data folder, or `metadata.folder`.
+
+        SQLite's files lie there, where the databases are not in PostgreSQL.
+
+        Raises:
+            ValueError: It has none; `has_state` says so.
+        """
+        return self.data / "entrepot" if self.has_folder or not self.metadata.folder else Path(self.metadata.folder)
+
+    @property
+    def place(self) -> str:
+        """Where the registry is, for people."""
+        if self.has_state:
+            return str((self.data if self.has_folder else self.state).absolute())
+        return f"PostgreSQL and {self.storage.type}"
+
+    def database_urls(self) -> tuple[str, str]:
+        """Give the address of the PostgreSQL database, and the one that leads there without a pooler.
+
+        Raises:
+            OSError: A file that holds one cannot be read.
+        """
+        if self.metadata.on_server:
+            url = read_url(self.metadata.url, self.metadata.urlfile)
+        else:
+            url = self.database.url.get_secret_value()
+        return url, read_url(self.metadata.directurl, self.metadata.directurlfile) or url
+
+    @property
+    def database_connections(self) -> int:
+        """Most connections of one process to PostgreSQL."""
+        return self.database.pool.maxopen or self.metadata.pool.size
 
     @property
     def web_processes(self) -> int:

@@ -141,7 +141,13 @@ class PostgresDatabase:
 
     @classmethod
     async def open(
-        cls, url: str, *, connections: int = CONNECTIONS, limits: Limits = REQUESTS, metrics: Metrics | None = None
+        cls,
+        url: str,
+        *,
+        connections: int = CONNECTIONS,
+        limits: Limits = REQUESTS,
+        metrics: Metrics | None = None,
+        schema: str = "",
     ) -> Self:
         """Connect to `postgresql://…`.
 
@@ -150,6 +156,7 @@ class PostgresDatabase:
             connections: For transactions and lists, at most.
             limits: How long everything may take.
             metrics: What is counted.
+            schema: In which of its schemas the tables are; the server's `search_path` decides when empty.
 
         Raises:
             DatabaseError: The address cannot be read.
@@ -157,7 +164,7 @@ class PostgresDatabase:
             UnsuitableDatabase: A pooler stands before the server and is not set up for this.
         """
         counted = PostgresMetrics(metrics or Metrics())
-        connector = Connector(url, seconds=limits.connect)
+        connector = Connector(url, seconds=limits.connect, schema=schema)
         pool = Pool(connector, connections, counted)
         pool.keep(await connector.connect())
         return cls(pool, limits, counted)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from entrepot.access.authenticator import PasswordVerifier
 from entrepot.access.policy import Policy
@@ -48,7 +47,7 @@ from entrepot.system.jobs.schedules import Schedules, time_of_next
 from entrepot.system.jobs.service import Jobs
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.system.statistics import Statistics
-from entrepot.system.volumes import volume_of
+from entrepot.system.volumes import VolumeOf
 from entrepot.web.api.services import (
     AccountServices,
     ApiServices,
@@ -69,7 +68,7 @@ class Parts:
     work: Database
     policy: Policy
     configuration: Configuration
-    folder: Path  #: where the blobs lie
+    volume: VolumeOf  #: looks at the disk below the blobs
     hash_password: Hash
     job_kinds: Callable[[], Sequence[JobTraits]]  #: asked once, when somebody first wants to know
     directory: DirectorySource | None = None  #: says which directory is asked; None where there are no accounts
@@ -101,7 +100,7 @@ def build_services(parts: Parts) -> ApiServices:
         directory=None if parts.directory is None else DirectoryDesk(parts.metadata, parts.directory),
         statistics=Statistics(parts.metadata, parts.policy),
         why=Why(parts.metadata),
-        volume=partial(volume_of, parts.folder),
+        volume=parts.volume,
     )
 
 
@@ -138,7 +137,7 @@ def _lifecycle(parts: Parts) -> LifecycleServices:
 
 def _insight(parts: Parts) -> InsightServices:
     rules = parts.web.registry.settings.tag_rules
-    past = Past(parts.metadata, partial(volume_of, parts.folder))
+    past = Past(parts.metadata, parts.volume)
     looking, freeing = Looking(parts.metadata), Freeing(parts.metadata, rules)
     return InsightServices(looking=looking, freeing=freeing, past=past, turns=Turns())
 

@@ -37,14 +37,16 @@ _DAY: Final = 24 * 3600.0
 class ApiUse:
     """Remembers, by the time of a file, when somebody last used the API of a folder."""
 
-    def __init__(self, path: Path, *, days: float = 30.0) -> None:
-        """Name the file, which may not be there yet."""
+    def __init__(self, path: Path | None, *, days: float = 30.0) -> None:
+        """Name the file, which may not be there yet; without a folder it always counts as used."""
         self._path = path
         self._seconds = days * _DAY
         self._noted = 0.0
 
     def expected(self) -> bool:
         """Tell whether it will be used: lately it was, or the folder is new."""
+        if self._path is None:
+            return True
         try:
             return abs(time.time() - self._path.stat().st_mtime) < self._seconds
         except OSError:
@@ -58,6 +60,8 @@ class ApiUse:
             self._touch()
 
     def _touch(self) -> None:
+        if self._path is None:
+            return
         # Where nothing can be written, it is built when it is asked for.
         with contextlib.suppress(OSError):
             os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -1,0 +1,87 @@
+"""Opens the databases, for the server and for every command: SQLite files in a folder, or PostgreSQL.
+
+Here and nowhere else is decided which; nothing of the one that is not configured is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from entrepot.config import Config
+from entrepot.metadata import schema
+from entrepot.metadata.errors import DatabaseUnavailable
+from entrepot.metadata.opening import METADATA_NAME, Stores, look_at_schema, open_embedded
+from entrepot.metadata.schema import Schema
+from entrepot.registry.file_locks import FileLocks
+from entrepot.registry.locks import Locks
+from entrepot.vault.master import KeySource
+
+
+async def open_databases(config: Config) -> Stores:
+    """Open the databases that a configuration names; build or upgrade their tables.
+
+    Raises:
+        DatabaseError: They cannot be used; the message says why, and what to do.
+    """
+    if not config.on_server:
+        return await open_embedded(config.state)
+    _require_driver()
+    from entrepot.metadata.opening_postgres import open_postgres  # noqa: PLC0415 - needs the extra
+
+    url, _direct = config.database_urls()
+    return await open_postgres(url, connections=config.database_connections)
+
+
+@asynccontextmanager
+async def opened_databases(config: Config) -> AsyncIterator[Stores]:
+    """Open the databases for the length of the block, beside a running server or without one."""
+    stores = await open_databases(config)
+    try:
+        yield stores
+    finally:
+        await stores.close()
+
+
+@asynccontextmanager
+async def opened_locks(config: Config) -> AsyncIterator[Locks]:
+    """Give the locks of all processes of a registry for the length of the block."""
+    yield FileLocks(config.state)
+
+
+async def schema_of(config: Config) -> Schema | None:
+    """Look at the schema of the metadata and change nothing; None where there is none yet."""
+    if not config.on_server:
+        return await look_at_schema(config.state) if has_databases(config) else None
+    _require_driver()
+    from entrepot.metadata.engine.postgres import PostgresDatabase  # noqa: PLC0415 - needs the extra
+
+    database = await PostgresDatabase.open(config.database_urls()[0], connections=1)
+    try:
+        return await schema.find(database)
+    finally:
+        await database.close()
+
+
+def has_databases(config: Config) -> bool:
+    """Tell whether a registry has ever been started in a folder; of a server, whether one is named."""
+    return config.on_server or (config.has_state and (config.state / METADATA_NAME).exists())
+
+
+def secret_key_of(config: Config) -> KeySource:
+    """Say where the secret key comes from: with SQLite it may lie beside the databases, else it has to be given.
+
+    Raises:
+        SecretKeyUnusable: Nobody can say which one is meant.
+    """
+    return KeySource(None if config.on_server else config.state, os.environ)
+
+
+def _require_driver() -> None:
+    try:
+        import asyncpg  # noqa: F401, PLC0415 - asked whether it is there
+    except ImportError:
+        raise DatabaseUnavailable(
+            "a PostgreSQL database is configured, and its driver is not installed: pip install 'entrepot[postgres]'"
+        ) from None

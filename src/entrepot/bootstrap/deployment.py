@@ -1,0 +1,180 @@
+"""A registry put together from what its configuration names, as one process has it.
+
+databases          blobs           what only a folder has: adoption, registry:2's files, the server's own file path
+SQLite             a folder        yes
+PostgreSQL         a folder        yes
+PostgreSQL         object store    no
+SQLite             object store    no; `metadata.folder` says where the databases are
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrepot.adoption.foreign import ForeignWrites
+from entrepot.adoption.gate import FolderGate
+from entrepot.adoption.intake import Intake
+from entrepot.adoption.note import leave_note
+from entrepot.adoption.report import ReportFile
+from entrepot.adoption.rights import require_rights
+from entrepot.adoption.state import prepare
+from entrepot.adoption.tree import Tree
+from entrepot.bootstrap.databases import opened_databases, opened_locks, secret_key_of
+from entrepot.bootstrap.storage import opened_storage
+from entrepot.config import Config
+from entrepot.lifecycle.immutability.locks import ImmutableTags
+from entrepot.lifecycle.quotas import RoomInTrash
+from entrepot.lifecycle.trash.expiry import Expiry
+from entrepot.metadata.database import Database
+from entrepot.metadata.opening import Stores, unclean_stop
+from entrepot.projection.files import TreeFiles
+from entrepot.registry.locks import Locks
+from entrepot.registry.ports import BlobStore, LocalFiles
+from entrepot.registry.read_only import ReadOnlySwitch
+from entrepot.registry.service import Registry, Watch, build_registry
+from entrepot.registry.settings import RegistrySettings
+from entrepot.registry.suspect_blobs import Suspicion
+from entrepot.system.configuration import Configuration
+from entrepot.system.from_config import fixed_values
+from entrepot.system.volumes import Volume, volume_of
+from entrepot.telemetry.instruments import Metrics
+from entrepot.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """What only a registry has whose blobs lie in a folder."""
+
+    root: Path
+    tree: Tree  #: what another registry may have left there
+    files: TreeFiles  #: the links that are written for registry:2
+    intake: Intake
+    foreign: ForeignWrites
+    report: ReportFile  #: what was broken when it was adopted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """The parts of a registry, as one process has them."""
+
+    config: Config
+    stores: Stores
+    store: BlobStore
+    files: LocalFiles | None  #: where blobs are files that the server can send by itself
+    folder: Folder | None  #: where the blobs lie in one
+    locks: Locks
+    read_only: ReadOnlySwitch
+    registry: Registry
+    vault: Vault
+
+
+@contextlib.asynccontextmanager
+async def deployment(config: Config, metrics: Metrics, *, began_ns: int | None = None) -> AsyncIterator[Deployment]:
+    """Open the registry that the configuration names; `began_ns` is when a server began, if this is one."""
+    if config.has_folder:
+        require_rights(config.data)
+    source = secret_key_of(config)
+    source.check()
+    async with contextlib.AsyncExitStack() as stack:
+        stores = await stack.enter_async_context(opened_databases(config))
+        vault = Vault(stores.metadata, source)
+        if config.on_server:
+            await vault.require_key()  # a node that could open nothing would be found out by people
+        locks = await stack.enter_async_context(opened_locks(config))
+        folder = folder_of(config, stores.metadata, locks, began_ns) if config.has_folder else None
+        if folder is not None:
+            leave_note(folder.root)
+        storage = await stack.enter_async_context(opened_storage(config, stores, metrics))
+        read_only = ReadOnlySwitch(stores.metadata, configured=config.storage.maintenance.readonly.enabled)
+        await read_only.look()
+        room = RoomInTrash(stores.metadata)
+        settings = _settings(config, stores, read_only, room, unclean_at=await unclean_stop(stores.metadata))
+        if folder is not None:
+            await prepare(folder.intake.metadata, folder.tree)
+        registry = build_registry(
+            metadata=stores.metadata,
+            work=stores.work,
+            store=storage.store,
+            settings=settings,
+            gate=None if folder is None else FolderGate(folder.intake, folder.report),
+            watch=_watch(metrics),
+        )
+        room.use(Expiry(stores.metadata, settings, registry.project_deletion))
+        yield Deployment(
+            config=config,
+            stores=stores,
+            store=storage.store,
+            files=storage.files,
+            folder=folder,
+            locks=locks,
+            read_only=read_only,
+            registry=registry,
+            vault=vault,
+        )
+
+
+def folder_of(config: Config, metadata: Database, locks: Locks, began_ns: int | None = None) -> Folder:
+    """Give what only a folder has.
+
+    Raises:
+        ValueError: The blobs lie in an object store.
+    """
+    tree = Tree(config.data)
+    return Folder(
+        root=config.data,
+        tree=tree,
+        files=TreeFiles(config.data, locks),
+        intake=Intake(metadata, tree, locks=locks),
+        foreign=ForeignWrites(metadata, tree, began_ns),
+        report=ReportFile(config.data),
+    )
+
+
+def _settings(
+    config: Config, stores: Stores, read_only: ReadOnlySwitch, room: RoomInTrash, *, unclean_at: int
+) -> RegistrySettings:
+    return RegistrySettings(
+        delete_enabled=config.storage.delete.enabled,
+        read_only=read_only,
+        has_room=(lambda _size: True) if stores.ballast is None else stores.ballast.has_room,
+        requires_platform=config.validation.manifests.indexes.require,
+        permits_url=config.validation.permits_url,
+        classes=frozenset(config.policy.repository.classes),
+        grace_seconds=config.lifecycle.grace,
+        trash_seconds=config.lifecycle.trash,
+        tag_rules=ImmutableTags(),
+        make_room=room,
+        suspicion=Suspicion(age=config.integrity.age, unclean_stop=unclean_at),
+    )
+
+
+def _watch(metrics: Metrics) -> Watch:
+    """Count what the registry notices about stored bytes."""
+    found = metrics.counter("entrepot_damage_found", "Damaged or lost bytes that were found.", ("kind", "by"))
+    verified = metrics.counter("entrepot_suspect_blobs_verified", "Suspect blobs found whole while they were sent.")
+    return Watch(on_found=found.inc, on_verified=verified.inc)
+
+
+def configuration_of(parts: Deployment) -> Configuration:
+    """Give what the registry is set to while it runs."""
+    return Configuration(parts.stores.metadata, parts.vault, fixed_values(parts.config))
+
+
+async def space_of(parts: Deployment) -> Volume:
+    """Look at the disk below the blobs; an object store has none, and says 0 of both."""
+    return Volume(total=0, free=0) if parts.folder is None else await volume_of(parts.folder.root)
+
+
+@contextlib.asynccontextmanager
+async def in_background(work: Awaitable[None]) -> AsyncIterator[None]:
+    """Let something run beside the body, and end it after."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
