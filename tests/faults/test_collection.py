@@ -120,7 +120,7 @@ def test_a_layer_within_the_grace_is_not_collected(tmp_path: Path) -> None:
 def kill_the_collector(server: Server) -> None:
     """Kill the process that collects, as soon as there is one again.
 
-    A server whose workers die three times in a row before they are ready gives up; whoever watches it starts it anew.
+    A server whose web workers die again and again before they are ready gives up; whoever watches it starts it anew.
     """
 
     def kill() -> bool:

@@ -54,6 +54,14 @@ def is_full(status: int, body: bytes) -> bool:
     return error["code"] == "UNAVAILABLE" and "full" in error["message"]
 
 
+def fill(disk: Path) -> Path:
+    """Take every byte that is free; returns the file that has them."""
+    stranger = disk / "stranger"
+    with suppress(OSError):  # the server may take some of it meanwhile: full is full
+        stranger.write_bytes(bytes(free_bytes(disk)))
+    return stranger
+
+
 async def in_mebibytes(data: bytes) -> AsyncIterator[bytes]:
     """Give a body whose length is not announced."""
     for start in range(0, len(data), MIB):
@@ -110,8 +118,7 @@ def test_a_full_disk_is_read_and_emptied(server: Server, disk: Path) -> None:
     client = Client.of(server)
     digests = [client.push_image("a/b", f"t{number}", os.urandom(MIB)) for number in range(3)]
     layer = client.request("GET", "/v2/a/b/manifests/t0").json()["layers"][0]["digest"]
-    stranger = disk / "stranger"
-    stranger.write_bytes(bytes(free_bytes(disk)))
+    stranger = fill(disk)
     refused = client.request("POST", "/v2/a/b/blobs/uploads/?digest=" + digest_of(bytes(MIB)), bytes(MIB))
     assert is_full(refused.status, refused.body)
     for number, digest in enumerate(digests):
@@ -139,9 +146,7 @@ def test_the_trash_of_a_full_disk(disk: Path) -> None:
         digests = [client.push_image("a/b", f"t{number}", layer) for number, layer in enumerate(layers)]
         for digest in digests[:2]:
             assert client.request("DELETE", f"/v2/a/b/manifests/{digest}").status == 202
-        stranger = disk / "stranger"
-        with suppress(OSError):  # the server may take some of it meanwhile: full is full
-            stranger.write_bytes(bytes(free_bytes(disk)))
+        stranger = fill(disk)
         lying = {item["digest"]: item["id"] for item in client.request("GET", "/api/v2.0/trash").json()}
         restored = eventually_accepted(client, f"/api/v2.0/trash/{lying[digests[0]]}/restore", "POST", b"{}")
         assert (restored.status, restored.json()["tags"]) == (200, ["t0"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -97,6 +98,38 @@ def test_a_worker_that_stands_still_is_replaced(server: Server) -> None:
     assert other.pid in pids(server.web_workers())
     server.wait_for_log("a worker stands still and is replaced.*role=web")
     eventually(lambda: all(answers(Client.of(server)) for _ in range(20)), what="20 answers in a row")
+
+
+def test_a_server_whose_shared_folder_was_removed_goes_on(server: Server) -> None:
+    """As logind does it when a person signs out: made again at once, so that workers can start and are heard."""
+    server.wait_for_log("purged uploads")
+    open_files = [file.readlink() for file in Path(f"/proc/{server.pid}/fd").iterdir()]
+    folder = next(file.parent for file in open_files if "/entrepot-run-" in str(file))
+    shutil.rmtree(folder)
+    eventually((folder / "notices").exists, 5, what="the folder again")
+    server.wait_for_log("it is made again")
+    victim, other = server.web_workers()
+    victim.kill()
+    eventually(lambda: pids(server.web_workers()) > {other.pid}, 10, what="another worker")
+    eventually(lambda: all(answers(Client.of(server)) for _ in range(20)), what="20 answers in a row")
+    assert "a worker stands still" not in server.logs()
+
+
+def test_what_keeps_the_job_worker_from_starting_stops_nobody_else(server: Server) -> None:
+    """It cannot have its key, as on a disk that is full at that moment: said, tried again, and pulls go on."""
+    server.wait_for_log("purged uploads")
+    Client.of(server).push_image("a/b", "one")
+    keys = server.data / "entrepot" / "keys"
+    aside = keys.rename(keys.with_name("aside"))
+    keys.touch()
+    server.job_worker().kill()
+    server.wait_for_log("the job worker cannot start and is tried again.*exit code 1")
+    assert Client.of(server).request("GET", "/v2/a/b/manifests/one").status == 200
+    keys.unlink()
+    aside.rename(keys)
+    Client.of(server).push_image("a/later", "one")
+    written = server.data / "docker/registry/v2/repositories/a/later/_manifests/tags/one/current/link"
+    eventually(written.exists, 40, what="a job worker at work")
 
 
 @pytest.mark.full

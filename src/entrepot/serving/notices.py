@@ -31,8 +31,13 @@ class NoticeBoard:
     """The supervisor's end."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
+        self.open()
+
+    def open(self) -> None:
+        """Listen; again, where the socket's name was taken away."""
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(str(path))
+        self.socket.bind(str(self._path))
         self.socket.settimeout(0)
 
     def read(self) -> list[Notice]:

@@ -1,7 +1,8 @@
 """The private folder that the processes of one `serve` share: metrics, notices, health, and what workers share.
 
 It holds nothing that has to last and no process id. It lies in memory where the system offers that, and goes with the
-supervisor; one left by a supervisor that was killed is removed by the next start.
+supervisor; one left by a supervisor that was killed is removed by the next start. Others may empty that place, as
+logind does when a person signs out (`RemoveIPC`): the supervisor looks, and makes the folder again.
 """
 
 from __future__ import annotations
@@ -42,6 +43,18 @@ class RuntimeFolder:
         """The file that exists while health checks fail."""
         return self.path / "unhealthy.json"
 
+    def is_whole(self) -> bool:
+        """Tell whether nobody has taken it away."""
+        return os.fstat(self._lock).st_nlink > 0 and self.notices.exists()
+
+    def make_again(self) -> None:
+        """Make it in its old place after somebody took it away, with nothing in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(mode=0o700)
+        os.close(self._lock)
+        self._lock = _held(self.path)
+        self.metrics.mkdir()
+
     def close(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -61,11 +74,16 @@ def _make(parent: Path) -> tuple[Path, int]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         with contextlib.suppress(FileNotFoundError):
-            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock = _held(path)
             if os.fstat(lock).st_nlink:
                 return path, lock
             os.close(lock)
+
+
+def _held(folder: Path) -> int:
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def _remove_stale(parent: Path) -> None:

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 WEB: Final = "web"
 JOB: Final = "job"
 _TICK_SECONDS: Final = 1.0
-#: So often in a row a part may fail to become ready before `serve` gives up and says why.
+#: So often in a row a web worker may fail to become ready before `serve` gives up and says why.
 _MAX_FAILURES: Final = 5
 #: Between the first answer of a new web server and the end of the old one.
 _HANDOVER_SECONDS: Final = 1.0
@@ -145,10 +145,11 @@ class Supervisor:
 
     def _count_failure(self, role: Role, why: str, *, is_first: bool) -> None:
         role.failures += 1
-        allowed = _MAX_FAILURES * (self._settings.workers if role.name == WEB else 1)
-        if is_first and not role.was_ready:
+        if role.name == JOB:  # the web server serves meanwhile; what stops this, a full disk above all, may pass
+            _log.error("the job worker cannot start and is tried again", extra={"reason": why})
+        elif is_first and not role.was_ready:
             self._give_up(why)
-        elif role.failures >= allowed:
+        elif role.failures >= _MAX_FAILURES * self._settings.workers:
             self._give_up(f"{why} This happened {role.failures} times in a row.")
         else:
             _log.error("a process cannot start", extra={"role": role.name, "reason": why})
@@ -287,6 +288,7 @@ class Supervisor:
                 child.deadline = time.monotonic() + _TICK_SECONDS
         renewing = self._house.renewal.pid if self._house.renewal else None
         self._forks.lives()
+        self._keep_folder()
         own = {self._forks.pid, *(child.process.pid for child in self._children)}
         bury_orphans(own | ({renewing} if renewing else set()))
         if self._stopping or self._drained_in_time():
@@ -302,6 +304,22 @@ class Supervisor:
             self._reload()
         elif self._house.watch and self._house.watch.changed():
             self._renew_web()
+
+    def _keep_folder(self) -> None:
+        """Workers cannot start, nor be heard, without the folder that all share."""
+        house = self._house
+        if house.runtime.is_whole():
+            return
+        _log.warning(
+            "the folder that the processes share was removed by somebody else (logind's RemoveIPC does that when a "
+            "person signs out); it is made again",
+            extra={"folder": str(house.runtime.path)},
+        )
+        self._selector.unregister(house.notices.socket)
+        house.notices.close()
+        house.runtime.make_again()
+        house.notices.open()
+        self._selector.register(house.notices.socket, selectors.EVENT_READ, self._on_notices)
 
     def _goes_on(self, role: str, generation: int) -> bool:
         return any(child.generation == generation for child in self._running(role))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -28,10 +29,11 @@ class HealthFlag:
             return {}
 
     def write(self, problems: Mapping[str, str]) -> None:
-        """Say what is wrong."""
+        """Say what is wrong; where that cannot be written down, the workers do not learn it, and nothing ends by it."""
         if not problems:
             self.path.unlink(missing_ok=True)
             return
         temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(dict(problems)))
-        temporary.replace(self.path)
+        with contextlib.suppress(OSError):
+            temporary.write_text(json.dumps(dict(problems)))
+            temporary.replace(self.path)

@@ -7,6 +7,7 @@ number of files stays small, and a gauge counts only while its process lives.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -27,13 +28,29 @@ class MetricsSlot:
 
     def __init__(self, folder: Path, role: str, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._lock, name = _take_slot(folder, role)
-        self._file = folder / f"{name}.json"
-        self._written: list[list[float]] | None = None
+        self._folder = folder
+        self._role = role
+        self._take()
         metrics.restore(_read(self._file))
 
+    def _take(self) -> None:
+        self._lock, name = _take_slot(self._folder, self._role)
+        self._file = self._folder / f"{name}.json"
+        self._written: list[list[float]] | None = None
+
     def publish(self) -> None:
-        """Write the present numbers, if they changed."""
+        """Write the present numbers, if they changed; where that cannot be, the next time.
+
+        A folder that is full, or that somebody took away, costs numbers and no worker.
+        """
+        with contextlib.suppress(OSError):
+            if not os.fstat(self._lock).st_nlink:  # the folder was made again: this slot of it is anybody's
+                gone = self._lock
+                self._take()
+                os.close(gone)
+            self._write()
+
+    def _write(self) -> None:
         families = self._metrics.families()
         # Compared as numbers: to write them as text twice a second is most of what an idle process computes.
         numbers = [list(each) for family in families for each in family.series.values()]

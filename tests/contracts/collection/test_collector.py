@@ -15,6 +15,7 @@ from entrepot.lifecycle.collection.manifest_removal import following
 from entrepot.lifecycle.collection.model import CollectionLimits, CollectionOff, Tally
 from entrepot.metadata import events
 from entrepot.metadata.contents import blobs as blob_rows
+from entrepot.metadata.contents import manifests as manifest_rows
 from entrepot.metadata.contents import repositories, repository_blobs
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.jobs import outbox
@@ -155,6 +156,23 @@ async def test_what_is_needed_otherwise_stays_when_its_index_goes(house: House, 
     await house.collect_until_nothing_is_left()
     assert (await house.registry.manifests.get(NAME, Digest.of(part), content=True)).content == part
     assert (await house.registry.blobs.get(NAME, Digest.of(b"layer"))).size == 5
+
+
+async def test_an_image_that_is_needed_again_waits_for_nothing_any_more(house: House) -> None:
+    """Another index lists it: the collection forgets that its first one went, and says so when asked why it stays."""
+    child = await house.pusher.image(None, b"layer")
+    await house.pusher.manifest(index(entry(child)), "multi")
+    await house.pusher.manifest(index(entry(child), annotations={"other": "yes"}), "other")
+    await _delete(house, index(entry(child)))
+    queued = await manifest_rows.by_digest(house.kit.metadata, NAME, str(Digest.of(child)))
+    assert queued is not None
+    assert queued.review_after is not None
+    house.clock.advance(GRACE + 1)
+    assert (await house.collect()).manifests == 0
+    settled = await manifest_rows.by_digest(house.kit.metadata, NAME, str(Digest.of(child)))
+    assert settled is not None
+    assert settled.review_after is None
+    assert await house.count("review_queue") == 0
 
 
 async def test_referrers_that_came_before_their_subject_stay(house: House) -> None:

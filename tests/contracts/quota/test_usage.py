@@ -192,6 +192,18 @@ async def test_artifacts_and_repositories_have_limits_too(kit: Kit, pusher: Push
     assert await repositories.find(kit.metadata, OTHER) is None
 
 
+async def test_a_project_over_its_repositories_still_takes_pushes_into_those_it_has(kit: Kit, pusher: Pusher) -> None:
+    """A limit that was lowered below what is there stops new repositories alone."""
+    for name in (NAME, OTHER):
+        await Pusher(pusher.registry, name).image("1", b"a")
+    await limit(kit.metadata, Limits(hard_repositories=1))
+    for name in (NAME, OTHER):
+        body = await Pusher(pusher.registry, name).image("2", b"b")
+        assert (await pusher.registry.manifests.get(name, Tag.parse("2"), content=True)).content == body
+    with pytest.raises(QuotaExceeded, match="limit of 1 repositories"):
+        await Pusher(pusher.registry, RepositoryName.parse("team/third")).blob(b"c")
+
+
 async def test_people_are_warned_before_they_are_refused(kit: Kit, pusher: Pusher) -> None:
     """A push that goes beyond the soft limit, or 90 % of the hard one, says so and succeeds."""
     body = image(b"{}", b"layer")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from entrepot.access.faults import NotFound
 from entrepot.lifecycle.retention import removal, removal_batches, repository_evaluation, verdict_expiry
 from entrepot.metadata.lifecycle import retention_verdicts, trash
-from entrepot.metadata.lifecycle.retention_verdicts import StoredVerdict
+from entrepot.metadata.lifecycle.retention_verdicts import PIECE, StoredVerdict
 from entrepot.oci.reference import RepositoryName
 from tests.contracts.retention.conftest import Keeper, rule
 
@@ -58,6 +60,37 @@ async def test_so_many_verdicts_of_a_policy_are_kept(keeper: Keeper, monkeypatch
     third = await keeper.run(policy)
     assert [await kept(keeper, policy, run) for run in (first, second, third)] == [[0, 0], [0, 0], [3, 0]]
     assert keeper.results == [{"dry_run": False, "repositories": 2, "total": 6, "retained": 6, "removed": 0}] * 3
+
+
+@pytest.mark.parametrize(
+    ("offset", "limit", "expected"),
+    [
+        (0, 5, range(5)),
+        (998, 5, range(998, 1003)),
+        (999, 1, range(999, 1000)),
+        (999, 2, range(999, 1001)),
+        (1000, 3, range(1000, 1003)),
+        (2100, 100, range(2100, 2103)),
+        (500, 1600, range(500, 2100)),
+        (2103, 10, range(0)),
+    ],
+)
+async def test_pages_of_verdicts_go_on_past_a_thousand(
+    keeper: Keeper, offset: int, limit: int, expected: range
+) -> None:
+    """Wherever a page begins and ends, it holds those verdicts and no others, though they are kept by the thousand."""
+    await keeper.bin.pusher().image("v1", b"1")
+    policy = await keeper.policy(rule("always"))
+    (task,) = await keeper.tasks(policy, await keeper.run(policy))
+    many = [StoredVerdict(f"v{number}", "sha256:" + "0" * 64, number, 0, True, 1, "why") for number in range(2103)]  # noqa: FBT003 - the record's fields in their order
+    database = keeper.bin.database
+    await database.write(lambda tx: retention_verdicts.forget(tx, [task.id], upto=10), name="test")
+    for number in range(3):
+        content = retention_verdicts.packed(many[number * PIECE : (number + 1) * PIECE])
+        add = partial(retention_verdicts.add_piece, task=task.id, number=number, content=content)
+        await database.write(add, name="test")
+    found = await keeper.executions.some_verdicts(replace(task, total=2103), offset=offset, limit=limit)
+    assert [one.manifest_id for one in found] == list(expected)
 
 
 async def test_what_went_is_not_asked_for_once_more(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,3 +115,24 @@ async def test_rules_that_are_changed_while_tags_are_judged_decide_nothing(
     await keeper.run(policy, progress=said)
     assert all([await keeper.bin.has(f"v{number}") for number in range(3)])
     assert (len(done), keeper.settled, keeper.results[-1]["removed"]) == (3, 1, 0)
+
+
+async def test_a_dry_run_tells_nothing_by_rules_that_were_changed_meanwhile(
+    keeper: Keeper, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It removes nothing that would notice: what it says is decided anew by the rules that hold at its end."""
+    policy = await keeper.policy(rule("latestPushedK", 0))
+    finish, done = repository_evaluation._Verdicts.finish, list[int]()
+
+    async def changed(self: repository_evaluation._Verdicts, record: Any) -> None:
+        if not done:
+            await keeper.change(policy, rule("always", None, "v1"))
+        done.append(1)
+        await finish(self, record)
+
+    monkeypatch.setattr(repository_evaluation._Verdicts, "finish", changed)
+    run = await keeper.run(policy, dry_run=True, progress=said)
+    verdicts = await keeper.verdicts(policy, run)
+    assert {tag: one.kept for tag, one in verdicts.items()} == {"v0": False, "v1": True, "v2": False}
+    assert keeper.results[-1] == {"dry_run": True, "repositories": 2, "total": 6, "retained": 2, "removed": 0}
+    assert all([await keeper.bin.has(f"v{number}") for number in range(3)])

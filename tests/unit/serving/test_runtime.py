@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,6 +55,29 @@ def test_servers_that_start_at_once_leave_each_others_folders_alone(tmp_path: Pa
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(start, range(800)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_somebody_took_away_is_made_again(tmp_path: Path) -> None:
+    """Whole or in part: in its old place, as private as before, held against the next start, and it goes at the end."""
+    runtime = RuntimeFolder(tmp_path)
+    board = NoticeBoard(runtime.notices)
+    assert runtime.is_whole()
+    for taken in (runtime.notices, runtime.path / "lock", runtime.path):
+        shutil.rmtree(taken) if taken.is_dir() else taken.unlink()
+        assert not runtime.is_whole()
+        board.close()
+        runtime.make_again()
+        board.open()
+        assert runtime.is_whole()
+        assert stat.S_IMODE(runtime.path.stat().st_mode) == 0o700
+        assert runtime.metrics.is_dir()
+        send(runtime.notices, notice("heard"))
+        assert board.read() == [notice("heard")]
+        RuntimeFolder(tmp_path).close()
+        assert runtime.is_whole()
+    board.close()
+    runtime.close()
     assert not list(tmp_path.iterdir())
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -134,6 +135,28 @@ def test_a_killed_process_keeps_its_counts_and_loses_its_gauges(tmp_path: Path) 
     slot.close()
     assert samples(collect(tmp_path))["registry_http_requests_total code=200 handler=manifest method=get"] == 7
     assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+def test_a_folder_that_was_made_again_gets_the_numbers_again(tmp_path: Path) -> None:
+    """A process that was there before takes a slot of its own in it; while there is no folder it only counts."""
+    folder, slots = tmp_path / "metrics", []
+    folder.mkdir()
+    for gauge in (2, 3):
+        metrics = Metrics()
+        count_requests(metrics, 5)
+        metrics.gauge("g", "text").set(gauge)
+        slots.append(MetricsSlot(folder, "web", metrics))
+        slots[-1].publish()
+    shutil.rmtree(folder)
+    slots[0].publish()
+    folder.mkdir()
+    for slot in reversed(slots):
+        slot.publish()
+    shown = samples(collect(folder))
+    assert shown["registry_http_requests_total code=200 handler=manifest method=get"] == 10
+    assert shown["g"] == 5
+    for slot in slots:
+        slot.close()
 
 
 def test_a_torn_file_does_not_hide_the_others(tmp_path: Path) -> None:
