@@ -143,6 +143,8 @@ class Compiled:
 
     def positional(self, parameters: Mapping[str, object]) -> list[object]:
         """Return the values in the order of the text, lists as lists (for PostgreSQL)."""
+        if self.plain and len(parameters) == len(self.wanted) and self.wanted.issuperset(parameters):
+            return [parameters[name] for name in self.order]
         self._check(parameters)
         values = {**self.constants, **parameters, **{name: _as_list(parameters[name]) for name in self.lists}}
         return [values[name] for name in self.order]
@@ -162,8 +164,10 @@ def _as_list(value: object) -> list[object]:
 class Query:
     """A statement, the same for both databases.
 
-    `recalled` marks one that finds one row by its keys on every pull, always asked with its parameters in the same
-    order: its answer may be remembered for as long as nothing is committed.
+    `recalled` marks one that finds one row at most by its keys on every pull, always asked with its parameters in the
+    same order. SQLite remembers its answer for as long as nothing is committed; on PostgreSQL those that are asked at
+    the same moment go as one statement (`engine/postgres_gatherer.py`), for which the constants of the statement must
+    come after its keys.
     """
 
     __slots__ = ("_compile", "_compiled", "name", "recalled")

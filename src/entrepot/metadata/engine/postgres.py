@@ -3,6 +3,7 @@
 Needs the extra `entrepot[postgres]`; nothing imports this module before a PostgreSQL address is configured.
 
     postgres              the database: questions and transactions, begun again where nothing was kept
+    ├── postgres_gatherer questions that wait at the same moment go as one statement
     ├── postgres_commit   COMMIT, and what became of a lost one
     ├── postgres_pool     the connections of this process
     ├── postgres_connect  one connection to the primary, and how long everything may take
@@ -30,6 +31,7 @@ from entrepot.metadata.engine.postgres_errors import (
     took_too_long,
     translated,
 )
+from entrepot.metadata.engine.postgres_gatherer import Gatherer
 from entrepot.metadata.engine.postgres_metrics import PostgresMetrics
 from entrepot.metadata.engine.postgres_pool import CLOSED, Pool
 from entrepot.metadata.engine.postgresql_dialect import POSTGRESQL
@@ -138,6 +140,7 @@ class PostgresDatabase:
         self._idle = asyncio.Event()
         self._statistics = Statistics()
         self._patient = _PatientReader(self)
+        self._gatherer = Gatherer(pool, limits, metrics, self._statistics)
 
     @classmethod
     async def open(
@@ -174,6 +177,8 @@ class PostgresDatabase:
         return replace(self._statistics)
 
     async def one(self, query: Query, **parameters: object) -> Row | None:
+        if query.recalled:
+            return await self._gatherer.ask(query, parameters)
         compiled = query.compiled(POSTGRESQL)
         values = compiled.positional(parameters)
         record = await self._ask(lambda c, limit: c.fetchrow(compiled.text, *values, timeout=limit))
@@ -211,6 +216,7 @@ class PostgresDatabase:
         while self._writes:
             self._idle.clear()
             await self._idle.wait()
+        await self._gatherer.close()
         await self._pool.close()
 
     async def in_one_reading(self, question: Callable[[Connection, float], Awaitable[A]]) -> A:
