@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,8 +17,11 @@ from entrepot.adapters.delivery.urls import PlainUrls, PresignedUrls, UrlsByNetw
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import blobs
-from entrepot.registry.ports import BlobUrls
+from entrepot.oci.errors import Unavailable
+from entrepot.registry.object_looks import ObjectLooks
+from entrepot.registry.ports import BlobUrls, StoredBlob
 from entrepot.telemetry.access_log import AccessLog
+from entrepot.web.application import Application
 from tests.http.pushing import NAME, push_blob, push_image
 from tests.http.transport import Answer, AsgiClient
 from tests.support.app import App, Opener
@@ -233,3 +237,113 @@ async def test_no_log_holds_a_signature(
     for text in (path.read_text(), caplog.text):
         assert query.split("signature=")[1] not in text
         assert "signature=" not in text
+
+
+@pytest.fixture
+async def looking(open_registry: Opener) -> Redirecting:
+    """Give a registry that looks at its objects every hour."""
+    store, now = PresigningStore(), [1000.0]
+    app = await open_registry(store=store, services={"urls": PresignedUrls(store, lambda: now[0])})
+    looks = ObjectLooks(
+        metadata=app.stores.metadata,
+        store=store,
+        quarantine=app.services.registry.verifying.quarantine,
+        every=3600.0,
+        now=lambda: now[0],
+    )
+    services = replace(app.services, looks=looks)
+    return Redirecting(replace(app, services=services, application=Application(services)), store, now)
+
+
+async def _look(looking: Redirecting) -> None:
+    assert looking.app.services.looks is not None
+    task = asyncio.ensure_future(looking.app.services.looks.run())
+    await asyncio.sleep(0.2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_objects_are_looked_at_now_and_then(looking: Redirecting) -> None:
+    """What was verified lately is not looked at, and afterwards once an hour, however often it is pulled."""
+    digest = await push_blob(looking.client, CONTENT)
+    looking.store.asked.clear()
+    for _ in range(5):
+        await looking.get(digest)
+    await _look(looking)
+    assert looking.store.asked["stat"] == 0
+    await looking.app.stores.metadata.write(_verified_long_ago)
+    for passed in (0, 3500, 200):
+        looking.now[0] += passed
+        for _ in range(5):
+            assert (await looking.get(digest)).status == 307
+        await _look(looking)
+    assert looking.store.asked["stat"] == 2
+
+
+_AGE_VERIFIED = Query(update(blobs).values(verified_at=blobs.c.verified_at - 86_400_000_000), "test.age_verified")
+
+
+async def _verified_long_ago(tx: Transaction) -> None:
+    await tx.execute(_AGE_VERIFIED)
+
+
+async def test_another_object_is_verified_before_anybody_gets_it(looking: Redirecting) -> None:
+    """Somebody wrote to the bucket: the next look sees another ETag, and pulls go through the registry, hashed."""
+    digest = await push_blob(looking.client, CONTENT)
+    await looking.app.stores.metadata.write(_verified_long_ago)
+    looking.store._blobs[digest] = CONTENT[:-1] + b"x"
+    assert (await looking.get(digest)).status == 307, "nobody has looked yet"
+    await _look(looking)
+    assert (await looking.client.get(f"/v2/{NAME}/blobs/{digest}", headers={"Range": "bytes=0-9"})).status == 404
+
+
+async def test_the_same_bytes_written_again_are_sent_out_again(looking: Redirecting) -> None:
+    """An object that was copied over itself has another ETag; it is read once, and that is all."""
+    digest = await push_blob(looking.client, CONTENT)
+    await looking.app.stores.metadata.write(_verified_long_ago)
+    looking.store.salt = b"uploaded in parts"
+    await looking.get(digest)
+    await _look(looking)
+    assert (await looking.get(digest)).status == 200
+    await looking.app.services.registry.verifying.flush()
+    assert (await looking.get(digest)).status == 307
+    looking.store.asked.clear()
+    looking.now[0] += 4000
+    assert (await looking.get(digest)).status == 307
+    await _look(looking)
+    assert looking.store.asked["stream"] == 0
+
+
+@pytest.mark.parametrize("bytes_left", [None, 17])
+async def test_lost_and_cut_objects_go_out_of_sight(looking: Redirecting, bytes_left: int | None) -> None:
+    """A look that finds no object, or one of another size, has clients push the blob again."""
+    digest = await push_blob(looking.client, CONTENT)
+    await looking.app.stores.metadata.write(_verified_long_ago)
+    if bytes_left is None:
+        del looking.store._blobs[digest]
+    else:
+        looking.store._blobs[digest] = CONTENT[:bytes_left]
+    await looking.get(digest)
+    await _look(looking)
+    path = f"/v2/{NAME}/blobs/{digest}"
+    assert [(await looking.client.request(method, path)).status for method in ("GET", "HEAD")] == [404, 404]
+    await push_blob(looking.client, CONTENT)
+    assert (await looking.get(digest)).status == 307
+
+
+async def test_a_store_that_is_away_is_looked_at_later(looking: Redirecting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that fails changes nothing, and is made again with the next pull."""
+    digest = await push_blob(looking.client, CONTENT)
+    await looking.app.stores.metadata.write(_verified_long_ago)
+
+    async def away(key: str) -> StoredBlob:
+        raise Unavailable(message=f"no answer about {key}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(looking.store, "stat", away)
+        await looking.get(digest)
+        await _look(looking)
+    looking.store.asked.clear()
+    assert (await looking.get(digest)).status == 307
+    await _look(looking)
+    assert looking.store.asked["stat"] == 1

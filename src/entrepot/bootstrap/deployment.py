@@ -24,7 +24,7 @@ from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import prepare
 from entrepot.adoption.tree import Tree
 from entrepot.bootstrap.databases import opened_databases, opened_locks, secret_key_of
-from entrepot.bootstrap.storage import opened_storage
+from entrepot.bootstrap.storage import Objects, opened_storage
 from entrepot.config import Config
 from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.lifecycle.quotas import RoomInTrash
@@ -65,6 +65,7 @@ class Deployment:
     stores: Stores
     store: BlobStore
     files: LocalFiles | None  #: where blobs are files that the server can send by itself
+    objects: Objects  #: how blobs are called outside
     folder: Folder | None  #: where the blobs lie in one
     locks: Locks
     read_only: ReadOnlySwitch
@@ -92,7 +93,9 @@ async def deployment(config: Config, metrics: Metrics, *, began_ns: int | None =
         read_only = ReadOnlySwitch(stores.metadata, configured=config.storage.maintenance.readonly.enabled)
         await read_only.look()
         room = RoomInTrash(stores.metadata)
-        settings = _settings(config, stores, read_only, room, unclean_at=await unclean_stop(stores.metadata))
+        # What a power cut may take from a disk, an object store has kept.
+        unclean_at = 0 if folder is None else await unclean_stop(stores.metadata)
+        settings = _settings(config, stores, read_only, room, unclean_at=unclean_at)
         if folder is not None:
             await prepare(folder.intake.metadata, folder.tree)
         registry = build_registry(
@@ -109,6 +112,7 @@ async def deployment(config: Config, metrics: Metrics, *, began_ns: int | None =
             stores=stores,
             store=storage.store,
             files=storage.files,
+            objects=storage.objects,
             folder=folder,
             locks=locks,
             read_only=read_only,

@@ -14,21 +14,8 @@ from entrepot.registry.ports import BlobUrls
 from entrepot.telemetry.instruments import Metrics
 
 if TYPE_CHECKING:
-    from entrepot.adapters.delivery.urls import Presigning
+    from entrepot.bootstrap.storage import Objects
     from entrepot.config import Config
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Objects:
-    """How the store's blobs are called outside, and who signs for them."""
-
-    path_of: Callable[[str], str]  #: registry:2's path of a key's bytes, from a slash on, without `rootdirectory`
-    root: str = ""  #: `rootdirectory` of an object store: what stands before that path in the bucket
-    presigning: Presigning | None = None  #: the store, where it signs URLs itself
-
-    def name_of(self, key: str) -> str:
-        """Return the object's name in the bucket, as a CDN in front of it asks for it."""
-        return (self.root.rstrip("/") + self.path_of(key)).lstrip("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,15 +8,33 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.timed_store import MeasuredBlobStore
 from entrepot.config import Config
 from entrepot.metadata.opening import Stores
+from entrepot.oci.digest import Digest
 from entrepot.registry import layout
 from entrepot.registry.ports import BlobStore, LocalFiles
 from entrepot.system.volumes import standing
 from entrepot.telemetry.instruments import Metrics
+
+if TYPE_CHECKING:
+    from entrepot.adapters.delivery.urls import Presigning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objects:
+    """How the store's blobs are called outside, and who signs for them."""
+
+    path_of: Callable[[str], str]  #: registry:2's path of a key's bytes, from a slash on, without `rootdirectory`
+    root: str = ""  #: `rootdirectory` of an object store: what stands before that path in the bucket
+    presigning: Presigning | None = None  #: the store, where it signs URLs itself
+
+    def name_of(self, key: str) -> str:
+        """Return the object's name in the bucket, as a CDN in front of it asks for it."""
+        return (self.root.rstrip("/") + self.path_of(key)).lstrip("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +42,7 @@ class Storage:
     """The place of the blobs."""
 
     store: BlobStore
+    objects: Objects
     #: Where blobs are whole files that the server can send by itself; None of an object store.
     files: LocalFiles | None = None
 
@@ -46,6 +65,7 @@ async def opened_storage(config: Config, stores: Stores, metrics: Metrics | None
         else:
             yield Storage(
                 store=MeasuredBlobStore(storage.store, metrics, config.storage.type or "filesystem"),
+                objects=storage.objects,
                 files=storage.files,
             )
 
@@ -56,9 +76,13 @@ async def _chosen(config: Config, stores: Stores) -> AsyncIterator[Storage]:
         raise ValueError(f"storage.{config.storage.type} cannot be opened")  # `config.support` has refused it
     files = FilesystemBlobStore(config.data, threads=config.file_operations, has_room=_room_of(config, stores))
     try:
-        yield Storage(store=files, files=files)
+        yield Storage(store=files, objects=Objects(path_of=_path_in_folder), files=files)
     finally:
         files.close()
+
+
+def _path_in_folder(key: str) -> str:
+    return f"/{layout.blob_data(Digest.parse(key))}"
 
 
 def _room_of(config: Config, stores: Stores) -> Callable[[int], bool]:

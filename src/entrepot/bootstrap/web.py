@@ -18,14 +18,13 @@ from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access, secrets_folder
 from entrepot.audit.pulls import PullLog
 from entrepot.bootstrap.deployment import Deployment, configuration_of, deployment, in_background, space_of
-from entrepot.bootstrap.redirects import Objects, redirects
+from entrepot.bootstrap.redirects import redirects
 from entrepot.config import Config
 from entrepot.metadata import clock_check
 from entrepot.metadata.engine.ballast import Reserve, with_reserve
-from entrepot.oci.digest import Digest
 from entrepot.outbound.settings import OutboundSettings
 from entrepot.projects.contents.pulls import PullCounter
-from entrepot.registry import layout
+from entrepot.registry.object_looks import ObjectLooks
 from entrepot.serving.slow_readers import limit_slow_readers
 from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.system.jobs.traits import JobTraits
@@ -76,12 +75,14 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         rate_limits = RateLimits(rates, settings.prefix)
         pulls = PullCounter(parts.stores.metadata, paused=parts.read_only)
         pull_log = PullLog(parts.stores.metadata, paused=parts.read_only) if config.audit.pulls else None
-        elsewhere = redirects(config, Objects(path_of=_path_in_folder), runtime.metrics)
+        elsewhere = redirects(config, parts.objects, runtime.metrics)
+        looks = _looks(parts)
         services = Services(
             registry=parts.registry,
             store=parts.store,
             files=parts.files,
             urls=elsewhere.urls,
+            looks=looks,
             authenticator=access.authenticator,
             authorizer=access.authorizer,
             challenge=access.challenge,
@@ -101,6 +102,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         )
         async with contextlib.AsyncExitStack() as stack:
             more = [*([idle.run] if idle and access.people else []), *([pull_log.run] if pull_log else [])]
+            more += [] if looks is None else [looks.run]
             more += [*([places.run] if places.any else []), *([rate_limits.run] if rate_limits.counts_bytes else [])]
             for work in (
                 *more,
@@ -117,9 +119,16 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             yield Application(services, _plain_routes(parts, access, gate), api)
 
 
-def _path_in_folder(key: str) -> str:
-    """Return registry:2's path of a blob, for whoever shows the folder to clients."""
-    return f"/{layout.blob_data(Digest.parse(key))}"
+def _looks(parts: Deployment) -> ObjectLooks | None:
+    """Look at objects now and then; every pull looks at its file."""
+    if parts.files is not None:
+        return None
+    return ObjectLooks(
+        metadata=parts.stores.metadata,
+        store=parts.store,
+        quarantine=parts.registry.verifying.quarantine,
+        every=parts.config.integrity.look,
+    )
 
 
 def _api_use(config: Config) -> ApiUse:

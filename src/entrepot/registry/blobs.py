@@ -161,4 +161,5 @@ class Blobs:
 
 def _record(digest: Digest, row: rows.BlobRow) -> BlobRecord:
     settled = row.review_after is None and row.lapses_at is None
-    return BlobRecord(digest, row.size, row.storage_key, row.id, row.inode, row.mtime_ns, row.verified_at, settled)
+    file = (row.inode, row.mtime_ns, row.verified_at)
+    return BlobRecord(digest, row.size, row.storage_key, row.id, *file, settled, row.etag)

@@ -40,6 +40,7 @@ class BlobRecord:
     mtime_ns: int | None = None
     verified_at: int | None = None
     settled: bool = False  #: it is not to go, neither from the store nor from here: to look at it changes nothing
+    etag: str | None = None  #: as `inode`, of an object store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

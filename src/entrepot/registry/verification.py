@@ -51,6 +51,7 @@ class _File:
     inode: int | None
     mtime_ns: int | None
     verified_at: int
+    etag: str | None
 
 
 class Verifying:
@@ -82,7 +83,9 @@ class Verifying:
         if not self._suspicion.of(blob, inode, mtime_ns):
             return False
         known = self._known.get(str(blob.digest))
-        return known is None or self._suspicion.of(known, inode, mtime_ns)
+        if known is None or (blob.etag is not None and blob.etag != known.etag):
+            return True
+        return self._suspicion.of(known, inode, mtime_ns)
 
     async def stream(self, blob: BlobRecord, file: StoredBlob) -> AsyncGenerator[bytes, None]:
         """Read a whole blob in pieces; the last one comes only if all of them have the digest.
@@ -165,7 +168,7 @@ class Verifying:
         self._on_verified()
         now = clock.now()
         known = self._known
-        known[str(blob.digest)] = _File(file.inode, file.mtime_ns, now)
+        known[str(blob.digest)] = _File(file.inode, file.mtime_ns, now, file.etag)
         if len(known) > _REMEMBERED:
             known.popitem(last=False)
         if len(self._waiting) < _REMEMBERED:

@@ -12,7 +12,8 @@ import pytest
 from entrepot.adapters.delivery.aws import AwsNetworks
 from entrepot.adapters.delivery.networks import Networks
 from entrepot.adapters.delivery.urls import PresignedUrls, RewrittenUrls, UrlsByNetwork
-from entrepot.bootstrap.redirects import Objects, redirects
+from entrepot.bootstrap.redirects import redirects
+from entrepot.bootstrap.storage import Objects
 from entrepot.config import Config
 from entrepot.outbound.errors import Unreachable
 from entrepot.outbound.response import Response

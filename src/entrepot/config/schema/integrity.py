@@ -27,5 +27,8 @@ class Integrity(Section):
 
     age: Duration = 90 * _DAY
     """How long a verification of a blob counts. An older one is verified again when it is pulled; 0: at every pull."""
+    look: Duration = 6 * 3600.0
+    """How often each web process looks whether an object that is pulled from an object store is still the one that was
+    verified (ETag and size), beside the pulls; 0: never. In a folder every pull looks."""
     scrub: Scrub = Scrub()
     """The reading of all stored bytes in the background."""

@@ -34,6 +34,12 @@ _MARK = Query(
     ),
     "verification.mark",
 )
+_DOUBT = Query(
+    update(blobs)
+    .where(blobs.c.id == bindparam("blob_id"), blobs.c.verified_at == bindparam("seen"))
+    .values(etag=bindparam("object"), verified_at=None),
+    "verification.doubt",
+)
 _RESIZE = Query(
     update(blobs)
     .where(
@@ -87,6 +93,11 @@ async def mark(tx: Transaction, verified: Sequence[Verified]) -> None:
     ]
     if rows:
         await tx.many(_MARK, rows)
+
+
+async def doubt(tx: Transaction, *, blob_id: int, seen: int, etag: str | None) -> None:
+    """Take back that a blob was verified, as another object is there now; unless the row was written meanwhile."""
+    await tx.execute(_DOUBT, blob_id=blob_id, seen=seen, object=etag)
 
 
 async def resize(tx: Transaction, blob_id: int, generation: int, *, was: int, size: int) -> bool:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from secrets import token_hex
 
 from entrepot.oci.digest import Digest
+from entrepot.oci.errors import BlobUnknown
 from entrepot.oci.media_type import OCTET_STREAM
 from entrepot.oci.negotiation import matches_etag
 from entrepot.oci.ranges import ByteRange, parse_ranges
@@ -104,10 +105,9 @@ def _content_range(part: ByteRange, blob: BlobRecord) -> bytes:
 
 async def _several(services: Services, blob: BlobRecord, parts: Sequence[ByteRange]) -> Response:
     """Send several parts of a blob as `multipart/byteranges` (RFC 9110, section 14.6)."""
-    file = None if services.files is None else await _look(services, blob, str(services.files.path(blob.key)))
-    inode, mtime_ns = (None, None) if file is None else (file.st_ino, file.st_mtime_ns)
-    if services.registry.verifying.is_suspect(blob, inode, mtime_ns):
-        described = StoredBlob(key=blob.key, size=blob.size, inode=inode, mtime_ns=mtime_ns)
+    path = None if services.files is None else str(services.files.path(blob.key))
+    described = await _suspect(services, blob, path)
+    if described is not None:
         await services.registry.verifying.ensure(blob, described)
     boundary = token_hex(30).encode()
     kind = OCTET_STREAM.encode()
@@ -146,10 +146,8 @@ async def _bytes(
         request.repeatable = Repeatable() if blob.settled else None
         return BytesResponse(status, headers, content[part.start : part.start + part.length])
     path = None if services.files is None else str(services.files.path(blob.key))
-    file = None if path is None else await _look(services, blob, path)
-    inode, mtime_ns = (None, None) if file is None else (file.st_ino, file.st_mtime_ns)
-    if services.registry.verifying.is_suspect(blob, inode, mtime_ns):
-        described = StoredBlob(key=blob.key, size=blob.size, inode=inode, mtime_ns=mtime_ns)
+    described = await _suspect(services, blob, path)
+    if described is not None:
         if part.length == blob.size > _READ_FIRST:
             return StreamResponse(status, headers, services.registry.verifying.stream(blob, described), blob.size)
         await services.registry.verifying.ensure(blob, described)
@@ -162,6 +160,31 @@ async def _bytes(
         return FileResponse(status, headers, path, blob.size)
     pieces = services.store.stream(blob.key, part.start, part.length)
     return StreamResponse(status, headers, pieces, part.length)
+
+
+async def _suspect(services: Services, blob: BlobRecord, path: str | None) -> StoredBlob | None:
+    """Describe the bytes of a blob that must be verified before it is sent; None for one that need not be.
+
+    A file is looked at each time, an object only once it is suspect: beside that, now and then (`ObjectLooks`).
+    """
+    if path is not None:
+        file = await _look(services, blob, path)
+        if not services.registry.verifying.is_suspect(blob, file.st_ino, file.st_mtime_ns):
+            return None
+        return StoredBlob(key=blob.key, size=blob.size, inode=file.st_ino, mtime_ns=file.st_mtime_ns)
+    if not services.registry.verifying.is_suspect(blob, None, None):
+        if services.looks is not None:
+            services.looks.pulled(blob)
+        return None
+    try:
+        described = await services.store.stat(blob.key)
+    except BlobUnknown:
+        raise lost(blob) from None
+    if described.size != blob.size:
+        detail = f"the object has {described.size} bytes in place of {blob.size}"
+        await services.registry.verifying.quarantine.damaged(blob.digest, described, detail, by=PULL)
+        raise lost(blob)
+    return described
 
 
 async def _look(services: Services, blob: BlobRecord, path: str) -> os.stat_result:
