@@ -32,6 +32,8 @@ class WorkerTimes:
     poll: float = 2.0
     #: After a failed run, at the latest.
     retry: float = 60.0
+    #: The longest sleep: while a machine is suspended no time passes for those who wait.
+    look: float = 60.0
 
     @property
     def renewal(self) -> float:
@@ -75,7 +77,7 @@ class JobWorker:
     async def _turn(self, job: Job, stop: asyncio.Event) -> float:
         """Run the job if its time has come and nobody else does; returns when to look again."""
         if not await self._take(job):
-            return self._times.poll
+            return self._times.poll if job.interval is None else min(self._times.lease, job.interval)
         again_in = self._again_in(job, failed=True)
         try:
             if await self._run(job, stop):
@@ -83,7 +85,7 @@ class JobWorker:
         finally:
             await self._release(job, again_in)
         # A lasting job that ended by itself is not started in a rush.
-        return min(self._times.poll, again_in) if job.interval is not None else self._times.poll
+        return min(self._times.look, again_in) if job.interval is not None else self._times.poll
 
     async def _run(self, job: Job, stop: asyncio.Event) -> bool:
         """Run the job once; true when it ended well."""

@@ -211,3 +211,28 @@ async def test_stopping_waits_for_the_run_at_hand(tables: Database, interval: fl
         await until(lambda: steps == ["begun"])
     assert steps == ["begun", "ended"]
     assert await take(tables, "job", "another", 60) is (interval is None)
+
+
+async def test_a_job_that_rests_is_not_asked_for_again_and_again(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by who ran it, until its time has come, nor by another replica, more often than a lease lasts."""
+    asked: list[str] = []
+    take_lease = JobWorker._take
+
+    async def counted(self: JobWorker, job: Job) -> bool:
+        asked.append(self._me)
+        return await take_lease(self, job)
+
+    monkeypatch.setattr(JobWorker, "_take", counted)
+
+    async def work(_stop: asyncio.Event) -> None:
+        pass
+
+    job = Job(name="rests", run=work, interval=60.0)
+    async with running(tables, job):
+        await until(lambda: len(asked) == 1)
+        async with running(tables, job):
+            await asyncio.sleep(2.0)
+    assert asked.count(asked[0]) == 1
+    assert 2 <= len(asked) <= 4

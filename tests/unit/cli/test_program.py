@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.main import get_command
 
+from entrepot.cli import reference
 from entrepot.cli.app import app
 from entrepot.cli.program.classes import Noun, destructive
 from entrepot.cli.program.command_line import given, hinted
@@ -46,6 +47,17 @@ def test_every_command_takes_the_place_and_shows_help(command: tuple[str, ...], 
         shown = entrepot(*command[:at], "--data", "x", *command[at:], "--help").stdout
         assert shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_every_argument_and_option_says_what_it_is() -> None:
+    """None stands in the help, or in the reference, with a name alone."""
+    unsaid = [
+        f"{name} {parameter.name}"
+        for name, command in reference._commands(get_command(app), "entrepot")
+        for parameter in command.own(typer.Context(command, info_name=name))
+        if not getattr(parameter, "help", None)
+    ]
+    assert unsaid == []
 
 
 def test_a_folder_is_named_before_or_behind(entrepot: Run) -> None:

@@ -32,8 +32,8 @@ app.command("history")(retention_runs.history_command)
 app.command("log")(retention_runs.log_command)
 
 _NONE: Final = "none"
-Count = Annotated[int | None, typer.Option(min=0, max=32_766)]
-Days = Annotated[int | None, typer.Option(min=0, max=100_000)]
+_MOST: Final = 32_766
+_DAYS: Final = 100_000
 _COLUMNS: Final[Mapping[str, Column]] = {
     "rule": "id",
     "keeps": text_of,
@@ -62,13 +62,23 @@ def show_command(project: Project, *, as_json: AsJson = False) -> None:
 def add_command(
     project: Project,
     *,
-    latest_pushed: Count = None,
-    latest_pulled: Count = None,
-    latest_active: Count = None,
-    pushed_days: Days = None,
-    pulled_days: Days = None,
+    latest_pushed: Annotated[
+        int | None, typer.Option(min=0, max=_MOST, help="So many tags, those that were pushed last.")
+    ] = None,
+    latest_pulled: Annotated[
+        int | None, typer.Option(min=0, max=_MOST, help="So many tags, those that were pulled last.")
+    ] = None,
+    latest_active: Annotated[
+        int | None, typer.Option(min=0, max=_MOST, help="So many tags, those that were pushed or pulled last.")
+    ] = None,
+    pushed_days: Annotated[
+        int | None, typer.Option(min=0, max=_DAYS, help="What was pushed in the last so many days.")
+    ] = None,
+    pulled_days: Annotated[
+        int | None, typer.Option(min=0, max=_DAYS, help="What was pulled in the last so many days.")
+    ] = None,
     ever_pulled: Annotated[
-        int | None, typer.Option(min=0, max=100_000, help="Pulled at least once, or pushed in the last so many days.")
+        int | None, typer.Option(min=0, max=_DAYS, help="Pulled at least once, or pushed in the last so many days.")
     ] = None,
     always: Annotated[bool, typer.Option("--always", help="Everything that the rule is about.")] = False,
     tags: Tags = "**",
