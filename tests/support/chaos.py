@@ -185,6 +185,7 @@ def chaos(port: int, host: str = "127.0.0.1") -> Iterator[Relay]:
         await relay._cut_all()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.wait(others, timeout=5) if others else None
+        await asyncio.sleep(0.01)  # what was reset is closed in the next turns of the loop
 
     thread = threading.Thread(target=lambda: asyncio.run(run()), name="chaos")
     thread.start()

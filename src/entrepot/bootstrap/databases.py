@@ -30,8 +30,8 @@ async def open_databases(config: Config) -> Stores:
     _require_driver()
     from entrepot.metadata.opening_postgres import open_postgres  # noqa: PLC0415 - needs the extra
 
-    url, _direct = config.database_urls()
-    return await open_postgres(url, connections=config.database_connections)
+    url, direct = config.database_urls()
+    return await open_postgres(url, connections=config.database_connections, direct=direct)
 
 
 @asynccontextmanager
@@ -47,7 +47,17 @@ async def opened_databases(config: Config) -> AsyncIterator[Stores]:
 @asynccontextmanager
 async def opened_locks(config: Config) -> AsyncIterator[Locks]:
     """Give the locks of all processes of a registry for the length of the block."""
-    yield FileLocks(config.state)
+    if not config.on_server:
+        yield FileLocks(config.state)
+        return
+    _require_driver()
+    from entrepot.metadata.engine.postgres_locks import PostgresLocks  # noqa: PLC0415 - needs the extra
+
+    locks = PostgresLocks(config.database_urls()[1])
+    try:
+        yield locks
+    finally:
+        await locks.close()
 
 
 async def schema_of(config: Config) -> Schema | None:

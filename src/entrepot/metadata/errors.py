@@ -16,6 +16,13 @@ class UnsuitableDatabase(DatabaseUnavailable):
     """The server, or what stands before it, is set up so that our promises cannot be kept; the message says how to."""
 
 
+class LockLost(DatabaseUnavailable):
+    """What was held on the database's word may be somebody else's by now: the way to the database was cut."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the turn to use {name} was lost: the database that keeps it is out of reach")
+
+
 class DatabaseFull(DatabaseError):
     """The disk below the database is full; nothing of the transaction was kept."""
 

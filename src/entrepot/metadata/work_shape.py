@@ -40,9 +40,14 @@ _INDEXES: Final = {
 _ONE_NODE: Final = 7305808869232002
 
 
+async def is_complete(work: Database) -> bool:
+    """Tell whether nothing is missing."""
+    return not await _missing_statements(work, work.dialect)
+
+
 async def complete(work: Database) -> None:
     """Build what is missing; on SQLite the caller holds the start lock."""
-    if not await _missing_statements(work, work.dialect):
+    if await is_complete(work):
         return
 
     async def build(transaction: Transaction) -> None:

@@ -150,7 +150,6 @@ class PostgresDatabase:
         connections: int = CONNECTIONS,
         limits: Limits = REQUESTS,
         metrics: Metrics | None = None,
-        schema: str = "",
     ) -> Self:
         """Connect to `postgresql://…`.
 
@@ -159,7 +158,6 @@ class PostgresDatabase:
             connections: For transactions and lists, at most.
             limits: How long everything may take.
             metrics: What is counted.
-            schema: In which of its schemas the tables are; the server's `search_path` decides when empty.
 
         Raises:
             DatabaseError: The address cannot be read.
@@ -167,7 +165,7 @@ class PostgresDatabase:
             UnsuitableDatabase: A pooler stands before the server and is not set up for this.
         """
         counted = PostgresMetrics(metrics or Metrics())
-        connector = Connector(url, seconds=limits.connect, schema=schema)
+        connector = Connector(url, seconds=limits.connect)
         pool = Pool(connector, connections, counted)
         pool.keep(await connector.connect())
         return cls(pool, limits, counted)

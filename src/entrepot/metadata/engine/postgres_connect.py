@@ -64,20 +64,18 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries n
 class Connector:
     """Makes connections to the primary."""
 
-    def __init__(self, url: str, *, seconds: float, schema: str = "") -> None:
+    def __init__(self, url: str, *, seconds: float) -> None:
         """Keep an address.
 
         Args:
             url: `postgresql://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?sslmode=…`.
             seconds: How long each host may take.
-            schema: The one schema in which tables are looked for; the server decides when empty.
 
         Raises:
             DatabaseError: The address cannot be read.
         """
         self._url = url
         self._seconds = seconds
-        self._session = {**_SESSION, **({"search_path": schema} if schema else {})}
         self._hosts = _hosts(url)
         self._primary: tuple[str, int] | None = None
 
@@ -137,7 +135,7 @@ class Connector:
                     statement_cache_size=PREPARED,
                     max_cached_statement_lifetime=0,
                     max_cacheable_statement_size=0,
-                    server_settings=self._session,
+                    server_settings=_SESSION,
                     connection_class=Connection,
                     # `read-write` would refuse the primary, whose transactions are read-only unless they say otherwise.
                     target_session_attrs="primary",
