@@ -43,6 +43,8 @@ SMALL = {
     "schema._IS_BUILT": "SQLite's own list of tables",
     "schema._GET": "one row",
     "grants._REMOVE_FROM": "a change of configuration",
+    "nodes._FORGET": "a row for each node",
+    "nodes._LIST": "as above",
     "roles._LIST": "lists all; roles are few",
     "roles._BUILT_IN": "roles are few",
     "statistics._PROJECTS": "a figure for people, at most once a minute, beside the event loop",

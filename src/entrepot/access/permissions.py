@@ -94,6 +94,7 @@ SYSTEM: Mapping[str, tuple[str, ...]] = {
     "jobservice-monitor": ("list", "stop"),
     "job": ("create", "read", "update", "list", "stop"),
     "security-hub": ("read", "list"),
+    "node": ("list", "read", "update"),
 }
 
 PULL = Permission("repository:pull")

@@ -21,6 +21,7 @@ from entrepot.audit.syslog import Forwarder, Receiver
 from entrepot.backup.prune import Keep
 from entrepot.bootstrap.collection import collection_of, emptying_of, whole_collection_of
 from entrepot.bootstrap.deployment import Deployment, Folder, configuration_of, deployment, in_background, space_of
+from entrepot.bootstrap.node import presence_of, while_in_service
 from entrepot.bootstrap.retention import disk_jobs, expiry_kind, retention_kind
 from entrepot.config import Config
 from entrepot.insight.analysis import Analyser
@@ -82,10 +83,16 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
         watch = ClockWatch(parts.stores.metadata, set_back=pull_back, show=_clock_gauge(metrics))
         await watch.look_quietly()  # before anything is removed
 
-        async def run(stop: asyncio.Event) -> None:
-            async with in_background(watch.run()), asyncio.TaskGroup() as group:
+        presence = await presence_of(config, parts.stores.work, runtime)
+
+        async def work(stop: asyncio.Event) -> None:
+            async with asyncio.TaskGroup() as group:
                 group.create_task(lasting.run(stop))
                 group.create_task(dispatcher.run(stop))
+
+        async def run(stop: asyncio.Event) -> None:
+            async with in_background(watch.run()), in_background(presence.run()):
+                await while_in_service(stop, presence, work)
 
         yield run
 

@@ -18,6 +18,7 @@ from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access, secrets_folder
 from entrepot.audit.pulls import PullLog
 from entrepot.bootstrap.deployment import Deployment, configuration_of, deployment, in_background, space_of
+from entrepot.bootstrap.node import presence_of, problems
 from entrepot.bootstrap.redirects import redirects
 from entrepot.config import Config
 from entrepot.metadata import clock_check
@@ -73,6 +74,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         rates = Rates(config.access.limits.rates, parts.stores.work)
         places = Places(config.access.limits.at_once, parts.stores.work)
         rate_limits = RateLimits(rates, settings.prefix)
+        presence = await presence_of(config, parts.stores.work, runtime)
         pulls = PullCounter(parts.stores.metadata, paused=parts.read_only)
         pull_log = PullLog(parts.stores.metadata, paused=parts.read_only) if config.audit.pulls else None
         elsewhere = redirects(config, parts.objects, runtime.metrics)
@@ -90,7 +92,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             proxies=proxies,
             metrics=RequestMetrics(runtime.metrics),
             access_log=runtime.access_log,
-            readiness=runtime.problems,
+            readiness=functools.partial(problems, runtime, presence),
             warnings=functools.partial(_warnings, parts),
             sessions=gate if access.people else None,
             second_factors=access.second_factors,
@@ -106,6 +108,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             more += [*([places.run] if places.any else []), *([rate_limits.run] if rate_limits.counts_bytes else [])]
             for work in (
                 *more,
+                presence.run,
                 pulls.run,
                 rates.run,
                 parts.registry.verifying.run,

@@ -50,6 +50,7 @@ _COMMANDS: Final = {
     "backup": Later(_CARE, "Back up a registry while it serves, and restore it.", "entrepot.cli.backup"),
     "job": Later(_CARE, "Work in the background: runs, logs and schedules.", "entrepot.cli.job"),
     "audit": Later(_CARE, "Read, verify and export the audit log.", "entrepot.cli.audit"),
+    "node": Later(_CARE, "The nodes of a registry, and taking one out of service.", "entrepot.cli.node"),
     "readonly": Later(_CARE, "Refuse pushes and deletes for a while.", "entrepot.cli.readonly"),
     "clock": Later(_CARE, "Whether the machine's clock is believed.", "entrepot.cli.clock"),
     "config": Later(_SETUP, "Check or show a configuration.", "entrepot.cli.config"),

@@ -140,3 +140,19 @@ challenges: Final = keyed(
     Index(None, "principal_id", "expires_at"),
     Index(None, "expires_at"),
 )
+
+#: Which nodes there are: each a `serve` (see `metadata.nodes`). `figures` is JSON. `drained` is what people said of it.
+nodes: Final = keyed(
+    "nodes",
+    work_metadata,
+    key("name"),
+    words("instance"),
+    words("role"),
+    words("version"),
+    words("address"),
+    words("figures"),
+    number("started_at"),
+    number("seen_at"),
+    number("stopping", default=0),
+    number("drained", default=0),
+)

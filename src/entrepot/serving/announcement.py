@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 def announce(settings: ServeSettings, house: House) -> None:
     """Say where the registry listens: as lines for a person, or as a record when the log is for machines."""
-    url = house.address.url(tls=settings.tls is not None)
+    url = "none" if settings.role == "jobs" else house.address.url(tls=settings.tls is not None)
     debug = f"http://{settings.debug.host}:{house.debug_port}/debug/health" if settings.debug else None
     if settings.log.formatter != "text":
         said = {"version": entrepot.__version__, "data": settings.place, **({"debug": debug} if debug else {})}

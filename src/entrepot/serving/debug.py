@@ -64,6 +64,8 @@ class _Routes:
         if path == "/debug/health":
             problems = self._health.problems()
             return (503 if problems else 200), json.dumps(problems).encode(), _JSON
+        if path == "/healthz":
+            return 200, b"{}", _JSON
         if path == "/debug/vars":
             return 200, json.dumps(_variables()).encode(), _JSON
         if self._metrics_path is not None and path == self._metrics_path:

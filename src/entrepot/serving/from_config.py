@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 def serve_settings(config: Config, *, web: str, jobs: str) -> ServeSettings:
     """Give the settings of `serve` for a configuration; `web` and `jobs` are the entry points of the workers."""
     debug = config.http.debug.address
-    acme = _acme(config)
+    answers = config.node.role != "jobs"
+    acme = _acme(config) if answers else None
     return ServeSettings(
         address=_address(config.http),
         workers=config.web_processes,
+        node=config.node.name,
+        role=config.node.role,
         web=web,
         jobs=jobs,
         config=pickle.dumps(config),
-        tls=_tls(config.http, acme),
+        tls=_tls(config.http, acme) if answers else None,
         acme=acme,
         http=HttpSettings(http2=config.http.http2.enabled and config.http.tls.enabled),
         debug=None if debug is None else DebugSettings(host=debug.host, port=debug.port, metrics_path=_metrics(config)),

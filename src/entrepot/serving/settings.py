@@ -96,6 +96,9 @@ class Surroundings:
     entry: str
     config: bytes = field(repr=False)
     log: LogSettings
+    #: What this `serve` is called, and where it listens.
+    node: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,10 @@ class ServeSettings:
 
     address: Address
     workers: int
+    #: What this `serve` is called among the nodes of its registry; without a name it is made of the host's.
+    node: str = ""
+    #: What it does: `web`, `jobs`, or `all`.
+    role: str = "all"
     #: Entry points, `module:name`: async context managers that are given the configuration and a `WorkerRuntime`.
     web: str
     jobs: str

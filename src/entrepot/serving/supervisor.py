@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 WEB: Final = "web"
 JOB: Final = "job"
+#: The role of a `serve` without a web server.
+JOBS_ONLY: Final = "jobs"
 _TICK_SECONDS: Final = 1.0
 #: So often in a row a web worker may fail to become ready before `serve` gives up and says why.
 _MAX_FAILURES: Final = 5
@@ -72,7 +74,7 @@ class Supervisor:
         """Start the children and see to them; returns the exit code of `serve`."""
         self._selector.register(self._signals.socket, selectors.EVENT_READ, self._on_signals)
         self._selector.register(self._house.notices.socket, selectors.EVENT_READ, self._on_notices)
-        self._start(self._roles[WEB])
+        self._start(self._roles[JOB if self._settings.role == JOBS_ONLY else WEB])
         while self._children or not self._stopping:
             for key, _ in self._selector.select(self._patience()):
                 key.data()
@@ -104,6 +106,8 @@ class Supervisor:
             entry=entry,
             config=settings.config,
             log=settings.log,
+            node=self._house.node,
+            address="" if settings.role == JOBS_ONLY else self._house.address.url(tls=settings.tls is not None),
         )
 
     def _start(self, role: Role) -> None:
@@ -145,7 +149,9 @@ class Supervisor:
 
     def _count_failure(self, role: Role, why: str, *, is_first: bool) -> None:
         role.failures += 1
-        if role.name == JOB:  # the web server serves meanwhile; what stops this, a full disk above all, may pass
+        if (
+            role.name == JOB and self._announced
+        ):  # the web server serves meanwhile; what stops this, a full disk above all, may pass
             _log.error("the job worker cannot start and is tried again", extra={"reason": why})
         elif is_first and not role.was_ready:
             self._give_up(why)
@@ -193,6 +199,8 @@ class Supervisor:
             self._finish_jobs()
         elif notice.role == WEB:
             self._on_web_ready(child)
+        elif not self._announced:
+            self._announce()
 
     def _on_web_ready(self, child: Child) -> None:
         running = self._running(WEB)
@@ -200,10 +208,14 @@ class Supervisor:
             self._retire_at = time.monotonic() + _HANDOVER_SECONDS
         if not self._announced:
             await_listener(self._house.address)
-            self._announced = True
-            announce(self._settings, self._house)
-            self._house.health.start()
-            self._start(self._roles[JOB])
+            self._announce()
+            if self._settings.role != WEB:
+                self._start(self._roles[JOB])
+
+    def _announce(self) -> None:
+        self._announced = True
+        announce(self._settings, self._house)
+        self._house.health.start()
 
     # ---------------------------------------------------------------------------------------------------- signals
 
@@ -213,7 +225,7 @@ class Supervisor:
                 self._reload()
             elif self._stopping:
                 self._stop(0)
-            elif self._drain_at is None and self._announced and self._settings.drain_delay:
+            elif self._drain_at is None and self._announced and self._running(WEB) and self._settings.drain_delay:
                 self._leave()
             else:
                 self._drain()

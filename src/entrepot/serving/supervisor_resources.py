@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import entrepot
 from entrepot.serving.certificate_watch import CertificateWatch
 from entrepot.serving.errors import CertificateRefused, StartRefused
 from entrepot.serving.health import Health
@@ -18,7 +20,9 @@ from entrepot.telemetry.snapshots import add_up, collect
 if TYPE_CHECKING:
     from entrepot.serving.certificate_renewal import CertificateRenewal
     from entrepot.serving.certificates import Certificates
-    from entrepot.serving.settings import ServeSettings
+    from entrepot.serving.settings import Address, ServeSettings
+
+_USUAL_PORT: Final = 5000
 
 
 class House(ExitStack):
@@ -38,8 +42,13 @@ class House(ExitStack):
 
     def _open(self, settings: ServeSettings) -> None:
         self.metrics = Metrics()
-        lock = self.enter_context(closing(ListenLock(settings.address)))
-        self.address = dataclasses.replace(settings.address, port=lock.port)
+        self.address = settings.address
+        if settings.role != "jobs":
+            lock = self.enter_context(closing(ListenLock(settings.address)))
+            self.address = dataclasses.replace(settings.address, port=lock.port)
+        self.node = settings.node or _node_name(self.address, settings.role)
+        info = self.metrics.gauge("entrepot_node_info", "This node, always 1.", ("node", "role", "version"))
+        info.set(1, self.node, settings.role, entrepot.__version__)
         self.renewal = self._renewal(settings)
         self.certificates = self._certificates(settings)
         self.watch = self._watch(settings)
@@ -98,3 +107,11 @@ class House(ExitStack):
         from entrepot.telemetry.exposition import render  # noqa: PLC0415 - at the first scrape, not at the start
 
         return render(self.all_metrics, accept)
+
+
+def _node_name(address: Address, role: str) -> str:
+    """Name a `serve` by its host, in such a way that several on one host have several names."""
+    host = socket.gethostname()
+    if role == "jobs":
+        return f"{host}-jobs"
+    return host if address.unix or address.port == _USUAL_PORT else f"{host}:{address.port}"

@@ -30,6 +30,8 @@ class WorkerRuntime:
         logs.configure(surroundings.log)
         log = surroundings.log
         self._surroundings = surroundings
+        self.node = surroundings.node  #: what this `serve` is called
+        self.address = surroundings.address  #: where it listens; empty where it does not
         self.folder = surroundings.folder  #: private, in memory, shared by the processes of this `serve`
         self.metrics = Metrics()
         self.access_log = AccessLog(formatter=log.formatter, enabled=log.access_log, fields=log.fields)

@@ -87,6 +87,7 @@ ASKS: Final[Mapping[str, Ask]] = {
     ),
     f"POST {API}/jobs": Ask(body='{"kind": "upload-purging"}'),
     f"PUT {API}/jobs/schedules/{{kind}}": Ask(body='{"cron": "@daily"}'),
+    f"PUT {API}/nodes/{{node_name}}/drained": Ask(body='{"drained": true}'),
     f"PUT {API}/jobservice/queues/{{job_type}}": Ask(body='{"action": "pause"}'),
     f"GET {API}/labels": Ask(
         query=_for_each(EVERY, "?scope=p&project_id=<project_id>", system="?scope=g"), objects=(*EVERY, "system")

@@ -12,9 +12,12 @@ from entrepot.bootstrap.web import web
 from entrepot.config import load
 from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.telemetry.access_log import AccessLog
+from entrepot.telemetry.health_flag import HealthFlag
 from entrepot.telemetry.instruments import Metrics
 from entrepot.web.application import Application
 
+#: What the registry is called among its nodes.
+NODE = "node-1"
 ADMIN = "admin"
 ADMIN_PASSWORD = "the harbour master's own"
 
@@ -23,6 +26,9 @@ class QuietRuntime(WorkerRuntime):
     """What a worker has from its supervisor, without one."""
 
     def __init__(self, folder: Path) -> None:
+        self.node, self.address = NODE, "http://registry.test"
+        (folder / "lock").touch()
+        self.health = HealthFlag(folder / "unhealthy.json")
         self.folder = folder
         self.metrics = Metrics()
         self.access_log = AccessLog(enabled=False)

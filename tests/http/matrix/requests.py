@@ -18,6 +18,7 @@ _PLACEHOLDER: Final = re.compile(r"[{<](\w+)[}>]")
 _OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("label_id", "robot_id", "grant_id"), (*EVERY, "system")),
     "quota_id": EVERY,
+    "node_name": ("system", "missing"),
     "trash_id": EVERY,
     "security_key_id": ("other", "missing"),
     "group_id": ("system", "missing"),

@@ -11,7 +11,7 @@ from entrepot.metadata.lifecycle import retention_tasks
 from entrepot.metadata.people import security_keys
 from entrepot.metadata.people.security_keys import SecurityKeyRecord
 from entrepot.web.application import Application
-from tests.http.matrix.deployed import ADMIN, ADMIN_PASSWORD
+from tests.http.matrix.deployed import ADMIN, ADMIN_PASSWORD, NODE
 from tests.http.matrix.people import Registrar, basic, client, number
 from tests.http.pushing import push_blob, push_image, start_upload
 from tests.support.manifests import digest_of
@@ -170,6 +170,7 @@ def _missing() -> Ids:
         "tag_name": "none",
         "source": "nowhere/app:v1",
         "meta_name": "prevent_vul",
+        "node_name": "nowhere",
         **dict.fromkeys(("session", "ending"), "0b0b0b0b-0000-4000-8000-000000000000"),
         **dict.fromkeys(("group_id", "role_id", "user_id", "user", "key_id", "security_key_id"), NOWHERE),
         "session_id": "none",
@@ -251,6 +252,7 @@ async def _of_everybody(registrar: Registrar, ids: dict[str, Ids]) -> Ids:
         "kind": "purge-audit-log",
         "job_type": "all",
         "pool_id": "all",
+        "node_name": NODE,
         **await _jobs(registrar),
         "nothing": digest_of(b"nothing"),
         "foreign_manifest": ids["foreign"]["reference"],

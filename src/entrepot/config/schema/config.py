@@ -18,6 +18,7 @@ from entrepot.config.schema.lifecycle import Lifecycle
 from entrepot.config.schema.log import Level, Log
 from entrepot.config.schema.metadata import Database, Metadata, read_url
 from entrepot.config.schema.middleware import Middleware
+from entrepot.config.schema.node import Node
 from entrepot.config.schema.notifications import Notifications
 from entrepot.config.schema.others import Compatibility, Proxy, Reporting
 from entrepot.config.schema.outbound import Outbound
@@ -92,6 +93,8 @@ class Config(Section):
     """Backups by a schedule. Our own section."""
     outbound: Outbound = Outbound()
     """How this registry asks others. Our own section."""
+    node: Node = Node()
+    """This `serve` as one of several. Our own section."""
     workers: Count = Field(default=0, ge=0, le=1024)
     """Web processes; 0 chooses by the number of processors. Our own key."""
 

@@ -44,7 +44,16 @@ from entrepot.web.api.people import (
     users,
 )
 from entrepot.web.api.projects import metadatas, projects
-from entrepot.web.api.registry_wide import audit_logs, configurations, health, ping, search, statistics, systeminfo
+from entrepot.web.api.registry_wide import (
+    audit_logs,
+    configurations,
+    health,
+    nodes,
+    ping,
+    search,
+    statistics,
+    systeminfo,
+)
 from entrepot.web.api.retention import executions, retentions
 from entrepot.web.api.route_table import RouteTable
 from entrepot.web.api.services import ApiServices
@@ -60,6 +69,7 @@ _DESCRIPTION: Final = (
 NOUNS: Final[tuple[Callable[[], APIRouter], ...]] = (
     ping.router,
     health.router,
+    nodes.router,
     projects.router,
     members.router,
     metadatas.router,

@@ -46,6 +46,7 @@ from entrepot.system.jobs.queues import Queues
 from entrepot.system.jobs.schedules import Schedules, time_of_next
 from entrepot.system.jobs.service import Jobs
 from entrepot.system.jobs.traits import JobTraits
+from entrepot.system.nodes import Nodes
 from entrepot.system.statistics import Statistics
 from entrepot.system.volumes import VolumeOf
 from entrepot.web.api.services import (
@@ -98,6 +99,7 @@ def build_services(parts: Parts) -> ApiServices:
         configuration=parts.configuration,
         try_issuer=parts.try_issuer,
         directory=None if parts.directory is None else DirectoryDesk(parts.metadata, parts.directory),
+        nodes=Nodes(parts.metadata, parts.work),
         statistics=Statistics(parts.metadata, parts.policy),
         why=Why(parts.metadata),
         volume=parts.volume,

@@ -36,6 +36,7 @@ from entrepot.system.jobs.kinds import Kinds
 from entrepot.system.jobs.queues import Queues
 from entrepot.system.jobs.schedules import Schedules
 from entrepot.system.jobs.service import Jobs
+from entrepot.system.nodes import Nodes
 from entrepot.system.statistics import Statistics
 from entrepot.system.volumes import Volume
 from entrepot.web.services import Services
@@ -111,6 +112,7 @@ class ApiServices:
     configuration: Configuration
     directory: DirectoryDesk | None  #: None where there are no accounts
     try_issuer: TryIssuer
+    nodes: Nodes
     statistics: Statistics
     why: Why
     volume: VolumeOf
