@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
+from entrepot.adoption.ports import RegistryTree, Seen
 from entrepot.adoption.report import Problem, ProblemKind
-from entrepot.adoption.tree import Tree
 from entrepot.metadata.contents import blobs, repository_blobs
 from entrepot.metadata.contents.blobs import StoredRow
 from entrepot.metadata.database import Database, Transaction
@@ -24,21 +24,12 @@ _BLOBS_A_PIECE = 1000
 _ADOPTION = "adoption"
 
 
-@dataclass(slots=True)
-class Seen:
-    """What a look at all blobs brought."""
-
-    lost: int = 0
-    found: int = 0
-    problems: list[Problem] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class Presence:
     """Looks at the file of every blob."""
 
     metadata: Database
-    tree: Tree
+    tree: RegistryTree
 
     async def check(self, on_piece: Callable[[], None] = lambda: None) -> Seen:
         """Make blobs without their bytes missing, and missing ones live whose bytes are back."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from entrepot.adoption import state
-from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.intake import Intake
+from entrepot.adoption.ports import ForeignWatch
 from entrepot.adoption.report import ReportFile
 from entrepot.adoption.state import AdoptionState
 from entrepot.metadata import settings
@@ -25,7 +25,7 @@ class Collectable:
 
     intake: Intake
     report: ReportFile
-    foreign: ForeignWrites
+    foreign: ForeignWatch
     _looked: bool = field(default=False, init=False)
     _hidden: tuple[tuple[int, int], int] = field(default=((0, 0), 0), init=False)
 

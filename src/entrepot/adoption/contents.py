@@ -1,11 +1,11 @@
 """Reading what a repository's links point at: manifests, checked, and the files of their blobs.
 
-Everything here blocks on the disk and runs in a thread.
+Everything here blocks and runs in a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from entrepot.adoption.links import LayerLink, RepositoryLinks
@@ -37,27 +37,27 @@ class Contents:
 
     def manifests(self, revisions: Iterable[Digest]) -> Piece:
         """Read manifests, and look for the blobs they refer to."""
-        piece = Piece()
-        for digest in revisions:
-            manifest = self._manifest(digest)
-            if manifest is not None:
-                piece.manifests.append(manifest)
-                self._find_references(manifest, piece)
+        read = (self._manifest(digest, raw) for digest, raw in self.links.tree.contents(revisions))
+        piece = Piece([manifest for manifest in read if manifest is not None])
+        named = {blob.digest for manifest in piece.manifests for _, blob in blob_references(manifest)}
+        found = self.links.tree.find_blobs(named)
+        for manifest in piece.manifests:
+            self._find_references(manifest, piece, found)
         return piece
 
     def layers(self, links: Iterable[LayerLink]) -> Piece:
         """Look for blobs that no manifest need refer to."""
-        piece = Piece()
-        for link in links:
-            stored = self.links.tree.find_blob(link.stored_as)
+        piece, some = Piece(), list(links)
+        found = self.links.tree.find_blobs({link.stored_as for link in some})
+        for link in some:
+            stored = found.get(link.stored_as)
             if stored is None:
                 self.links.note(ProblemKind.DANGLING_LAYER, link.digest, "linked, not there, and nothing needs it")
             else:
                 piece.stored[link.digest] = stored
         return piece
 
-    def _manifest(self, digest: Digest) -> oci_manifest.Manifest | None:
-        raw = self.links.tree.manifest(digest)
+    def _manifest(self, digest: Digest, raw: bytes | None) -> oci_manifest.Manifest | None:
         if raw is None:
             self.links.note(ProblemKind.MISSING_MANIFEST, digest, "its bytes are gone")
             return None
@@ -70,10 +70,12 @@ class Contents:
             self.links.note(ProblemKind.DAMAGED_MANIFEST, digest, error.message)
             return None
 
-    def _find_references(self, manifest: oci_manifest.Manifest, piece: Piece) -> None:
+    def _find_references(
+        self, manifest: oci_manifest.Manifest, piece: Piece, found: Mapping[Digest, StoredBlob]
+    ) -> None:
         required = {blob.digest for blob in manifest.required_blobs}
         for _, blob in blob_references(manifest):
-            stored = piece.stored.get(blob.digest) or self._find(blob.digest)
+            stored = piece.stored.get(blob.digest) or found.get(blob.digest) or self._find_alias(blob.digest)
             if stored is not None and self._fits(manifest, blob, stored):
                 piece.stored[blob.digest] = stored
             elif stored is not None:
@@ -82,11 +84,10 @@ class Contents:
                 self.links.note(ProblemKind.MISSING_BLOB, blob.digest, f"needed by {manifest.digest}")
                 piece.missing[blob.digest] = blob.size
 
-    def _find(self, digest: Digest) -> StoredBlob | None:
-        stored = self.links.tree.find_blob(digest)
-        if stored is None and (link := self.links.layer(digest)) is not None and link.stored_as != digest:
-            return self.links.tree.find_blob(link.stored_as)
-        return stored
+    def _find_alias(self, digest: Digest) -> StoredBlob | None:
+        """Look for bytes that registry:2 has put under another digest of theirs."""
+        link = self.links.layer(digest)
+        return None if link is None or link.stored_as == digest else self.links.tree.find_blob(link.stored_as)
 
     def _fits(self, manifest: oci_manifest.Manifest, blob: Descriptor, stored: StoredBlob) -> bool:
         """Compare sizes; where they differ either the file or the manifest is wrong, and only the bytes can tell."""

@@ -16,11 +16,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
-from entrepot.adoption.byte_presence import Presence, Seen
+from entrepot.adoption.byte_presence import Presence
 from entrepot.adoption.links import RepositoryLinks
+from entrepot.adoption.ports import Foreign, Seen
 from entrepot.adoption.report import Problem
 from entrepot.adoption.tree import Shard, Tree
 from entrepot.metadata import settings
@@ -48,14 +49,6 @@ _MOST_EXPLAINED = 20_000
 _NS_A_MICROSECOND = 1000
 #: The clock of a file system in the network may be ahead of ours by so much.
 _CLOCKS_DIFFER_NS = 60 * 10**9
-
-
-@dataclass(slots=True)
-class Foreign:
-    """What another registry did, as far as blobs show it."""
-
-    unknown: int = 0
-    seen: Seen = field(default_factory=Seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class FolderGate:
         row = await repositories.find_exact(self._intake.metadata, name)
         if row is not None:
             return not row.adopted
-        return self._intake.tree.has(name)
+        return await asyncio.to_thread(self._intake.tree.has, name)
 
     async def _together(self, key: Hashable, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Do something once for all who ask for it now; it goes on when those who asked have left."""

@@ -15,16 +15,14 @@ from dataclasses import dataclass, field
 
 from entrepot.adoption.contents import Contents
 from entrepot.adoption.links import RepositoryLinks
+from entrepot.adoption.ports import RegistryTree
 from entrepot.adoption.repository_adoption import Adopted, OnPiece, Paces, Taking, nobody
-from entrepot.adoption.tree import Tree
 from entrepot.metadata.contents import repositories
 from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry.adoption import Wanted, WantedBlob
-from entrepot.registry.file_locks import FileLocks
-from entrepot.registry.layout import OWN
 from entrepot.registry.locks import Locks
 
 
@@ -37,15 +35,9 @@ class Intake:
     """Takes repositories of a tree into the metadata."""
 
     metadata: Database
-    tree: Tree
+    tree: RegistryTree
+    claims: Locks  #: who of several processes reads which repository
     paces: Paces = field(default_factory=Paces)
-    #: Who of several processes reads which repository; None where all of them are on one machine.
-    locks: Locks | None = None
-
-    @property
-    def claims(self) -> Locks:
-        """Who of several processes reads which repository."""
-        return self.locks or FileLocks(self.tree.root / OWN)
 
     async def adopt(self, name: RepositoryName, on_piece: OnPiece = nobody) -> Adopted | None:
         """Take in a repository that is still to be adopted.

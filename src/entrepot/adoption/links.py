@@ -1,4 +1,4 @@
-"""Reading the links of one repository in a folder that registry:2 filled.
+"""Reading the links of one repository of those that registry:2 left.
 
 Links are read one after another while somebody asks for them, so that a repository of any size takes little memory.
 Nothing broken stops the reading; it is noted.
@@ -6,19 +6,20 @@ Nothing broken stops the reading; it is noted.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from entrepot.adoption.ports import LinkFile, RegistryTree
 from entrepot.adoption.report import Problem, ProblemKind
-from entrepot.adoption.tree import Tree, is_folder, scan
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import DigestInvalid, TagInvalid
 from entrepot.oci.reference import RepositoryName, Tag
 from entrepot.registry import layout
 
-#: A link holds a digest; more than this is something else.
-_MAX_LINK_BYTES = 256
+T = TypeVar("T")
+
 #: As many digests are sooner asked for one by one than looked for among all links of a repository.
 _FEW = 50
 
@@ -44,7 +45,7 @@ class LayerLink:
 class RepositoryLinks:
     """The links of one repository, and what was found broken while reading them."""
 
-    tree: Tree
+    tree: RegistryTree
     name: RepositoryName
     problems: list[Problem] = field(default_factory=list)
 
@@ -54,9 +55,8 @@ class RepositoryLinks:
 
     def layers(self) -> Iterator[LayerLink]:
         """Walk the blobs that the repository holds."""
-        for digest in self._addresses(layout.layers(self.name)):
-            if (link := self.layer(digest)) is not None:
-                yield link
+        for digest, link in self._linked(layout.layers(self.name), layout.layer_link):
+            yield LayerLink(digest, link)
 
     def layer(self, digest: Digest) -> LayerLink | None:
         """Read the link of a blob; None when the repository does not hold it."""
@@ -65,7 +65,7 @@ class RepositoryLinks:
 
     def revisions(self) -> Iterator[Digest]:
         """Walk the manifests that the repository holds."""
-        return (digest for digest in self._addresses(layout.revisions(self.name)) if self.has_revision(digest))
+        return (digest for digest, _ in self._linked(layout.revisions(self.name), layout.revision_link))
 
     def has_revision(self, digest: Digest) -> bool:
         """Tell whether the repository holds a manifest."""
@@ -73,16 +73,15 @@ class RepositoryLinks:
 
     def tags(self) -> Iterator[TagLink]:
         """Walk the tags."""
-        for entry in self._scan(layout.tags(self.name)):
-            if not is_folder(entry):
-                continue
-            try:
-                tag = Tag.parse(entry.name)
-            except TagInvalid:
-                self.note(ProblemKind.INVALID_NAME, entry.name, "not a tag")
-                continue
-            if (link := self.tag(tag)) is not None:
-                yield link
+        for tag, file in self._files(self._tags(), lambda tag: layout.tag_current_link(self.name, tag)):
+            if (digest := self._target(file)) is not None:
+                yield TagLink(tag, digest, file.changed_at)
+
+    def tag(self, tag: Tag) -> TagLink | None:
+        """Read a tag; None when there is none."""
+        (file,) = self.tree.links([layout.tag_current_link(self.name, tag)])
+        digest = self._target(file)
+        return None if digest is None else TagLink(tag, digest, file.changed_at)
 
     def named(self, digests: Collection[str]) -> Iterator[tuple[Digest, int]]:
         """Walk those of `digests` that the repository holds, as blob or manifest, with the times of their links.
@@ -93,62 +92,68 @@ class RepositoryLinks:
         for folder, link in ((layout.revisions, layout.revision_link), (layout.layers, layout.layer_link)):
             some = digests if len(digests) <= _FEW else self._listed(folder(self.name)) & set(digests)
             for digest in map(Digest.parse, some):
-                changed = self._changed_at(link(self.name, digest))
+                changed = self.tree.changed_at(link(self.name, digest))
                 if changed is not None:
                     yield digest, changed
 
     def _listed(self, folder: str) -> set[str]:
         return {
-            f"{algorithm.name}:{encoded.name}"
-            for algorithm in self._scan(folder)
-            for encoded in self._scan(f"{folder}/{algorithm.name}")
+            f"{algorithm}:{encoded}"
+            for algorithm in self._folders(folder)
+            for encoded in self._folders(f"{folder}/{algorithm}")
         }
 
-    def tag(self, tag: Tag) -> TagLink | None:
-        """Read a tag; None when there is none."""
-        path = layout.tag_current_link(self.name, tag)
-        digest = self._read(path)
-        if digest is None:
-            return None
-        changed = self._changed_at(path)
-        return None if changed is None else TagLink(tag, digest, changed)
+    def _linked(self, folder: str, path: Callable[[RepositoryName, Digest], str]) -> Iterator[tuple[Digest, Digest]]:
+        """Walk the digests below a folder that have a link, with what it holds."""
+        for digest, file in self._files(self._addresses(folder), lambda digest: path(self.name, digest)):
+            if (target := self._target(file)) is not None:
+                yield digest, target
 
-    def _changed_at(self, path: str) -> int | None:
-        """Give the time of a link in microseconds since the epoch; None when there is none."""
-        try:
-            return os.stat(self.tree.absolute(path)).st_mtime_ns // 1000  # noqa: PTH116 - half the cost of Path.stat
-        except OSError:
-            return None
+    def _files(self, things: Iterator[T], path: Callable[[T], str]) -> Iterator[tuple[T, LinkFile]]:
+        """Read the link of each; the tree may look for several at once, and gives them in order."""
+        asked: deque[T] = deque()
+
+        def paths() -> Iterator[str]:
+            for thing in things:
+                asked.append(thing)
+                yield path(thing)
+
+        for file in self.tree.links(paths()):
+            yield asked.popleft(), file
+
+    def _tags(self) -> Iterator[Tag]:
+        for name in self._folders(layout.tags(self.name)):
+            try:
+                yield Tag.parse(name)
+            except TagInvalid:
+                self.note(ProblemKind.INVALID_NAME, name, "not a tag")
 
     def _addresses(self, folder: str) -> Iterator[Digest]:
         """Walk `<algorithm>/<hex>` below a folder of links."""
-        for algorithm in self._scan(folder):
-            for encoded in self._scan(f"{folder}/{algorithm.name}"):
-                if not is_folder(encoded):
-                    continue
+        for algorithm in self._folders(folder):
+            for encoded in self._folders(f"{folder}/{algorithm}"):
                 try:
-                    yield Digest.parse(f"{algorithm.name}:{encoded.name}")
+                    yield Digest.parse(f"{algorithm}:{encoded}")
                 except DigestInvalid:
-                    self.note(ProblemKind.INVALID_NAME, f"{algorithm.name}/{encoded.name}", "not a digest")
+                    self.note(ProblemKind.INVALID_NAME, f"{algorithm}/{encoded}", "not a digest")
 
-    def _scan(self, folder: str) -> Iterator[os.DirEntry[str]]:
-        return scan(
-            self.tree.absolute(folder),
-            lambda _, error: self.note(ProblemKind.UNREADABLE, folder, error.strerror or ""),
+    def _folders(self, folder: str) -> Iterator[str]:
+        return self.tree.folders(
+            folder, lambda _, error: self.note(ProblemKind.UNREADABLE, folder, error.strerror or "")
         )
 
     def _read(self, path: str) -> Digest | None:
-        """Read a link; a missing one is how registry:2 marks what it deleted."""
-        try:
-            with open(self.tree.absolute(path), "rb", buffering=0) as link:  # noqa: PTH123 - half the cost of Path.open
-                text = link.read(_MAX_LINK_BYTES)
-        except (FileNotFoundError, NotADirectoryError):
+        (file,) = self.tree.links([path])
+        return self._target(file)
+
+    def _target(self, file: LinkFile) -> Digest | None:
+        """Give what a link holds; a missing one is how registry:2 marks what it deleted."""
+        if file.error is not None:
+            self.note(ProblemKind.UNREADABLE, file.path, file.error.strerror or "")
+        if file.content is None:
             return None
-        except OSError as error:
-            self.note(ProblemKind.UNREADABLE, path, error.strerror or "")
-            return None
         try:
-            return Digest.parse(text.decode("ascii"))
+            return Digest.parse(file.content.decode("ascii"))
         except (DigestInvalid, UnicodeDecodeError):
-            self.note(ProblemKind.INVALID_LINK, path, "holds no digest" if text else "is empty")
+            self.note(ProblemKind.INVALID_LINK, file.path, "holds no digest" if file.content else "is empty")
             return None

@@ -9,12 +9,11 @@ from functools import partial
 from itertools import islice
 
 from entrepot.adoption import state
-from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.intake import Intake
+from entrepot.adoption.ports import ForeignWatch, RegistryTree
 from entrepot.adoption.report import Problem, ReportFile
 from entrepot.adoption.repository_adoption import Adopted
 from entrepot.adoption.state import AdoptionState
-from entrepot.adoption.tree import Tree
 from entrepot.metadata.contents import projects, repositories
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.reference import RepositoryName
@@ -47,6 +46,7 @@ class AdoptionRun:
 
     intake: Intake
     report: ReportFile
+    foreign: ForeignWatch
     on_progress: OnProgress = lambda _progress: None
 
     async def run(self) -> Progress:
@@ -55,7 +55,7 @@ class AdoptionRun:
         metadata = self.intake.metadata
         found = await state.prepare(metadata, self.intake.tree)
         if found is AdoptionState.LISTING:
-            await ForeignWrites(metadata, self.intake.tree).begin()
+            await self.foreign.begin()
             await self._list(progress)
             await state.advance(metadata, AdoptionState.LISTING, AdoptionState.ADOPTING)
         if found is not AdoptionState.COMPLETE:
@@ -154,7 +154,7 @@ class _Pending:
             return RepositoryName.parse(self._last)
 
 
-async def walk_names(tree: Tree) -> AsyncIterator[list[RepositoryName | Problem]]:
+async def walk_names(tree: RegistryTree) -> AsyncIterator[list[RepositoryName | Problem]]:
     """Walk a folder in a thread, some names at a time; what cannot be a name is a problem."""
     walk = tree.names()
     while found := await asyncio.to_thread(lambda: list(islice(walk, _NAMES_A_PIECE))):

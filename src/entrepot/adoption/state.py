@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 from functools import partial
 
-from entrepot.adoption.tree import Tree
+from entrepot.adoption.ports import RegistryTree
 from entrepot.metadata import settings
 from entrepot.metadata.database import Database, Reader, Transaction
 
@@ -36,12 +37,12 @@ async def advance(database: Database, before: AdoptionState, after: AdoptionStat
     await database.write(work, name="adoption state")
 
 
-async def prepare(database: Database, tree: Tree) -> AdoptionState:
+async def prepare(database: Database, tree: RegistryTree) -> AdoptionState:
     """Decide at the first start on a folder whether there is something to adopt; later starts find the answer."""
     state = await find(database)
     if state is not None:
         return state
-    wanted = AdoptionState.LISTING if tree.exists() else AdoptionState.COMPLETE
+    wanted = AdoptionState.LISTING if await asyncio.to_thread(tree.exists) else AdoptionState.COMPLETE
     return await database.write(partial(_decide, wanted), name="adoption state")
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from entrepot.adoption.ports import LinkFile, OnError
 from entrepot.adoption.report import Problem, ProblemKind
 from entrepot.oci.digest import ALGORITHMS, Digest, new_hasher
 from entrepot.oci.errors import NameInvalid
@@ -15,9 +16,9 @@ from entrepot.registry import layout
 from entrepot.registry.ports import StoredBlob
 
 #: registry:2 took manifests up to 4 MiB; more is not read into memory.
-_MAX_MANIFEST_BYTES = 16 * 1024 * 1024
-
-OnError = Callable[[str, OSError], None]
+MAX_MANIFEST_BYTES = 16 * 1024 * 1024
+#: A link holds a digest; more than this is something else.
+MAX_LINK_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,17 @@ class Shard:
 
 
 class Tree:
-    """A folder in registry:2's layout (see `entrepot.registry.layout`)."""
+    """A folder in registry:2's layout: a `RegistryTree`, and what only folders have."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         # Joined by hand below: a Path for each of very many files costs more than reading them.
         self._prefix = f"{root}/"
+
+    @property
+    def place(self) -> str:
+        """Name it for people."""
+        return str(self.root)
 
     def exists(self) -> bool:
         """Tell whether any repository could be here."""
@@ -61,7 +67,7 @@ class Tree:
             if problem is not None:
                 yield problem
             elif layout.MANIFESTS in children or layout.LAYERS in children:
-                yield _parse_name(name)
+                yield parse_name(name)
 
     def sessions(self) -> Iterator[Path]:
         """Walk the folders of registry:2's own open uploads, in whichever repository."""
@@ -93,6 +99,35 @@ class Tree:
             if not child.startswith("_"):
                 yield from self._walk(folder / child, f"{name}/{child}" if name else child, (*above, here))
 
+    def folders(self, path: str, on_error: OnError | None = None) -> Iterator[str]:
+        """Walk the names of the folders below a path."""
+        return (entry.name for entry in scan(self._prefix + path, on_error) if is_folder(entry))
+
+    def links(self, paths: Iterable[str]) -> Iterator[LinkFile]:
+        """Read links, one after another."""
+        return map(self._link, paths)
+
+    def _link(self, path: str) -> LinkFile:
+        try:
+            with open(self._prefix + path, "rb", buffering=0) as link:  # noqa: PTH123 - half the cost of Path.open
+                changed_at = os.fstat(link.fileno()).st_mtime_ns // 1000
+                return LinkFile(path=path, content=link.read(MAX_LINK_BYTES), changed_at=changed_at)
+        except (FileNotFoundError, NotADirectoryError):
+            return LinkFile(path=path)
+        except OSError as error:
+            return LinkFile(path=path, error=error)
+
+    def changed_at(self, path: str) -> int | None:
+        """Give the time of a link in microseconds since the epoch; None when there is none."""
+        try:
+            return os.stat(self._prefix + path).st_mtime_ns // 1000  # noqa: PTH116 - see __init__
+        except OSError:
+            return None
+
+    def find_blobs(self, digests: Collection[Digest]) -> dict[Digest, StoredBlob]:
+        """Describe the files of those blobs that are there."""
+        return {digest: found for digest in digests if (found := self.find_blob(digest)) is not None}
+
     def find_blob(self, digest: Digest) -> StoredBlob | None:
         """Describe the file of a blob; None when there is none."""
         try:
@@ -112,9 +147,13 @@ class Tree:
             return False
         return hasher.hexdigest() == digest.encoded
 
+    def contents(self, digests: Iterable[Digest]) -> Iterator[tuple[Digest, bytes | None]]:
+        """Read the bytes of manifests, one after another."""
+        return ((digest, self.manifest(digest)) for digest in digests)
+
     def manifest(self, digest: Digest) -> bytes | None:
         """Read the bytes of a manifest; None when there are none, or far too many."""
-        return read_file(self._prefix + layout.blob_data(digest), _MAX_MANIFEST_BYTES)
+        return read_file(self._prefix + layout.blob_data(digest), MAX_MANIFEST_BYTES)
 
     def shards(self) -> list[Shard]:
         """List the folders in which folders of blobs are made and removed, a few hundred in all."""
@@ -193,7 +232,8 @@ def _unreadable(name: str, error: OSError) -> Problem:
     return Problem(ProblemKind.UNREADABLE, name, name or layout.REPOSITORIES, error.strerror or "")
 
 
-def _parse_name(name: str) -> RepositoryName | Problem:
+def parse_name(name: str) -> RepositoryName | Problem:
+    """Read the name of a repository's folder; a problem for what registry:2 would not have made."""
     try:
         return RepositoryName.parse(name)
     except NameInvalid as error:

@@ -38,6 +38,7 @@ from entrepot.metadata.opening import METADATA_NAME, open_embedded
 from entrepot.projection.comparison import Comparison, DifferenceKind
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
+from entrepot.registry.file_locks import FileLocks
 from entrepot.registry.layout import OWN
 from entrepot.registry.locks import COLLECTION
 from entrepot.registry.quarantine import Quarantine
@@ -177,10 +178,11 @@ async def take_newer(folder: Path, progress: Progress) -> Newer:
     await progress.say("taking in what was pushed after the backup")
     async with _opened(folder) as metadata:
         await _leave_files(metadata)
-        intake = Intake(metadata, Tree(folder))
+        tree = Tree(folder)
+        intake = Intake(metadata, tree, FileLocks(folder / OWN))
         taken = await Delta(intake, ReportFile(folder)).run()
-        await ForeignWrites(metadata, intake.tree).settle()
-        await Comparison(metadata, intake.tree, TreeFiles(folder)).write()
+        await ForeignWrites(metadata, tree).settle()
+        await Comparison(metadata, tree, TreeFiles(folder)).write()
     return Newer(repositories=taken.total, manifests=taken.manifests, tags=taken.tags)
 
 

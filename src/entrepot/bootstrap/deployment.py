@@ -132,7 +132,7 @@ def folder_of(config: Config, metadata: Database, locks: Locks, began_ns: int | 
         root=config.data,
         tree=tree,
         files=TreeFiles(config.data, locks),
-        intake=Intake(metadata, tree, locks=locks),
+        intake=Intake(metadata, tree, locks),
         foreign=ForeignWrites(metadata, tree, began_ns),
         report=ReportFile(config.data),
     )

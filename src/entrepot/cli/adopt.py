@@ -121,7 +121,9 @@ async def _adopt(place: Config, delta: RegistrySettings | None, *, prune: bool) 
             return _Outcome(adoption.Progress(), was_adopted)
         with _bar(Console(stderr=True)) as on_progress:
             if delta is None or not was_adopted:
-                return _Outcome(await adoption.AdoptionRun(intake, report, on_progress).run(), was_adopted)
+                return _Outcome(
+                    await adoption.AdoptionRun(intake, report, folder.foreign, on_progress).run(), was_adopted
+                )
             projector = Projector(stores.metadata, folder.files)
             work = Delta(intake, report, on_progress, pruning=prune, settings=delta, catch_up=projector.run)
             progress = await work.run()

@@ -8,8 +8,8 @@ import logging
 import time
 
 from entrepot.adoption import state
-from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.intake import Intake
+from entrepot.adoption.ports import ForeignWatch
 from entrepot.adoption.report import ReportFile
 from entrepot.adoption.run import AdoptionRun, Progress
 from entrepot.adoption.state import AdoptionState
@@ -26,7 +26,7 @@ _LOOK_SECONDS = 30.0
 class FolderAdoption:
     """Runs an adoption until it is complete; what a stopped one left is for the next."""
 
-    def __init__(self, intake: Intake, report: ReportFile, foreign: ForeignWrites, metrics: Metrics) -> None:
+    def __init__(self, intake: Intake, report: ReportFile, foreign: ForeignWatch, metrics: Metrics) -> None:
         self._intake = intake
         self._report = report
         self._foreign = foreign
@@ -59,7 +59,7 @@ class FolderAdoption:
             _log.warning(await self._foreign.remedy(), extra=extra)
 
     async def _adopt(self, stop: asyncio.Event) -> None:
-        adopting = asyncio.ensure_future(AdoptionRun(self._intake, self._report, self._show).run())
+        adopting = asyncio.ensure_future(AdoptionRun(self._intake, self._report, self._foreign, self._show).run())
         stopping = asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait({adopting, stopping}, return_when=asyncio.FIRST_COMPLETED)

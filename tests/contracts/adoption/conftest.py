@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
+from entrepot.adoption.foreign import ForeignWrites
 from entrepot.adoption.gate import FolderGate
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.report import ReportFile
@@ -19,6 +20,8 @@ from entrepot.metadata.opening import Stores, open_embedded
 from entrepot.projection.comparison import Comparison
 from entrepot.projection.files import TreeFiles
 from entrepot.projection.projector import Projector
+from entrepot.registry.file_locks import FileLocks
+from entrepot.registry.layout import OWN
 from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
 from tests.contracts.registry.pushing import Pusher
@@ -54,7 +57,12 @@ class Folder:
     @property
     def intake(self) -> Intake:
         """Takes repositories in."""
-        return Intake(self.stores.metadata, Tree(self.root))
+        return Intake(self.stores.metadata, Tree(self.root), FileLocks(self.root / OWN))
+
+    @property
+    def foreign(self) -> ForeignWrites:
+        """Looks for another registry's writes."""
+        return ForeignWrites(self.stores.metadata, Tree(self.root))
 
     @property
     def pusher(self) -> Pusher:
@@ -67,7 +75,7 @@ class Folder:
 
     def run(self) -> AdoptionRun:
         """An adoption of the whole folder."""
-        return AdoptionRun(self.intake, ReportFile(self.root))
+        return AdoptionRun(self.intake, ReportFile(self.root), self.foreign)
 
     def comparison(self) -> Comparison:
         """Holds the tree against the metadata."""

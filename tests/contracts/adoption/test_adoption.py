@@ -135,7 +135,7 @@ async def test_an_interrupted_adoption_goes_on_where_it_stopped(folder: Folder) 
         if progress.done == 1:
             running.cancel()
 
-    running = asyncio.ensure_future(AdoptionRun(folder.intake, ReportFile(folder.root), stop).run())
+    running = asyncio.ensure_future(AdoptionRun(folder.intake, ReportFile(folder.root), folder.foreign, stop).run())
     with pytest.raises(asyncio.CancelledError):
         await running
     assert await state.find(folder.stores.metadata) is AdoptionState.ADOPTING

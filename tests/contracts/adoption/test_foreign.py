@@ -41,11 +41,11 @@ def _no_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
 class CountingTree(Tree):
     """Counts the shards whose names are listed."""
 
-    place: Path
+    where: Path
     listed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        super().__init__(self.place)
+        super().__init__(self.where)
 
     def in_shard(self, shard: Shard) -> set[str]:
         """List the digests in a shard."""
