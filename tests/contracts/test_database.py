@@ -60,10 +60,10 @@ PAGE: Final = Query(
 
 
 @pytest.fixture
-async def harbour(database: Database) -> Database:
+async def harbour(every_database: Database) -> Database:
     """A database with the tables of this file."""
-    await create_all(database, SCHEMA)
-    return database
+    await create_all(every_database, SCHEMA)
+    return every_database
 
 
 def adding(name: str, tons: int | None = 0) -> Work[int]:

@@ -140,8 +140,13 @@ async def test_a_changed_byte_is_an_error_of_ours(postgres: PostgresServer, rela
 
 
 @pytest.mark.parametrize("cuts", [40, pytest.param(1000, marks=[pytest.mark.full, pytest.mark.timeout(900)])])
-async def test_a_commit_without_an_answer_is_looked_up(postgres: PostgresServer, relay: Relay, cuts: int) -> None:
+@pytest.mark.parametrize("way", ["direct", "pooler"])
+async def test_a_commit_without_an_answer_is_looked_up(
+    request: pytest.FixtureRequest, postgres: PostgresServer, relay: Relay, cuts: int, way: str
+) -> None:
     """COMMIT cut off before the server, at it and behind it: what the caller is told is what the database has."""
+    if way == "pooler":
+        relay.target = ("127.0.0.1", request.getfixturevalue("pooler").port)
     choice, outcomes, metrics = random.Random(11), Counter[str](), Metrics()
     async with postgres_database(postgres) as direct, through(relay, direct, metrics=metrics) as database:
         await create_all(direct, metadata)
@@ -221,10 +226,13 @@ async def test_a_crash_of_the_server_begins_another_run() -> None:
 
         first = await run()
         assert await run() == first
-        connection = await connector.connect()
-        os.kill(connection.get_server_pid(), signal.SIGKILL)
+        killed, witness = await connector.connect(), await connector.connect()
+        os.kill(killed.get_server_pid(), signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while not witness.is_closed():  # the server ends all others too
+                await asyncio.sleep(0.01)
         assert await run() != first
-        connection.terminate()
+        killed.terminate()
 
 
 async def test_a_cancelled_caller_waits_for_its_commit(postgres: PostgresServer, relay: Relay) -> None:

@@ -18,7 +18,7 @@ from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.errors import DatabaseError
 from entrepot.metadata.jobs import job_claims, job_runs, leases
 from entrepot.metadata.jobs.job_runs import Wanted
-from entrepot.metadata.opening_postgres import open_postgres, prepare
+from entrepot.metadata.opening_postgres import PostgresOptions, open_postgres, prepare
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.shared_clock import following
 from entrepot.metadata.tables import metadata
@@ -83,7 +83,7 @@ async def test_many_nodes_may_start_at_once(postgres: PostgresServer) -> None:
     """Six that build the same tables at the same time all find them whole."""
     with postgres.database() as url:
         await asyncio.gather(*(prepare(url) for _ in range(6)))
-        stores = await open_postgres(url, connections=2)
+        stores = await open_postgres(url, PostgresOptions(connections=2))
         assert len(await stores.work.all(_KINDS)) == len(work_metadata.sorted_tables)
         await stores.close()
 

@@ -1,5 +1,5 @@
 """The databases that migrations run on."""
 
-from tests.support.database_fixtures import database, postgres
+from tests.support.database_fixtures import database, every_database, older_postgres, pooler, postgres
 
-__all__ = ["database", "postgres"]
+__all__ = ["database", "every_database", "older_postgres", "pooler", "postgres"]

@@ -46,11 +46,11 @@ async def sqlite_database(folder: Path, name: str = "test.db") -> AsyncIterator[
 
 
 @asynccontextmanager
-async def postgres_database(server: PostgresServer) -> AsyncIterator[PostgresDatabase]:
-    """Open an empty database of a server; it is dropped at the end."""
+async def postgres_database(server: PostgresServer, way: HasPort | None = None) -> AsyncIterator[PostgresDatabase]:
+    """Open an empty database of a server, by `way` if given; it is dropped at the end."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     await _administer(server, f'CREATE DATABASE "{name}" TEMPLATE template0')
-    database = await PostgresDatabase.open(server.url(name))
+    database = await PostgresDatabase.open(_url(way or server, name))
     try:
         yield database
     finally:
@@ -64,9 +64,7 @@ async def through(
 ) -> AsyncIterator[PostgresDatabase]:
     """Open a database that is open already once more, by another port: that of a relay or a pooler."""
     name = database._pool.connector.database
-    again = await PostgresDatabase.open(
-        f"postgresql://postgres@127.0.0.1:{way.port}/{name}", limits=limits, metrics=metrics
-    )
+    again = await PostgresDatabase.open(_url(way, name), limits=limits, metrics=metrics)
     try:
         yield again
     finally:
@@ -93,6 +91,10 @@ async def create_all(database: Database, metadata: MetaData) -> None:
     if metadata is tables.metadata:
         statements += kept_sums.statements(database.dialect)
     await database.write(lambda transaction: run_all(transaction, statements), name="create tables")
+
+
+def _url(way: HasPort, name: str) -> str:
+    return f"postgresql://postgres@127.0.0.1:{way.port}/{name}"
 
 
 async def _administer(server: PostgresServer, statement: str) -> None:

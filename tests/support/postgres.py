@@ -7,20 +7,24 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.certificates import Identity
 from tests.support.open_folders import let_others_in
 
 _numbers = itertools.count()
 
 PACKAGE = "postgresql-15"
+#: An older version, which is tested beside the newest that is installed.
+OLDER = 15
 START_SECONDS = 60
 
 
@@ -30,6 +34,7 @@ class PostgresServer:
 
     port: int
     folder: Path
+    version: int | None = None
 
     def url(self, database: str = "postgres") -> str:
         """Return the address of one of its databases."""
@@ -47,41 +52,53 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         where = ("--host=127.0.0.1", f"--port={self.port}", "--username=postgres")
-        subprocess.run([str(find_binaries() / program), *where, *arguments], check=True, timeout=START_SECONDS)
+        subprocess.run(
+            [str(find_binaries(self.version) / program), *where, *arguments], check=True, timeout=START_SECONDS
+        )
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(
+    version: int | None = None, settings: Mapping[str, object] | None = None, tls: Identity | None = None
+) -> Iterator[PostgresServer]:
     """Start a server and stop it in the end.
+
+    Args:
+        version: Of PostgreSQL, the newest unless given.
+        settings: More of them.
+        tls: What it shows to who connects with TLS.
 
     Raises:
         AssertionError: The binaries are not installed, or the server did not come up.
     """
-    binaries = find_binaries()
+    binaries, more = find_binaries(version), dict(settings or {})
     folder = Path(tempfile.mkdtemp(prefix="entrepot-postgres-"))
     process: subprocess.Popen[bytes] | None = None
     try:
         _give_to_postgres(folder)
         _make_cluster(binaries, folder)
         port = free_port()
-        process = _start(binaries, folder, port)
+        if tls is not None:
+            more |= _with_tls(folder, tls)
+        process = _start(binaries, folder, port, more)
         _wait_until_ready(binaries, folder, process, port)
-        yield PostgresServer(port=port, folder=folder)
+        yield PostgresServer(port=port, folder=folder, version=version)
     finally:
         if process is not None:
             _stop(process)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def find_binaries() -> Path:
+def find_binaries(version: int | None = None) -> Path:
     """Return the folder of initdb and postgres, the newest version that Debian has installed or what PATH has."""
-    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
-    on_path = shutil.which("initdb")
+    installed = Path("/usr/lib/postgresql").glob(f"{version or '*'}/bin")
+    candidates = sorted(installed, key=lambda path: int(path.parent.name), reverse=True)
+    on_path = None if version else shutil.which("initdb")
     candidates += [Path(on_path).resolve().parent] if on_path else []
     for folder in candidates:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
-    raise AssertionError(f"these tests need PostgreSQL's initdb and postgres: apt-get install {PACKAGE}")
+    raise AssertionError(f"these tests need PostgreSQL's initdb and postgres: apt-get install {PACKAGE} postgresql-17")
 
 
 def free_port() -> int:
@@ -100,8 +117,7 @@ def _as_postgres() -> list[str]:
 def _give_to_postgres(folder: Path) -> None:
     if os.geteuid() == 0:
         let_others_in(folder)
-        user = pwd.getpwnam("postgres")
-        os.chown(folder, user.pw_uid, user.pw_gid)
+        os.chown(folder, *_postgres_user())
 
 
 def _make_cluster(binaries: Path, folder: Path) -> None:
@@ -111,14 +127,29 @@ def _make_cluster(binaries: Path, folder: Path) -> None:
     assert made.returncode == 0, f"initdb failed: {made.stderr}"
 
 
-def _start(binaries: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
+def _with_tls(folder: Path, tls: Identity) -> dict[str, object]:
+    certificate, key = folder / "server.crt", folder / "server.key"
+    tls.write(certificate, key)
+    key.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(key, *_postgres_user())
+        certificate.chmod(0o644)
+    return {"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key}
+
+
+def _postgres_user() -> tuple[int, int]:
+    user = pwd.getpwnam("postgres")
+    return user.pw_uid, user.pw_gid
+
+
+def _start(binaries: Path, folder: Path, port: int, more: Mapping[str, object]) -> subprocess.Popen[bytes]:
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": port,
         "unix_socket_directories": folder,
-        "fsync": "off",
         "deadlock_timeout": "20ms",
         "shared_buffers": "32MB",
+        **more,
     }
     options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
     command = [*_as_postgres(), str(binaries / "postgres"), "-D", str(folder / "data"), *options]
@@ -137,7 +168,7 @@ def _wait_until_ready(binaries: Path, folder: Path, process: subprocess.Popen[by
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()  # SIGTERM would wait for clients; the tests have closed theirs.
+    process.send_signal(signal.SIGINT)  # SIGTERM would wait for clients
     try:
         process.wait(timeout=10)
     except subprocess.TimeoutExpired:

@@ -16,11 +16,17 @@ from entrepot.metadata.opening import METADATA_NAME, Stores, look_at_schema, ope
 from entrepot.metadata.schema import Schema
 from entrepot.registry.file_locks import FileLocks
 from entrepot.registry.locks import Locks
+from entrepot.telemetry.instruments import Metrics
 from entrepot.vault.master import KeySource
 
 
-async def open_databases(config: Config) -> Stores:
+async def open_databases(config: Config, metrics: Metrics | None = None, *, for_requests: bool = False) -> Stores:
     """Open the databases that a configuration names; build or upgrade their tables.
+
+    Args:
+        config: Which they are.
+        metrics: Where what they do is counted.
+        for_requests: Whether somebody waits for each answer: then a server that is silent is waited for a few seconds.
 
     Raises:
         DatabaseError: They cannot be used; the message says why, and what to do.
@@ -28,16 +34,25 @@ async def open_databases(config: Config) -> Stores:
     if not config.on_server:
         return await open_embedded(config.state)
     _require_driver()
-    from entrepot.metadata.opening_postgres import open_postgres  # noqa: PLC0415 - needs the extra
+    from entrepot.metadata.opening_postgres import PostgresOptions, open_postgres  # noqa: PLC0415 - needs the extra
 
     url, direct = config.database_urls()
-    return await open_postgres(url, connections=config.database_connections, direct=direct)
+    options = PostgresOptions(
+        connections=config.database_connections,
+        processes=config.web_processes + 1,
+        for_requests=for_requests,
+        synchronous=config.metadata.synchronous == "require",
+        direct=direct,
+    )
+    return await open_postgres(url, options, metrics)
 
 
 @asynccontextmanager
-async def opened_databases(config: Config) -> AsyncIterator[Stores]:
+async def opened_databases(
+    config: Config, metrics: Metrics | None = None, *, for_requests: bool = False
+) -> AsyncIterator[Stores]:
     """Open the databases for the length of the block, beside a running server or without one."""
-    stores = await open_databases(config)
+    stores = await open_databases(config, metrics, for_requests=for_requests)
     try:
         yield stores
     finally:

@@ -74,14 +74,23 @@ class Deployment:
 
 
 @contextlib.asynccontextmanager
-async def deployment(config: Config, metrics: Metrics, *, began_ns: int | None = None) -> AsyncIterator[Deployment]:
-    """Open the registry that the configuration names; `began_ns` is when a server began, if this is one."""
+async def deployment(
+    config: Config, metrics: Metrics, *, began_ns: int | None = None, for_requests: bool = False
+) -> AsyncIterator[Deployment]:
+    """Open the registry that the configuration names.
+
+    Args:
+        config: Which it is.
+        metrics: Where what it does is counted.
+        began_ns: When a server began, if this is one.
+        for_requests: Whether it answers requests, for which no database is waited for long.
+    """
     if config.has_folder:
         require_rights(config.data)
     source = secret_key_of(config)
     source.check()
     async with contextlib.AsyncExitStack() as stack:
-        stores = await stack.enter_async_context(opened_databases(config))
+        stores = await stack.enter_async_context(opened_databases(config, metrics, for_requests=for_requests))
         vault = Vault(stores.metadata, source)
         if config.on_server:
             await vault.require_key()  # a node that could open nothing would be found out by people

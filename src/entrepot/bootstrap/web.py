@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Application]:
     """Give the ASGI application of one web worker."""
     async with (
-        deployment(config, runtime.metrics) as parts,
+        deployment(config, runtime.metrics, for_requests=True) as parts,
         in_background(parts.read_only.watch()),
         in_background(limit_slow_readers(config.http.limits.bodytimeout)),
     ):

@@ -7,7 +7,7 @@ import pytest
 from entrepot.metadata.database import Database
 from entrepot.metadata.tables import metadata as metadata_tables
 from entrepot.metadata.work_tables import work_metadata
-from tests.support.database_fixtures import database, postgres
+from tests.support.database_fixtures import database, every_database, older_postgres, pooler, postgres
 from tests.support.databases import create_all
 
 
@@ -19,4 +19,4 @@ async def tables(database: Database) -> Database:
     return database
 
 
-__all__ = ["database", "postgres", "tables"]
+__all__ = ["database", "every_database", "older_postgres", "pooler", "postgres", "tables"]

@@ -13,11 +13,11 @@ from entrepot.adapters.identity.ldap.settings import from_config
 from entrepot.config.schema.ldap import Ldap
 from entrepot.metadata.database import Database
 from entrepot.metadata.tables import metadata
-from tests.support.database_fixtures import database, postgres
+from tests.support.database_fixtures import database, every_database, older_postgres, pooler, postgres
 from tests.support.databases import create_all, sqlite_database
 from tests.support.slapd import Slapd, slapd
 
-__all__ = ["database", "postgres"]
+__all__ = ["database", "every_database", "older_postgres", "pooler", "postgres"]
 
 Connect = Callable[..., LdapDirectory]
 

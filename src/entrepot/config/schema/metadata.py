@@ -18,7 +18,8 @@ class MetadataPool(Section):
     """Connections that one process keeps to PostgreSQL."""
 
     size: Count = Field(default=8, ge=2, le=1000)
-    """Most connections of one process; there are a process for each worker, and one for jobs."""
+    """Most connections of one process for transactions and lists; three more are for what pulls ask and for locks.
+    There is a process for each worker, and one for jobs."""
 
 
 class Metadata(Section):
@@ -35,6 +36,9 @@ class Metadata(Section):
     """File that holds `directurl`."""
     folder: Text = ""
     """Folder on a local disk for SQLite files where the blobs lie in an object store and there is no PostgreSQL."""
+    synchronous: Annotated[Literal["require", ""], BeforeValidator(lowered)] = ""
+    """`require`: refuse to start unless PostgreSQL waits for a standby at each commit, so that a failover loses nothing
+    that was acknowledged."""
     pool: MetadataPool = MetadataPool()
     """Connections to PostgreSQL."""
 

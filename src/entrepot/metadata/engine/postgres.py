@@ -5,6 +5,7 @@ Needs the extra `entrepot[postgres]`; nothing imports this module before a Postg
     postgres              the database: questions and transactions, begun again where nothing was kept
     ├── postgres_gatherer questions that wait at the same moment go as one statement
     ├── postgres_commit   COMMIT, and what became of a lost one
+    ├── postgres_checks   what a server must be set to
     ├── postgres_pool     the connections of this process
     ├── postgres_connect  one connection to the primary, and how long everything may take
     └── postgres_errors   from what the driver raises to our errors
