@@ -41,6 +41,7 @@ from entrepot.jobs.retention import RETENTION
 from entrepot.jobs.upload_purge import UPLOAD_PURGING
 from entrepot.metadata.contents import projects
 from entrepot.metadata.opening import Stores, open_embedded
+from entrepot.metadata.opening_postgres import open_postgres
 from entrepot.metadata.people import principals, users
 from entrepot.oci.scope import parse_scopes
 from entrepot.outbound.settings import OutboundSettings
@@ -81,6 +82,7 @@ class AppOptions:
     registry: dict[str, Any] = field(default_factory=dict)  #: fields of RegistrySettings
     web: dict[str, Any] = field(default_factory=dict)  #: fields of WebSettings
     services: dict[str, Any] = field(default_factory=dict)  #: fields of Services
+    database: str = ""  #: address of a PostgreSQL database that has all tables; SQLite in the folder when empty
     rates: dict[str, str] = field(default_factory=dict)  #: limits by the names of `access.limits`, sizes in bytes
     at_once: dict[str, int] = field(default_factory=dict)  #: as `rates`, of what goes on at once
 
@@ -162,7 +164,7 @@ JOB_KINDS = (
 async def open_app(folder: Path, options: AppOptions | None = None) -> AsyncIterator[App]:
     """Run a registry in a folder."""
     options = options or AppOptions()
-    stores = await open_embedded(folder / "entrepot")
+    stores = await _opened(folder, options.database)
     store = FilesystemBlobStore(folder) if options.files else (options.store or MemoryBlobStore())
     try:
         yield await _assemble(folder, stores, store, options)
@@ -170,6 +172,13 @@ async def open_app(folder: Path, options: AppOptions | None = None) -> AsyncIter
         if isinstance(store, FilesystemBlobStore):
             store.close()
         await stores.close()
+
+
+async def _opened(folder: Path, database: str) -> Stores:
+    if not database:
+        return await open_embedded(folder / "entrepot")
+    (folder / "entrepot").mkdir(exist_ok=True)
+    return await open_postgres(database, connections=4)
 
 
 def _api(folder: Path, stores: Stores, policy: Policy, services: Services) -> LazyApi:

@@ -18,12 +18,15 @@ from entrepot.metadata.engine.ddl import run_all, table_statements
 from entrepot.metadata.engine.postgres import PostgresDatabase
 from entrepot.metadata.engine.postgres_connect import REQUESTS, Connection, Limits
 from entrepot.metadata.engine.sqlite import SqliteDatabase
-from entrepot.metadata.migrations import kept_sums
+from entrepot.metadata.migrations import kept_sums, noted_changes
+from entrepot.metadata.opening_postgres import open_postgres
 from entrepot.metadata.work_tables import work_metadata
 from entrepot.telemetry.instruments import Metrics
 from tests.support.postgres import PostgresServer
 
 _numbers = itertools.count()
+#: Ports of the servers that have the database that others are copied from.
+_with_template: set[int] = set()
 
 
 class HasPort(Protocol):
@@ -59,6 +62,27 @@ async def postgres_database(server: PostgresServer, way: HasPort | None = None) 
 
 
 @asynccontextmanager
+async def registry_database(server: PostgresServer) -> AsyncIterator[str]:
+    """Give the address of a new database that has all tables of a registry; it is dropped at the end."""
+    name = f"registry_{os.getpid()}_{next(_numbers)}"
+    await _administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{await _template(server)}" STRATEGY file_copy')
+    try:
+        yield server.url(name)
+    finally:
+        await _administer(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def _template(server: PostgresServer) -> str:
+    """Build the tables once for each server: copying them is quicker."""
+    name = f"template_{os.getpid()}"
+    if server.port not in _with_template:
+        await _administer(server, f'CREATE DATABASE "{name}" TEMPLATE template0')
+        await (await open_postgres(server.url(name), connections=2)).close()
+        _with_template.add(server.port)
+    return name
+
+
+@asynccontextmanager
 async def through(
     way: HasPort, database: PostgresDatabase, *, limits: Limits = REQUESTS, metrics: Metrics | None = None
 ) -> AsyncIterator[PostgresDatabase]:
@@ -89,7 +113,7 @@ async def create_all(database: Database, metadata: MetaData) -> None:
     dialect = dialect_named(database.dialect)
     statements = [text for table in metadata.sorted_tables for text in table_statements(table, dialect)]
     if metadata is tables.metadata:
-        statements += kept_sums.statements(database.dialect)
+        statements += [*kept_sums.statements(database.dialect), *noted_changes.statements(database.dialect)]
     await database.write(lambda transaction: run_all(transaction, statements), name="create tables")
 
 

@@ -2,6 +2,8 @@
 
 Reads may be decided on what was true a few seconds ago; a refusal, and every write, is decided on what is committed
 now. So a right that was given works at once, and one that was taken is gone within `max_age`.
+Where nodes share a database on a server, each process sees within a second that rights were changed anywhere
+(`follow`), and may remember for longer.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from entrepot.access.model import Audience, Grant, Principal, PrincipalKind, Vis
 from entrepot.access.patterns import Pattern
 from entrepot.access.permissions import CATALOG, READING, Permission, expand, known
 from entrepot.access.ttl_cache import Memory, Note
-from entrepot.metadata import clock
+from entrepot.metadata import changes, clock
 from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Reader
 from entrepot.metadata.people import api_keys, principals
@@ -27,6 +29,8 @@ from entrepot.metadata.people import grants as grant_rows
 ADMISSION_SECONDS = 1.0
 #: Seconds for which a worker may decide reads on what it read before; with the above, a right is gone after five.
 MAX_AGE = 5.0 - ADMISSION_SECONDS
+#: The same where changes are followed: usually a right is gone after two seconds, at the latest after thirty.
+FOLLOWED_MAX_AGE = 30.0 - ADMISSION_SECONDS
 _LIMIT = 10_000
 
 
@@ -98,8 +102,9 @@ class Policy:
         key = (principal.kind, principal.id)
         known = self._all_rights.find(key) if self._may_remember(fresh=fresh) else None
         if known is None:
+            generation = self._all_rights.generation
             known = _rights(await grant_rows.list_for(self._database, principal.id), principal)
-            self._all_rights.put(key, known)
+            self._all_rights.put(key, known, generation=generation)
         return known
 
     async def rights_on(self, principal: Principal, project: str | None, *, fresh: bool = False) -> Rights:
@@ -107,8 +112,9 @@ class Policy:
         key = (principal.kind, principal.id, project)
         known = self._rights.find(key) if self._may_remember(fresh=fresh) else None
         if known is None:
+            generation = self._rights.generation
             known = _rights(await grant_rows.list_here(self._database, principal.id, project), principal)
-            self._rights.put(key, known)
+            self._rights.put(key, known, generation=generation)
         return known
 
     async def is_current(self, principal: Principal, *, fresh: bool = False) -> bool:
@@ -142,8 +148,9 @@ class Policy:
     async def _account(self, account: int, *, fresh: bool) -> _Standing:
         known = self._standings.find(account) if self._may_remember(fresh=fresh) else None
         if known is None:
+            generation = self._standings.generation
             known = _standing_of(await principals.find_by_id(self._database, account))
-            self._standings.put(account, known)
+            self._standings.put(account, known, generation=generation)
         return known
 
     async def visibility(self, project: str | None, *, fresh: bool = False) -> Visibility:
@@ -152,8 +159,9 @@ class Policy:
             return Visibility.PRIVATE
         known = self._visible.find(project) if self._may_remember(fresh=fresh) else None
         if known is None:
+            generation = self._visible.generation
             known = _visibility(await projects.find(self._database, project))
-            self._visible.put(project, known)
+            self._visible.put(project, known, generation=generation)
         return known
 
     async def open_projects(self, principal: Principal) -> Collection[str]:
@@ -172,17 +180,19 @@ class Policy:
     async def _key(self, key: int, *, fresh: bool) -> _Key:
         known = self._keys.find(key) if self._may_remember(fresh=fresh) else None
         if known is None:
+            generation = self._keys.generation
             known = _key_of(await api_keys.find_by_id(self._database, key))
-            self._keys.put(key, known)
+            self._keys.put(key, known, generation=generation)
         return known
 
     async def read_ahead(self, principal: Principal, names: Collection[str]) -> None:
         """Read what decisions on several projects need, with two statements for all of them."""
+        generations = self._rights.generation, self._visible.generation
         rights = _rights(await grant_rows.list_at(self._database, principal.id, names), principal)
         found = {project.name: project for project in await projects.find_all(self._database, names)}
         for name in names:
-            self._rights.put((principal.kind, principal.id, name), rights)
-            self._visible.put(name, _visibility(found.get(name)))
+            self._rights.put((principal.kind, principal.id, name), rights, generation=generations[0])
+            self._visible.put(name, _visibility(found.get(name)), generation=generations[1])
 
     def now(self) -> Policy:
         """Return what is committed now, read once: for a request that asks for many decisions at one moment."""
@@ -205,6 +215,10 @@ class Policy:
 
     def _may_remember(self, *, fresh: bool) -> bool:
         return self._one_moment or not fresh
+
+    async def follow(self) -> None:
+        """Read everything anew whenever any process has changed rights, until cancelled."""
+        await changes.watch(self._database, changes.RIGHTS, self.forget)
 
     def forget(self) -> None:
         """Read everything anew: for the process that has just changed something."""

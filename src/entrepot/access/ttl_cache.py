@@ -20,6 +20,12 @@ class Memory(Generic[K, V]):
         self._seconds = seconds
         self._clock = clock
         self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._cleared = 0
+
+    @property
+    def generation(self) -> int:
+        """How often everything was dropped: what was asked for before that is no news any more."""
+        return self._cleared
 
     def __len__(self) -> int:
         """Count the entries, those included whose time is over and that nobody asked for since."""
@@ -36,8 +42,13 @@ class Memory(Generic[K, V]):
         self._entries.move_to_end(key)
         return entry[1]
 
-    def put(self, key: K, value: V, *, seconds: float | None = None) -> None:
-        """Keep `value` under `key`, for `seconds` when the usual time is not meant."""
+    def put(self, key: K, value: V, *, seconds: float | None = None, generation: int | None = None) -> None:
+        """Keep `value` under `key`, for `seconds` when the usual time is not meant.
+
+        With the `generation` of when it was asked for, it is not kept if everything was dropped since.
+        """
+        if generation is not None and generation != self.generation:
+            return
         self._entries[key] = (self._clock() + (self._seconds if seconds is None else seconds), value)
         self._entries.move_to_end(key)
         while len(self._entries) > self.limit:
@@ -49,6 +60,7 @@ class Memory(Generic[K, V]):
 
     def clear(self) -> None:
         """Drop all entries."""
+        self._cleared += 1
         self._entries.clear()
 
 
@@ -59,7 +71,12 @@ class Note(Memory[K, V]):
         super().__init__(limit=lasting.limit, seconds=math.inf)
         self._lasting = lasting
 
-    def put(self, key: K, value: V, *, seconds: float | None = None) -> None:
-        """See `Memory`; for both."""
+    @property
+    def generation(self) -> int:
+        """See `Memory`; that of the lasting one."""
+        return self._lasting.generation
+
+    def put(self, key: K, value: V, *, seconds: float | None = None, generation: int | None = None) -> None:
+        """See `Memory`; for both. For the one moment it counts in any case."""
         super().put(key, value)
-        self._lasting.put(key, value, seconds=seconds)
+        self._lasting.put(key, value, seconds=seconds, generation=generation)

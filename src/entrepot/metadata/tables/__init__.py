@@ -8,7 +8,7 @@ Deleting a repository takes its manifests, tags and links with it; a manifest ta
 takes a blob with it: a blob's row goes only when no row refers to it any more.
 """
 
-from entrepot.metadata.tables.base import metadata, schema, settings
+from entrepot.metadata.tables.base import changes, metadata, schema, settings
 from entrepot.metadata.tables.contents import (
     artifacts,
     blobs,
@@ -64,6 +64,7 @@ __all__ = [
     "api_keys",
     "artifacts",
     "blobs",
+    "changes",
     "data_keys",
     "disk_days",
     "events",

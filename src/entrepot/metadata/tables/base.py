@@ -13,4 +13,7 @@ schema: Final = Table(
     "schema", metadata, key("version", WHOLE), number("min_reader"), number("min_writer"), sqlite_strict=True
 )
 
+#: How many transactions have changed something (`metadata.changes`); counted by triggers on PostgreSQL.
+changes: Final = keyed("changes", metadata, key("name"), number("number", default=0))
+
 settings: Final = keyed("settings", metadata, key("key"), words("value"))

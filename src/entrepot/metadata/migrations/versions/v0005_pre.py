@@ -6,7 +6,7 @@ Programs of version 4 may go on beside it.
 import sqlalchemy as sa
 from alembic import op
 
-from entrepot.metadata.migrations import kept_sums
+from entrepot.metadata.migrations import kept_sums, noted_changes
 from entrepot.metadata.migrations.columns import foreign, index, keyed, number, primary, words
 
 revision = "0005_pre"
@@ -20,6 +20,13 @@ def upgrade() -> None:
     _add_trusting_robots()
     _add_kept_sums()
     _add_files_to_be_collected()
+    _add_noted_changes()
+
+
+def _add_noted_changes() -> None:
+    keyed("changes", words("name"), number("number", default=0), primary("changes", "name"))
+    for statement in noted_changes.statements(op.get_context().dialect.name):
+        op.execute(statement)
 
 
 def _add_trusting_robots() -> None:
