@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import update
 
+from entrepot.adapters.blobs.cache.disk_cache import DiskCache
 from entrepot.adapters.delivery.networks import Networks
 from entrepot.adapters.delivery.urls import PlainUrls, PresignedUrls, UrlsByNetwork
 from entrepot.metadata.database import Transaction
@@ -347,3 +348,24 @@ async def test_a_store_that_is_away_is_looked_at_later(looking: Redirecting, mon
     assert (await looking.get(digest)).status == 307
     await _look(looking)
     assert looking.store.asked["stat"] == 1
+
+
+async def test_what_passes_through_is_kept_on_this_node(open_registry: Opener) -> None:
+    """With a disk cache a blob streams from the store once; then the server and the kernel send it from a file."""
+    store = PresigningStore()
+    app = await open_registry(store=store)
+    content = CONTENT * 16
+    digest = await push_blob(app.client(), content)
+    cache = DiskCache(app.folder / "cache", 1 << 30, store=store, quarantine=app.services.registry.verifying.quarantine)
+    services = replace(app.services, cache=cache)
+    application, path = Application(services), f"/v2/{NAME}/blobs/{digest}"
+    store.asked.clear()
+    first = await AsgiClient(application).get(path)
+    assert (first.status, first.body, first.files) == (200, content, [])
+    await cache.settled()
+    second = await AsgiClient(application).get(path)
+    assert (second.body, len(second.files)) == (content, 1)
+    part = await AsgiClient(application, parts=True).get(path, headers={"Range": f"bytes=10-{1 << 21}"})
+    assert (part.status, part.body, part.parts) == (206, content[10:], [(10, len(content) - 10)])
+    assert store.asked == {"stream": 1}
+    await cache.close()

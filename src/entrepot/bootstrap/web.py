@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrepot.access.admin_account import forget_first_password
@@ -52,6 +53,7 @@ from entrepot.web.upload_limits import UploadLimits
 if TYPE_CHECKING:
     from entrepot.accounts.providers.sign_in import ProviderSignIn
     from entrepot.accounts.user_passwords import UserPasswords
+    from entrepot.adapters.blobs.cache.disk_cache import DiskCache
 
 
 @contextlib.asynccontextmanager
@@ -78,13 +80,14 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         pulls = PullCounter(parts.stores.metadata, paused=parts.read_only)
         pull_log = PullLog(parts.stores.metadata, paused=parts.read_only) if config.audit.pulls else None
         elsewhere = redirects(config, parts.objects, runtime.metrics)
-        looks = _looks(parts)
+        looks, cache = _looks(parts), _cache(parts, runtime.metrics)
         services = Services(
             registry=parts.registry,
             store=parts.store,
             files=parts.files,
             urls=elsewhere.urls,
             looks=looks,
+            cache=cache,
             authenticator=access.authenticator,
             authorizer=access.authorizer,
             challenge=access.challenge,
@@ -103,6 +106,8 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             pull_log=pull_log,
         )
         async with contextlib.AsyncExitStack() as stack:
+            if cache is not None:
+                stack.push_async_callback(cache.close)
             more = [*([idle.run] if idle and access.people else []), *([pull_log.run] if pull_log else [])]
             more += [] if looks is None else [looks.run]
             more += [*([places.run] if places.any else []), *([rate_limits.run] if rate_limits.counts_bytes else [])]
@@ -120,6 +125,27 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             api = LazyApi(build, prefix=settings.prefix, use=_api_use(config))
             await stack.enter_async_context(in_background(api.prepare()))
             yield Application(services, _plain_routes(parts, access, gate), api)
+
+
+def _cache(parts: Deployment, metrics: Metrics) -> DiskCache | None:
+    """Keep blobs of an object store on a disk of this node, where one is named.
+
+    Raises:
+        OSError: The folder cannot be made.
+    """
+    wanted = parts.config.storage.cache.disk
+    if parts.files is not None or not wanted.rootdirectory:
+        return None
+    from entrepot.adapters.blobs.cache.disk_cache import DiskCache  # noqa: PLC0415 - few have one
+
+    asked = metrics.counter("entrepot_cache_requests", "Requests for blobs to a cache.", ("cache", "hit"))
+    return DiskCache(
+        Path(wanted.rootdirectory),
+        wanted.maxsize,
+        store=parts.store,
+        quarantine=parts.registry.verifying.quarantine,
+        count=lambda outcome: asked.inc("disk", outcome),
+    )
 
 
 def _looks(parts: Deployment) -> ObjectLooks | None:

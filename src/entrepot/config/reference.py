@@ -62,6 +62,7 @@ nothing to strangers, allows deletes, and believes proxies on the same machine o
 | true or false | `true`, `false`, `yes`, `no`, `on`, `off` |
 | whole number | `5000`, `0x1f`, `017` (octal) |
 | duration | `500ms`, `30s`, `1h30m`; units `ns`, `us`, `ms`, `s`, `m`, `h`; a number without a unit means nanoseconds |
+| size | `50GiB`, `500MB`, or a number of bytes; units `B`, `kB` to `TB` (1000), `KiB` to `TiB` (1024) |
 | text, URL, secret | as it is; secrets are never shown again |
 | list, map | `[a, b]`, `{k: v}`, or one entry a line |
 

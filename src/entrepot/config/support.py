@@ -359,6 +359,12 @@ RULES: tuple[Rule, ...] = (
         lambda config: config.storage.cache.kind not in {"", "inmemory"},
     ),
     _warns(
+        "storage.cache.disk",
+        "`rootdirectory` is set, and `storage` is a folder",
+        "has no effect: blobs in a folder are at hand already",
+        lambda config: config.storage.cache.disk.rootdirectory and config.storage.filesystem is not None,
+    ),
+    _warns(
         "redis",
         "a server is named",
         "is not used by this version and ignored",

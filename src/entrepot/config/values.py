@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BeforeValidator, PlainSerializer, SecretStr
@@ -24,6 +24,14 @@ _FALSE = frozenset({"n", "no", "off", "false"})
 _DECIMAL = re.compile(r"[-+]?[0-9][0-9_]*")
 _BASED = re.compile(r"[-+]?0[xXoObB][0-9a-fA-F_]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+#: Units of bytes, and how many each is.
+SIZE_UNITS: Final[Mapping[str, int]] = {
+    "B": 1,
+    **{f"{letter}B": 1000**power for power, letter in enumerate("kMGT", 1)},
+    **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)},
+}
+_SIZE = re.compile(r"([0-9]{1,15}) ?(B|[kMGT]B|[KMGT]iB)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,17 @@ def as_count(value: object) -> object:
     if number is None:
         raise refuse("must be a whole number")
     return number
+
+
+def as_size(value: object) -> object:
+    """Read a number of bytes, with or without a unit."""
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is not None:
+        return int(found[1]) * SIZE_UNITS[found[2]]
+    try:
+        return as_count(value)
+    except PydanticCustomError:
+        raise refuse("must be a size such as 50GiB, 500MB or a number of bytes") from None
 
 
 def as_duration(value: object) -> object:
@@ -168,6 +187,8 @@ Secret = Annotated[SecretStr, BeforeValidator(as_text), _shown(_mask_secret), Ki
 Url = Annotated[str, BeforeValidator(as_text), _shown(hide_password), Kind("URL")]
 Anything = Annotated[Any, BeforeValidator(resolve), Kind("anything")]
 #: Settings of a part that is not ours: kept, but shown masked, since some of them are secrets.
+#: Bytes: a number, or one with a unit.
+Size = Annotated[int, BeforeValidator(as_size), PlainSerializer(int), Kind("size")]
 Opaque = Annotated[dict[str, Any], BeforeValidator(resolve), _shown(_mask_entries), Kind("map")]
 
 NO_SECRET = SecretStr("")

@@ -23,6 +23,7 @@ from typing import Protocol
 from entrepot.metadata.contents.repositories import RepositoryRecord
 from entrepot.metadata.database import Reader
 from entrepot.oci.digest import Digest
+from entrepot.registry.model import BlobRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +240,23 @@ class LocalFiles(Protocol):
 
     def path(self, key: str) -> Path:
         """Say where the bytes of a key are, without looking whether they are there."""
+        ...
+
+
+class BlobCache(Protocol):
+    """Blobs kept near this node, in front of a store that is further away."""
+
+    def path(self, blob: BlobRecord) -> str | None:
+        """Say in which local file a blob is whole; it stays there for a minute at least. None when it is not kept."""
+        ...
+
+    def stream(self, blob: BlobRecord, start: int, length: int) -> AsyncGenerator[bytes, None]:
+        """Read a part of a blob that is not kept, from the store or from where it is just being kept.
+
+        Raises:
+            BlobUnknown: The store has no such blob, or its bytes have another digest.
+            Unavailable: The bytes cannot be read.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from entrepot.access.second_factor.second_factors import SecondFactors
 from entrepot.access.second_factor.security_keys import SecurityKeys
 from entrepot.audit.pulls import PullLog
 from entrepot.registry.object_looks import ObjectLooks
-from entrepot.registry.ports import BlobStore, BlobUrls, LocalFiles
+from entrepot.registry.ports import BlobCache, BlobStore, BlobUrls, LocalFiles
 from entrepot.registry.service import Registry
 from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.metrics import RequestMetrics
@@ -44,6 +44,7 @@ class Services:
     store: BlobStore
     files: LocalFiles | None  #: set when blobs are whole local files, which the server may send by itself
     urls: BlobUrls | None = None  #: set when clients may be sent elsewhere for blobs
+    cache: BlobCache | None = None  #: set where blobs of a store are kept on a disk of this node
     looks: ObjectLooks | None = None  #: set when blobs are objects in a store that others can write to
     authenticator: Authenticator
     authorizer: Authorizer

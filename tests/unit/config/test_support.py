@@ -75,6 +75,7 @@ WARNED = [
     ("auth", f"{MINIMAL}auth: none"),
     ("auth.silly", f"{MINIMAL}auth: {{silly: {{realm: r, service: s}}}}"),
     ("storage.cache.blobdescriptor", "version: 0.1\nstorage: {filesystem: , cache: {blobdescriptor: redis}}"),
+    ("storage.cache.disk", "version: 0.1\nstorage: {filesystem: , cache: {disk: {rootdirectory: /c}}}"),
     ("redis", f"{MINIMAL}redis: {{addr: 'localhost:1'}}"),
     ("redis", f"{MINIMAL}redis: {{addrs: ['localhost:1']}}"),
     ("log.hooks[0]", f"{MINIMAL}log: {{hooks: [{{type: mail}}]}}"),

@@ -7,16 +7,11 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from entrepot.config.section import Section
-from entrepot.config.values import Count, Text, refuse
+from entrepot.config.values import SIZE_UNITS, Count, Text, refuse
 
 _SPAN: Final = r"/(?:[1-9][0-9]{0,3})?(?:second|minute|hour|day)"
 _RATE = re.compile(r"[1-9][0-9]{0,8}" + _SPAN)
 _BYTES = re.compile(r"([1-9][0-9]{0,8})(B|[kMGT]B|[KMGT]iB)(" + _SPAN + ")")
-_UNITS: Final[Mapping[str, int]] = {
-    "B": 1,
-    **{f"{letter}B": 1000**power for power, letter in enumerate("kMGT", 1)},
-    **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)},
-}
 #: The headers that tell clients of a limit have room for fifteen digits.
 _MOST_BYTES: Final = 10**15 - 1
 
@@ -29,7 +24,7 @@ def _check(rate: str) -> str:
 
 def _check_bytes(rate: str) -> str:
     found = _BYTES.fullmatch(rate)
-    if rate and (found is None or int(found[1]) * _UNITS[found[2]] > _MOST_BYTES):
+    if rate and (found is None or int(found[1]) * SIZE_UNITS[found[2]] > _MOST_BYTES):
         raise refuse("must be a size and a time, such as 50GB/hour or 500MiB/minute, below 1000TB; empty for no limit")
     return rate
 
@@ -37,7 +32,7 @@ def _check_bytes(rate: str) -> str:
 def _plain(rate: str) -> str:
     """Write a rate of bytes without its unit: `50GB/hour` is `50000000000/hour`."""
     found = _BYTES.fullmatch(rate)
-    return rate if found is None else f"{int(found[1]) * _UNITS[found[2]]}{found[3]}"
+    return rate if found is None else f"{int(found[1]) * SIZE_UNITS[found[2]]}{found[3]}"
 
 
 Rate = Annotated[Text, AfterValidator(_check)]

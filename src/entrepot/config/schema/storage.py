@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from entrepot.config.schema.cloud_storage import S3, Azure, Gcs, Oss, Swift
 from entrepot.config.schema.http import IpNetwork, Network
 from entrepot.config.section import Choice, Section
-from entrepot.config.values import Count, Duration, Flag, Text
+from entrepot.config.values import Count, Duration, Flag, Size, Text
 
 FEWEST_THREADS = 25
 
@@ -63,8 +63,18 @@ class Redirect(Section):
         return tuple(map(ipaddress.ip_network, self.excepted))
 
 
+class DiskCache(Section):
+    """A folder in front of an object store, for blobs that pass through the registry (our own section)."""
+
+    rootdirectory: Text = ""
+    """Folder of this node, for its processes alone. Empty: no cache."""
+    maxsize: Annotated[Size, Field(ge=64 << 20)] = 10 << 30
+    """Most bytes in it, such as `50GiB`; what was not used for longest goes first. A blob larger than a quarter is not
+    kept."""
+
+
 class Cache(Section):
-    """What registry:2 remembers about blobs. The database answers that here."""
+    """What registry:2 remembers about blobs, which the database answers here; and blobs near the registry."""
 
     is_map: ClassVar[bool] = True
 
@@ -74,6 +84,8 @@ class Cache(Section):
     """Old name of `blobdescriptor`."""
     blobdescriptorsize: Count = 10_000
     """Descriptors that registry:2 keeps in memory. Not needed, as above."""
+    disk: DiskCache = DiskCache()
+    """A folder in front of an object store. Our own section."""
 
     @property
     def kind(self) -> str:

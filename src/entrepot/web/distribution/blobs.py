@@ -154,11 +154,16 @@ async def _bytes(
     elif services.urls is not None and (url := await services.urls.url(blob.key, request.client)) is not None:
         request.bytes_elsewhere = part.length
         return Response(307, (*_redirect_headers(blob.digest), (b"location", url.encode("ascii"))))
+    if services.cache is not None:
+        path = services.cache.path(blob)
     if path is not None and part.length >= _LARGE and request.can_send_parts:
         return FilePartResponse(status, headers, path, part.start, part.length)
     if path is not None and part.length == blob.size and request.can_send_files:
         return FileResponse(status, headers, path, blob.size)
-    pieces = services.store.stream(blob.key, part.start, part.length)
+    if services.cache is not None:
+        pieces = services.cache.stream(blob, part.start, part.length)
+    else:
+        pieces = services.store.stream(blob.key, part.start, part.length)
     return StreamResponse(status, headers, pieces, part.length)
 
 
