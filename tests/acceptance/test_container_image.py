@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import authority, identity
 from tests.support.container_storage import folder_of_sockets
 from tests.support.containers import ContainerHost, container_host
 
@@ -269,28 +272,106 @@ def sockets() -> Iterator[Path]:
         yield folder
 
 
-def test_the_compose_file_runs_as_it_stands(
-    host: ContainerHost, archive: Path, picture: Path, tmp_path: Path, sockets: Path, tool: Tool
-) -> None:
-    """Docker loads the archive, Compose starts it and calls it healthy, and the printed password serves for a push."""
-    sock = f"unix://{sockets}/docker.sock"
+@pytest.fixture
+def engine(host: ContainerHost, archive: Path, tmp_path: Path, sockets: Path, tool: Tool) -> Iterator[Path]:
+    """Run Docker with the image loaded from its archive; gives its socket."""
+    socket = sockets / "docker.sock"
     daemon = (
-        *(tool("dockerd"), "--host", sock, "--data-root", tmp_path / "docker", "--exec-root", sockets),
+        *(tool("dockerd"), "--host", f"unix://{socket}", "--data-root", tmp_path / "docker", "--exec-root", sockets),
         *("--pidfile", tmp_path / "docker.pid", "--storage-driver", "overlay2"),
     )
-    compose = (
-        *("env", f"DOCKER_HOST={sock}", f"ENTREPOT_IMAGE={IMAGE}", tool("docker-compose")),
-        *("--file", ROOT / "deploy" / "compose.yaml", "--project-name", "entrepot"),
-    )
     with host.program(*daemon, log=tmp_path / "dockerd.log"):
-        docker = (tool("docker"), "--host", sock)
+        docker = (tool("docker"), "--host", f"unix://{socket}")
         await_docker(host, docker)
         host.run(*docker, "load", "--quiet", "--input", archive)
-        host.run(*compose, "up", "--detach", "--wait", "--wait-timeout", "60")
-        found = PASSWORD.findall(host.run(*compose, "logs").stdout)
-        assert len(found) == 1
-        push(host, picture, "team/hello:1", "--dest-creds", f"admin:{found[0]}")
-        host.run(*compose, "down", "--volumes")
+        yield socket
+
+
+def compose(tool: Tool, engine: Path, file: Path) -> tuple[str | Path, ...]:
+    """Give the words before those of a command of Compose."""
+    environment = ("env", f"DOCKER_HOST=unix://{engine}", f"ENTREPOT_IMAGE={IMAGE}")
+    return (*environment, tool("docker-compose"), "--file", file, "--project-name", "entrepot")
+
+
+def test_the_compose_file_runs_as_it_stands(host: ContainerHost, engine: Path, picture: Path, tool: Tool) -> None:
+    """Docker loads the archive, Compose starts it and calls it healthy, and the printed password serves for a push."""
+    words = compose(tool, engine, ROOT / "deploy" / "compose.yaml")
+    host.run(*words, "up", "--detach", "--wait", "--wait-timeout", "60")
+    found = PASSWORD.findall(host.run(*words, "logs").stdout)
+    assert len(found) == 1
+    push(host, picture, "team/hello:1", "--dest-creds", f"admin:{found[0]}")
+    host.run(*words, "down", "--volumes")
+
+
+#: What somebody has who runs two replicas of registry:2.
+BEFORE = """\
+version: '3'
+services:
+  registry:
+    image: registry:2
+    ports:
+      - "5000:5000"
+    environment:
+      REGISTRY_STORAGE_DELETE_ENABLED: "true"
+    volumes:
+      - registry-data:/var/lib/registry
+    deploy:
+      replicas: 2
+volumes:
+  registry-data:
+"""
+
+
+def test_a_compose_file_of_registry2_runs_with_two_lines_changed(
+    host: ContainerHost, engine: Path, picture: Path, tmp_path: Path, tool: Tool
+) -> None:
+    """Two replicas on one volume behind HAProxy's file as it stands: push, kill either, pull from the other."""
+    ours = (ROOT / "deploy" / "compose-two-replicas.yaml").read_text(encoding="utf-8")
+    lines = [line.partition("  #")[0].rstrip() for line in ours.splitlines() if not line.startswith("#")]
+    assert [old for old, new in zip(BEFORE.splitlines(), lines, strict=True) if old != new] == [
+        "    image: registry:2",
+        '      - "5000:5000"',
+    ]
+    (tmp_path / "compose.yaml").write_text(ours.replace("localhost/entrepot:latest", IMAGE), encoding="utf-8")
+    words = compose(tool, engine, tmp_path / "compose.yaml")
+    host.run(*words, "up", "--detach")
+    with balanced(host, tmp_path, tool) as trusted:
+        await_through_proxy(host, trusted)
+        found = PASSWORD.findall(host.run(*words, "logs").stdout)
+        assert len(found) == 1, "each made a password of its own"
+        login = (f"admin:{found[0]}", "--dest-cert-dir", trusted)
+        source = f"oci:{picture}:latest"
+        host.run("skopeo", "copy", "--dest-creds", *login, source, "docker://127.0.0.1/team/hello:1")
+        for number in (1, 2):
+            host.run(tool("docker"), "--host", f"unix://{engine}", "kill", f"entrepot-registry-{number}")
+            pulled = ("--creds", f"admin:{found[0]}", "--cert-dir", str(trusted), "--retry-times", "5")
+            assert digest_of(host, "docker://127.0.0.1/team/hello:1", *pulled) == digest_of(host, source)
+            host.run(*words, "up", "--detach")
+            await_through_proxy(host, trusted)
+    host.run(*words, "down", "--volumes")
+
+
+@contextmanager
+def balanced(host: ContainerHost, folder: Path, tool: Tool) -> Iterator[Path]:
+    """Run HAProxy by its file, but for where the certificate is; gives a folder with whom to trust."""
+    trusted = folder / "trusted"
+    trusted.mkdir()
+    signer = authority()
+    signer.write(trusted / "ca.crt", folder / "ca.key")
+    identity(signed_by=signer).write(folder / "registry.pem", folder / "registry.pem.key")
+    text = (ROOT / "deploy" / "haproxy.cfg").read_text(encoding="utf-8")
+    file = folder / "haproxy.cfg"
+    file.write_text(text.replace("/etc/haproxy/registry.pem", str(folder / "registry.pem")), encoding="utf-8")
+    with host.program(tool("haproxy"), "-db", "-f", file, log=folder / "haproxy.log"):
+        yield trusted
+
+
+def await_through_proxy(host: ContainerHost, trusted: Path) -> None:
+    """Wait until both replicas are taken for ready: six answers in a row, which go to them in turn."""
+    ask = 'for try in 1 2 3 4 5 6; do curl -sf --cacert "$1" https://127.0.0.1/readyz || exit 1; done'
+    again = f"for round in $(seq 300); do ( {ask} ) && exit; sleep 0.2; done; exit 1"
+    host.run("sh", "-c", again, "-", trusted / "ca.crt")
+    time.sleep(2.5)  # HAProxy looks each second, and must see one that is back
 
 
 def await_docker(host: ContainerHost, docker: tuple[str | Path, ...]) -> None:

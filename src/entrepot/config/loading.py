@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from entrepot.config.address import parse_address
 from entrepot.config.document import Document, Node, Tree, parse_document
 from entrepot.config.environment import (
     DATA_VARIABLE,
@@ -185,11 +186,19 @@ def _fill_in(tree: Tree, path: Path | None) -> list[str]:
         return []  # validation says what is wrong with it
     warnings = []
     if http.get("trustedproxies") is None:
-        http["trustedproxies"] = list(LOCAL_PROXIES if path is None else PRIVATE_PROXIES)
+        http["trustedproxies"] = list(LOCAL_PROXIES if path is None and _is_local(http) else PRIVATE_PROXIES)
     if not http.get("addr"):
         http["addr"] = ":5000"
         warnings.append("http.addr: is not set; listening on port 5000 of all addresses")
     return warnings
+
+
+def _is_local(http: Tree) -> bool:
+    """Tell whether the address is one that only this machine reaches, as far as it can be read."""
+    try:
+        return http.get("net") == "unix" or parse_address(str(http.get("addr") or "")).is_local
+    except ValueError:
+        return False
 
 
 def _validate(

@@ -37,7 +37,8 @@ warning says so), without `storage.delete.enabled` nobody can delete, without `h
 addresses, and proxies in private networks are believed.
 
 **Without a file**, the registry listens on `127.0.0.1:5000`, keeps its data in `./data`, has an account `admin`, shows
-nothing to strangers, allows deletes, and believes proxies on the same machine only.
+nothing to strangers, allows deletes, and believes proxies on the same machine only; at
+an address that others reach, as in a container, also those in private networks about scheme and host.
 
 ## Variables
 

@@ -168,6 +168,15 @@ def test_without_a_file_everything_is_private_and_local() -> None:
     assert [str(network) for network in config.http.proxies] == ["127.0.0.0/8", "::1/128"]
 
 
+@pytest.mark.parametrize("listen", ["0.0.0.0:5000", ":5000", "10.0.0.7:5000"])
+def test_without_a_file_at_an_address_that_others_reach(listen: str) -> None:
+    """As in a container: proxies in private networks are believed about scheme and host, and not about addresses."""
+    config = load(None, {}, listen=listen).config
+    assert any(network.with_prefixlen == "172.16.0.0/12" for network in config.http.proxies)
+    assert all(network.is_loopback for network in config.client_proxies)
+    assert config.open_registry is False
+
+
 def test_with_a_file_silence_means_what_it_means_to_registry2(load_text: Load) -> None:
     """No auth is an open registry, with a warning; deletes are off; proxies in private networks are believed."""
     loaded = load_text()

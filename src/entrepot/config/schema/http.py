@@ -252,8 +252,8 @@ class Http(Section):
     h2c: H2c = H2c()
     """HTTP/2 without TLS."""
     trustedproxies: tuple[Network, ...] = ()
-    """Addresses or networks of proxies whose Forwarded and X-Forwarded headers count. Default: loopback without a
-    file; with a file also the private networks, but not for the client's address. Our own key."""
+    """Addresses or networks of proxies whose Forwarded and X-Forwarded headers count. Default: loopback; with a
+    file, or at an address that others reach, also private networks, but not for the client's address. Our own key."""
     limits: Limits = Limits()
     """What one client may ask of the server. Our own section."""
 
