@@ -41,7 +41,7 @@ from entrepot.jobs.retention import RETENTION
 from entrepot.jobs.upload_purge import UPLOAD_PURGING
 from entrepot.metadata.contents import projects
 from entrepot.metadata.opening import Stores, open_embedded
-from entrepot.metadata.opening_postgres import open_postgres
+from entrepot.metadata.opening_postgres import PostgresOptions, open_postgres
 from entrepot.metadata.people import principals, users
 from entrepot.oci.scope import parse_scopes
 from entrepot.outbound.settings import OutboundSettings
@@ -178,7 +178,7 @@ async def _opened(folder: Path, database: str) -> Stores:
     if not database:
         return await open_embedded(folder / "entrepot")
     (folder / "entrepot").mkdir(exist_ok=True)
-    return await open_postgres(database, connections=4)
+    return await open_postgres(database, PostgresOptions(connections=4, for_requests=True))
 
 
 def _api(folder: Path, stores: Stores, policy: Policy, services: Services) -> LazyApi:

@@ -19,7 +19,8 @@ from entrepot.metadata.engine.postgres import PostgresDatabase
 from entrepot.metadata.engine.postgres_connect import REQUESTS, Connection, Limits
 from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.migrations import kept_sums, noted_changes
-from entrepot.metadata.opening_postgres import open_postgres
+from entrepot.metadata.opening_postgres import PostgresOptions, open_postgres
+from entrepot.metadata.query import RawQuery
 from entrepot.metadata.work_tables import work_metadata
 from entrepot.telemetry.instruments import Metrics
 from tests.support.postgres import PostgresServer
@@ -77,7 +78,7 @@ async def _template(server: PostgresServer) -> str:
     name = f"template_{os.getpid()}"
     if server.port not in _with_template:
         await _administer(server, f'CREATE DATABASE "{name}" TEMPLATE template0')
-        await (await open_postgres(server.url(name), connections=2)).close()
+        await (await open_postgres(server.url(name), PostgresOptions(connections=2))).close()
         _with_template.add(server.port)
     return name
 
@@ -103,6 +104,20 @@ async def connection_to(database: PostgresDatabase) -> AsyncIterator[Connection]
         yield connection
     finally:
         connection.terminate()
+
+
+_TABLES = {
+    SQLITE.name: RawQuery("SELECT name FROM sqlite_master WHERE type = 'table'"),
+    "postgresql": RawQuery(
+        "SELECT table_schema || '.' || table_name FROM information_schema.tables "
+        "WHERE table_schema IN (current_schema(), 'work') AND table_type = 'BASE TABLE'"
+    ),
+}
+
+
+async def tables_of(database: Database) -> list[str]:
+    """List the tables of a registry's database, without what only tells where they are."""
+    return [name.removeprefix("public.") for (name,) in await database.all(_TABLES[database.dialect])]
 
 
 async def create_all(database: Database, metadata: MetaData) -> None:

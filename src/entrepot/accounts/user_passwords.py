@@ -24,6 +24,7 @@ from entrepot.metadata.events import Source
 from entrepot.metadata.people import one_time_links, users
 from entrepot.metadata.people.one_time_links import RESET_PASSWORD
 from entrepot.metadata.people.users import UserRecord
+from entrepot.metadata.transaction_turns import in_turn
 
 #: Seconds for which a link to set a password is good.
 LINK_LIFETIME = 30 * 60
@@ -146,6 +147,7 @@ class UserPasswords:
         encoded = await asyncio.to_thread(self._hash, self._rule.checked(new, user.name))
 
         async def work(tx: Transaction) -> None:
+            await in_turn(tx, f"link:{hashed}")
             found = await _of_link(tx, hashed)
             await _store(tx, found, encoded, by, must_change=False)
 

@@ -1,5 +1,7 @@
 """Passwords: changed by their owner, set by an administrator, or by a link that is good once."""
 
+import asyncio
+
 import pytest
 
 from entrepot.access.errors import CredentialsRefused
@@ -158,3 +160,14 @@ async def test_passwords_that_are_kept_elsewhere(house: House) -> None:
             await attempt()
     with pytest.raises(NotFound):
         await house.passwords.set_by_admin(999, OTHER, acting=house.admin, by=BY)
+
+
+async def test_a_link_is_good_once_for_several_at_once(house: House) -> None:
+    """Of several who use it at the same moment, one sets the password."""
+    alice = await house.users.create("alice", None, by=BY)
+    link = await house.passwords.make_reset_link(alice.id, acting=house.admin, by=BY)
+    outcomes = await asyncio.gather(
+        *(house.passwords.use_reset_link(link.token, f"{PASSWORD} {number}", by=BY) for number in range(4)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(outcome, Forbidden) for outcome in outcomes) == 3, outcomes

@@ -1,5 +1,7 @@
 """People: made, found, listed, changed, closed and removed, on both databases."""
 
+import asyncio
+
 import pytest
 
 from entrepot.access.faults import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
@@ -222,3 +224,14 @@ async def test_people_of_providers(house: House) -> None:
     now = await users.find_by_subject(house.database, "oidc:x", "s")
     assert now is not None
     assert (now.id, now.checked_at, now.password_at) == (made.id, 77, None)
+
+
+async def test_two_administrators_who_demote_each_other_do_not_both_succeed(house: House) -> None:
+    """Of two at once, each of whom sees the other still in office, one is refused: somebody has to be left."""
+    second = await house.users.create("second", PASSWORD, by=BY)
+    await house.users.set_sysadmin(second.id, sysadmin=True, acting=house.admin, by=BY)
+    both = (id_of(house.admin), second.id)
+    outcomes = await asyncio.gather(
+        *(house.users.set_sysadmin(one, sysadmin=False, acting=None, by=BY) for one in both), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, PreconditionFailed) for outcome in outcomes) == 1, outcomes

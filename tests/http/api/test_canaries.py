@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any, Final
 
 import pytest
 
+from entrepot.metadata.query import RawQuery
 from tests.http.transport import Answer
 from tests.support.api import Api
 from tests.support.app import App
+from tests.support.databases import tables_of
 
 CANARY: Final = "Canary-7c1e-of-the-secret-fields-9"
 RIGHTS: Final = [{"kind": "system", "namespace": "/", "access": [{"resource": "label", "action": "list"}]}]
@@ -72,18 +71,19 @@ async def test_canary_in_every_secret_field(
         assert CANARY not in answer.body.decode(), answer.body
         assert not any(CANARY in str(header) for header in answer.headers)
     assert CANARY not in caplog.text
-    rows = list(_rows(app))
+    rows = await _rows(app)
     assert any("update" in row and "configuration" in row for row in rows)
     assert not [row for row in rows if CANARY in row]
 
 
-def _rows(app: App) -> Iterator[str]:
-    """Yield all that is stored but accounts, whose passwords the registry of these tests does not hash."""
-    for name in ("metadata.db", "work.db"):
-        with closing(sqlite3.connect(next(app.folder.rglob(name)))) as database:
-            for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-                if table != "principals":
-                    yield from map(repr, database.execute(f'SELECT * FROM "{table}"'))
+async def _rows(app: App) -> list[str]:
+    """Give all that is stored but accounts, whose passwords the registry of these tests does not hash."""
+    found: list[str] = []
+    for database in {app.stores.metadata, app.stores.work}:
+        for name in await tables_of(database):
+            if name != "principals":
+                found += map(repr, await database.all(RawQuery(f"SELECT * FROM {name}")))
+    return found
 
 
 async def _taken(admin: Api, places: dict[str, str], method: str, path: str, document: Any, status: int) -> Answer:

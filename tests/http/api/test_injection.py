@@ -12,6 +12,7 @@ import pytest
 from entrepot.metadata.query import RawQuery
 from tests.support.api import Api, refusal
 from tests.support.app import App
+from tests.support.databases import tables_of
 from tests.support.documented import Operation, operations
 from tests.support.injections import PAYLOADS, SECRET_FIELDS
 
@@ -49,12 +50,11 @@ def _required(operation: Operation) -> dict[str, Any]:
 
 
 async def _tables(app: App) -> dict[str, int]:
-    names = await app.stores.metadata.all(RawQuery("SELECT name FROM sqlite_master WHERE type = 'table'"))
     counted = {}
-    for (name,) in names:
+    for name in await tables_of(app.stores.metadata):
         row = await app.stores.metadata.one(RawQuery(f"SELECT count(*) FROM {name}"))
         assert row is not None
-        counted[str(name)] = int(row[0])
+        counted[name] = int(row[0])
     return counted
 
 

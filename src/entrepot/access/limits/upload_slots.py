@@ -22,6 +22,7 @@ from entrepot.metadata.clock import seconds as clock_seconds
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.errors import DatabaseError
 from entrepot.metadata.people import request_counts
+from entrepot.metadata.transaction_turns import in_turn
 
 _log = logging.getLogger(__name__)
 #: Seconds for which a place counts after it was last said that its upload goes on, and between two times of saying so.
@@ -101,6 +102,7 @@ class Places:
         now = int(self._now())
 
         async def take(tx: Transaction) -> list[Standing]:
+            await in_turn(tx, *map(_beginning, place.rows))
             standings = [await self._standing(tx, key, row, now) for key, row in place.rows.items()]
             await request_counts.add(tx, self._saying(place.rows.values(), now), now=now)
             return standings

@@ -14,6 +14,7 @@ from entrepot.metadata.people import principals
 from entrepot.metadata.query import Query
 from entrepot.metadata.tables import grants, users
 from entrepot.metadata.tables import principals as accounts
+from entrepot.metadata.transaction_turns import in_turn
 
 #: The provider of people whose password we keep.
 LOCAL = "local"
@@ -281,6 +282,10 @@ async def set_checked(tx: Transaction, user_id: int, at: int) -> None:
     await tx.execute(_SET_CHECKED, principal=user_id, at=at)
 
 
-async def has_other_admin(reader: Reader, than: int) -> bool:
-    """Tell whether an enabled account with a password of its own beside `than` may do everything."""
-    return await reader.one(_OTHER_ADMIN, than=than) is not None
+async def has_other_admin(tx: Transaction, than: int) -> bool:
+    """Tell whether an enabled account with a password of its own beside `than` may do everything.
+
+    Others who are about to take the same from somebody else wait.
+    """
+    await in_turn(tx, "administrators")
+    return await tx.one(_OTHER_ADMIN, than=than) is not None
