@@ -15,7 +15,7 @@ from entrepot.vault.vault import Vault
 from entrepot.web.application import Application
 from entrepot.web.token.endpoint import token_routes
 from tests.http.transport import AsgiClient
-from tests.support.app import App, open_app
+from tests.support.app import App, AppOptions, open_app
 
 
 @dataclass(kw_only=True)
@@ -31,19 +31,22 @@ class SignInRegistry:
 
 @asynccontextmanager
 async def registry_with(
-    folder: Path, auth: str | None, environ: dict[str, str] | None = None
+    folder: Path, auth: str | None, environ: dict[str, str] | None = None, database: str = ""
 ) -> AsyncIterator[SignInRegistry]:
-    """Run a registry; `auth` is YAML below a registry:2 file's other sections, None means no file."""
+    """Run a registry; `auth` is YAML below a registry:2 file's other sections, None means no file.
+
+    Its metadata are in the empty PostgreSQL database at the address `database`, if one is given.
+    """
     path = None
     if auth is not None:
         path = folder / "config.yml"
         head = f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}\nhttp:\n  addr: 127.0.0.1:5000\n"
         path.write_text(head + auth)
     config = load(path, environ or {}, data=folder if path is None else None, listen=None).config
-    async with open_app(folder) as app:
-        database = app.stores.metadata
-        vault = Vault(database, KeySource(config.state, {}))
-        notices = await prepare_access(config, database, vault, environ or {})
+    async with open_app(folder, AppOptions(database=database)) as app:
+        metadata = app.stores.metadata
+        vault = Vault(metadata, KeySource(config.state, {}))
+        notices = await prepare_access(config, metadata, vault, environ or {})
         access = await build_access(config, app.stores, vault)
         services = replace(
             app.services,
