@@ -119,8 +119,7 @@ class Connector:
                     pending |= set(list(done)[number + 1 :])
                     return connection
         finally:
-            for task in pending:
-                task.cancel()
+            for task in pending:  # not cancelled, which the driver would report to the log; each ends in time
                 task.add_done_callback(_discard)
         raise error
 
