@@ -75,10 +75,13 @@ def _granted(answer: Answer) -> str:
 
 
 @asynccontextmanager
-async def open_matrix(folder: Path, **settings: object) -> AsyncIterator[Matrix]:
-    """Fill a registry, then keep it from changing; `settings` are those that an administrator makes."""
+async def open_matrix(folder: Path, database: str = "", **settings: object) -> AsyncIterator[Matrix]:
+    """Fill a registry, then keep it from changing; `settings` are those that an administrator makes.
+
+    `database` is the address of a PostgreSQL database, if it is not on SQLite.
+    """
     before = logging.root.manager.disable
-    async with deployed(folder) as application:
+    async with deployed(folder, database=database) as application:
         registrar = Registrar(application)
         things = await make_things(application, registrar)
         callers = await make_callers(registrar)
@@ -93,9 +96,9 @@ async def open_matrix(folder: Path, **settings: object) -> AsyncIterator[Matrix]
             logging.disable(before)
 
 
-async def ask_all(folder: Path) -> Table:
-    """Ask every cell of a new registry."""
-    async with open_matrix(folder) as matrix:
+async def ask_all(folder: Path, database: str = "") -> Table:
+    """Ask every cell of a new registry, on SQLite or in a PostgreSQL database."""
+    async with open_matrix(folder, database) as matrix:
         assert list(matrix.callers) == list(CALLERS)
         return await matrix.table()
 

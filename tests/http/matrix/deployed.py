@@ -15,6 +15,7 @@ from entrepot.telemetry.access_log import AccessLog
 from entrepot.telemetry.health_flag import HealthFlag
 from entrepot.telemetry.instruments import Metrics
 from entrepot.web.application import Application
+from tests.support.server import SECRET_KEY
 
 #: What the registry is called among its nodes.
 NODE = "node-1"
@@ -42,13 +43,23 @@ class QuietRuntime(WorkerRuntime):
 
 
 @asynccontextmanager
-async def deployed(folder: Path, settings: Mapping[str, str] | None = None) -> AsyncIterator[Application]:
-    """Run a registry as `make serve` does, whose administrator has `ADMIN_PASSWORD`; `settings` are `REGISTRY_…`."""
+async def deployed(
+    folder: Path, settings: Mapping[str, str] | None = None, database: str = ""
+) -> AsyncIterator[Application]:
+    """Run a registry as `make serve` does, whose administrator has `ADMIN_PASSWORD`.
+
+    Args:
+        folder: Where its data are.
+        settings: Variables, `REGISTRY_…`.
+        database: Address of a PostgreSQL database; SQLite when empty.
+    """
     data, shared = folder / "data", folder / "shared"
     for each in (data, shared):
         each.mkdir(mode=0o700, exist_ok=True)
-    config = load(None, settings or {}, data=data).config
+    config = load(None, {**(settings or {}), "ENTREPOT_METADATA_URL": database}, data=data).config
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENTREPOT_ADMIN_PASSWORD", ADMIN_PASSWORD)
+        if database:
+            patch.setenv("ENTREPOT_SECRET_KEY", SECRET_KEY)
         async with web(config, QuietRuntime(shared)) as application:
             yield application

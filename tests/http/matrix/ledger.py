@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from entrepot.metadata.database import Row, Transaction
+from entrepot.metadata.database import Database, Row, Transaction
+from entrepot.metadata.engine.postgres import PostgresDatabase
 from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.query import Query
 
@@ -51,11 +52,13 @@ class Ledger:
     @contextmanager
     def open(self) -> Iterator[None]:
         """Undo from here on."""
-        committed = SqliteDatabase.write
+        with pytest.MonkeyPatch.context() as patch:
+            for kind in (SqliteDatabase, PostgresDatabase):
+                patch.setattr(kind, "write", self._undoing(kind.write))
+            yield
 
-        async def write(
-            database: SqliteDatabase, work: Callable[[Transaction], Awaitable[Any]], *, name: str = ""
-        ) -> Any:
+    def _undoing(self, committed: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def write(database: Database, work: Callable[[Transaction], Awaitable[Any]], *, name: str = "") -> Any:
             if name in UNCOUNTED:
                 return None
             if name in BESIDE or not self._asking.get():
@@ -68,9 +71,7 @@ class Ledger:
 
             return await committed(database, undone, name=name)
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(SqliteDatabase, "write", write)
-            yield
+        return write
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from tests.http.matrix.asking import ask_all
 from tests.http.matrix.cells import CALLERS, MOUNT, REFUSALS, REFUSED, WRITE, Cell, Row, Table, read_table
 from tests.http.matrix.check import problems
 from tests.http.matrix.report import changes, differences
+from tests.support.databases import registry_database
+from tests.support.postgres import PostgresServer
 
 #: Routes that ask nobody who they are: health, signing in and out, and what the API has. `/v2/` is not among them.
 OPEN = frozenset(
@@ -88,6 +92,13 @@ def test_every_cell_is_as_expected(table: Table) -> None:
     """No cell changes unseen, and there are enough of them to mean something."""
     assert differences(table, read_table()) == []
     assert len(table.cells) >= 5_000
+
+
+@pytest.mark.full
+async def test_every_cell_is_the_same_on_postgresql(postgres: PostgresServer, tmp_path: Path) -> None:
+    """Who may do what does not depend on where it is written down."""
+    async with registry_database(postgres) as database:
+        assert differences(await ask_all(tmp_path, database), read_table()) == []
 
 
 def test_a_route_without_a_row_is_noticed(table: Table) -> None:
