@@ -96,3 +96,6 @@ class _Recorded:
     async def many(self, query: Query, rows: Sequence[Mapping[str, object]]) -> None:
         self._statements.extend((query.name, row) for row in rows)
         await self._tx.many(query, rows)
+
+    async def now(self) -> int:
+        return await self._tx.now()
