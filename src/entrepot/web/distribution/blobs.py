@@ -106,7 +106,10 @@ def _content_range(part: ByteRange, blob: BlobRecord) -> bytes:
 async def _several(services: Services, blob: BlobRecord, parts: Sequence[ByteRange]) -> Response:
     """Send several parts of a blob as `multipart/byteranges` (RFC 9110, section 14.6)."""
     path = None if services.files is None else str(services.files.path(blob.key))
-    described = await _suspect(services, blob, path)
+    if path is None:
+        described = await _suspect_object(services, blob)
+    else:
+        described = _suspect_file(services, blob, await _look(services, blob, path))
     if described is not None:
         await services.registry.verifying.ensure(blob, described)
     boundary = token_hex(30).encode()
@@ -146,7 +149,10 @@ async def _bytes(
         request.repeatable = Repeatable() if blob.settled else None
         return BytesResponse(status, headers, content[part.start : part.start + part.length])
     path = None if services.files is None else str(services.files.path(blob.key))
-    described = await _suspect(services, blob, path)
+    if path is None:
+        described = await _suspect_object(services, blob)
+    else:
+        described = _suspect_file(services, blob, await _look(services, blob, path))
     if described is not None:
         if part.length == blob.size > _READ_FIRST:
             return StreamResponse(status, headers, services.registry.verifying.stream(blob, described), blob.size)
@@ -167,16 +173,15 @@ async def _bytes(
     return StreamResponse(status, headers, pieces, part.length)
 
 
-async def _suspect(services: Services, blob: BlobRecord, path: str | None) -> StoredBlob | None:
-    """Describe the bytes of a blob that must be verified before it is sent; None for one that need not be.
+def _suspect_file(services: Services, blob: BlobRecord, file: os.stat_result) -> StoredBlob | None:
+    """Describe the file of a blob that must be verified before it is sent; None for one that need not be."""
+    if not services.registry.verifying.is_suspect(blob, file.st_ino, file.st_mtime_ns):
+        return None
+    return StoredBlob(key=blob.key, size=blob.size, inode=file.st_ino, mtime_ns=file.st_mtime_ns)
 
-    A file is looked at each time, an object only once it is suspect: beside that, now and then (`ObjectLooks`).
-    """
-    if path is not None:
-        file = await _look(services, blob, path)
-        if not services.registry.verifying.is_suspect(blob, file.st_ino, file.st_mtime_ns):
-            return None
-        return StoredBlob(key=blob.key, size=blob.size, inode=file.st_ino, mtime_ns=file.st_mtime_ns)
+
+async def _suspect_object(services: Services, blob: BlobRecord) -> StoredBlob | None:
+    """Do the same for an object, which is looked at only once it is suspect; and now and then (`ObjectLooks`)."""
     if not services.registry.verifying.is_suspect(blob, None, None):
         if services.looks is not None:
             services.looks.pulled(blob)
