@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from entrepot.access.limits.counts import DatabaseCounts
 from entrepot.access.limits.rates import Kind, Rates, address_of
 from entrepot.metadata.database import Database
 from entrepot.metadata.work_tables import work_metadata
@@ -37,7 +38,7 @@ async def work(database: Database) -> Database:
 
 def rates(work: Database, clock: Clock, limits: Mapping[str, str] = LIMITS) -> Rates:
     """Return one worker's counter."""
-    return Rates(limits, work, now=clock)
+    return Rates(limits, DatabaseCounts(work), now=clock)
 
 
 async def exceeded(rates: Rates, who: str, kind: Kind = Kind.ADDRESS) -> bool:

@@ -17,6 +17,7 @@ from entrepot.access.authorizer import Authorizer
 from entrepot.access.challenge import BasicChallenge, BearerChallenge
 from entrepot.access.compatibility import ensure_compatibility
 from entrepot.access.errors import CredentialsRefused
+from entrepot.access.limits.counts import DatabaseCounts
 from entrepot.access.limits.rates import Rates
 from entrepot.access.limits.upload_slots import Places
 from entrepot.access.model import Audience, Principal, PrincipalKind
@@ -237,7 +238,7 @@ async def _assemble(folder: Path, stores: Stores, store: Any, options: AppOption
         security_keys=(
             SecurityKeys(stores.metadata, stores.work, vault, PlainPasswords(stores)) if options.signed_in else None
         ),
-        rates=RateLimits(Rates(options.rates, stores.work), settings.prefix) if options.rates else None,
+        rates=RateLimits(Rates(options.rates, DatabaseCounts(stores.work)), settings.prefix) if options.rates else None,
         upload_limits=UploadLimits(Places(options.at_once, stores.work)),
     )
     services = replace(services, **options.services)

@@ -21,6 +21,7 @@ from entrepot.audit.pulls import PullLog
 from entrepot.bootstrap.deployment import Deployment, configuration_of, deployment, in_background, space_of
 from entrepot.bootstrap.node import presence_of, problems
 from entrepot.bootstrap.redirects import redirects
+from entrepot.bootstrap.shared_counts import shared_counts
 from entrepot.config import Config
 from entrepot.metadata import clock_check
 from entrepot.metadata.engine.ballast import Reserve, with_reserve
@@ -63,6 +64,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         deployment(config, runtime.metrics, for_requests=True) as parts,
         in_background(parts.read_only.watch()),
         in_background(limit_slow_readers(config.http.limits.bodytimeout)),
+        shared_counts(config, parts.stores.work, runtime.metrics) as counts,
     ):
         with with_reserve(Reserve.RELEASED):  # a start on a full disk
             notices = await prepare_access(config, parts.stores.metadata, parts.vault, os.environ)
@@ -73,7 +75,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
         proxies = Proxies(settings)
         idle = _idle(parts)
         gate = SessionGate(_sessions(parts, idle), proxies, plain_http=config.access.sessions.plainhttp)
-        rates = Rates(config.access.limits.rates, parts.stores.work)
+        rates = Rates(config.access.limits.rates, counts)
         places = Places(config.access.limits.at_once, parts.stores.work)
         rate_limits = RateLimits(rates, settings.prefix)
         presence = await presence_of(config, parts.stores.work, runtime)

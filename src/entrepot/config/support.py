@@ -366,9 +366,9 @@ RULES: tuple[Rule, ...] = (
     ),
     _warns(
         "redis",
-        "a server is named",
-        "is not used by this version and ignored",
-        lambda config: config.redis.given,
+        "a server is named, and the database is SQLite, or nothing is limited",
+        "is not needed and ignored: what it could hold is in the database; several nodes use it for access.limits",
+        lambda config: config.redis.given and not config.shares_counts,
     ),
     Rule(
         key="log.hooks",

@@ -1,6 +1,6 @@
-"""Where `limits` counts: in the memory of this process, added up with the other workers' counts once a second.
+"""Where `limits` counts: in the memory of this process, added up with the other workers' counts now and then.
 
-A request never waits for the database. What the others counted is known a moment later, so all together may go beyond
+A request never waits for that. What the others counted is known a moment later, so all together may go beyond
 a limit by what they let through within that moment.
 """
 
@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from limits.storage import Storage
 
+from entrepot.access.limits.counts import SharedCounts
 from entrepot.metadata.clock import seconds as clock_seconds
-from entrepot.metadata.database import Database
-from entrepot.metadata.people import request_counts
 
 #: Names counted at a time; beyond it the oldest are forgotten here, which errs for the client.
 _MOST = 100_000
@@ -22,12 +21,13 @@ _MOST = 100_000
 @dataclass(slots=True)
 class _Span:
     ends_at: int
-    shared: int = 0  #: counted by all workers, as far as known
-    fresh: int = 0  #: counted here, and not told yet
+    others: int = 0  #: counted by the other workers, as far as known
+    own: int = 0  #: counted here
+    is_asked: bool = False  #: asked for since the last exchange
 
     @property
     def count(self) -> int:
-        return self.shared + self.fresh
+        return self.others + self.own
 
 
 class SharedStorage(Storage):
@@ -35,9 +35,9 @@ class SharedStorage(Storage):
 
     STORAGE_SCHEME = None
 
-    def __init__(self, work: Database, *, now: Callable[[], float] = clock_seconds) -> None:
+    def __init__(self, counts: SharedCounts, *, now: Callable[[], float] = clock_seconds) -> None:
         super().__init__()
-        self._work = work
+        self._counts = counts
         self._now = now
         self._spans: dict[str, _Span] = {}
 
@@ -52,7 +52,8 @@ class SharedStorage(Storage):
         now = self._now()
         if span is None or span.ends_at <= now:
             span = self._begin(key, int(now // expiry + 1) * expiry)
-        span.fresh += amount
+        span.own += amount
+        span.is_asked = True
         return span.count
 
     def get(self, key: str) -> int:
@@ -79,34 +80,25 @@ class SharedStorage(Storage):
         """See `Storage`."""
         self._spans.pop(key, None)
 
-    async def share(self) -> None:
+    async def share(self, *, everything: bool = True) -> None:
         """Tell the other workers what was counted here, and learn what they counted.
 
+        Args:
+            everything: Learn of what nobody has asked for since the last time, too.
+
         Raises:
-            DatabaseError: That is not possible now; the counts stay, for the next time.
+            DatabaseError: That is not possible now; it is made up for the next time.
         """
         now = int(self._now())
         self._spans = {name: span for name, span in self._spans.items() if span.ends_at > now}
-        told = {(name, span.ends_at): span.fresh for name, span in self._spans.items() if span.fresh}
-        if told:
-            await self._work.write(lambda tx: request_counts.add(tx, told, now=now), name="count requests")
-            self._settle(told)
-        if self._spans:
-            await self._learn(now)
-
-    def _settle(self, told: dict[request_counts.Key, int]) -> None:
-        """What was told is no longer fresh; requests went on meanwhile."""
-        for (name, ends_at), count in told.items():
+        own = {(name, span.ends_at): span.own for name, span in self._spans.items() if everything or span.is_asked}
+        if not own:
+            return
+        for (name, ends_at), count in (await self._counts.exchange(own, now=now)).items():
             span = self._spans.get(name)
             if span is not None and span.ends_at == ends_at:
-                span.fresh -= count
-                span.shared += count
-
-    async def _learn(self, now: int) -> None:
-        for (name, ends_at), count in (await request_counts.read(self._work, list(self._spans), now=now)).items():
-            span = self._spans.get(name)
-            if span is not None and span.ends_at == ends_at:
-                span.shared = count
+                span.others = max(0, count - own[name, ends_at])
+                span.is_asked = span.own > own[name, ends_at]
 
     def _begin(self, key: str, ends_at: int) -> _Span:
         if len(self._spans) >= _MOST:

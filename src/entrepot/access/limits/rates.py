@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -15,9 +16,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from entrepot.access.limits.counts import SharedCounts
 from entrepot.access.passwords.throttle import LOCAL, PROXIED, network_of
 from entrepot.metadata.clock import seconds as clock_seconds
-from entrepot.metadata.database import Database
 from entrepot.metadata.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from entrepot.access.limits.rate_storage import SharedStorage
 
 _log = logging.getLogger(__name__)
-#: Seconds between two exchanges with the other workers.
-_SHARE = 1.0
+#: Seconds between two exchanges of all counts, and not only of those that somebody has just asked for.
+_EVERYTHING: Final = 1.0
 
 
 class Kind(StrEnum):
@@ -74,16 +75,18 @@ class _Machine:
 class Rates:
     """Counts requests and bytes against the limits; one per worker."""
 
-    def __init__(self, wanted: Mapping[str, str], work: Database, *, now: Callable[[], float] = clock_seconds) -> None:
+    def __init__(
+        self, wanted: Mapping[str, str], counts: SharedCounts, *, now: Callable[[], float] = clock_seconds
+    ) -> None:
         """Keep what is wanted.
 
         Args:
             wanted: Rates such as `600/minute` by the names of `Kind`; an empty one means no limit.
-            work: Where the workers add up their counts.
+            counts: Where the workers add up what they have counted.
             now: The time, in seconds since the epoch.
         """
         self._wanted = {Kind(name): rate for name, rate in wanted.items() if rate}
-        self._work = work
+        self._counts = counts
         self._now = now
         self._machine: _Machine | None = None
         self._loading = asyncio.Lock()
@@ -127,17 +130,18 @@ class Rates:
         )
 
     async def run(self) -> None:
-        """Add up with the other workers every second, until cancelled."""
-        while True:
-            await asyncio.sleep(_SHARE)
-            await self.share()
+        """Add up with the other workers again and again, until cancelled."""
+        each = max(1, round(_EVERYTHING / self._counts.every))
+        for number in itertools.count(1):
+            await asyncio.sleep(self._counts.every)
+            await self.share(everything=number % each == 0)
 
-    async def share(self) -> None:
+    async def share(self, *, everything: bool = True) -> None:
         """Add up with the other workers now; while that is not possible each counts for itself."""
         if self._machine is None:
             return
         try:
-            await self._machine.storage.share()
+            await self._machine.storage.share(everything=everything)
         except DatabaseError:
             _log.warning("requests could not be counted for all workers; this one goes on alone", exc_info=True)
 
@@ -153,7 +157,7 @@ class Rates:
 
         from entrepot.access.limits.rate_storage import SharedStorage  # noqa: PLC0415 - as above
 
-        storage = SharedStorage(self._work, now=self._now)
+        storage = SharedStorage(self._counts, now=self._now)
         items = {kind: parse(rate) for kind, rate in self._wanted.items()}
         return _Machine(storage, FixedWindowRateLimiter(storage), items)
 

@@ -153,6 +153,11 @@ class Config(Section):
         return Path(self.storage.filesystem.rootdirectory)
 
     @property
+    def shares_counts(self) -> bool:
+        """Whether nodes add up requests in Redis: several can be there, and something is limited."""
+        return self.redis.given and self.on_server and any(self.access.limits.rates.values())
+
+    @property
     def on_server(self) -> bool:
         """Whether the databases are in PostgreSQL."""
         return self.metadata.on_server or self.database.on_server

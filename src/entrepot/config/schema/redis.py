@@ -1,5 +1,7 @@
 """`redis`: registry:2's shape and registry:3's, which is that of the go-redis library."""
 
+from pathlib import Path
+
 from entrepot.config.section import Section
 from entrepot.config.values import NO_SECRET, Count, Flag, Secret, SignedDuration, Text
 
@@ -29,9 +31,26 @@ class RedisTls(Section):
     clientcas: tuple[Text, ...] = ()
     """Old name of `rootcas`."""
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it encrypts: registry:3 says so by naming files."""
+        return bool(self.enabled or self.certificate or self.rootcas or self.clientcas)
+
+    def authorities(self) -> str | None:
+        """Return the authorities' certificates in PEM; None for the system's.
+
+        Raises:
+            OSError: A file cannot be read.
+        """
+        return "".join(Path(file).read_text() for file in (*self.rootcas, *self.clientcas)) or None
+
 
 class Redis(Section):
-    """A Redis server. Not used by this version: a warning says so."""
+    """A Redis or Valkey server, where several nodes add up requests for `access.limits` ten times a second.
+
+    Several of `addrs` are a cluster, with `mastername` sentinels. It may be away, emptied or wrong at any time: then
+    the nodes add up in the database, once a second. On one machine nothing is shared by it, and a warning says so.
+    """
 
     addr: Text = ""
     """Host and port (registry:2)."""
@@ -107,4 +126,9 @@ class Redis(Section):
     @property
     def given(self) -> bool:
         """Whether a server is named."""
-        return bool(self.addr or self.addrs)
+        return bool(self.servers)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The servers, by whichever key."""
+        return self.addrs or ((self.addr,) if self.addr else ())
