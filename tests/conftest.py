@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from xdist.remote import Producer
 
+from tests.support.object_stores import seaweedfs
 from tests.support.side_by_side import ByFile
 from tests.support.tools import find_tool
+
+__all__ = ["seaweedfs"]
 
 
 @pytest.hookimpl(optionalhook=True)  # without xdist nothing is shared

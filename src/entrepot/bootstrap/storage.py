@@ -5,14 +5,18 @@ Here and nowhere else is decided which adapter it is; nothing of the others is i
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.timed_store import MeasuredBlobStore
 from entrepot.config import Config
+from entrepot.config.schema.cloud_storage import S3
+from entrepot.metadata import settings
+from entrepot.metadata.database import Database
 from entrepot.metadata.opening import Stores
 from entrepot.oci.digest import Digest
 from entrepot.registry import layout
@@ -21,7 +25,11 @@ from entrepot.system.volumes import standing
 from entrepot.telemetry.instruments import Metrics
 
 if TYPE_CHECKING:
+    from entrepot.adapters.blobs.objects.cloud import Cloud
     from entrepot.adapters.delivery.urls import Presigning
+
+#: The setting that names this registry in the marks of buckets.
+_IDENTITY: Final = "registry-identity"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +80,10 @@ async def opened_storage(config: Config, stores: Stores, metrics: Metrics | None
 
 @asynccontextmanager
 async def _chosen(config: Config, stores: Stores) -> AsyncIterator[Storage]:
+    if config.storage.s3 is not None:
+        async with _s3(config.storage.s3, stores) as storage:
+            yield storage
+        return
     if config.storage.type != "filesystem":
         raise ValueError(f"storage.{config.storage.type} cannot be opened")  # `config.support` has refused it
     files = FilesystemBlobStore(config.data, threads=config.file_operations, has_room=_room_of(config, stores))
@@ -79,6 +91,52 @@ async def _chosen(config: Config, stores: Stores) -> AsyncIterator[Storage]:
         yield Storage(store=files, objects=Objects(path_of=_path_in_folder), files=files)
     finally:
         files.close()
+
+
+@asynccontextmanager
+async def _s3(section: S3, stores: Stores) -> AsyncIterator[Storage]:
+    """Open a bucket.
+
+    Raises:
+        StorageUnusable: It cannot be used; the text says why.
+    """
+    from entrepot.adapters.blobs.objects.place import StorageUnusable  # noqa: PLC0415 - not where blobs are files
+
+    try:
+        from entrepot.adapters.blobs.objects.s3 import S3Bucket  # noqa: PLC0415 - needs the extra
+        from entrepot.adapters.blobs.objects.s3_settings import S3Settings  # noqa: PLC0415 - as above
+    except ImportError as error:
+        raise StorageUnusable(
+            f"storage.s3 needs packages that are not installed ({error.name}): pip install 'entrepot[s3]'"
+        ) from error
+    place = S3Settings.of(section)
+    async with _objects(await S3Bucket.open(place), stores, f"the bucket {place.bucket}", place.root) as storage:
+        yield storage
+
+
+@asynccontextmanager
+async def _objects(cloud: Cloud, stores: Stores, where: str, root: str) -> AsyncIterator[Storage]:
+    """Open what is the same for all clouds: blobs below a root, and a mark that says whose they are."""
+    from entrepot.adapters.blobs.objects.place import take_place  # noqa: PLC0415 - not where blobs are files
+    from entrepot.adapters.blobs.objects.store import ObjectBlobStore, name_of  # noqa: PLC0415 - as above
+
+    store = ObjectBlobStore(cloud)
+    try:
+        await take_place(cloud, store.calls, await _identity(stores.metadata), where)
+        objects = Objects(path_of=lambda key: f"/{name_of(key)}", root=root, presigning=store)
+        yield Storage(store=store, objects=objects)
+    finally:
+        await store.close()
+
+
+async def _identity(metadata: Database) -> str:
+    """Return what this registry is called in marks; made once."""
+    name = await settings.find(metadata, _IDENTITY)
+    if name is None:
+        await metadata.write(lambda tx: settings.add(tx, _IDENTITY, secrets.token_hex(16)), name="name registry")
+        name = await settings.find(metadata, _IDENTITY)
+    assert name is not None
+    return name
 
 
 def _path_in_folder(key: str) -> str:

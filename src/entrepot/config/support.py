@@ -10,6 +10,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from entrepot.config.schema import Config
+from entrepot.config.schema.cloud_storage import S3
 from entrepot.config.schema.metadata import SCHEMES
 from entrepot.config.schema.middleware import Cdn, CloudFront, PlainRedirect, Rewrite, SignedUrl, StorageMiddleware
 from entrepot.config.section import Section
@@ -123,13 +124,92 @@ def _clear_passwords(config: Config) -> bool:
 _OBJECT_STORES = frozenset({"s3", "azure", "gcs"})
 _TO_COME = "is still to come in a later version"
 
+_STORAGE_CLASSES = frozenset(
+    {
+        "NONE",
+        "STANDARD",
+        "REDUCED_REDUNDANCY",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "OUTPOSTS",
+        "GLACIER_IR",
+        "EXPRESS_ONEZONE",
+    }
+)
+_ACLS = frozenset(
+    {
+        "private",
+        "public-read",
+        "public-read-write",
+        "aws-exec-read",
+        "authenticated-read",
+        "bucket-owner-read",
+        "bucket-owner-full-control",
+    }
+)
+_DEBUGGED = ("signing", "httpbody", "requestretries", "requesterrors", "eventstreambody")
+_LOG_LEVELS = frozenset({"", "off", "false", "debug", *(f"debugwith{part}" for part in _DEBUGGED)})
+_SMALLEST_PART, _LARGEST_PART = 5 << 20, 5 << 30
+
+
+def _s3(key: str, when: str, message: str, applies: Callable[[S3], object]) -> Rule:
+    return _stops(f"storage.s3.{key}", when, message, lambda config: config.storage.s3 and applies(config.storage.s3))
+
+
+_S3_RULES: tuple[Rule, ...] = (
+    _s3("bucket", "not set", "is required: the name of the bucket", lambda s3: not s3.bucket),
+    _s3(
+        "region",
+        "not set, without `regionendpoint`",
+        "is required: the bucket's AWS region; for a service other than AWS set regionendpoint",
+        lambda s3: not (s3.region or s3.regionendpoint),
+    ),
+    _s3(
+        "v4auth",
+        "false",
+        "set it to true or remove it: signatures of version 2, which only old services want, are not made any more",
+        lambda s3: not s3.v4auth,
+    ),
+    _s3(
+        "secretkey",
+        "one of `accesskey` and `secretkey` is not set",
+        "goes with accesskey: set both, or none to have them from the environment, a file or a role",
+        lambda s3: bool(s3.accesskey) != bool(s3.secretkey.get_secret_value()),
+    ),
+    _s3(
+        "chunksize",
+        "less than 5 MiB or more than 5 GiB",
+        "give a number between 5242880 (5 MiB) and 5368709120 (5 GiB)",
+        lambda s3: not _SMALLEST_PART <= s3.chunksize <= _LARGEST_PART,
+    ),
+    _s3(
+        "storageclass",
+        "none of S3's classes that can be read at once",
+        f"name one of {', '.join(sorted(_STORAGE_CLASSES))}",
+        lambda s3: s3.storageclass.upper() not in _STORAGE_CLASSES,
+    ),
+    _s3(
+        "objectacl",
+        "no canned ACL",
+        f"name one of {', '.join(sorted(_ACLS))}",
+        lambda s3: s3.objectacl not in _ACLS,
+    ),
+    _s3(
+        "loglevel",
+        "none of registry:2's",
+        f"name off, debug, or debugwith and one of {', '.join(_DEBUGGED)}",
+        lambda s3: s3.loglevel.lower() not in _LOG_LEVELS,
+    ),
+)
+
 RULES: tuple[Rule, ...] = (
-    _driver("s3", f"{_TO_COME}; use storage.filesystem until then"),
     _driver("azure", f"{_TO_COME}; use storage.filesystem until then"),
     _driver("gcs", f"{_TO_COME}; use storage.filesystem until then"),
     _driver("swift", "is not supported; use storage.filesystem, or storage.s3 through Swift's S3 interface later"),
     _driver("oss", "is not supported; use storage.filesystem, or storage.s3 through the S3 interface of OSS later"),
     _driver("inmemory", "is not offered, since several processes serve the registry; use filesystem on a tmpfs"),
+    *_S3_RULES,
     _stops(
         "storage",
         "there is no driver",

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -98,10 +99,15 @@ class UploadPurging:
         return [] if self.leftovers is None else await asyncio.to_thread(self.leftovers.abandoned, self.age)
 
     async def _remove(self, ids: list[str]) -> None:
-        states = await upload_sessions.states(self.work, ids) if self.store.has_state else {}
+        if self.store.has_state:
+            taken = await self.work.write(
+                partial(upload_sessions.take, ids=ids, before=clock.after(-self.age)), name="purge uploads"
+            )
+            for upload, state in taken.items():
+                await self.store.cancel_upload(upload, known=UploadProgress(offset=0, hashed=None, state=state))
+            return
         for upload in ids:
-            known = UploadProgress(offset=0, hashed=None, state=states.get(upload))
-            await self.store.cancel_upload(upload, known=known)
+            await self.store.cancel_upload(upload)
 
         async def forget(tx: Transaction) -> None:
             await upload_sessions.remove(tx, ids)

@@ -43,6 +43,8 @@ OWN = "entrepot"
 UPLOADS = f"{OWN}/uploads"
 #: In an object store a blob lies under a name of its own from the first byte on, which is its key and never used again.
 OBJECTS = f"{OWN}/blobs"
+#: Sorts behind all of these and before every digest.
+BEHIND_OBJECTS = f"{OWN}/blobs~"
 
 #: The folders below a repository; a path part beginning with "_" never belongs to a name.
 LAYERS = "_layers"

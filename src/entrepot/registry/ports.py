@@ -197,15 +197,14 @@ class BlobStore(Protocol):
         """Drop an upload and free its space. Idempotent; an append at work on it ends with BlobUploadUnknown."""
         ...
 
-    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0, known: UploadProgress | None = None) -> bool:
+    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:
         """Drop an upload without bytes, or last written to before a time, unless a request is at work on it.
 
-        A store with `has_state` sees the requests of its own process only: what others do shows in what they keep.
+        A store with `has_state` drops none: what requests do shows in the progress that they keep.
 
         Args:
             upload_id: Which.
             before: Microseconds since the epoch.
-            known: The last progress that was kept.
 
         Returns:
             Whether it is gone.

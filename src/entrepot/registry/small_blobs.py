@@ -43,13 +43,17 @@ class SmallBlobs:
 
     async def _read(self, blob: BlobRecord) -> bytes | None:
         try:
-            file = await self.store.stat(blob.key)
+            # An object that was read whole needs no look at it, which would be a request of its own.
+            file = None if self.store.has_state else await self.store.stat(blob.key)
             content = b"".join([piece async for piece in self.store.stream(blob.key, 0, blob.size)])
+            is_whole = Digest.of(content, blob.digest.algorithm) == blob.digest
+            if not is_whole and file is None:
+                file = await self.store.stat(blob.key)
         except RegistryError:
             return None
-        if file.size != blob.size:
+        if file is not None and file.size != blob.size:
             return None
-        if Digest.of(content, blob.digest.algorithm) != blob.digest:
+        if file is not None and not is_whole:
             detail = f"the {blob.size} bytes have another digest"
             await self.quarantine.damaged(blob.digest, file, detail, by=PULL)
             raise lost(blob)

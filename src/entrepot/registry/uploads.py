@@ -188,6 +188,8 @@ class Uploads:
             await self._stands_at(row, start)
             progress = _known(row)
         sealed = await self.store.seal(session_id, digest, known=progress)
+        if sealed.state is not None:  # from here on nobody ends the session as idle, and takes its bytes away
+            await _Notes(self.work, session_id, progress.state).keep(sealed)
         record, is_published = await self._commit(name, session_id, digest, sealed, actor)
         await self._forget(session_id, None if is_published else sealed)
         return record
@@ -267,10 +269,16 @@ class Uploads:
 
         Its row does not say what goes on: it is written when a request ends.
         """
-        states = await upload_sessions.states(self.work, candidates) if self.store.has_state else {}
         for session_id in candidates:
-            known = UploadProgress(offset=0, hashed=None, state=states.get(session_id))
-            if await self.store.cancel_idle_upload(session_id, before=before, known=known):
+            if self.store.has_state:
+                taken = await self.work.write(
+                    partial(upload_sessions.take, ids=[session_id], before=before or clock.after(-_EMPTY_SECONDS)),
+                    name="end idle upload",
+                )
+                if session_id in taken:
+                    await self._drop(session_id, taken[session_id])
+                    return True
+            elif await self.store.cancel_idle_upload(session_id, before=before):
                 await self.work.write(partial(upload_sessions.remove, ids=[session_id]), name="end idle upload")
                 return True
         return False
@@ -457,9 +465,21 @@ class Uploads:
         )
 
     async def _forget(self, session_id: str, known: UploadProgress | None) -> None:
-        """End a session, whose bytes go unless nothing is `known` of any that are left."""
-        await self.store.cancel_upload(session_id, known=known)
-        await self.work.write(lambda tx: upload_sessions.remove(tx, [session_id]), name="end upload")
+        """End a session, whose bytes go unless nothing is `known` of any that are left.
+
+        Where they have a state, its row goes first: whoever has come further with it meanwhile keeps both.
+        """
+        if known is None or known.state is None:
+            await self.store.cancel_upload(session_id, known=None)
+            await self.work.write(partial(upload_sessions.remove, ids=[session_id]), name="end upload")
+        elif await self.work.write(
+            partial(upload_sessions.end, session_id=session_id, seen=known.state), name="end upload"
+        ):
+            await self.store.cancel_upload(session_id, known=known)
+
+    async def _drop(self, session_id: str, state: str | None) -> None:
+        """Free the space of a session whose row is gone."""
+        await self.store.cancel_upload(session_id, known=UploadProgress(offset=0, hashed=None, state=state))
 
 
 @dataclass(slots=True)

@@ -41,7 +41,7 @@ def test_check_says_what_is_wrong_and_exits_with_1(config: Path) -> None:
     """Every problem on its line."""
     result = run("check", config, environ={"REGISTRY_STORAGE": "s3", "REGISTRY_PROXY_REMOTEURL": "https://x"})
     assert result.exit_code == 1
-    assert result.stdout.count("error: ") == 3  # an object store needs a place for the databases as well
+    assert result.stdout.count("error: ") == 4  # proxy; bucket, region, and a place for the databases
     assert result.stdout.endswith(f"{config} is not ready to serve\n")
 
 

@@ -1,5 +1,7 @@
 """What stops the start, what warns, and what passes."""
 
+import json
+
 import pytest
 
 from entrepot.config.support import RULES, Severity
@@ -8,7 +10,6 @@ from tests.unit.config.conftest import MINIMAL, Load
 STATE = "metadata: {folder: /state}"
 SERVER = "postgresql://entrepot@db.example/entrepot"
 STOPPED = [
-    ("storage.s3", f"version: 0.1\nstorage: {{s3: {{bucket: b}}}}\n{STATE}"),
     (
         "storage.azure",
         f"version: 0.1\nstorage: {{azure: {{container: c, credentials: {{type: default_credentials}}}}}}\n{STATE}",
@@ -34,6 +35,21 @@ STOPPED = [
         "http.tls.clientcas",
         "version: 0.1\nstorage: filesystem\nhttp: {tls: {clientauth: require-and-verify-client-cert}}",
     ),
+]
+
+S3 = {"region": "eu-west-1", "bucket": "images"}
+STOPPED += [
+    (f"storage.s3.{key}", f"version: 0.1\nstorage: {{s3: {json.dumps(S3 | changed)}}}\n{STATE}")
+    for key, changed in (
+        ("bucket", {"bucket": ""}),
+        ("region", {"region": ""}),
+        ("v4auth", {"v4auth": False}),
+        ("secretkey", {"accesskey": "a"}),
+        ("chunksize", {"chunksize": 1 << 20}),
+        ("storageclass", {"storageclass": "glacier"}),
+        ("objectacl", {"objectacl": "everybody"}),
+        ("loglevel", {"loglevel": "verbose"}),
+    )
 ]
 
 CLOUDFRONT = "options: {baseurl: cdn.example.org, privatekey: /k, keypairid: i}"

@@ -142,9 +142,8 @@ class FilesystemBlobStore:
         del known
         await self._uploads.cancel(upload_id)
 
-    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0, known: UploadProgress | None = None) -> bool:
+    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:
         """Drop an upload that nobody uses."""
-        del known
         return await self._uploads.cancel_idle(upload_id, before)
 
     async def uploads(self) -> list[tuple[str, int]]:

@@ -133,9 +133,8 @@ class MemoryBlobStore:
         if upload is not None:
             upload.cancelled = True
 
-    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0, known: UploadProgress | None = None) -> bool:
+    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:
         """Drop an upload that nobody uses."""
-        del known
         upload = self._uploads.get(UploadId.parse(upload_id))
         if upload is not None and (upload.busy or (upload.data and upload.written_at >= before)):
             return False

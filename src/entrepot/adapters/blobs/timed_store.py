@@ -98,10 +98,10 @@ class MeasuredBlobStore:
         with self._timed("Delete"):
             await self._store.cancel_upload(upload_id, known=known)
 
-    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0, known: UploadProgress | None = None) -> bool:
+    async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:
         """See `BlobStore`."""
         with self._timed("Delete"):
-            return await self._store.cancel_idle_upload(upload_id, before=before, known=known)
+            return await self._store.cancel_idle_upload(upload_id, before=before)
 
     async def uploads(self) -> list[tuple[str, int]]:
         """See `BlobStore`."""

@@ -1,4 +1,4 @@
-"""The drivers of `storage` that keep blobs in a service. They are read and described, and stop the start for now."""
+"""The drivers of `storage` that keep blobs in a service."""
 
 from typing import ClassVar
 
@@ -26,29 +26,29 @@ class S3(Section):
     regionendpoint: Url = ""
     """Endpoint of a service other than AWS."""
     redirectendpoint: Url = ""
-    """Endpoint put into redirects, where clients reach the service under another name."""
+    """Endpoint that clients are sent to, where they reach the service under another name."""
     forcepathstyle: Flag | None = None
-    """Puts the bucket into the path and not into the host name."""
+    """Puts the bucket into the path and not into the host name. Not set, it is true where `regionendpoint` is set."""
     bucket: Text = ""
     """Name of the bucket."""
     encrypt: Flag = False
-    """Asks for encryption at rest."""
+    """Asks for encryption at rest, by the store's own key or by `keyid`."""
     keyid: Text = ""
-    """KMS key for encryption at rest."""
+    """KMS key for encryption at rest; without `encrypt` only the key is named."""
     secure: Flag = True
-    """Uses HTTPS."""
+    """Uses HTTPS, where `regionendpoint` does not say."""
     skipverify: Flag = False
     """Leaves the service's certificate unchecked."""
     v4auth: Flag = True
     """Signs requests by version 4, the only one left."""
-    chunksize: Count = 10 * _MIB
-    """Bytes of a part of an upload, at least 5 MiB."""
+    chunksize: Count = 8 * _MIB
+    """Bytes of the first parts of a large blob, at least 5 MiB; later parts are larger. registry:2 takes 10 MiB."""
     multipartcopychunksize: Count = 32 * _MIB
-    """Bytes of a part of a copy."""
+    """Bytes of a part of a copy. Not needed: nothing is copied."""
     multipartcopymaxconcurrency: Count = 100
-    """Most parts copied at a time."""
+    """Most parts copied at a time. Not needed, as above."""
     multipartcopythresholdsize: Count = 32 * _MIB
-    """Objects larger than this are copied in parts."""
+    """Objects larger than this are copied in parts. Not needed, as above."""
     rootdirectory: Text = ""
     """Prefix of all keys."""
     storageclass: Text = "STANDARD"
@@ -64,7 +64,7 @@ class S3(Section):
     usefipsendpoint: Flag = False
     """Uses FIPS endpoints."""
     loglevel: Text = "off"
-    """What the S3 client logs."""
+    """What registry:2's client logs. Here requests to the store are in the metrics, and what fails is in the log."""
 
 
 class AzureCredentials(Section):

@@ -146,7 +146,7 @@ class Storage(Choice):
     filesystem: Filesystem | None = None
     """Blobs in a folder, in registry:2's layout."""
     s3: S3 | None = None
-    """Blobs in Amazon S3 or a service that speaks its protocol. Still to come: stops the start."""
+    """Blobs in Amazon S3 or a service that speaks its protocol."""
     azure: Azure | None = None
     """Blobs in Azure Blob Storage. Still to come: stops the start."""
     gcs: Gcs | None = None

@@ -110,6 +110,16 @@ _KNOWN = Query(select(_S.id).where(in_list(_S.id, "ids")), "upload_sessions.know
 _STATES = Query(
     select(_S.id, _S.store_state).where(in_list(_S.id, "ids"), _S.store_state.is_not(None)), "upload_sessions.states"
 )
+_TAKE = Query(
+    delete(upload_sessions)
+    .where(in_list(_S.id, "ids"), _S.updated_at < bindparam("before"))
+    .returning(_S.id, _S.store_state),
+    "upload_sessions.take",
+)
+_END = Query(
+    delete(upload_sessions).where(_S.id == bindparam("session"), _S.store_state == bindparam("seen")),
+    "upload_sessions.end",
+)
 
 
 def _at_most(limit: str, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
@@ -236,3 +246,13 @@ async def known(reader: Reader, ids: Sequence[str]) -> set[str]:
 async def states(reader: Reader, ids: Sequence[str]) -> dict[str, str]:
     """Return what the store said of those of `ids` that are open and of which it said something."""
     return {row[0]: row[1] for row in await reader.all(_STATES, ids=list(ids))} if ids else {}
+
+
+async def take(tx: Transaction, ids: Sequence[str], *, before: int) -> dict[str, str | None]:
+    """Close those of `ids` that received nothing since `before`; return what the store said of each."""
+    return {row[0]: row[1] for row in await tx.all(_TAKE, ids=list(ids), before=before)} if ids else {}
+
+
+async def end(tx: Transaction, session_id: str, *, seen: str) -> bool:
+    """Close a session if the store's state of it is as it was `seen`."""
+    return await tx.execute(_END, session=session_id, seen=seen) == 1
