@@ -30,6 +30,8 @@ _ADD_REPOSITORY = Query(
 ONE_DATABASE = {
     "postgres._NOW",
     "ddl._LOCK_TIMEOUT",
+    "postgres_checks._SETTINGS",
+    *(f"postgres_damage.{name}" for name in ("_FAILURES", "_CAN_LOOK", "_INDEXES", "_LOOK")),
     "work_shape._VERSION",
     *(f"work_shape.{name}[{kind}]" for name in ("_COLUMNS", "_INDEXES") for kind in ("sqlite", "postgresql")),
 }

@@ -80,7 +80,16 @@ async def opened_pieces(target: Path, key: Path | None, *, create: bool = False)
 
 
 async def create_backup(config: Config, target: Path, key: Path | None, progress: Progress) -> BackupInfo:
-    """Back up a data folder, beside a running server or without one."""
+    """Back up a data folder, beside a running server or without one.
+
+    Raises:
+        BackupError: It cannot be: the metadata are no file.
+    """
+    if config.on_server:
+        raise BackupError(
+            "the metadata are in PostgreSQL: back that up with its own means, such as pg_dump or point-in-time "
+            "recovery, and the blobs with those of their store; after a restoration see: entrepot doctor"
+        )
     async with AsyncExitStack() as stack:
         pieces = await stack.enter_async_context(opened_pieces(target, key, create=True))
         parts = await stack.enter_async_context(deployment(config, Metrics()))

@@ -18,6 +18,7 @@ from entrepot.config import Config
 from entrepot.integrity.doctor import Doctor
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Outcome, Problem, Report
+from entrepot.metadata.database import Database
 from entrepot.metadata.engine.sqlite_check import find_damage
 from entrepot.metadata.opening import METADATA_NAME
 from entrepot.oci.digest import Digest
@@ -56,7 +57,7 @@ async def check_up(config: Config, progress: Progress, *, repair: bool, sample: 
             at_once=len(os.sched_getaffinity(0)),
             grace_seconds=config.lifecycle.grace,
             spare=partial(_spare, folder),
-            look_at_database=partial(_damage, config, sample),
+            look_at_database=partial(_damage, config, stores.metadata, sample),
             knows_all_files=folder is None or await state.find(stores.metadata) is AdoptionState.COMPLETE,
         )
         began = time.monotonic()
@@ -73,9 +74,13 @@ async def _spare(folder: Folder | None, digest: Digest) -> bytes | None:
     return None if folder is None else await asyncio.to_thread(folder.tree.manifest, digest)
 
 
-async def _damage(config: Config, sample: float, progress: Progress) -> list[str]:
-    """Say what SQLite finds wrong with its file; a server looks after its files itself."""
-    return [] if config.on_server else await find_damage(config.state / METADATA_NAME, progress, sample=sample)
+async def _damage(config: Config, metadata: Database, sample: float, progress: Progress) -> list[str]:
+    """Say what the database itself finds wrong: SQLite with its file, PostgreSQL with pages and indexes."""
+    if not config.on_server:
+        return await find_damage(config.state / METADATA_NAME, progress, sample=sample)
+    from entrepot.metadata.engine import postgres_damage  # noqa: PLC0415 - few have a server
+
+    return await postgres_damage.find_damage(metadata, progress, sample=sample)
 
 
 class _Layout:

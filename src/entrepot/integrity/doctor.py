@@ -61,7 +61,7 @@ class Doctor:
                 Problem(
                     check=_DATABASE,
                     what="database damaged",
-                    subject="metadata.db",
+                    subject="metadata.db" if self.work.metadata.dialect == "sqlite" else "PostgreSQL",
                     detail=f"{detail}; restore it from a backup, or rebuild it from the folder",
                 )
             )
