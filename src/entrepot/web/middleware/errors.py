@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from entrepot.metadata.errors import DatabaseUnavailable
 from entrepot.oci.errors import QuotaExceeded, RegistryError
 from entrepot.web.body import BodyBroken, ClientGone
 from entrepot.web.distribution.errors import render_error
@@ -49,5 +50,7 @@ def with_errors(inner: Endpoint, services: Services) -> Endpoint:
 def _log(request: Request, error: Exception) -> None:
     if isinstance(error, RegistryError):
         _LOGGER.warning("request %s: %s", request.id, error.message)
+    elif isinstance(error, DatabaseUnavailable):  # of very many requests at once, and its message says enough
+        _LOGGER.warning("request %s: %s", request.id, error)
     else:
         _LOGGER.error("request %s failed: %s %s", request.id, request.method, request.raw_path, exc_info=error)
