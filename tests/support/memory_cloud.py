@@ -48,6 +48,7 @@ class MemoryCloud:
         await self.ask("begin")
         upload = uuid.uuid4().hex
         self.multiparts[name, upload] = {}
+        self.times[name] = time.time_ns() // 1000
         return upload
 
     async def put_part(self, name: str, upload: str, number: int, offset: int, payload: Payload) -> str:

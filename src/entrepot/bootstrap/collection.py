@@ -21,6 +21,8 @@ from entrepot.telemetry.progress import Progress
 
 #: Seconds for which a collection waits for another process that is at the bytes.
 _PATIENCE: Final = 60.0
+_DELETES_AT_ONCE: Final = 16
+_DELETES_TOGETHER: Final = 1000
 
 
 def collection_of(parts: Deployment) -> Collecting:
@@ -35,7 +37,11 @@ def collection_of(parts: Deployment) -> Collecting:
         links=NoLinks() if folder is None else Forerunner(Projector(parts.stores.metadata, folder.files)),
         gate=removal_gate(parts),
         swept=nobody if folder is None else folder.foreign.remember,
-        limits=CollectionLimits(rate=config.lifecycle.collection.rate),
+        limits=CollectionLimits(
+            rate=config.lifecycle.collection.rate,
+            # An object store takes them all in one request.
+            deletes=_DELETES_TOGETHER if parts.store.has_state else _DELETES_AT_ONCE,
+        ),
     )
 
 

@@ -44,7 +44,7 @@ from entrepot.jobs.robot_trust import RobotTrustCheck
 from entrepot.jobs.scrub import SCRUB, DamageWatch, Scrubbing
 from entrepot.jobs.sums import INTERVAL as SUMS_INTERVAL
 from entrepot.jobs.sums import SumCompletion
-from entrepot.jobs.upload_purge import UPLOAD_PURGING, UploadPurging
+from entrepot.jobs.upload_purge import UPLOAD_PURGING, Strays, UploadPurging
 from entrepot.jobs.usage_history import USAGE_HISTORY, NotingUsage
 from entrepot.jobs.worker import JobWorker
 from entrepot.lifecycle.collection.collector import Collector
@@ -192,6 +192,9 @@ def _purging_kinds(parts: Deployment) -> list[JobKind]:
         age=purging.age,
         doubt=functools.partial(clock_check.reason, parts.stores.metadata),
         leftovers=None if parts.folder is None else Leftovers(parts.folder.tree),
+        strays=None
+        if parts.objects.leftovers is None
+        else Strays(metadata=parts.stores.metadata, work=parts.stores.work, store=parts.objects.leftovers),
         dry_run=purging.dryrun,
     )
     return [

@@ -20,7 +20,7 @@ from entrepot.metadata.database import Database
 from entrepot.metadata.opening import Stores
 from entrepot.oci.digest import Digest
 from entrepot.registry import layout
-from entrepot.registry.ports import BlobStore, LocalFiles
+from entrepot.registry.ports import BlobStore, Leftovers, LocalFiles
 from entrepot.system.volumes import standing
 from entrepot.telemetry.instruments import Metrics
 
@@ -39,6 +39,7 @@ class Objects:
     path_of: Callable[[str], str]  #: registry:2's path of a key's bytes, from a slash on, without `rootdirectory`
     root: str = ""  #: `rootdirectory` of an object store: what stands before that path in the bucket
     presigning: Presigning | None = None  #: the store, where it signs URLs itself
+    leftovers: Leftovers | None = None  #: the store, where it is to be searched for what nobody needs
 
     def name_of(self, key: str) -> str:
         """Return the object's name in the bucket, as a CDN in front of it asks for it."""
@@ -123,7 +124,7 @@ async def _objects(cloud: Cloud, stores: Stores, where: str, root: str) -> Async
     store = ObjectBlobStore(cloud)
     try:
         await take_place(cloud, store.calls, await _identity(stores.metadata), where)
-        objects = Objects(path_of=lambda key: f"/{name_of(key)}", root=root, presigning=store)
+        objects = Objects(path_of=lambda key: f"/{name_of(key)}", root=root, presigning=store, leftovers=store)
         yield Storage(store=store, objects=objects)
     finally:
         await store.close()

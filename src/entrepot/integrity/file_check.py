@@ -9,6 +9,7 @@ from entrepot.integrity.model import Outcome, Problem
 from entrepot.metadata import clock
 from entrepot.metadata.integrity import verification
 from entrepot.metadata.lifecycle import review
+from entrepot.registry import layout
 from entrepot.registry.ports import StoredBlob
 
 CHECK = "files"
@@ -22,7 +23,11 @@ class FileCheck:
     work: Examination
 
     async def run(self) -> None:
-        """Look at every file that could be a blob."""
+        """Look at every file that could be a blob.
+
+        Of objects under names of their own nobody can say here whether they belong to an open upload: those that belong
+        to nobody go by the purging of uploads.
+        """
         batch: list[StoredBlob] = []
         async for file in self.work.store.keys():
             batch.append(file)
@@ -38,6 +43,7 @@ class FileCheck:
         settled = clock.after(-self.work.grace_seconds)
         known = await verification.known_files(self.work.metadata, [file.key for file in batch])
         unknown = [file for file in batch if file.key not in known and (file.placed_at or 0) < settled]
+        unknown = [file for file in unknown if not layout.is_object(file.key)]
         queued = await review.queued_files(self.work.metadata, [file.key for file in unknown])
         self.work.report.queued += len(queued)
         unknown = [file for file in unknown if file.key not in queued]

@@ -219,6 +219,29 @@ class BlobStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something in an object store that a push put there: it may be a blob, belong to an upload, or to nobody."""
+
+    key: str
+    upload_id: str
+    size: int
+    #: An upload in parts that was not ended, by the store's name of it; empty for an object.
+    multipart: str = ""
+
+
+class Leftovers(Protocol):
+    """An object store that can be searched for what dead processes and lost answers left in it."""
+
+    def leftovers(self, *, before: int) -> AsyncIterator[Leftover]:
+        """Walk all that pushes put there before a time, in microseconds since the epoch by the store's clock."""
+        ...
+
+    async def discard(self, leftover: Leftover) -> None:
+        """Remove something that belongs to nobody. Idempotent."""
+        ...
+
+
 #: Gives the number of the rule that keeps a tag where it is; None for a tag that may be moved and deleted.
 RuleOf = Callable[[str], int | None]
 

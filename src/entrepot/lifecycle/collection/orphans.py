@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-from entrepot.lifecycle.collection.blobs import ripe_at, unclaimed
+from entrepot.lifecycle.collection.blobs import find_file, ripe_at, unclaimed
 from entrepot.lifecycle.collection.missing_bytes import Absence
 from entrepot.lifecycle.collection.model import Collecting
 from entrepot.metadata import clock, settings
@@ -22,12 +22,15 @@ from entrepot.metadata.contents import blobs, manifests
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.lifecycle import collection, review
 from entrepot.metadata.lifecycle.collection import BlobUnderReview
+from entrepot.oci.digest import Digest
+from entrepot.registry import layout
 from entrepot.registry.ports import StoredBlob
 from entrepot.registry.quarantine import Quarantine
 from entrepot.telemetry.progress import Progress
 
 T = TypeVar("T")
 
+_BY: Final = "collection"
 _PIECE: Final = 500
 #: A collector that is not switched off comes sooner.
 _OVERDUE_SECONDS: Final = 3600.0
@@ -100,14 +103,35 @@ class Orphans:
         return tally
 
     async def _files(self, place: _Place, progress: Progress, tally: OrphanTally) -> bool:
-        """Look for files that no row speaks of; False when it is enough for now."""
+        """Look for files that no row speaks of; False when it is enough for now.
+
+        Objects under names of their own may belong to open uploads: the purging of uploads looks after those that
+        nobody knows. Here they show which blobs have lost theirs.
+        """
+        listed = False
         async with aclosing(_pieces(self.work.store.keys(place.at))) as pieces:
             async for files in pieces:
                 await self._turn(progress, tally, len(files))
-                tally.files += await self._queue_files(files)
+                tally.files += await self._queue_files([file for file in files if not layout.is_object(file.key)])
+                if self.work.store.has_state:
+                    listed = True
+                    tally.missing += await self._objects(place.at, files[-1].key, {file.key for file in files})
                 if not await place.move(files[-1].key, len(files)):
                     return False
+        if listed:  # a bucket without anything in it is another one
+            tally.missing += await self._objects(place.at, layout.BEHIND_OBJECTS, set())
         return True
+
+    async def _objects(self, after: str, until: str, listed: set[str]) -> int:
+        """Look for rows whose objects a listing does not have; it may be an old one, so each is asked for."""
+        missing, until = 0, min(until, layout.BEHIND_OBJECTS)
+        while rows := await blobs.stored_between(self.work.metadata, after, until, limit=_PIECE):
+            for row in rows:
+                is_lost = row.state in (blobs.LIVE, blobs.MARKED) and row.storage_key not in listed
+                if is_lost and await find_file(self.work.store, row.storage_key) is None:
+                    missing += await self.quarantine.missing(Digest.parse(row.digest), "its object is gone", by=_BY)
+            after = rows[-1].storage_key
+        return missing
 
     async def _queue_files(self, files: Sequence[StoredBlob]) -> int:
         now = clock.now()
@@ -123,7 +147,8 @@ class Orphans:
         last, absence = int(place.at or 0), Absence(self.work.store, self.quarantine)
         while rows := await collection.blobs_after(self.work.metadata, last, limit=_PIECE):
             await self._turn(progress, tally, len(rows))
-            tally.missing += await absence.look(rows)
+            # In an object store that would be a request for each of them; the listing has shown it.
+            tally.missing += 0 if self.work.store.has_state else await absence.look(rows)
             tally.queued += await self._queue_blobs(rows)
             last = rows[-1].id
             if not absence.is_undecided and not await place.move(str(last), len(rows)):

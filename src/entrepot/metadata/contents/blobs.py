@@ -138,6 +138,19 @@ _STORED_APART = Query(
     .limit(bindparam("limit")),
     "blobs.stored_apart",
 )
+#: Blobs under names of their own, in the order of these.
+_STORED_BETWEEN = Query(
+    select(*_STORED_COLUMNS)
+    .where(
+        blobs.c.storage_key > bindparam("after"),
+        blobs.c.storage_key <= bindparam("until"),
+        blobs.c.storage_key != blobs.c.digest,
+        blobs.c.state != DELETING,
+    )
+    .order_by(blobs.c.storage_key)
+    .limit(bindparam("limit")),
+    "blobs.stored_between",
+)
 _NEWEST = Query(
     select(blobs.c.id, blobs.c.digest, blobs.c.created_at)
     .where(blobs.c.id < bindparam("before"))
@@ -283,6 +296,12 @@ async def whereabouts(reader: Reader, beginning: str, *, after: str, limit: int)
 async def stored_apart(reader: Reader, beginning: str, *, limit: int) -> list[StoredRow]:
     """Return up to `limit` blobs whose bytes lie under another digest than their own, which begins like this."""
     rows = await reader.all(_STORED_APART, first=beginning, behind=f"{beginning}~", limit=limit)
+    return [StoredRow(*row) for row in rows]
+
+
+async def stored_between(reader: Reader, after: str, until: str, *, limit: int) -> list[StoredRow]:
+    """Return up to `limit` blobs whose key is no digest and lies behind `after`, up to `until`, in this order."""
+    rows = await reader.all(_STORED_BETWEEN, after=after, until=until, limit=limit)
     return [StoredRow(*row) for row in rows]
 
 

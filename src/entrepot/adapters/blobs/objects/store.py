@@ -32,7 +32,7 @@ from entrepot.adapters.blobs.objects.cloud import (
 )
 from entrepot.adapters.blobs.objects.memory import Memory
 from entrepot.adapters.blobs.objects.receiver import KEEP_SECONDS, Receiver
-from entrepot.adapters.blobs.objects.upload_state import Stored, UploadState, new_name
+from entrepot.adapters.blobs.objects.upload_state import Stored, UploadState, new_name, upload_of
 from entrepot.adapters.blobs.threads import Threads
 from entrepot.oci.digest import Digest, new_hasher
 from entrepot.oci.errors import (
@@ -46,7 +46,7 @@ from entrepot.oci.errors import (
 )
 from entrepot.registry import layout
 from entrepot.registry.layout import UploadId
-from entrepot.registry.ports import Keep, StoredBlob, UploadProgress
+from entrepot.registry.ports import Keep, Leftover, StoredBlob, UploadProgress
 
 _log = logging.getLogger(__name__)
 
@@ -269,6 +269,28 @@ class ObjectBlobStore:
     async def uploads(self) -> list[tuple[str, int]]:
         """List none: who keeps their states knows them."""
         return []
+
+    # What nobody needs.
+
+    async def leftovers(self, *, before: int) -> AsyncIterator[Leftover]:
+        """Walk objects of pushes, and uploads in parts, that are older than a time."""
+        prefix = f"{layout.OBJECTS}/"
+        try:
+            async for found in self.cloud.list_multiparts(prefix):
+                if found.began_at < before and _OURS.fullmatch(found.name):
+                    yield Leftover(key=found.name, upload_id=upload_of(found.name), size=0, multipart=found.id)
+        except CloudError as error:
+            raise Unavailable(30, "the blob storage does not list open uploads; try again") from error
+        async for one in self._listed(prefix, ""):
+            if one.placed_at < before and _OURS.fullmatch(one.name):
+                yield Leftover(key=one.name, upload_id=upload_of(one.name), size=one.size)
+
+    async def discard(self, leftover: Leftover) -> None:
+        """Remove an object, or end an upload in parts."""
+        if leftover.multipart:
+            await self.calls.make("abort", lambda: self.cloud.abort(leftover.key, leftover.multipart))
+        else:
+            await self._remove(leftover.key)
 
     # Steps.
 
