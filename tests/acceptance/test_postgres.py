@@ -1,10 +1,11 @@
-"""A registry whose metadata are in PostgreSQL and whose blobs lie in a folder, as real clients and operators use it."""
+"""A registry whose metadata are in PostgreSQL, its blobs in a folder or in S3, as clients and operators use it."""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -15,10 +16,13 @@ import pytest
 from tests.support import images
 from tests.support.api import BASE
 from tests.support.http_client import Client
+from tests.support.object_stores import s3_values
 from tests.support.postgres import PostgresServer
+from tests.support.seaweedfs import SeaweedFs
 from tests.support.server import ADMIN_PASSWORD, SECRET_KEY, Server, ServerFailed
 from tests.support.tools import find_tool
 
+ADMIN = f"admin:{ADMIN_PASSWORD}"
 OTHER_KEY = base64.b64encode(os.urandom(32)).decode()
 
 
@@ -37,16 +41,16 @@ def skopeo(*arguments: str | Path) -> str:
     return done.stdout.strip()
 
 
-def push(layout: Path, server: Server, name: str) -> None:
+def push(layout: Path, server: Server, name: str, login: str = ADMIN) -> None:
     """Push a layout."""
-    login = ("--dest-tls-verify=false", "--dest-creds", f"admin:{ADMIN_PASSWORD}")
-    skopeo("copy", "--all", "--quiet", "--preserve-digests", *login, f"oci:{layout}:latest", _at(server, name))
+    words = ("--dest-tls-verify=false", "--dest-creds", login)
+    skopeo("copy", "--all", "--quiet", "--preserve-digests", *words, f"oci:{layout}:latest", _at(server, name))
 
 
-def pull(server: Server, name: str, layout: Path) -> None:
+def pull(server: Server, name: str, layout: Path, login: str = ADMIN) -> None:
     """Pull an image into a new layout."""
-    login = ("--src-tls-verify=false", "--src-creds", f"admin:{ADMIN_PASSWORD}")
-    skopeo("copy", "--all", "--quiet", *login, _at(server, name), f"oci:{layout}:latest")
+    words = ("--src-tls-verify=false", "--src-creds", login)
+    skopeo("copy", "--all", "--quiet", *words, _at(server, name), f"oci:{layout}:latest")
 
 
 def _at(server: Server, name: str) -> str:
@@ -119,3 +123,37 @@ def test_a_node_refuses_to_start_with_another_secret_key(database: str, tmp_path
     file.chmod(0o600)
     with Server(database=database, env={"ENTREPOT_SECRET_KEY": None, "ENTREPOT_SECRET_KEY_FILE": str(file)}):
         pass
+
+
+def test_nodes_without_a_folder_are_one_registry(database: str, seaweedfs: SeaweedFs, tmp_path: Path) -> None:
+    """Nodes are given the database, the bucket and the secret key, write no file, and any may be killed.
+
+    Of two that start at once one shows the first password, which is kept nowhere; what one takes the other gives, and a
+    third that joins later knows everything.
+    """
+    images.busybox(tmp_path / "layout")
+    config = {"storage": {"s3": s3_values(seaweedfs), "delete": {"enabled": True}}}
+    options = {"database": database, "workers": 1, "env": {"ENTREPOT_ADMIN_PASSWORD": None}}
+    with Server(config, start=False, **options) as first, Server(config, start=False, **options) as second:
+        for node in (first, second):
+            node.start(wait=False)
+        for node in (first, second):
+            node.wait_until_ready()
+        said = [match for node in (first, second) for match in re.findall(r"'admin' is (\S+) - (.*)", node.logs())]
+        assert [end for _, end in said] == ["it is shown this once, and kept nowhere."]
+        login = f"admin:{said[0][0]}"
+        push(tmp_path / "layout", first, "team/app:1", login)
+        pull(second, "team/app:1", tmp_path / "second", login)
+        first.kill()
+        push(tmp_path / "layout", second, "team/app:2", login)
+        with Server(config, **options) as third:
+            pull(third, "team/app:1", tmp_path / "third", login)
+            assert "first password" not in third.logs()
+            listed = third.run("--config", str(third.folder / "config.yml"), "node", "list")
+            assert second.address in listed
+            assert third.address in listed
+            files = [path.name for node in (first, second, third) for path in node.folder.rglob("*") if path.is_file()]
+            assert set(files) == {"config.yml"}
+    assert (
+        sorted(_blobs(tmp_path / "third")) == sorted(_blobs(tmp_path / "second")) == sorted(_blobs(tmp_path / "layout"))
+    )

@@ -45,8 +45,8 @@ class Server:
     """A running registry.
 
     Args:
-        config: Sections of a config.yml, laid over a minimal one (`version`, storage in `data`, a free port, a debug
-            listener); None starts without a file, as a person without one would.
+        config: Sections of a config.yml, laid over a minimal one (`version`, storage in `data` unless they name an
+            object store, a free port, a debug listener); None starts without a file, as a person without one would.
         text: A whole config.yml instead, taken as it is.
         data: The folder of the data; made in a temporary folder when None, and removed at the end.
         database: Address of a PostgreSQL database for the metadata; SQLite files in the folder when empty.
@@ -309,9 +309,10 @@ class Server:
         return file
 
     def _whole_config(self) -> dict[str, Any]:
-        base = {
+        elsewhere = {"s3", "azure", "gcs"} & set((self._config or {}).get("storage", {}))
+        base: dict[str, Any] = {
             "version": "0.1",
-            "storage": {"filesystem": {"rootdirectory": str(self.data)}},
+            "storage": {} if elsewhere else {"filesystem": {"rootdirectory": str(self.data)}},
             "http": {"debug": {"addr": "127.0.0.1:0", "prometheus": {"enabled": True}}},
         }
         if self._database:
