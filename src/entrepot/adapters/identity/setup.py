@@ -189,6 +189,18 @@ async def _signing_keys(config: Config, database: Database, vault: Vault) -> Sig
 def _with_accounts(
     config: Config, stores: Stores, vault: Vault, keys: SigningKeys, policy: Policy, verdicts: Verdicts
 ) -> Access:
+    """Put together who signs in where there are accounts, and what wraps what.
+
+    A password is tried by those who can say at once whether it is theirs, the one that hashes last::
+
+        recorded ─► second factor ─► chain: API key ─► our token ─► outside token ─► directory ─► local account
+        sign_ins    by_password      ways                                                         local: throttle, hash
+
+    The second factor stands around all ways, so that none of them lets in somebody who owes one; what is written down
+    stands around that, so that a password that was right and did not suffice is seen. `proven` takes the same way and
+    asks for the factor whatever the account's grants are: for browsers and the token endpoint, which can ask for it.
+    Tokens and keys that come as Bearer skip the chain: they were given to somebody who had signed in.
+    """
     wanted, database = config.access.token, stores.metadata
     throttle = Throttle.shared(stores.work)
     factors = SecondFactors(database, vault, throttle, turn=verdicts.turn)
