@@ -47,6 +47,7 @@ class SeaweedFs:
     """A running server, which has one bucket; each further one costs it seven files of data."""
 
     port: int
+    filer: int  #: where objects are read without a signature, below /buckets/BUCKET, as by whatever a CDN has before it
     process: subprocess.Popen[bytes]
     folder: Path
 
@@ -87,10 +88,10 @@ def running_seaweedfs(folder: Path | None = None) -> Iterator[SeaweedFs]:
     place = folder or own
     assert place is not None
     (place / "users.json").write_text(json.dumps(_USERS))
-    port, command = _command(place)
+    port, filer, command = _command(place)
     with (place / "log").open("ab") as log:
         process = subprocess.Popen(command, cwd=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    server = SeaweedFs(port=port, process=process, folder=place)
+    server = SeaweedFs(port=port, filer=filer, process=process, folder=place)
     try:
         _await(server)
         yield server
@@ -101,7 +102,7 @@ def running_seaweedfs(folder: Path | None = None) -> Iterator[SeaweedFs]:
             shutil.rmtree(own, ignore_errors=True)
 
 
-def _command(folder: Path) -> tuple[int, list[str]]:
+def _command(folder: Path) -> tuple[int, int, list[str]]:
     ports = [str(free_port()) for _ in range(8)]
     options = {
         "ip": "127.0.0.1",
@@ -123,7 +124,7 @@ def _command(folder: Path) -> tuple[int, list[str]]:
         "s3.config": str(folder / "users.json"),
     }
     program = [*ENDS_WITH_TESTS, str(_PROGRAM), "-logtostderr=true", "server", "-s3"]
-    return int(ports[6]), [*program, *(f"-{name}={value}" for name, value in options.items())]
+    return int(ports[6]), int(ports[4]), [*program, *(f"-{name}={value}" for name, value in options.items())]
 
 
 def _await(server: SeaweedFs) -> None:
