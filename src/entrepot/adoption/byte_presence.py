@@ -17,6 +17,7 @@ from entrepot.metadata.contents import blobs, repository_blobs
 from entrepot.metadata.contents.blobs import StoredRow
 from entrepot.metadata.database import Database, Transaction
 from entrepot.oci.digest import Digest
+from entrepot.registry import layout
 from entrepot.registry.quarantine import heal
 
 _BLOBS_A_PIECE = 1000
@@ -42,7 +43,11 @@ class Presence:
         return seen
 
     async def look(self, rows: Sequence[StoredRow], seen: Seen) -> None:
-        """Look at the files of some blobs; what became of them is added to `seen`."""
+        """Look at the files of some blobs; what became of them is added to `seen`.
+
+        Objects of ours, under names of their own, no other registry has touched.
+        """
+        rows = [row for row in rows if not layout.is_object(row.storage_key)]
         there = await asyncio.to_thread(self._there, rows)
         lost = [row for row, here in zip(rows, there, strict=True) if not here and row.state not in blobs.LOST]
         found = [row for row, here in zip(rows, there, strict=True) if here and row.state in blobs.LOST]

@@ -6,13 +6,14 @@ when there was something that could not be read, and what it needs is not known,
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
 from entrepot.adoption import state
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.ports import ForeignWatch
-from entrepot.adoption.report import ReportFile
+from entrepot.adoption.report import Report
 from entrepot.adoption.state import AdoptionState
 from entrepot.metadata import settings
 
@@ -24,10 +25,9 @@ class Collectable:
     """Looks at a folder for a collector."""
 
     intake: Intake
-    report: ReportFile
+    report: Report
     foreign: ForeignWatch
     _looked: bool = field(default=False, init=False)
-    _hidden: tuple[tuple[int, int], int] = field(default=((0, 0), 0), init=False)
 
     async def reason(self) -> str | None:
         """Say why nothing of the folder may be collected; None when it may."""
@@ -36,17 +36,18 @@ class Collectable:
             return "the folder is still being adopted"
         if await self._has_foreign_writes():
             return await self.foreign.remedy()
-        hidden = self._count_hidden()
+        hidden = await asyncio.to_thread(self.report.hidden)
         if hidden > int(await settings.find(metadata, _ACCEPTED) or 0):
             return (
                 f"{hidden} things in the folder could not be read when it was adopted, and what they need would be "
-                f"taken for garbage (see {self.report.path}); mend them, or let go of them: entrepot gc --accept-damage"
+                f"taken for garbage (see {self.report.place}); mend them, or let go of them: "
+                "entrepot gc --accept-damage"
             )
         return None
 
     async def accept(self) -> int:
         """Let go of what could not be read so far; return how many things that are."""
-        hidden = self._count_hidden()
+        hidden = await asyncio.to_thread(self.report.hidden)
         await self.intake.metadata.write(lambda tx: settings.put(tx, _ACCEPTED, str(hidden)), name="accept damage")
         return hidden
 
@@ -56,14 +57,3 @@ class Collectable:
             self.report.append((await self.foreign.look()).seen.problems)
             self._looked = True
         return await self.foreign.waiting()
-
-    def _count_hidden(self) -> int:
-        """Count what the report tells of; it is read again when it has grown."""
-        try:
-            status = self.report.path.stat()
-        except FileNotFoundError:
-            return 0
-        version = (status.st_size, status.st_mtime_ns)
-        if version != self._hidden[0]:
-            self._hidden = version, sum(problem.hides for problem in self.report.problems())
-        return self._hidden[1]

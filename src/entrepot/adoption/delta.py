@@ -21,7 +21,7 @@ from entrepot.adoption.byte_presence import Presence
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.links import LayerLink, RepositoryLinks, TagLink
 from entrepot.adoption.prune import Kept
-from entrepot.adoption.report import Problem, ReportFile
+from entrepot.adoption.report import Problem, Report
 from entrepot.adoption.repository_adoption import Adopted, OnPiece, Taking
 from entrepot.adoption.run import OnProgress, Progress, Tally, note, walk_names
 from entrepot.metadata import events
@@ -82,7 +82,7 @@ class Delta:
     """Brings the metadata of an adopted folder in line with its files."""
 
     intake: Intake
-    report: ReportFile
+    report: Report
     on_progress: OnProgress = lambda _progress: None
     pruning: bool = False
     settings: RegistrySettings = field(default_factory=RegistrySettings)  #: of the registry, for what goes or moves

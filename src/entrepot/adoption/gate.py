@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Hashable
 
 from entrepot.adoption import state
 from entrepot.adoption.intake import Intake
-from entrepot.adoption.report import ReportFile
+from entrepot.adoption.report import Report
 from entrepot.adoption.state import AdoptionState
 from entrepot.metadata.contents import repositories
 from entrepot.oci.errors import Unavailable
@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.1
 class FolderGate:
     """Adopts what requests ask for before its turn."""
 
-    def __init__(self, intake: Intake, report: ReportFile, *, patience: float = 60.0) -> None:
+    def __init__(self, intake: Intake, report: Report, *, patience: float = 60.0) -> None:
         """Guard a folder.
 
         Args:

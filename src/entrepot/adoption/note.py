@@ -15,6 +15,14 @@ here while Entrepot runs. To give the folder back to registry:2: stop Entrepot, 
 folder, delete this note and start registry:2. To come back later: 'entrepot adopt --delta' on this folder.
 """
 
+BUCKET_TEXT = """\
+This bucket is in use by Entrepot, a container image registry.
+
+The objects below docker/registry/v2 are in registry:2's layout; newer blobs lie below entrepot/blobs. Do not let
+registry:2, or its garbage collection, write here while Entrepot runs. To give the bucket back to registry:2: stop
+Entrepot, run 'entrepot layout write --config FILE' with its configuration, delete this note and start registry:2.
+"""
+
 
 def leave_note(root: Path) -> None:
     """Put the note into a folder, once."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from entrepot.registry.layout import OWN
 
@@ -54,15 +55,50 @@ class Problem:
         return self.kind in _HIDING
 
 
+class Report(Protocol):
+    """The problems that were found, noted by whichever process finds one."""
+
+    @property
+    def place(self) -> str:
+        """Say for people where they can be read."""
+
+    def append(self, problems: Iterable[Problem]) -> None:
+        """Add problems; blocks for a moment where there are any."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Read back every problem, each once."""
+
+    def hidden(self) -> int:
+        """Count what nobody could read: what that needs is not known. Blocks."""
+
+
+def as_lines(problems: Iterable[Problem]) -> str:
+    """Write problems, one JSON object a line."""
+    return "".join(json.dumps(asdict(problem)) + "\n" for problem in problems)
+
+
+def from_lines(lines: Iterable[str]) -> Iterator[Problem]:
+    """Read back what `as_lines` wrote, each problem once."""
+    for line in dict.fromkeys(lines):
+        values = json.loads(line)
+        yield Problem(**{**values, "kind": ProblemKind(values["kind"])})
+
+
 class ReportFile:
     """The problems found in a folder, one JSON object a line, appended to by whichever process finds one."""
 
     def __init__(self, root: Path) -> None:
         self.path = root / OWN / FILE_NAME
+        self._hidden: tuple[tuple[int, int], int] = ((0, 0), 0)
+
+    @property
+    def place(self) -> str:
+        """Say for people where they can be read."""
+        return str(self.path)
 
     def append(self, problems: Iterable[Problem]) -> None:
         """Add problems; each call is one write, so that lines of several processes do not mix."""
-        text = "".join(json.dumps(asdict(problem)) + "\n" for problem in problems)
+        text = as_lines(problems)
         if not text:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +113,15 @@ class ReportFile:
         if not self.path.exists():
             return
         with self.path.open(encoding="utf-8") as lines:
-            for line in dict.fromkeys(lines):
-                values = json.loads(line)
-                yield Problem(**{**values, "kind": ProblemKind(values["kind"])})
+            yield from from_lines(lines)
+
+    def hidden(self) -> int:
+        """Count what nobody could read; the file is read again when it has grown."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return 0
+        version = (status.st_size, status.st_mtime_ns)
+        if version != self._hidden[0]:
+            self._hidden = version, sum(problem.hides for problem in self.problems())
+        return self._hidden[1]

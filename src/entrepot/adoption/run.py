@@ -11,7 +11,7 @@ from itertools import islice
 from entrepot.adoption import state
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.ports import ForeignWatch, RegistryTree
-from entrepot.adoption.report import Problem, ReportFile
+from entrepot.adoption.report import Problem, Report
 from entrepot.adoption.repository_adoption import Adopted
 from entrepot.adoption.state import AdoptionState
 from entrepot.metadata.contents import projects, repositories
@@ -45,7 +45,7 @@ class AdoptionRun:
     """Adopts everything in a folder that is not adopted yet."""
 
     intake: Intake
-    report: ReportFile
+    report: Report
     foreign: ForeignWatch
     on_progress: OnProgress = lambda _progress: None
 
@@ -103,7 +103,7 @@ class AdoptionRun:
 class Tally:
     """Adds what one repository brings to the progress of the whole, while it comes in."""
 
-    def __init__(self, progress: Progress, report: ReportFile, on_progress: OnProgress) -> None:
+    def __init__(self, progress: Progress, report: Report, on_progress: OnProgress) -> None:
         self._progress = progress
         self._report = report
         self._on_progress = on_progress
@@ -127,7 +127,7 @@ class Tally:
         self.piece(adopted)
 
 
-def note(progress: Progress, report: ReportFile, problems: list[Problem]) -> None:
+def note(progress: Progress, report: Report, problems: list[Problem]) -> None:
     """Write down what is broken, and count what of it matters."""
     progress.problems += sum(problem.matters for problem in problems)
     report.append(problems)

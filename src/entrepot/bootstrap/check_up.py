@@ -47,6 +47,7 @@ async def check_up(config: Config, progress: Progress, *, repair: bool, sample: 
         store = (await stack.enter_async_context(opened_storage(config, stores))).store
         locks = await stack.enter_async_context(opened_locks(config))
         folder = folder_of(config, stores.metadata, locks) if config.has_folder else None
+        adopted = await state.find(stores.metadata)
         work = Examination(
             metadata=stores.metadata,
             store=store,
@@ -58,7 +59,7 @@ async def check_up(config: Config, progress: Progress, *, repair: bool, sample: 
             grace_seconds=config.lifecycle.grace,
             spare=partial(_spare, folder),
             look_at_database=partial(_damage, config, stores.metadata, sample),
-            knows_all_files=folder is None or await state.find(stores.metadata) is AdoptionState.COMPLETE,
+            knows_all_files=adopted is AdoptionState.COMPLETE or (folder is None and adopted is None),
         )
         began = time.monotonic()
         report = await Doctor(work).run()

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from entrepot.adoption.collectable import Collectable
-from entrepot.bootstrap.deployment import Deployment, Folder, deployment
+from entrepot.bootstrap.deployment import Adoption, Deployment, deployment
 from entrepot.config import Config
 from entrepot.lifecycle.collection.full_collection import EmptyTrash, FromTrash, Request, Result, WholeCollection
 from entrepot.lifecycle.collection.manifest_removal import following
-from entrepot.lifecycle.collection.model import Collecting, CollectionLimits, NoLinks, nobody
+from entrepot.lifecycle.collection.model import Collecting, CollectionLimits, NoLinks, nobody, nobodys
 from entrepot.lifecycle.trash.expiry import Expiry
 from entrepot.metadata import clock_check
 from entrepot.projection.projector import Forerunner, Projector
@@ -37,6 +37,7 @@ def collection_of(parts: Deployment) -> Collecting:
         links=NoLinks() if folder is None else Forerunner(Projector(parts.stores.metadata, folder.files)),
         gate=removal_gate(parts),
         swept=nobody if folder is None else folder.foreign.remember,
+        theirs=nobodys if parts.adoption is None else parts.adoption.theirs,
         limits=CollectionLimits(
             rate=config.lifecycle.collection.rate,
             # An object store takes them all in one request.
@@ -47,7 +48,7 @@ def collection_of(parts: Deployment) -> Collecting:
 
 def removal_gate(parts: Deployment) -> Callable[[], Awaitable[str | None]]:
     """Give what says why nothing may be taken away now."""
-    collectable = None if parts.folder is None else _collectable(parts.folder)
+    collectable = None if parts.adoption is None else _collectable(parts.adoption)
 
     async def gate() -> str | None:
         if parts.read_only():
@@ -58,8 +59,8 @@ def removal_gate(parts: Deployment) -> Callable[[], Awaitable[str | None]]:
     return gate
 
 
-def _collectable(folder: Folder) -> Collectable:
-    return Collectable(folder.intake, folder.report, folder.foreign)
+def _collectable(adoption: Adoption) -> Collectable:
+    return Collectable(adoption.intake, adoption.report, adoption.foreign)
 
 
 def expiry_of(parts: Deployment) -> Expiry:
@@ -103,4 +104,4 @@ async def collect(config: Config, request: Request, progress: Progress, result: 
 async def accept_damage(config: Config) -> int:
     """Let go of what could not be read when a folder was adopted; return how many things that are."""
     async with deployment(config, Metrics()) as parts:
-        return 0 if parts.folder is None else await _collectable(parts.folder).accept()
+        return 0 if parts.adoption is None else await _collectable(parts.adoption).accept()

@@ -1,10 +1,12 @@
 """A registry put together from what its configuration names, as one process has it.
 
-databases          blobs           what only a folder has: adoption, registry:2's files, the server's own file path
+databases          blobs           what only a folder has: registry:2's files, the server's own file path
 SQLite             a folder        yes
 PostgreSQL         a folder        yes
 PostgreSQL         object store    no
 SQLite             object store    no; `metadata.folder` says where the databases are
+
+What registry:2 left is adopted in place in all of them.
 """
 
 from __future__ import annotations
@@ -16,16 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entrepot.adoption.foreign import ForeignWrites
+from entrepot.adoption.foreign_objects import ForeignObjects
 from entrepot.adoption.gate import FolderGate
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.note import leave_note
-from entrepot.adoption.report import ReportFile
+from entrepot.adoption.ports import ForeignWatch
+from entrepot.adoption.report import Report, ReportFile
 from entrepot.adoption.rights import require_rights
 from entrepot.adoption.state import prepare
 from entrepot.adoption.tree import Tree
 from entrepot.bootstrap.databases import opened_databases, opened_locks, secret_key_of
-from entrepot.bootstrap.storage import Objects, opened_storage
+from entrepot.bootstrap.storage import Objects, Storage, opened_storage
 from entrepot.config import Config
+from entrepot.lifecycle.collection.model import Theirs, nobodys
 from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.lifecycle.quotas import RoomInTrash
 from entrepot.lifecycle.trash.expiry import Expiry
@@ -46,6 +51,17 @@ from entrepot.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """The taking over of what registry:2 left, in a folder or a bucket."""
+
+    intake: Intake
+    foreign: ForeignWatch
+    report: Report  #: what was broken
+    #: Says which files without a row another registry has put there.
+    theirs: Theirs = nobodys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
     """What only a registry has whose blobs lie in a folder."""
 
@@ -55,6 +71,11 @@ class Folder:
     intake: Intake
     foreign: ForeignWrites
     report: ReportFile  #: what was broken when it was adopted
+
+    @property
+    def adoption(self) -> Adoption:
+        """Give the taking over of the folder."""
+        return Adoption(intake=self.intake, foreign=self.foreign, report=self.report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +88,7 @@ class Deployment:
     files: LocalFiles | None  #: where blobs are files that the server can send by itself
     objects: Objects  #: how blobs are called outside
     folder: Folder | None  #: where the blobs lie in one
+    adoption: Adoption | None  #: where registry:2 may have left something
     locks: Locks
     read_only: ReadOnlySwitch
     registry: Registry
@@ -105,14 +127,15 @@ async def deployment(
         # What a power cut may take from a disk, an object store has kept.
         unclean_at = 0 if folder is None else await unclean_stop(stores.metadata)
         settings = _settings(config, stores, read_only, room, unclean_at=unclean_at)
-        if folder is not None:
-            await prepare(folder.intake.metadata, folder.tree)
+        adoption = folder.adoption if folder is not None else bucket_adoption(storage, stores.metadata, locks)
+        if adoption is not None:
+            await prepare(stores.metadata, adoption.intake.tree)
         registry = build_registry(
             metadata=stores.metadata,
             work=stores.work,
             store=storage.store,
             settings=settings,
-            gate=None if folder is None else FolderGate(folder.intake, folder.report),
+            gate=None if adoption is None else FolderGate(adoption.intake, adoption.report),
             watch=_watch(metrics),
         )
         room.use(Expiry(stores.metadata, settings, registry.project_deletion))
@@ -123,6 +146,7 @@ async def deployment(
             files=storage.files,
             objects=storage.objects,
             folder=folder,
+            adoption=adoption,
             locks=locks,
             read_only=read_only,
             registry=registry,
@@ -144,6 +168,23 @@ def folder_of(config: Config, metadata: Database, locks: Locks, began_ns: int | 
         intake=Intake(metadata, tree, locks),
         foreign=ForeignWrites(metadata, tree, began_ns),
         report=ReportFile(config.data),
+    )
+
+
+def bucket_adoption(storage: Storage, metadata: Database, locks: Locks) -> Adoption | None:
+    """Give the taking over of a bucket; None where the blobs lie in none."""
+    if storage.bucket is None:
+        return None
+    from entrepot.adapters.trees.bucket import BucketTree  # noqa: PLC0415 - not where blobs are files
+    from entrepot.adapters.trees.bucket_report import BucketReport  # noqa: PLC0415 - as above
+
+    tree = BucketTree(storage.bucket)
+    foreign = ForeignObjects(metadata, tree)
+    return Adoption(
+        intake=Intake(metadata, tree, locks),
+        foreign=foreign,
+        report=BucketReport(storage.bucket),
+        theirs=foreign.theirs,
     )
 
 

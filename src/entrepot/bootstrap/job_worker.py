@@ -20,7 +20,7 @@ from entrepot.audit.seals import Sealer, Sign
 from entrepot.audit.syslog import Forwarder, Receiver
 from entrepot.backup.prune import Keep
 from entrepot.bootstrap.collection import collection_of, emptying_of, whole_collection_of
-from entrepot.bootstrap.deployment import Deployment, Folder, configuration_of, deployment, in_background, space_of
+from entrepot.bootstrap.deployment import Adoption, Deployment, configuration_of, deployment, in_background, space_of
 from entrepot.bootstrap.node import presence_of, while_in_service
 from entrepot.bootstrap.retention import disk_jobs, expiry_kind, retention_kind
 from entrepot.config import Config
@@ -77,8 +77,8 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
 
         async def pull_back() -> None:
             await dispatcher.pull_back()
-            if parts.folder is not None:
-                await parts.folder.foreign.pull_back()
+            if parts.adoption is not None:
+                await parts.adoption.foreign.pull_back()
 
         watch = ClockWatch(parts.stores.metadata, set_back=pull_back, show=_clock_gauge(metrics))
         await watch.look_quietly()  # before anything is removed
@@ -236,7 +236,7 @@ def job_list(parts: Deployment, metrics: Metrics, sign_head: Sign) -> list[Job]:
             run=OutboxConsumer(parts.stores.metadata, outbox_handlers(parts), metrics).run,
             reserve=Reserve.USED,
         ),
-        *_adoption_jobs(parts.folder, metrics),
+        *_adoption_jobs(parts.adoption, metrics),
         Job(name="collection", run=_steady_collection(parts, metrics).run, reserve=Reserve.USED),
         Job(name="damage", run=DamageWatch(parts.stores.metadata, metrics).run, interval=_MINUTE),
         Job(name="analysis", run=_analysing(parts).go_on, interval=ANALYSIS_INTERVAL),
@@ -248,11 +248,11 @@ def job_list(parts: Deployment, metrics: Metrics, sign_head: Sign) -> list[Job]:
     ]
 
 
-def _adoption_jobs(folder: Folder | None, metrics: Metrics) -> list[Job]:
-    if folder is None:
+def _adoption_jobs(adoption: Adoption | None, metrics: Metrics) -> list[Job]:
+    if adoption is None:
         return []
-    adoption = FolderAdoption(folder.intake, folder.report, folder.foreign, metrics)
-    return [Job(name="adoption", run=adoption.run)]
+    work = FolderAdoption(adoption.intake, adoption.report, adoption.foreign, metrics)
+    return [Job(name="adoption", run=work.run)]
 
 
 def _steady_collection(parts: Deployment, metrics: Metrics) -> SteadyCollection:

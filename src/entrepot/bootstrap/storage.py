@@ -5,8 +5,9 @@ Here and nowhere else is decided which adapter it is; nothing of the others is i
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -25,8 +26,8 @@ from entrepot.system.volumes import standing
 from entrepot.telemetry.instruments import Metrics
 
 if TYPE_CHECKING:
-    from entrepot.adapters.blobs.objects.cloud import Cloud
     from entrepot.adapters.delivery.urls import Presigning
+    from entrepot.adapters.trees.bucket_client import BucketClient, ListedCloud
 
 #: The setting that names this registry in the marks of buckets.
 _IDENTITY: Final = "registry-identity"
@@ -54,6 +55,7 @@ class Storage:
     objects: Objects
     #: Where blobs are whole files that the server can send by itself; None of an object store.
     files: LocalFiles | None = None
+    bucket: BucketClient | None = None  #: where registry:2's objects can be looked for
 
 
 @asynccontextmanager
@@ -76,6 +78,7 @@ async def opened_storage(config: Config, stores: Stores, metrics: Metrics | None
                 store=MeasuredBlobStore(storage.store, metrics, config.storage.type or "filesystem"),
                 objects=storage.objects,
                 files=storage.files,
+                bucket=storage.bucket,
             )
 
 
@@ -111,22 +114,28 @@ async def _s3(section: S3, stores: Stores) -> AsyncIterator[Storage]:
             f"storage.s3 needs packages that are not installed ({error.name}): pip install 'entrepot[s3]'"
         ) from error
     place = S3Settings.of(section)
-    async with _objects(await S3Bucket.open(place), stores, f"the bucket {place.bucket}", place.root) as storage:
+    where = f"the bucket {place.bucket}"
+    async with _objects(lambda: S3Bucket.open(place), stores, where, place.root) as storage:
         yield storage
 
 
 @asynccontextmanager
-async def _objects(cloud: Cloud, stores: Stores, where: str, root: str) -> AsyncIterator[Storage]:
+async def _objects(
+    opening: Callable[[], Awaitable[ListedCloud]], stores: Stores, where: str, root: str
+) -> AsyncIterator[Storage]:
     """Open what is the same for all clouds: blobs below a root, and a mark that says whose they are."""
     from entrepot.adapters.blobs.objects.place import take_place  # noqa: PLC0415 - not where blobs are files
     from entrepot.adapters.blobs.objects.store import ObjectBlobStore, name_of  # noqa: PLC0415 - as above
+    from entrepot.adapters.trees.bucket_client import BucketClient  # noqa: PLC0415 - as above
 
-    store = ObjectBlobStore(cloud)
+    cloud = await opening()
+    store, bucket = ObjectBlobStore(cloud), BucketClient(where, opening)
     try:
         await take_place(cloud, store.calls, await _identity(stores.metadata), where)
         objects = Objects(path_of=lambda key: f"/{name_of(key)}", root=root, presigning=store, leftovers=store)
-        yield Storage(store=store, objects=objects)
+        yield Storage(store=store, objects=objects, bucket=bucket)
     finally:
+        await asyncio.to_thread(bucket.close)
         await store.close()
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entrepot.cli.folder import AsJson, Folder, require_tree, run
+from entrepot.cli.folder import AsJson, FolderOrBucket, require_tree, run
 from entrepot.cli.management.output import printable, table
-from entrepot.cli.place import configuration_at
+from entrepot.cli.place import configuration_at, configured
 from entrepot.telemetry.words import counted
 
 if TYPE_CHECKING:
@@ -53,21 +53,29 @@ class _Outcome:
 
 
 def adopt_command(
-    folder: Folder,
+    folder: FolderOrBucket = None,
     *,
     delta: WithDelta = False,
     prune: WithPrune = False,
     as_json: AsJson = False,
 ) -> None:
-    """Adopt a folder in place: nothing is copied or changed. May be stopped and run again, also beside a server."""
+    """Adopt a folder in place: nothing is copied or changed. May be stopped and run again, also beside a server.
+
+    A bucket is adopted by the server that is started on it; with --delta and its configuration, what registry:2 wrote
+    to it since is taken in.
+    """
     if prune and not delta:
         raise typer.BadParameter("--prune goes with --delta")
     from entrepot.adoption.report import ReportFile
 
     # A transaction that took long is no news for a person who watches a bar.
     logging.getLogger("entrepot.metadata.engine.sqlite_writer").setLevel(logging.ERROR)
-    place = configuration_at(folder)
+    place = configured() if folder is None else configuration_at(folder)
     settings = _settings(place) if delta else None
+    if not place.has_folder:
+        _adopt_bucket(place, settings, prune=prune, as_json=as_json)
+        return
+    folder = folder or place.data
     from entrepot.metadata.engine.ballast import Reserve
 
     outcome = run(lambda: _adopt(place, settings, prune=prune), reserve=Reserve.KEPT)
@@ -77,6 +85,24 @@ def adopt_command(
     else:
         _show(outcome, folder, delta=delta)
         _show_problems(problems, ReportFile(folder).path, listed=delta or not outcome.was_adopted)
+
+
+def _adopt_bucket(place: Config, delta: RegistrySettings | None, *, prune: bool, as_json: bool) -> None:
+    """Take in what registry:2 wrote to a bucket."""
+    if delta is None:
+        raise typer.BadParameter("a bucket is adopted by the server that is started on it; --delta takes in the rest")
+    if prune:
+        raise typer.BadParameter("of a bucket nobody knows what registry:2 has deleted: --prune is for folders")
+    from rich.console import Console
+
+    from entrepot.bootstrap.give_back import take_young
+
+    with _bar(Console(stderr=True)) as on_progress:
+        progress = run(lambda: take_young(place, delta, on_progress))
+    if as_json:
+        typer.echo(_json(_Outcome(progress, was_adopted=True), []))
+        return
+    _show(_Outcome(progress, was_adopted=True), place.place, delta=True)
 
 
 def _settings(config: Config) -> RegistrySettings:
@@ -168,7 +194,7 @@ def _json(outcome: _Outcome, problems: Iterable[Problem]) -> str:
     return json.dumps({**asdict(outcome.progress), "kept": kept, "report": report})
 
 
-def _show(outcome: _Outcome, folder: Path, *, delta: bool) -> None:
+def _show(outcome: _Outcome, folder: Path | str, *, delta: bool) -> None:
     progress = outcome.progress
     if outcome.was_adopted and not delta:
         _tell(f"{folder} is adopted already. To take in what registry:2 wrote since: entrepot adopt --delta {folder}")

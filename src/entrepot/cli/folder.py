@@ -27,6 +27,17 @@ Folder = Annotated[
         metavar="DIR", exists=True, file_okay=False, help="The root folder: registry:2's rootdirectory, serve's --data."
     ),
 ]
+#: The same, where a configuration that is named may say that the blobs lie in a bucket.
+FolderOrBucket = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="The root folder: registry:2's rootdirectory, serve's --data. Of a registry on an object store, none: "
+        "name its configuration with --config.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 
 

@@ -10,7 +10,7 @@ import time
 from entrepot.adoption import state
 from entrepot.adoption.intake import Intake
 from entrepot.adoption.ports import ForeignWatch
-from entrepot.adoption.report import ReportFile
+from entrepot.adoption.report import Report
 from entrepot.adoption.run import AdoptionRun, Progress
 from entrepot.adoption.state import AdoptionState
 from entrepot.telemetry.instruments import Metrics
@@ -26,7 +26,7 @@ _LOOK_SECONDS = 30.0
 class FolderAdoption:
     """Runs an adoption until it is complete; what a stopped one left is for the next."""
 
-    def __init__(self, intake: Intake, report: ReportFile, foreign: ForeignWatch, metrics: Metrics) -> None:
+    def __init__(self, intake: Intake, report: Report, foreign: ForeignWatch, metrics: Metrics) -> None:
         self._intake = intake
         self._report = report
         self._foreign = foreign
@@ -84,5 +84,5 @@ class FolderAdoption:
         counts = {"repositories": progress.done, "manifests": progress.manifests, "tags": progress.tags}
         _log.info("the folder is adopted", extra=counts)
         if progress.problems:
-            extra = {"problems": progress.problems, "report": str(self._report.path)}
+            extra = {"problems": progress.problems, "report": self._report.place}
             _log.warning("broken things were passed over while adopting; see the report", extra=extra)

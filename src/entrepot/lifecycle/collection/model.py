@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,7 +10,7 @@ from typing import Protocol
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.lifecycle.collection import ManifestUnderReview
 from entrepot.oci.errors import RegistryError
-from entrepot.registry.ports import BlobStore
+from entrepot.registry.ports import BlobStore, StoredBlob
 
 
 class CollectionOff(RegistryError):
@@ -57,6 +57,8 @@ class NoLinks:
 
 #: Says why nothing may be collected now; None when it may.
 Gate = Callable[[], Awaitable[str | None]]
+#: Says which of some files without a row another registry has put there, by their keys.
+Theirs = Callable[[Sequence[StoredBlob]], Awaitable[Collection[str]]]
 #: Gives the turn to take bytes away: of all processes on the store, one at a time.
 Turn = Callable[[], AbstractAsyncContextManager[None]]
 #: Takes a manifest away that only something needed which has gone; gives how many went, 0 when it stays after all.
@@ -65,6 +67,11 @@ Leave = Callable[[Transaction, ManifestUnderReview], Awaitable[int]]
 
 async def nobody() -> None:
     """Tell nobody."""
+
+
+async def nobodys(_files: Sequence[StoredBlob]) -> Collection[str]:
+    """Know of no other registry."""
+    return ()
 
 
 async def always() -> str | None:
@@ -85,6 +92,8 @@ class Collecting:
     gate: Gate = always
     #: Told when bytes were taken away: what changed in the store by that is our own doing.
     swept: Callable[[], Awaitable[None]] = nobody
+    #: Says which of these files another registry has put there: they are none to be taken away.
+    theirs: Theirs = nobodys
     limits: CollectionLimits = field(default_factory=CollectionLimits)
 
     async def require_open(self) -> None:

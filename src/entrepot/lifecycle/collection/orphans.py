@@ -138,6 +138,9 @@ class Orphans:
         ripe = [file.key for file in files if ripe_at(file, self.work.grace_seconds) <= now]
         unknown = sorted(await unclaimed(self.work.metadata, ripe)) if ripe else []
         if unknown:
+            theirs = await self.work.theirs([file for file in files if file.key in set(unknown)])
+            unknown = [key for key in unknown if key not in theirs]
+        if unknown:
             queue = partial(review.add_files, digests=unknown, after=now, reason="no row speaks of it")
             await self.work.metadata.write(queue, name="queue files")
         return len(unknown)

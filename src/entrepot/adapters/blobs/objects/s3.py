@@ -43,6 +43,9 @@ _FOR_EVER: Final = "max-age=31536000, immutable"
 _SMALLEST_PART: Final = 5 << 20
 _PIECE: Final = 256 << 10
 _DELETES: Final = 1000
+#: Bytes that one request copies at most, and that it copies of a larger object.
+_MOST_COPIED: Final = 5 << 30
+_COPIED_PART: Final = 1 << 30
 
 
 class S3Bucket:
@@ -206,6 +209,63 @@ class S3Bucket:
             if not answer.get("IsTruncated"):
                 return
             more = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    async def folders(self, prefix: str) -> AsyncIterator[str]:
+        """Walk what comes behind a prefix, up to the next slash."""
+        more: dict[str, str] = {}
+        while True:
+            answer = await self._ask(
+                self._c.client.list_objects_v2(Bucket=self._bucket, Prefix=self._root + prefix, Delimiter="/", **more)
+            )
+            for found in answer.get("CommonPrefixes", ()):
+                yield str(found["Prefix"]).removeprefix(self._root + prefix).rstrip("/")
+            if not answer.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    async def copy(self, source: str, target: str, size: int) -> None:
+        """Copy an object within the store, a large one in parts."""
+        origin = {"Bucket": self._bucket, "Key": self._root + source}
+        if size <= _MOST_COPIED:
+            await self._ask(
+                self._c.client.copy_object(
+                    **self._place(target),
+                    CopySource=origin,
+                    MetadataDirective="REPLACE",
+                    ContentType=_TYPE,
+                    **self.settings.object_headers,
+                )
+            )
+            return
+        upload = await self.begin(target)
+        try:
+            parts = [
+                await self._copy_part(origin, target, upload, number, start, min(start + _COPIED_PART, size))
+                for number, start in enumerate(range(0, size, _COPIED_PART), 1)
+            ]
+            await self._ask(
+                self._c.client.complete_multipart_upload(
+                    **self._place(target), UploadId=upload, MultipartUpload={"Parts": parts}
+                )
+            )
+        except BaseException:
+            await self.abort(target, upload)
+            raise
+
+    async def _copy_part(
+        self, origin: dict[str, str], target: str, upload: str, number: int, start: int, end: int
+    ) -> dict[str, Any]:
+        answer = await self._ask(
+            self._c.client.upload_part_copy(
+                **self._place(target),
+                CopySource=origin,
+                CopySourceRange=f"bytes={start}-{end - 1}",
+                UploadId=upload,
+                PartNumber=number,
+            )
+        )
+        made = {name: value for name, value in answer["CopyPartResult"].items() if name.startswith("Checksum")}
+        return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"], **made}
 
     async def list_multiparts(self, prefix: str) -> AsyncIterator[Multipart]:
         """Walk uploads in parts."""
