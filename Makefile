@@ -12,13 +12,18 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL = help
-.PHONY: help package serve check test test-full mutants bench format lock coverage shape clean packages-serve packages-test packages-bench packages-package
+.PHONY: help package serve cluster check test test-full mutants bench format lock coverage shape clean packages-serve packages-test packages-bench packages-package
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 serve: packages-serve .venv/ready-serve ## start the registry; LISTEN=127.0.0.1:5000 DATA=./data CONFIG=config.yml WORKERS=2
 	@exec .venv/bin/entrepot serve $(CONFIG) $(if $(LISTEN),--listen '$(LISTEN)') $(if $(DATA),--data '$(DATA)') $(if $(WORKERS),--workers $(WORKERS))
+
+# What is named on the command line or in the environment, and not the defaults above, which are those of `serve`.
+given = $(if $(filter command environment,$(firstword $(origin $(1)))),--$(2) '$($(1))')
+cluster: packages-serve packages-cluster .venv/ready-test ## start a whole cluster on this machine for a look; LISTEN=127.0.0.1:5000 DATA=./cluster NODES=3
+	@exec $(PY) -m tools.cluster $(call given,LISTEN,listen) $(call given,DATA,data) $(call given,NODES,nodes)
 
 check: packages-serve .venv/ready-test ## static checks: format, lint, types, import contracts, our own rules, a row for each route, a whole schema, the drawn tree
 	.venv/bin/ruff format --check .
@@ -63,7 +68,7 @@ lock: .venv/ready-test ## pin the dependencies of pyproject.toml anew; UPGRADE=1
 clean: ## remove everything the targets made, but no data
 	rm -rf .venv .tools build/test-images .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-packages-serve packages-test packages-bench packages-package: packages-%:
+packages-serve packages-cluster packages-test packages-bench packages-package: packages-%:
 	@tools/packages.sh $*
 
 .venv/ready-%: pyproject.toml requirements/uv.txt requirements/constraints.txt requirements/constraints-dev.txt requirements/constraints-ldap.txt tools/environment.sh
