@@ -44,9 +44,8 @@ def inspect_files(config: Config) -> Findings:
             _read(f"metadata.{key}", Path(name), found)
     for key, path in config.access.ldap.files.items():
         _read(key, path, found)
-    for index, entry in enumerate(config.middleware.storage):
-        if not entry.disabled and entry.is_known:
-            _inspect_cdn_key(f"middleware.storage[{index}].options", entry.settings, found)
+    _inspect_cdn_keys(config, found)
+    _inspect_redis(config, found)
     if config.storage.filesystem is not None:
         _inspect_folder(config.data, found)
     socket = config.http.address.socket
@@ -65,6 +64,19 @@ def _read(key: str, path: Path, found: Findings) -> bytes | None:
 
 def _who(error: OSError) -> str:
     return f" (this process runs as user {os.geteuid()})" if isinstance(error, PermissionError) else ""
+
+
+def _inspect_cdn_keys(config: Config, found: Findings) -> None:
+    for index, entry in enumerate(config.middleware.storage):
+        if not entry.disabled and entry.is_known:
+            _inspect_cdn_key(f"middleware.storage[{index}].options", entry.settings, found)
+
+
+def _inspect_redis(config: Config, found: Findings) -> None:
+    tls = config.redis.tls
+    if config.shares_counts:
+        for name in filter(None, (tls.certificate, tls.key, *tls.rootcas, *tls.clientcas)):
+            _read("redis.tls", Path(name), found)
 
 
 def _inspect_cdn_key(key: str, options: Section, found: Findings) -> None:
