@@ -1,15 +1,18 @@
 """What only the PostgreSQL executor has to do: other people's locks, lost connections, a server that is not there."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from entrepot.metadata.database import Transaction
 from entrepot.metadata.engine.postgres import Conflict, PostgresDatabase
-from entrepot.metadata.errors import ConstraintViolated, DatabaseUnavailable
+from entrepot.metadata.engine.postgres_connect import REQUESTS
+from entrepot.metadata.engine.slow_questions import patient
+from entrepot.metadata.errors import ConstraintViolated, DatabaseUnavailable, TookTooLong
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.tables import metadata
-from tests.support.databases import create_all, postgres_database
+from tests.support.databases import create_all, postgres_database, through
 from tests.support.notes import COUNT, GET, KEYS, putting
 from tests.support.postgres import PostgresServer, free_port
 
@@ -102,3 +105,15 @@ async def test_a_cancelled_transaction_gives_its_connection_back(postgres: Postg
                 await task
         await asyncio.wait_for(database.write(putting("note")), timeout=10)
         assert await database.one(GET, key="note") == ("",)
+
+
+async def test_a_list_that_takes_too_long_is_ended_by_the_server(postgres: PostgresServer) -> None:
+    """People are told to ask for less; the server works on it no longer, and the connection is free again."""
+    hasty = replace(REQUESTS, question=0.5)
+    async with postgres_database(postgres) as direct, through(postgres, direct, limits=hasty) as database:
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(TookTooLong):
+            await patient(database).all(RawQuery("SELECT pg_sleep(20)"))
+        assert asyncio.get_running_loop().time() - began < 1.4
+        assert await direct.all(RawQuery("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(20)'")) == []
+        assert await patient(database).one(RawQuery("SELECT 1")) == (1,)

@@ -29,7 +29,7 @@ from tests.support.notes import COUNT, GET, KEYS, putting
 from tests.support.postgres import PostgresServer, running_postgres
 
 #: Shorter than a server's, so that tests need not wait for it.
-HASTY = Limits(answer=1.0, connect=0.5, transaction=2.0, lock=0.5, statement=5.0, idle=5.0)
+HASTY = Limits(answer=1.0, question=1.0, connect=0.5, transaction=2.0, lock=0.5, statement=1.0, idle=5.0)
 ONE = RawQuery("SELECT 1")
 
 

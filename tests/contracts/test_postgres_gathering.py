@@ -29,7 +29,7 @@ from tests.support.notes import putting
 from tests.support.postgres import PostgresServer
 from tests.support.queries import all_queries
 
-HASTY: Final = Limits(answer=2.0, connect=0.5, transaction=2.0, lock=0.5, statement=5.0, idle=5.0)
+HASTY: Final = Limits(answer=2.0, question=2.0, connect=0.5, transaction=2.0, lock=0.5, statement=1.0, idle=5.0)
 VALUE: Final = Query(
     select(settings.c.value).where(settings.c.key == bindparam("key")), "test.value_gathered", recalled=True
 )

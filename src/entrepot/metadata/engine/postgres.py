@@ -72,7 +72,7 @@ class PostgresTransaction:
         self._statistics = statistics
         self._clock = asyncio.get_running_loop().time
         self._deadline = deadline
-        self._longest = limits.answer
+        self._longest = limits.statement + 1
         self.failure: DatabaseError | None = None
         #: Whether the database, and nothing else, is being waited for.
         self.waiting = False
@@ -220,7 +220,7 @@ class PostgresDatabase:
 
     async def in_one_reading(self, question: Callable[[Connection, float], Awaitable[A]]) -> A:
         """Ask within a read-only transaction, whose statements the server ends in time."""
-        seconds = self._limits.answer
+        seconds = self._limits.question
 
         async def ask(connection: Connection, limit: float) -> A:
             await connection.execute(_begin(replace(self._limits, statement=seconds), "ONLY"), timeout=limit)
@@ -233,23 +233,24 @@ class PostgresDatabase:
     async def _ask(self, question: Callable[[Connection, float], Awaitable[A]]) -> A:
         """Ask, again where a connection was lost: a question changes nothing."""
         clock = asyncio.get_running_loop().time
-        deadline = clock() + self._limits.answer
+        began = clock()
         self._statistics.statements += 1
         for attempt in range(ATTEMPTS):
             try:
-                return await self._ask_once(question, deadline)
+                return await self._ask_once(question, began)
             except Retryable as error:
-                if clock() >= deadline or attempt == ATTEMPTS - 1:
+                if clock() >= began + self._limits.answer or attempt == ATTEMPTS - 1:
                     raise
                 await self._pause(error, attempt)
         raise AssertionError  # the loop returns or raises
 
-    async def _ask_once(self, question: Callable[[Connection, float], Awaitable[A]], deadline: float) -> A:
-        connection = await self._pool.acquire(deadline)
+    async def _ask_once(self, question: Callable[[Connection, float], Awaitable[A]], began: float) -> A:
+        connection = await self._pool.acquire(began + self._limits.answer)
         clean = False
         try:
+            left = began + self._limits.question - asyncio.get_running_loop().time()
             with translated():
-                answer = await question(connection, max(0.01, deadline - asyncio.get_running_loop().time()))
+                answer = await question(connection, max(0.01, left))
             clean = True
         except NoAnswer:
             self._pool.distrust()

@@ -30,16 +30,18 @@ POOLER_REMEDY: Final = (
 class Limits:
     """How long the database may take; all in seconds."""
 
-    #: For a connection to the server, or for a free one, and for a question: then the caller gets 503.
+    #: For a free connection, or a new one: then the caller gets 503. Nothing is begun again after it.
     answer: float = 5.0
+    #: For a question outside a transaction, its connection included.
+    question: float = 5.0
     #: For one connection attempt to one host.
     connect: float = 3.0
     #: For a transaction with all its tries; who asked has an answer by then.
     transaction: float = 9.0
     #: For a lock that another transaction holds; then the transaction begins again.
     lock: float = 3.0
-    #: For one statement of a transaction, kept by the server.
-    statement: float = 15.0
+    #: For one statement of a transaction, kept by the server, which is waited for a second more.
+    statement: float = 8.0
     #: For the next statement of an open transaction, kept by the server.
     idle: float = 10.0
 
@@ -47,7 +49,7 @@ class Limits:
 #: While somebody waits for the answer to a request.
 REQUESTS: Final = Limits()
 #: For jobs and commands, whose statements may go through many rows.
-WORK: Final = Limits(answer=30.0, connect=5.0, transaction=600.0, lock=10.0, statement=300.0, idle=60.0)
+WORK: Final = Limits(answer=30.0, question=300.0, connect=5.0, transaction=600.0, lock=10.0, statement=300.0, idle=60.0)
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries no types
