@@ -16,6 +16,7 @@ from benchmarks.processes import Server, free_port, running
 WORKERS = 2
 OURS = "entrepot"
 REGISTRY2 = "docker-registry"
+ON_POSTGRESQL = "entrepot on PostgreSQL"
 NGINX = "nginx"
 BARE = "bare server"
 #: The first start on a folder sets it; later ones find it set.
@@ -23,8 +24,13 @@ PASSWORD = "a password for benchmarks"
 
 
 @contextmanager
-def entrepot(folder: Path, *, scope: str = "", workers: int = WORKERS) -> Iterator[Server]:
-    """Start ours on a folder: private, with a Bearer token for `scope` in the server's headers."""
+def entrepot(
+    folder: Path, *, scope: str = "", workers: int = WORKERS, database: str = "", name: str = OURS
+) -> Iterator[Server]:
+    """Start ours on a folder: private, with a Bearer token for `scope` in the server's headers.
+
+    Its metadata are in the PostgreSQL database at the address `database`, if one is given.
+    """
     port = free_port()
     command = [
         str(Path(sys.executable).with_name("entrepot")),
@@ -37,7 +43,10 @@ def entrepot(folder: Path, *, scope: str = "", workers: int = WORKERS) -> Iterat
         str(workers),
     ]
     env = {**os.environ, "ENTREPOT_ADMIN_PASSWORD": PASSWORD}
-    with running(OURS, command, f"http://127.0.0.1:{port}", folder.parent / "entrepot.log", env) as server:
+    if database:
+        key = base64.b64encode(os.urandom(32)).decode()
+        env |= {"ENTREPOT_METADATA_URL": database, "ENTREPOT_SECRET_KEY": key}
+    with running(name, command, f"http://127.0.0.1:{port}", folder.parent / f"{name}.log", env) as server:
         server.headers = {"Authorization": f"Bearer {_token(server.url, scope)}"}
         yield server
 

@@ -25,6 +25,7 @@ Scenario = Callable[[Path], list[Outcome]]
 
 SCENARIOS: Mapping[str, Scenario] = {
     "pull-manifest": pulls.pull_manifest,
+    "pull-postgresql": pulls.pull_postgresql,
     "small-blob": pulls.small_blob,
     "large-blob": pulls.large_blob,
     "ranges": pulls.ranges,

@@ -21,8 +21,8 @@ import psutil
 from benchmarks import client, peers, seed
 from benchmarks.processes import Server
 from benchmarks.rounds import ROUNDS, Outcome, Sample, interleave
-from entrepot.registry.file_locks import COLLECTION, PROJECTION
 from entrepot.registry.layout import OWN
+from entrepot.registry.locks import COLLECTION, PROJECTION
 
 _REPOSITORIES = 200
 _TAGS = 100

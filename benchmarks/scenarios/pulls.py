@@ -11,6 +11,7 @@ from benchmarks import asking, client, peers
 from benchmarks.client import Load
 from benchmarks.processes import Server
 from benchmarks.rounds import Outcome, Sample, interleave, per_ten_thousand
+from tests.support.postgres import running_postgres
 
 REPOSITORY = "bench/image"
 _SCOPE = f"repository:{REPOSITORY}:pull,push"
@@ -49,6 +50,30 @@ def pull_manifest(folder: Path) -> list[Outcome]:
         target = "0.38 s of CPU for 10,000"
         outcome = Outcome(scenario="GET manifest by tag, 16 connections", unit="requests/s", target=target)
         return [interleave(outcome, [ours, peer, *limits], measure)]
+
+
+def pull_postgresql(folder: Path) -> list[Outcome]:
+    """GET a manifest by tag with the metadata in SQLite and in PostgreSQL, which runs on the same processors."""
+    with ExitStack() as stack:
+        database = stack.enter_context(stack.enter_context(running_postgres()).database())
+        sqlite = stack.enter_context(peers.entrepot(folder / "sqlite", scope=_SCOPE))
+        server = peers.entrepot(folder / "server", scope=_SCOPE, database=database, name=peers.ON_POSTGRESQL)
+        ours = [sqlite, stack.enter_context(server)]
+        for each in ours:
+            client.push_image(each, REPOSITORY, "latest", os.urandom(1000))
+        found = []
+        for connections in (16, 64):
+
+            def measure(server: Server, connections: int = connections) -> Sample:
+                before = server.cpu_seconds()
+                path = f"/v2/{REPOSITORY}/manifests/latest"
+                load = client.wrk(server, path, connections=connections, seconds=_SECONDS)
+                return _sample(server, before, load, load.rate)
+
+            name = f"GET manifest by tag, {connections} connections, PostgreSQL"
+            outcome = Outcome(scenario=name, unit="requests/s", target="<= 1.6 x SQLite's CPU")
+            found.append(interleave(outcome, ours, measure))
+        return found
 
 
 def small_blob(folder: Path) -> list[Outcome]:

@@ -52,6 +52,11 @@ class Blobs:
             await self._renew(name, row)
         return _record(digest, row)
 
+    async def is_still(self, name: RepositoryName, found: BlobRecord) -> bool:
+        """Tell, by one question, whether `get` would find the same and change nothing; False where it takes more."""
+        row = await self._held(name, digest=found.digest)
+        return row is not None and _record(found.digest, row) == found and found.settled
+
     async def mount(
         self, name: RepositoryName, digest: Digest, source: RepositoryName, *, actor: Actor
     ) -> BlobRecord | None:

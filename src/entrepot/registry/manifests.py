@@ -79,6 +79,17 @@ class Manifests:
         digest, settled = Digest.parse(row.digest), row.review_after is None
         return StoredManifest(row.id, digest, row.media_type, row.size, raw, settled)
 
+    async def is_still(self, name: RepositoryName, reference: Reference, found: StoredManifest) -> bool:
+        """Tell, by one question, whether `get` would find the same and change nothing; False where it takes more."""
+        row = await self._row(name, reference)
+        return (
+            row is not None
+            and row.review_after is None
+            and row.id == found.id
+            and row.digest == str(found.digest)
+            and row.media_type == found.media_type
+        )
+
     async def put(
         self,
         name: RepositoryName,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from entrepot.metadata.engine.ballast import Reserve, with_reserve
+from entrepot.metadata.errors import DatabaseError
 from entrepot.telemetry.access_format import RequestRecord
 from entrepot.web import health
 from entrepot.web.api.mount import LABEL, LazyApi
@@ -103,11 +104,17 @@ class Application:
         if scope["type"] != "http":
             raise NotImplementedError(f"this application does not speak {scope['type']}")
         asked = None if self._cache is None else self._cache.asked(scope)
+        failure = None
         if self._cache is not None and asked is not None and (answer := self._cache.find(asked)) is not None:
-            await self._repeat(answer, send)
-            return
+            try:
+                is_still = asked.moment is not None or await answer.is_still()
+            except DatabaseError as error:
+                is_still, failure = False, error
+            if is_still:
+                await self._repeat(answer, send)
+                return
         request = Request(scope, receive, self._services.settings.limits.body)
-        request.asked = asked
+        request.asked, request.failure = asked, failure
         request.client = client_of(request, self._services.proxies)
         request.extra_headers = self._headers_for(request)
         if request.method != "DELETE":
@@ -160,6 +167,8 @@ class Application:
             echo_namespace(request)
         self._services.metrics.enter(request.route)
         try:
+            if request.failure is not None:
+                raise request.failure
             response = await handler(request, self._services)
             await response.send(request, send)
             if self._cache is not None and request.asked is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -20,7 +20,7 @@ class Asked(NamedTuple):
     """A request whose answer may be given again: its name, and what was committed when it came."""
 
     name: bytes
-    moment: bytes
+    moment: bytes | None  #: None where the database does not say without being asked
 
 
 class Repeatable(NamedTuple):
@@ -29,6 +29,8 @@ class Repeatable(NamedTuple):
     manifest_id: int = 0  #: the manifest that each repetition is counted as a pull of; 0 for none
     file: str = ""  #: the file that must be there, with `size` bytes; empty for none
     size: int = 0
+    #: Asks whether what the answer says is still so, where `Asked.moment` does not tell.
+    is_still: Callable[[], Awaitable[bool]] | None = None
 
 
 class Request:
@@ -50,6 +52,7 @@ class Request:
         "bytes_out",
         "client",
         "extra_headers",
+        "failure",
         "id",
         "method",
         "name",
@@ -79,6 +82,7 @@ class Request:
         self.admitted_until = 0.0  #: until when (monotonic) this may be believed of the same request; 0 for not at all
         self.asked: Asked | None = None  #: what names it, where its answer may be given again
         self.repeatable: Repeatable | None = None  #: set where the same request may get the same answer again
+        self.failure: Exception | None = None  #: what went wrong before it was looked at
         self.route = "unknown"  #: the route's label in logs and metrics
         self.allow = b""  #: the methods that the route has, as the Allow header lists them
         self.name = ""  #: repository name as written in the path

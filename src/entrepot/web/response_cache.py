@@ -3,6 +3,7 @@
 The answer to a pull follows from the bytes of the request, the address it came from, what is committed, and the
 admission of who asks. So a request that is the same to the byte gets the same answer, without a step in between, for as
 long as the database proves that nothing was committed (`Database.moment`) and the admission lasts (`Admissions`).
+Where only a question tells (PostgreSQL), the one row is asked for that the answer says, and nothing else is done again.
 Everything that is done for each request is done for these, too: its id, its line in the log, its count in the metrics,
 and its count as a pull. What counts against a limit of rates goes the long way.
 
@@ -19,6 +20,7 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from entrepot.metadata.database import Database
+from entrepot.metadata.dialect import SQLITE
 from entrepot.telemetry.access_format import Exchange
 from entrepot.web.http import Asked, Header, Repeatable, Request, Scope
 from entrepot.web.middleware import request_id
@@ -46,6 +48,10 @@ class Answer(NamedTuple):
     rests_on: Repeatable
     exchange: Exchange  #: what the access log says of it
 
+    async def is_still(self) -> bool:
+        """Ask whether what the answer says is committed now, too."""
+        return self.rests_on.is_still is not None and await self.rests_on.is_still()
+
     def holds(self) -> bool:
         """Tell whether the file is still there whole, where the answer says so."""
         if not self.rests_on.file:
@@ -59,12 +65,13 @@ class Answer(NamedTuple):
 class ResponseCache:
     """The answers of one worker that may be given again."""
 
-    __slots__ = ("_answers", "_bytes", "_clock", "_metadata", "_moment")
+    __slots__ = ("_answers", "_asks", "_bytes", "_clock", "_metadata", "_moment")
 
     def __init__(self, metadata: Database, clock: Callable[[], float] = time.monotonic) -> None:
         """Remember answers that follow from what is committed in `metadata`."""
         self._metadata = metadata
         self._clock = clock
+        self._asks = metadata.dialect != SQLITE.name
         self._moment: bytes | None = None
         self._answers: dict[bytes, Answer] = {}
         self._bytes = 0
@@ -74,7 +81,7 @@ class ResponseCache:
         if scope["method"] not in _READING or not scope["raw_path"].startswith(_REPOSITORIES):
             return None
         moment = self._metadata.moment()
-        if moment is None:
+        if moment is None and not self._asks:
             return None
         if moment != self._moment:
             self._forget()
@@ -98,6 +105,8 @@ class ResponseCache:
         if body is None or len(body) > _LARGEST:
             return
         if not self._moment == asked.moment == self._metadata.moment():
+            return
+        if self._asks and request.repeatable.is_still is None:
             return
         if len(self._answers) >= _MOST or self._bytes > _MOST_BYTES:
             self._forget()

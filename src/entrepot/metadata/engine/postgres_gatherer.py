@@ -32,8 +32,10 @@ from entrepot.metadata.engine.postgresql_dialect import POSTGRESQL
 from entrepot.metadata.errors import DatabaseError, DatabaseUnavailable
 from entrepot.metadata.query import Compiled, Query
 
-#: Connections that are kept for gathered questions.
+#: Connections that are kept for gathered questions. The second is for what waits while the first takes its time: one at
+#: a time gathers most, and costs least.
 LANES: Final = 2
+_SLOW_SECONDS: Final = 0.005
 #: Questions in one statement.
 _MOST: Final = 256
 #: The part of the time for an answer after which questions are asked again on a new connection.
@@ -76,6 +78,7 @@ class Gatherer:
         self._kinds: dict[Query, _Kind] = {}
         self._lanes = [_Lane() for _ in range(LANES)]
         self._scheduled = False
+        self._slow: asyncio.TimerHandle | None = None
         self._closed = False
         self._open: deque[tuple[float, Answer]] = deque()  #: what is not answered, by its deadline
         self._timer: asyncio.TimerHandle | None = None
@@ -110,8 +113,9 @@ class Gatherer:
         tasks = [lane.task for lane in self._lanes if lane.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=self._limits.answer)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._slow):
+            if timer is not None:
+                timer.cancel()
         for lane in self._lanes:
             if lane.connection is not None:
                 with suppress(DatabaseUnavailable), translated():
@@ -119,17 +123,38 @@ class Gatherer:
                 self._drop(lane)
 
     def _turn(self) -> None:
-        """Give what waits to connections that are free; those that are not look for more when they are."""
+        """Give what waits to the first connection; if it is not free, to the second one after a moment."""
         self._scheduled = False
-        free = (lane for lane in self._lanes if lane.task is None)
-        for lane, _ in zip(free, [kind for kind in self._kinds.values() if kind.waiting], strict=False):
-            lane.task = self._loop.create_task(self._serve(lane))
+        if self._lanes[0].task is None:
+            self._start(self._lanes[0])
+        else:
+            self._wait_a_moment()
+
+    def _wait_a_moment(self) -> None:
+        if self._slow is None:
+            self._slow = self._loop.call_later(_SLOW_SECONDS, self._help)
+
+    def _help(self) -> None:
+        """Let the second connection ask what still waits."""
+        self._slow = None
+        for lane in self._lanes:
+            if lane.task is None:
+                self._start(lane)
+                return
+
+    def _start(self, lane: _Lane) -> None:
+        lane.task = self._loop.create_task(self._serve(lane))
 
     async def _serve(self, lane: _Lane) -> None:
         """Ask for as long as something waits."""
         try:
             while (kind := self._next()) is not None:
                 questions, kind.waiting = kind.waiting[:_MOST], kind.waiting[_MOST:]
+                if self._slow is not None:
+                    self._slow.cancel()
+                    self._slow = None
+                if any(other.waiting for other in self._kinds.values()):
+                    self._wait_a_moment()
                 try:
                     await self._gather(lane, kind, questions)
                 except DatabaseError as error:

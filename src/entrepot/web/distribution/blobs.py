@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from functools import lru_cache
+from functools import lru_cache, partial
 from secrets import token_hex
 
 from entrepot.oci.digest import Digest
@@ -18,6 +18,7 @@ from entrepot.oci.errors import BlobUnknown
 from entrepot.oci.media_type import OCTET_STREAM
 from entrepot.oci.negotiation import matches_etag
 from entrepot.oci.ranges import ByteRange, parse_ranges
+from entrepot.oci.reference import RepositoryName
 from entrepot.registry.model import BlobRecord
 from entrepot.registry.ports import StoredBlob
 from entrepot.registry.verification import PULL, lost
@@ -74,7 +75,8 @@ async def head_blob(request: Request, services: Services) -> Response:
     if services.files is not None:
         path = str(services.files.path(blob.key))
         await _look(services, blob, path)
-        request.repeatable = Repeatable(file=path, size=blob.size) if blob.settled else None
+        is_still = partial(services.registry.blobs.is_still, name, blob)
+        request.repeatable = Repeatable(file=path, size=blob.size, is_still=is_still) if blob.settled else None
     if matches_etag(request.header(b"if-none-match"), digest):
         return Response(304, _headers(digest))
     return HeadResponse(200, _headers(digest), blob.size)
@@ -146,7 +148,8 @@ async def _bytes(
     """
     content = await services.registry.small_blobs.content(blob)
     if content is not None:
-        request.repeatable = Repeatable() if blob.settled else None
+        is_still = partial(services.registry.blobs.is_still, RepositoryName.parse(request.name), blob)
+        request.repeatable = Repeatable(is_still=is_still) if blob.settled else None
         return BytesResponse(status, headers, content[part.start : part.start + part.length])
     path = None if services.files is None else str(services.files.path(blob.key))
     if path is None:

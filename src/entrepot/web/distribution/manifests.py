@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from entrepot.access.model import Principal
 from entrepot.metadata.events import Source
@@ -25,7 +25,8 @@ async def get_manifest(request: Request, services: Services) -> Response:
     name, principal = await authorise(request, services, tags=_tags_of_path(request))
     manifest = await services.registry.manifests.get(name, _pull_reference(request), content=True)
     services.count_pull(manifest.id)
-    request.repeatable = Repeatable(manifest_id=manifest.id) if manifest.settled else None
+    is_still = partial(services.registry.manifests.is_still, name, _pull_reference(request), manifest)
+    request.repeatable = Repeatable(manifest_id=manifest.id, is_still=is_still) if manifest.settled else None
     if services.pull_log is not None:
         services.pull_log.note(_source(request, principal), str(name), str(manifest.digest), *_tags_of_path(request))
     headers = _headers(manifest.digest, manifest.media_type, _life(request, principal))
@@ -44,7 +45,8 @@ async def head_manifest(request: Request, services: Services) -> Response:
     """Answer end-3 for HEAD."""
     name, principal = await authorise(request, services, tags=_tags_of_path(request))
     manifest = await services.registry.manifests.get(name, _pull_reference(request), content=False)
-    request.repeatable = Repeatable() if manifest.settled else None
+    is_still = partial(services.registry.manifests.is_still, name, _pull_reference(request), manifest)
+    request.repeatable = Repeatable(is_still=is_still) if manifest.settled else None
     headers = _headers(manifest.digest, manifest.media_type, _life(request, principal))
     if matches_etag(request.header(b"if-none-match"), manifest.digest):
         return Response(304, headers)
