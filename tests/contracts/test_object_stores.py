@@ -441,6 +441,17 @@ async def test_whoever_has_a_presigned_url_gets_the_blob(bucket: S3Bucket) -> No
             assert answer.status == 403
 
 
+async def test_without_credentials_no_url_is_given() -> None:
+    """A role's credentials that cannot be had just now are an answer to come again, and no fault of ours."""
+
+    class Unsigning(MemoryCloud):
+        async def presign(self, name: str, seconds: int) -> str:
+            raise CloudBusy(f"nobody signs {name} for {seconds}")
+
+    with pytest.raises(Unavailable):
+        await ObjectBlobStore(Unsigning()).presign("entrepot/blobs/ab/abcd", 60)
+
+
 async def test_bytes_come_whole_through_a_body_in_pieces(bucket: S3Bucket) -> None:
     """A part of many pieces is what was sent."""
     store = ObjectBlobStore(bucket)

@@ -26,6 +26,7 @@ class PresigningStore(MemoryBlobStore):
         """Begin with no blob."""
         super().__init__()
         self.asked: Counter[str] = Counter()
+        self.token = ""  #: put at the end of each URL
         self.salt = b""  #: what was written in another way has another ETag
 
     async def stat(self, key: str) -> StoredBlob:
@@ -42,7 +43,9 @@ class PresigningStore(MemoryBlobStore):
     async def presign(self, key: str, seconds: int) -> str:
         """Sign a URL."""
         self.asked["presign"] += 1
-        return f"{HOST}/bucket/{key}?expires={seconds}&signature={self._sign(f'/bucket/{key}', str(seconds))}"
+        return (
+            f"{HOST}/bucket/{key}?expires={seconds}&signature={self._sign(f'/bucket/{key}', str(seconds))}{self.token}"
+        )
 
     def fetch(self, url: str) -> bytes:
         """Do what a client does with a URL; raise PermissionError unless the signature is this store's."""

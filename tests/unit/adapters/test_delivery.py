@@ -159,3 +159,14 @@ async def test_middleware_is_put_around_the_store_in_its_order() -> None:
         urls = redirects(_config({}, *storage), _objects(store), Metrics()).urls
         assert urls is not None
         assert (await urls.url(S3_KEY, "") or "").startswith(beginning)
+
+
+async def test_urls_of_temporary_credentials_are_given_for_a_shorter_time() -> None:
+    """What a role signed ends with its credentials, which are renewed ten minutes before: five of these are used."""
+    store, now = PresigningStore(), [1000.0]
+    store.token = "&X-Amz-Security-Token=role"
+    urls = PresignedUrls(store, lambda: now[0])
+    for passed, signed in ((0, 1), (299, 1), (1, 2), (299, 2), (1, 3)):
+        now[0] += passed
+        assert await urls.url("key", "") is not None
+        assert store.asked["presign"] == signed

@@ -12,6 +12,9 @@ from entrepot.registry.ports import BlobUrls
 #: Seconds for which a presigned URL is good, and for which one is given to all who ask.
 LIFE: Final = 1200
 _REUSED: Final = 600.0
+#: The same for what temporary credentials signed: it ends with them, and they are renewed ten minutes before.
+_REUSED_TEMPORARY: Final = 300.0
+_TEMPORARY: Final = "X-Amz-Security-Token="
 #: URLs that one worker remembers.
 _MOST: Final = 20_000
 
@@ -41,6 +44,8 @@ class PresignedUrls:
         url = self._urls.get(key)
         if url is None:
             url = self._urls[key] = await self._store.presign(key, LIFE)
+            if _TEMPORARY in url:
+                self._until = min(self._until, self._now() + _REUSED_TEMPORARY)
         return url
 
 

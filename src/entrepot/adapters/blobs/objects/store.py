@@ -144,8 +144,16 @@ class ObjectBlobStore:
             raise Unavailable(message="the stored blob is shorter than it should be")
 
     async def presign(self, key: str, seconds: int) -> str:
-        """Return a URL that answers GET of a blob to whoever has it."""
-        return await self.cloud.presign(name_of(key), seconds)
+        """Return a URL that answers GET of a blob to whoever has it. The store is not asked for that.
+
+        Raises:
+            Unavailable: There are no credentials to sign with at the moment.
+        """
+        try:
+            return await self.cloud.presign(name_of(key), seconds)
+        except CloudError as error:
+            _log.error("no URL can be signed: %s", error)
+            raise Unavailable(5, "The blob storage cannot be reached; try again.") from error
 
     async def delete(self, key: str) -> None:
         """Remove a blob, together with others that are removed at this moment."""
