@@ -50,6 +50,11 @@ class PostgresServer:
         finally:
             self._run("dropdb", "--force", name)
 
+    def ask(self, url: str, question: str) -> str:
+        """Ask one of the databases; nothing where that fails."""
+        words = [str(find_binaries(self.version) / "psql"), "-qAt", "-c", question, url]
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=START_SECONDS).stdout
+
     def _run(self, program: str, *arguments: str) -> None:
         where = ("--host=127.0.0.1", f"--port={self.port}", "--username=postgres")
         subprocess.run(

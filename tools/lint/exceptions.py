@@ -35,6 +35,11 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         "no-string-built-sql",
         "src/entrepot/metadata/engine/postgres_gatherer.py",
     ): "wraps statements that the query builder made; their values stay parameters",
+    (
+        "no-string-built-sql",
+        "src/entrepot/metadata/move/sqlite_side.py",
+    ): "the same statement for each table; names of tables and columns are no parameters, and all values are",
+    ("no-string-built-sql", "src/entrepot/metadata/move/postgres_side.py"): "as above",
     ("no-code-from-data", "tools/mutants/runner.py"): "compiles our own code, a little changed",
     ("no-code-from-data", "tests/unit/test_mutants.py"): "looks whether such code can be compiled",
 }

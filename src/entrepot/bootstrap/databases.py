@@ -20,20 +20,23 @@ from entrepot.telemetry.instruments import Metrics
 from entrepot.vault.master import KeySource
 
 
-async def open_databases(config: Config, metrics: Metrics | None = None, *, for_requests: bool = False) -> Stores:
+async def open_databases(
+    config: Config, metrics: Metrics | None = None, *, for_requests: bool = False, moving: bool = False
+) -> Stores:
     """Open the databases that a configuration names; build or upgrade their tables.
 
     Args:
         config: Which they are.
         metrics: Where what they do is counted.
         for_requests: Whether somebody waits for each answer: then a server that is silent is waited for a few seconds.
+        moving: Whether for a move, which may open what was left or is being filled.
 
     Raises:
         DatabaseError: They cannot be used; the message says why, and what to do.
     """
     if not config.on_server:
-        return await open_embedded(config.state)
-    _require_driver()
+        return await open_embedded(config.state, moving=moving)
+    require_driver()
     from entrepot.metadata.opening_postgres import PostgresOptions, open_postgres  # noqa: PLC0415 - needs the extra
 
     url, direct = config.database_urls()
@@ -43,6 +46,7 @@ async def open_databases(config: Config, metrics: Metrics | None = None, *, for_
         for_requests=for_requests,
         synchronous=config.metadata.synchronous == "require",
         direct=direct,
+        moving=moving,
     )
     return await open_postgres(url, options, metrics)
 
@@ -65,7 +69,7 @@ async def opened_locks(config: Config) -> AsyncIterator[Locks]:
     if not config.on_server:
         yield FileLocks(config.state)
         return
-    _require_driver()
+    require_driver()
     from entrepot.metadata.engine.postgres_locks import PostgresLocks  # noqa: PLC0415 - needs the extra
 
     locks = PostgresLocks(config.database_urls()[1])
@@ -79,7 +83,7 @@ async def schema_of(config: Config) -> Schema | None:
     """Look at the schema of the metadata and change nothing; None where there is none yet."""
     if not config.on_server:
         return await look_at_schema(config.state) if has_databases(config) else None
-    _require_driver()
+    require_driver()
     from entrepot.metadata.engine.postgres import PostgresDatabase  # noqa: PLC0415 - needs the extra
 
     database = await PostgresDatabase.open(config.database_urls()[0], connections=1)
@@ -103,7 +107,12 @@ def secret_key_of(config: Config) -> KeySource:
     return KeySource(None if config.on_server else config.state, os.environ)
 
 
-def _require_driver() -> None:
+def require_driver() -> None:
+    """Make sure that PostgreSQL's driver is there.
+
+    Raises:
+        DatabaseUnavailable: It is not, with how to get it.
+    """
     try:
         import asyncpg  # noqa: F401, PLC0415 - asked whether it is there
     except ImportError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -12,10 +14,16 @@ from entrepot.cli.folder import AsJson, run
 from entrepot.cli.place import configured, has_metadata, located, no_registry
 from entrepot.cli.program.classes import Noun
 from entrepot.cli.program.command_line import hinted
+from entrepot.telemetry.words import counted
+from entrepot.vault.errors import VaultError
 
 if TYPE_CHECKING:
+    from entrepot.bootstrap.moving import KeyOnTheWay
     from entrepot.config import Config
+    from entrepot.metadata.move.steps import Moved
     from entrepot.metadata.schema import Schema
+
+T = TypeVar("T")
 
 app = Noun()
 
@@ -56,6 +64,71 @@ def upgrade_command(*, finish: Finish = False, as_json: AsJson = False) -> None:
         typer.echo(json.dumps({"before": None if before is None else before.version, "after": asdict(after)}))
     else:
         typer.echo(_told(place, before, after))
+
+
+To = Annotated[
+    str,
+    typer.Option(
+        metavar="WHERE",
+        envvar="ENTREPOT_MOVE_TO",
+        help="An empty database, postgresql://USER:PASSWORD@HOST/DATABASE, or on the way back the data folder of a new "
+        "registry. Other users of this machine can read options: a password is safer in ENTREPOT_MOVE_TO.",
+    ),
+]
+GiveUp = Annotated[
+    bool,
+    typer.Option(
+        "--give-up", help="Forget the move, begun or done: the database that is configured may be written again."
+    ),
+]
+
+
+@app.command("move")
+def move_command(*, to: To = "", give_up: GiveUp = False, as_json: AsJson = False) -> None:
+    """Move the metadata from SQLite to PostgreSQL, or back, while the registry serves.
+
+    Every row is compared, and only at the end do writers wait, for some seconds. What was broken off goes on when the
+    same command is run again. The database that was left is marked, and nothing writes to it any more.
+    """
+    from entrepot.bootstrap.moving import give_up_move, move_database
+    from entrepot.cli.progress import watched
+    from entrepot.telemetry.progress import Unwatched
+
+    if not to and not give_up:
+        raise typer.BadParameter("say where to move to with --to WHERE, or --give-up")
+    place = located()
+    if give_up:
+        run(lambda: _guarded(lambda: give_up_move(place)))
+        typer.echo(f"{place.place} may be written again, and does not know of a move.")
+        return
+    bar = watched()
+    with nullcontext() if as_json else bar:
+        key, moved = run(lambda: _guarded(lambda: move_database(place, to, Unwatched() if as_json else bar)))
+    if as_json:
+        typer.echo(json.dumps({"key": asdict(key), **asdict(moved)}))
+    else:
+        _tell_moved(key, moved, on_server=not place.on_server)
+
+
+async def _guarded(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Do something, and let what is wrong with the secret key be told as other errors are."""
+    try:
+        return await work()
+    except VaultError as error:
+        raise OSError(str(error)) from error
+
+
+def _tell_moved(key: KeyOnTheWay, moved: Moved, *, on_server: bool) -> None:
+    typer.echo(
+        f"Moved {sum(moved.rows.values()):,} rows of {counted(len(moved.rows), 'table')}, each compared; "
+        f"{moved.changed:,} changed meanwhile. Writers waited {moved.held_seconds:.1f} s."
+    )
+    if on_server and key.is_ours:
+        typer.echo(f"The secret key is in {key.where}: name that file in ENTREPOT_SECRET_KEY_FILE, on every node.")
+    elif not on_server:
+        typer.echo("The secret key is the same: keep ENTREPOT_SECRET_KEY or ENTREPOT_SECRET_KEY_FILE set.")
+    setting = "metadata.url" if on_server else "the new folder, without metadata.url,"
+    typer.echo(f"Now start the registry again with {setting}. The database that was left takes no writes any more.")
 
 
 async def _upgrade(place: Config, *, finish: bool) -> Schema:

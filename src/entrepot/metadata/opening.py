@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from entrepot.config.mounts import READ_ONLY_REMEDY
-from entrepot.metadata import clock, schema, settings, work_shape
+from entrepot.metadata import clock, move_mark, schema, settings, work_shape
 from entrepot.metadata.database import Database, Reader
 from entrepot.metadata.engine.ballast import Ballast, Reserve, with_reserve
 from entrepot.metadata.engine.filesystems import require_local
@@ -58,15 +58,19 @@ class Stores:
         await self._closing.aclose()
 
 
-async def open_embedded(folder: Path, *, host: Host | None = None, times: LeaseTimes | None = None) -> Stores:
+async def open_embedded(
+    folder: Path, *, host: Host | None = None, times: LeaseTimes | None = None, moving: bool = False
+) -> Stores:
     """Open the databases in a folder; make the folder and the tables when they are missing, upgrade older ones.
 
     Args:
         folder: Where the files are, on a local disk.
         host: Who asks; this host unless given.
         times: The lease's times.
+        moving: Whether for a move of the database, which may open what was left or is being filled.
 
     Raises:
+        DatabaseMoved: The database was left by a move, or is being filled by one.
         UnsafeFileSystem: The folder is on a network file system.
         AnotherHost: Another host uses the folder.
         SchemaTooNew: A newer program has left this one behind.
@@ -75,7 +79,7 @@ async def open_embedded(folder: Path, *, host: Host | None = None, times: LeaseT
     """
     with with_reserve(Reserve.RELEASED):  # a start writes little, and nothing is freed without one
         try:
-            return await _open(folder, host, times)
+            return await _open(folder, host, times, moving=moving)
         except OSError as error:
             if error.errno not in _REMEDIES:
                 raise
@@ -83,7 +87,7 @@ async def open_embedded(folder: Path, *, host: Host | None = None, times: LeaseT
             raise kind(f"cannot write to {folder}: {error.strerror}; {_REMEDIES[error.errno]}") from error
 
 
-async def _open(folder: Path, host: Host | None, times: LeaseTimes | None) -> Stores:
+async def _open(folder: Path, host: Host | None, times: LeaseTimes | None, *, moving: bool) -> Stores:
     async with AsyncExitStack() as stack:
         _make_folder(folder)
         require_local(folder)
@@ -95,6 +99,8 @@ async def _open(folder: Path, host: Host | None, times: LeaseTimes | None) -> St
             lost = _has_lost_its_log(folder / METADATA_NAME)
             metadata = _open_metadata(folder, lease, ballast)
             stack.push_async_callback(metadata.close)
+            if not moving:
+                await move_mark.require_usable(metadata)
             await schema.upgrade(metadata, lambda version: _keep_copy(folder, version))
             await _note_unclean_stop(metadata, lease)
             await _note_lost_log(metadata, lost=lost)

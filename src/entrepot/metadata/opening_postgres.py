@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from entrepot.metadata import schema, work_shape
+from entrepot.metadata import move_mark, schema, work_shape
 from entrepot.metadata.engine import postgres_checks
 from entrepot.metadata.engine.postgres import CONNECTIONS, PostgresDatabase
 from entrepot.metadata.engine.postgres_connect import REQUESTS, WORK
@@ -26,6 +26,7 @@ class PostgresOptions:
     processes: int = 1  #: of this node, for the sum of connections
     for_requests: bool = False  #: somebody waits for each answer; else statements may take long
     synchronous: bool = False  #: a commit must be on a standby too
+    moving: bool = False  #: for a move, which may open what was left or is being filled
     direct: str = ""  #: the same database without a pooler in between; the address itself when empty
 
 
@@ -41,6 +42,7 @@ async def open_postgres(url: str, options: PostgresOptions, metrics: Metrics | N
         DatabaseUnavailable: Nobody answers there, or refuses.
         UnsuitableDatabase: The server, or a pooler before it, is not set up for what a registry promises.
         SchemaTooNew: A newer program has left this one behind.
+        DatabaseMoved: The database was left by a move, or is being filled by one.
     """
     limits = REQUESTS if options.for_requests else WORK
     async with AsyncExitStack() as stack:
@@ -53,6 +55,8 @@ async def open_postgres(url: str, options: PostgresOptions, metrics: Metrics | N
         await stack.enter_async_context(following(database))
         if not await _is_prepared(database):
             await prepare(options.direct or url)
+        if not options.moving:
+            await move_mark.require_usable(database)
         return Stores(metadata=database, work=database, _closing=stack.pop_all())
     raise AssertionError  # the stack swallows nothing
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from joserfc.errors import JoseError
@@ -82,6 +83,35 @@ async def load_or_create_sealed(database: Database, vault: Vault, algorithm: str
             opened = await vault.open(text_of, sealed.about(sealed.SETTING, _row(name)))
             trusted.update((key.id, key) for key in _parse(opened.encode(), name, f"the setting {_row(name)}"))
     return _chosen(trusted, algorithm)
+
+
+async def seal_files(folder: Path, database: Database, vault: Vault) -> None:
+    """Put the keys of a folder into its database, sealed, so that they go along when that moves.
+
+    Raises:
+        SetupError: As `load_or_create`.
+        VaultError: The operator's key cannot be used.
+    """
+    for algorithm in CURVES:
+        path = _path(folder, algorithm)
+        if path.exists():
+            _load(path, algorithm)
+            row = _row(algorithm)
+            text = await vault.seal(path.read_text(encoding="utf-8"), sealed.about(sealed.SETTING, row))
+            await database.write(partial(settings.put, key=row, value=text), name="seal signing keys")
+
+
+async def write_files(folder: Path, database: Database, vault: Vault) -> None:
+    """Put the sealed keys of a database into a folder, unless there are some.
+
+    Raises:
+        VaultError: The operator's key is not the one that they were sealed with.
+    """
+    for algorithm in CURVES:
+        text = await settings.find(database, _row(algorithm))
+        if text is not None:
+            opened = await vault.open(text, sealed.about(sealed.SETTING, _row(algorithm)))
+            create_once(_path(folder, algorithm), opened.encode)
 
 
 def _chosen(trusted: dict[str, SigningKey], algorithm: str) -> SigningKeys:

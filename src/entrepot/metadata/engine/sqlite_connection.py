@@ -110,6 +110,8 @@ def translate(error: sqlite3.Error, path: Path) -> DatabaseError:
     message = f"{path}: {error}"
     if code in _FULL or code & 0xFF in _FULL:
         return DatabaseFull(f"{message}; free some space on the disk that holds {path.parent}")
+    if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:  # a move has left this database
+        return DatabaseUnavailable(message)
     if code & 0xFF == sqlite3.SQLITE_CONSTRAINT:
         return ConstraintViolated(message)
     if code & 0xFF in _DAMAGED:
