@@ -11,21 +11,36 @@ from pathlib import Path
 
 import pytest
 
+from entrepot.adapters.backups import bucket
+from entrepot.adapters.backups.bucket import BucketTarget
 from entrepot.adapters.backups.folder import FolderTarget
 from entrepot.adapters.backups.memory import MemoryTarget
+from entrepot.adapters.blobs.objects.s3 import S3Bucket
+from entrepot.adapters.blobs.objects.s3_settings import S3Settings
 from entrepot.backup.errors import PieceMissing, TargetBusy
 from entrepot.backup.ports import BackupTarget
+from tests.support.object_stores import s3_section
 
-LARGE = os.urandom(3 * 1024 * 1024 + 5)
+LARGE = os.urandom(11 * 1024 * 1024 + 5)
 
 
-@pytest.fixture(params=["folder", "memory"])
-def targets(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[BackupTarget, BackupTarget]:
+@pytest.fixture(params=["folder", "memory", "s3"])
+async def targets(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[BackupTarget, BackupTarget]]:
     """Give two views of one empty place."""
     if request.param == "memory":
         memory = MemoryTarget()
-        return memory, memory
-    return FolderTarget(tmp_path / "backups", create=True), FolderTarget(tmp_path / "backups")
+        yield memory, memory
+    elif request.param == "folder":
+        yield FolderTarget(tmp_path / "backups", create=True), FolderTarget(tmp_path / "backups")
+    else:
+        monkeypatch.setattr(bucket, "_ELECTION", 0.1)
+        section = s3_section(request.getfixturevalue("seaweedfs"))
+        clouds = [await S3Bucket.open(S3Settings.of(section)) for _ in range(2)]
+        yield BucketTarget(clouds[0], "s3"), BucketTarget(clouds[1], "s3")
+        for cloud in clouds:
+            await cloud.close()
 
 
 @pytest.fixture

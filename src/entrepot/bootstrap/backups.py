@@ -1,9 +1,10 @@
-"""Backups of a data folder into a folder, and back."""
+"""Backups of a registry into a folder or a bucket, and back."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -24,11 +25,13 @@ from entrepot.backup.catalogue import BackupInfo, Catalogue
 from entrepot.backup.create import BackedUp, Creation, Snapshot
 from entrepot.backup.errors import BackupError
 from entrepot.backup.own_keys import pack_keys
+from entrepot.backup.ports import BackupTarget
 from entrepot.backup.restore import Restoration, Restored
 from entrepot.backup.restore_folders import require_free
 from entrepot.backup.sealed_pieces import Pieces, open_pieces
 from entrepot.bootstrap.deployment import Deployment, deployment
 from entrepot.config import Config
+from entrepot.config.schema.cloud_storage import S3
 from entrepot.metadata.database import Database
 from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.engine.sqlite_connection import Durability
@@ -48,6 +51,7 @@ from entrepot.vault.master import keys_in
 
 #: The copy of the metadata while a backup is being made.
 _SNAPSHOT = "backup-snapshot.db"
+_S3 = "s3://"
 #: Seconds for which a backup waits for a collection that is at the bytes.
 _PATIENCE = 600.0
 
@@ -63,8 +67,16 @@ class Newer:
 
 
 @asynccontextmanager
-async def opened_pieces(target: Path, key: Path | None, *, create: bool = False) -> AsyncIterator[Pieces]:
-    """Open a folder of backups, with the key in a file where it is encrypted.
+async def opened_pieces(
+    target: str, key: Path | None, *, create: bool = False, s3: S3 | None = None
+) -> AsyncIterator[Pieces]:
+    """Open a place of backups, with the key in a file where it is encrypted.
+
+    Args:
+        target: A folder, or `s3://BUCKET/PREFIX`.
+        key: The file.
+        create: Whether to begin with backups where there are none.
+        s3: How a bucket is reached; as AWS's own programs find out when None.
 
     Raises:
         BackupError: It is none, or cannot be used.
@@ -72,15 +84,46 @@ async def opened_pieces(target: Path, key: Path | None, *, create: bool = False)
         WrongKey: The key does not fit.
     """
     keys = None if key is None else await asyncio.to_thread(keys_in, key)
-    folder = await asyncio.to_thread(functools.partial(FolderTarget, target, create=create))
+    if target.startswith(_S3):
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
+        async with _opened_bucket(target, s3 or S3(region=region)) as bucket:
+            yield await open_pieces(bucket, keys, create=create)
+        return
+    folder = await asyncio.to_thread(functools.partial(FolderTarget, Path(target), create=create))
     try:
         yield await open_pieces(folder, keys, create=create)
     finally:
         folder.close()
 
 
-async def create_backup(config: Config, target: Path, key: Path | None, progress: Progress) -> BackupInfo:
-    """Back up a data folder, beside a running server or without one.
+@asynccontextmanager
+async def _opened_bucket(target: str, section: S3) -> AsyncIterator[BackupTarget]:
+    try:
+        from entrepot.adapters.backups.bucket import BucketTarget  # noqa: PLC0415 - many back up into a folder
+        from entrepot.adapters.blobs.objects.s3 import S3Bucket  # noqa: PLC0415 - as above
+        from entrepot.adapters.blobs.objects.s3_settings import S3Settings  # noqa: PLC0415 - as above
+    except ImportError as error:
+        raise BackupError(
+            f"{target} needs packages that are not installed ({error.name}): pip install 'entrepot[s3]'"
+        ) from error
+    bucket, _, prefix = target.removeprefix(_S3).partition("/")
+    if not bucket:
+        raise BackupError(f"{target} names no bucket; write s3://BUCKET/PREFIX")
+    place = S3Settings.of(section.model_copy(update={"bucket": bucket, "rootdirectory": f"/{prefix}"}))
+    cloud = await S3Bucket.open(place)
+    try:
+        yield BucketTarget(cloud, target)
+    finally:
+        await cloud.close()
+
+
+def reached_by(config: Config) -> S3 | None:
+    """Say how a configuration has a bucket for backups reached; None where it says nothing of S3."""
+    return config.backup.s3 or config.storage.s3
+
+
+async def create_backup(config: Config, target: str, key: Path | None, progress: Progress) -> BackupInfo:
+    """Back up a registry, beside a running server or without one.
 
     Raises:
         BackupError: It cannot be: the metadata are no file.
@@ -91,7 +134,7 @@ async def create_backup(config: Config, target: Path, key: Path | None, progress
             "recovery, and the blobs with those of their store; after a restoration see: entrepot doctor"
         )
     async with AsyncExitStack() as stack:
-        pieces = await stack.enter_async_context(opened_pieces(target, key, create=True))
+        pieces = await stack.enter_async_context(opened_pieces(target, key, create=True, s3=reached_by(config)))
         parts = await stack.enter_async_context(deployment(config, Metrics()))
         # Damage that is found is noted, also where the registry takes nothing from clients.
         quarantine = Quarantine(parts.stores.metadata, parts.store, read_only=lambda: False)

@@ -151,13 +151,17 @@ def _backup_kinds(parts: Deployment, metrics: Metrics) -> list[JobKind]:
     section = parts.config.backup
     if not section.target:
         return []
-    from entrepot.bootstrap.backups import backed_up, opened_pieces  # noqa: PLC0415 - many back up by other means
+    from entrepot.bootstrap.backups import (  # noqa: PLC0415 - many back up by other means
+        backed_up,
+        opened_pieces,
+        reached_by,
+    )
 
     key = Path(section.key) if section.key else None
     work = BackingUp(
         doubt=functools.partial(clock_check.reason, parts.stores.metadata),
         registry=backed_up(parts),
-        pieces=functools.partial(opened_pieces, Path(section.target), key, create=True),
+        pieces=functools.partial(opened_pieces, section.target, key, create=True, s3=reached_by(parts.config)),
         keep=Keep(**section.keep.model_dump()),
         metrics=metrics,
     )

@@ -14,8 +14,9 @@ import typer
 
 from entrepot.cli.folder import AsJson, run
 from entrepot.cli.management.output import table
-from entrepot.cli.place import located
+from entrepot.cli.place import configured, located
 from entrepot.cli.program.classes import Noun
+from entrepot.cli.program.command_line import given
 from entrepot.metadata import clock
 from entrepot.telemetry.progress import Progress, Unwatched
 from entrepot.telemetry.words import counted, since, spelt
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from entrepot.backup.sealed_pieces import Pieces
     from entrepot.backup.verify import Verified
     from entrepot.bootstrap.backups import Newer
+    from entrepot.config.schema.cloud_storage import S3
 
 T = TypeVar("T")
 
@@ -37,7 +39,9 @@ _SHOWN = 50
 
 app = Noun()
 
-Target = Annotated[Path, typer.Argument(metavar="BACKUPS", help="The folder that holds the backups.")]
+Target = Annotated[
+    str, typer.Argument(metavar="BACKUPS", help="The folder that holds the backups, or s3://BUCKET/PREFIX.")
+]
 KeyFile = Annotated[
     Path | None,
     typer.Option("--key", metavar="FILE", help="The file with the key of encrypted backups: openssl rand -base64 32."),
@@ -107,7 +111,7 @@ def verify_command(
     from entrepot.bootstrap.backups import opened_pieces
 
     async def work(progress: Progress) -> list[Verified]:
-        async with opened_pieces(target, key) as pieces:
+        async with opened_pieces(target, key, s3=_s3()) as pieces:
             catalogue = Catalogue(pieces)
             wanted = await catalogue.list() if every else [await catalogue.get(backup)]
             found = [await Verification(pieces, info, progress, quick=quick).run() for info in wanted]
@@ -151,7 +155,7 @@ def restore_command(
         raise typer.BadParameter("--take-newer goes with --keep-storage")
 
     async def work(progress: Progress) -> tuple[Restored, Newer]:
-        async with opened_pieces(target, key) as pieces:
+        async with opened_pieces(target, key, s3=_s3()) as pieces:
             restored = await restore_backup(
                 pieces, backup, folder, progress, incomplete=incomplete, keep_storage=keep_storage
             )
@@ -189,7 +193,7 @@ def prune_command(
         raise typer.BadParameter("say which backups to keep, for example --keep-last 3 --keep-daily 7")
 
     async def work(progress: Progress) -> Pruned:
-        async with opened_pieces(target, key) as pieces:
+        async with opened_pieces(target, key, s3=_s3()) as pieces:
             return await prune(pieces, keep, progress, dry_run=dry_run)
 
     done = _watched(work, as_json=as_json)
@@ -201,10 +205,17 @@ def prune_command(
     typer.echo(f"{gone} {verb}; {done.kept} kept.")
 
 
-async def _with_pieces(target: Path, key: Path | None, work: Callable[[Pieces], Awaitable[T]]) -> T:
+def _s3() -> S3 | None:
+    """Say how buckets are reached, by the configuration that is named; else as AWS's own programs find out."""
+    from entrepot.bootstrap.backups import reached_by
+
+    return None if given().config is None else reached_by(configured())
+
+
+async def _with_pieces(target: str, key: Path | None, work: Callable[[Pieces], Awaitable[T]]) -> T:
     from entrepot.bootstrap.backups import opened_pieces
 
-    async with opened_pieces(target, key) as pieces:
+    async with opened_pieces(target, key, s3=_s3()) as pieces:
         return await work(pieces)
 
 
