@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import random
+import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-from entrepot.adapters.blobs.cache import disk_cache
 from entrepot.adapters.blobs.cache.disk_cache import DiskCache
 from entrepot.adapters.blobs.cache.space import Space
 from entrepot.metadata.database import Database
@@ -259,26 +258,32 @@ async def test_a_store_that_fails_on_the_way(kit: Kit) -> None:
     assert await read(cache, blob) == content
 
 
-async def test_a_full_disk_turns_the_cache_off_and_not_the_pull(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def small_disk(kit: Kit) -> Iterator[Path]:
+    """Put the cache on a file system of four mebibytes; give a file that takes up room there."""
+    kit.folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", kit.folder], check=True)
+    try:
+        yield kit.folder / "ballast"
+    finally:
+        subprocess.run(["umount", "--lazy", kit.folder], check=True)
+
+
+async def test_a_full_disk_turns_the_cache_off_and_not_the_pull(kit: Kit, small_disk: Path) -> None:
     """When the disk refuses, clients get their bytes past it; for a minute nothing is tried again."""
     cache = kit.worker()
     blob, content = await kit.blob(2 * MIB)
-    taken = disk_cache._take
-
-    def full(file: int, hasher: object, piece: bytes) -> None:
-        if os.fstat(file).st_size >= MIB:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        taken(file, hasher, piece)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(disk_cache, "_take", full)
+    small_disk.write_bytes(b"x" * 3 * MIB)
     assert await read(cache, blob) == content
+    await cache.settled()
     assert await read(cache, blob) == content
     assert (kit.counts["fetch"], kit.counts["off"]) == (1, 1)
     assert (list(kit.folder.glob("*/*")), cache._space.bytes_used()) == ([], 0)
-    monkeypatch.undo()
+    small_disk.unlink()
     cache._off_until = 0.0
     assert await read(cache, blob) == content
-    await until(lambda: cache.path(blob) is not None)
+    await cache.settled()
+    assert cache.path(blob) is not None
 
 
 _FETCH_AND_HANG = """

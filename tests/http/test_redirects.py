@@ -116,6 +116,25 @@ async def _pull(redirecting: Redirecting) -> None:
         assert answer.status == (200 if entry["size"] <= 65536 else 307)
 
 
+async def test_a_head_is_answered_again_from_memory(redirecting: Redirecting) -> None:
+    """What the row says is given again while nothing is committed; a deleted blob is gone at once."""
+    digest = await push_blob(redirecting.client, CONTENT)
+    path = f"/v2/{NAME}/blobs/{digest}"
+    await push_image(redirecting.client, "latest", CONTENT)  # so that it is not to go
+    for _ in range(3):
+        head = await redirecting.client.head(path)
+        assert (head.status, head["Content-Length"]) == (200, str(len(CONTENT)))
+    await redirecting.app.stores.metadata.write(_out_of_sight)
+    assert (await redirecting.client.head(path)).status == 404
+
+
+_HIDE = Query(update(blobs).values(state="damaged"), "test.hide")
+
+
+async def _out_of_sight(tx: Transaction) -> None:
+    await tx.execute(_HIDE)
+
+
 async def test_one_url_is_given_again_for_ten_minutes(redirecting: Redirecting) -> None:
     """To sign costs: all who ask within ten minutes get the same URL, and it is good for ten more."""
     digest = await push_blob(redirecting.client, CONTENT)

@@ -66,17 +66,19 @@ async def get_blob(request: Request, services: Services) -> Response:
 async def head_blob(request: Request, services: Services) -> Response:
     """Answer end-2 for HEAD.
 
-    Clients skip pushing what this says is there. So it renews the grace of a queued blob, and looks at the file: a push
-    heals a blob that was lost only if the client is made to push it.
+    Clients skip pushing what this says is there. So it renews the grace of a queued blob, and looks at the file, where
+    it is one: a push heals a blob that was lost only if the client is made to push it.
     """
     name, _ = await authorise(request, services)
     digest = Digest.parse(request.target)
     blob = await services.registry.blobs.stat(name, digest)
+    is_still = partial(services.registry.blobs.is_still, name, blob)
+    rests_on = Repeatable(is_still=is_still)
     if services.files is not None:
         path = str(services.files.path(blob.key))
         await _look(services, blob, path)
-        is_still = partial(services.registry.blobs.is_still, name, blob)
-        request.repeatable = Repeatable(file=path, size=blob.size, is_still=is_still) if blob.settled else None
+        rests_on = Repeatable(file=path, size=blob.size, is_still=is_still)
+    request.repeatable = rests_on if blob.settled else None
     if matches_etag(request.header(b"if-none-match"), digest):
         return Response(304, _headers(digest))
     return HeadResponse(200, _headers(digest), blob.size)
