@@ -283,10 +283,10 @@ async def test_a_long_append_is_kept_on_its_way(cloud: Faulty) -> None:
 async def test_any_cloud_gets_parts_that_it_takes(limits: Limits) -> None:
     """Whatever a cloud demands of parts, chunks of all sizes become one blob; the cloud in memory refuses others."""
     source = random.Random(6)
-    for _ in range(6):
+    for _ in range(3):
         cloud = Faulty(limits=limits)
         rows: dict[str, UploadProgress] = {}
-        data = source.randbytes(source.randrange(60 * MIB))
+        data = source.randbytes(source.randrange(50 * MIB))
         await Bookkeeping(opened(cloud), rows).start_upload("any")
         sent = 0
         while sent < len(data):

@@ -123,12 +123,20 @@ async def _s3(section: S3, stores: Stores) -> AsyncIterator[Storage]:
 async def _objects(
     opening: Callable[[], Awaitable[ListedCloud]], stores: Stores, where: str, root: str
 ) -> AsyncIterator[Storage]:
-    """Open what is the same for all clouds: blobs below a root, and a mark that says whose they are."""
-    from entrepot.adapters.blobs.objects.place import take_place  # noqa: PLC0415 - not where blobs are files
+    """Open what is the same for all clouds: blobs below a root, and a mark that says whose they are.
+
+    Raises:
+        StorageUnusable: They cannot be used; the text says why.
+    """
+    from entrepot.adapters.blobs.objects.cloud import CloudError  # noqa: PLC0415 - not where blobs are files
+    from entrepot.adapters.blobs.objects.place import StorageUnusable, take_place  # noqa: PLC0415 - as above
     from entrepot.adapters.blobs.objects.store import ObjectBlobStore, name_of  # noqa: PLC0415 - as above
     from entrepot.adapters.trees.bucket_client import BucketClient  # noqa: PLC0415 - as above
 
-    cloud = await opening()
+    try:
+        cloud = await opening()
+    except CloudError as error:
+        raise StorageUnusable(f"{where} cannot be used: {error}") from error
     store, bucket = ObjectBlobStore(cloud), BucketClient(where, opening)
     try:
         await take_place(cloud, store.calls, await _identity(stores.metadata), where)

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 #: Bytes that an upload holds without a place.
-FREE: Final = 256 << 10
-_BUDGET: Final = 64 << 20
+FREE: Final = 64 << 10
+_BUDGET: Final = 32 << 20
 #: Seconds for which a place is held while others wait: by one that gets bytes, and by one that does not.
 _TURN: Final = 1.0
 LONG_TURN: Final = 5.0

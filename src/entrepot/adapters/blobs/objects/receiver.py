@@ -14,18 +14,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Final
 
 from entrepot.adapters.blobs.hashers import LiveHash
+from entrepot.adapters.blobs.objects.buffer import Buffer
 from entrepot.adapters.blobs.objects.calls import Calls
-from entrepot.adapters.blobs.objects.cloud import Cloud, NoMultipart, NoObject, Part, Payload
+from entrepot.adapters.blobs.objects.cloud import Cloud, NoMultipart, Part, Payload
 from entrepot.adapters.blobs.objects.memory import Memory
 from entrepot.adapters.blobs.objects.upload_state import Stored, UploadState, new_name, part_size
 from entrepot.adapters.blobs.threads import Threads
-from entrepot.oci.errors import BlobUploadInvalid, BlobUploadUnknown, RegistryError
+from entrepot.oci.errors import BlobUnknown, BlobUploadInvalid, BlobUploadUnknown, RegistryError
 from entrepot.registry.ports import Keep, UploadProgress
 
 #: Bytes that are taken in at once; larger chunks are cut.
@@ -46,6 +47,7 @@ class Receiver:
         live: LiveHash,
         *,
         cloud: Cloud,
+        read: Callable[[str, int, int], AsyncGenerator[bytes, None]],
         calls: Calls,
         memory: Memory,
         threads: Threads,
@@ -59,6 +61,7 @@ class Receiver:
             state: How it stands.
             live: A hasher, which counts if it has seen all of the upload's bytes.
             cloud: Where they go.
+            read: Gives bytes of an object that the upload has already.
             calls: Makes the calls.
             memory: Where they wait.
             threads: Where they are hashed.
@@ -69,7 +72,7 @@ class Receiver:
         self.live = live
         self._follows = live.offset == state.size
         self._upload_id = upload_id
-        self._cloud, self._calls, self._threads = cloud, calls, threads
+        self._cloud, self._read, self._calls, self._threads = cloud, read, calls, threads
         self._keep, self._keep_seconds = keep, keep_seconds
         self._place = memory.place(self._evict)
         self._least = cloud.limits.smallest_part
@@ -78,8 +81,8 @@ class Receiver:
         self._floor = state.size
         self._carried = state.object
         self._has_all_of_carried = True
-        self._ready = bytearray()
-        self._filling = bytearray()
+        self._ready = Buffer()
+        self._filling = Buffer()
         self._sending: dict[int, asyncio.Task[Part]] = {}
         self._sent_bytes = 0
         #: Parts that the store has, and that do not yet hold all that it had before.
@@ -140,7 +143,7 @@ class Receiver:
         await self._make_room(len(piece))
         if self._carried is not None:
             await self._take_carried()
-        self._filling += piece
+        self._filling.add(piece)
         await self._send_what_is_ready()
 
     async def _take_carried(self) -> None:
@@ -150,15 +153,15 @@ class Receiver:
         self._has_all_of_carried = False
         left = carried.size
         try:
-            async with aclosing(self._cloud.read(carried.name, 0, carried.size)) as pieces:
+            async with aclosing(self._read(carried.name, 0, carried.size)) as pieces:
                 async for piece in pieces:
                     left -= len(piece)
                     for start in range(0, len(piece), _PIECE):
                         part = memoryview(piece)[start : start + _PIECE]
                         await self._make_room(len(part))
-                        self._filling += part
+                        self._filling.add(part)
                         await self._send_what_is_ready()
-        except NoObject:
+        except BlobUnknown:
             raise BlobUploadUnknown from None
         self._has_all_of_carried = not left
         if left:
@@ -216,20 +219,19 @@ class Receiver:
 
     async def _send_what_is_ready(self) -> None:
         if self._ready and len(self._filling) >= self._least:
-            ready, self._ready = self._ready, bytearray()
+            ready, self._ready = self._ready, Buffer()
             await self._send(ready)
         if not self._ready and len(self._filling) >= self._target:
-            self._ready, self._filling = self._filling, bytearray()
+            self._ready, self._filling = self._filling, Buffer()
             self._cut_ready()
 
     def _cut_ready(self) -> None:
         """Leave what is beyond the last whole multiple for the next part."""
         beyond = len(self._ready) % self._cloud.limits.part_multiple
         if beyond:
-            self._filling = self._ready[-beyond:] + self._filling
-            del self._ready[-beyond:]
+            self._filling = self._ready.cut(len(self._ready) - beyond)
 
-    async def _send(self, data: bytearray) -> None:
+    async def _send(self, data: Buffer) -> None:
         """Send a part, beside others on their way."""
         if not self.state.multipart:
             name = new_name(self._upload_id)
@@ -240,8 +242,8 @@ class Receiver:
         if number > self._cloud.limits.most_parts:
             raise BlobUploadInvalid(f"the blob is larger than {self._cloud.limits.most_parts} parts")
         offset = self.state.in_parts + sum(part.size for part in self._loose) + self._sent_bytes
-        digest = await self._hash(data, offset)
-        self._sending[number] = asyncio.ensure_future(self._put_part(number, offset, Payload(data=data, sha256=digest)))
+        payload = Payload(data=data.view(), sha256=await self._hash(data.view(), offset))
+        self._sending[number] = asyncio.ensure_future(self._put_part(number, offset, payload))
         self._sent_bytes += len(data)
 
     async def _put_part(self, number: int, offset: int, payload: Payload) -> Part:
@@ -274,29 +276,29 @@ class Receiver:
 
     async def _flush(self) -> None:
         """Let the store have everything that came."""
-        rest = self._ready + self._filling if self._ready else self._filling
-        self._ready, self._filling = bytearray(), bytearray()
+        rest = self._ready
+        rest.add(self._filling.view())
+        self._ready, self._filling = Buffer(), Buffer()
         if rest and self._has_all_of_carried:
             await self._send_rest(rest)
         await self._settle()
 
-    async def _send_rest(self, rest: bytearray) -> None:
+    async def _send_rest(self, rest: Buffer) -> None:
         limits = self._cloud.limits
         if self.state.multipart:
             whole = len(rest) - len(rest) % limits.part_multiple
             if whole >= limits.smallest_part:
-                tail = rest[whole:]
-                del rest[whole:]
+                tail = rest.cut(whole)
                 await self._send(rest)
                 rest = tail
             await self._settle()
         if rest:
             await self._put_object(rest)
 
-    async def _put_object(self, data: bytearray) -> None:
+    async def _put_object(self, data: Buffer) -> None:
         """Let the rest be an object: all of the upload, or its tail."""
         offset = self.state.in_parts + sum(part.size for part in self._loose)
-        payload = Payload(data=data, sha256=await self._hash(data, offset))
+        payload = Payload(data=data.view(), sha256=await self._hash(data.view(), offset))
         name = new_name(self._upload_id)
         etag = await self._calls.make("put", lambda: self._cloud.put(name, payload), size=len(data))
         stored = Stored(name=name, size=len(data), etag=etag)
@@ -304,7 +306,7 @@ class Receiver:
         self._carried = stored
         self._floor = self.state.size
 
-    async def _hash(self, data: bytearray, offset: int) -> bytes:
+    async def _hash(self, data: memoryview, offset: int) -> bytes:
         """Hash a part for the store, and what is new of it for the upload."""
         live = self.live if self._follows and offset <= self.live.offset else None
         self._follows = live is not None
@@ -328,13 +330,13 @@ class Receiver:
         self._place.leave()
 
 
-def _digest(live: LiveHash | None, data: bytearray, offset: int) -> bytes:
+def _digest(live: LiveHash | None, data: memoryview, offset: int) -> bytes:
     """Return the SHA-256 of some bytes, and let the upload's hasher see those it has not seen.
 
     Where these are all bytes of an upload that is hashed by SHA-256, they are read once.
     """
     if live is not None:
-        if (new := memoryview(data)[live.offset - offset :]).nbytes:
+        if (new := data[live.offset - offset :]).nbytes:
             live.update((new,))
         if offset == 0 and live.offset == len(data) and live.algorithm == "sha256":
             return live.hasher.digest()

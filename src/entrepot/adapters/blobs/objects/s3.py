@@ -61,8 +61,13 @@ class S3Bucket:
 
     @classmethod
     async def open(cls, settings: S3Settings) -> S3Bucket:
-        """Make the client of a bucket."""
-        return cls(settings, await open_client(settings))
+        """Make the client of a bucket.
+
+        Raises:
+            CloudError: Nobody says who this registry is to the store, or whoever should does not answer.
+        """
+        with translated():
+            return cls(settings, await open_client(settings))
 
     async def close(self) -> None:
         """End all connections."""
@@ -77,15 +82,16 @@ class S3Bucket:
 
     async def put(self, name: str, payload: Payload) -> str:
         """Store an object in one request."""
-        answer = await self._ask(
-            self._c.client.put_object(
-                **self._place(name),
-                Body=Body(payload),
-                ContentType=_TYPE,
-                ChecksumSHA256=_base64(payload.sha256),
-                **self.settings.object_headers,
+        with Body(payload) as body:
+            answer = await self._ask(
+                self._c.client.put_object(
+                    **self._place(name),
+                    Body=body,
+                    ContentType=_TYPE,
+                    ChecksumSHA256=_base64(payload.sha256),
+                    **self.settings.object_headers,
+                )
             )
-        )
         return _etag(answer)
 
     async def begin(self, name: str) -> str:
@@ -101,11 +107,12 @@ class S3Bucket:
         """Store a part; its mark is its ETag and its checksum, which the last request names again."""
         del offset
         checksum = _base64(payload.sha256)
-        answer = await self._ask(
-            self._c.client.upload_part(
-                **self._place(name), UploadId=upload, PartNumber=number, Body=Body(payload), ChecksumSHA256=checksum
+        with Body(payload) as body:
+            answer = await self._ask(
+                self._c.client.upload_part(
+                    **self._place(name), UploadId=upload, PartNumber=number, Body=body, ChecksumSHA256=checksum
+                )
             )
-        )
         return f"{_etag(answer)} {checksum}"
 
     async def complete(self, name: str, upload: str, parts: Sequence[Part]) -> str:
@@ -303,12 +310,11 @@ class S3Bucket:
         if code != SKEWED and not (status == HTTPStatus.FORBIDDEN and code in {"403", "Forbidden"}):
             return
         try:
-            ahead = parsedate_to_datetime(headers["date"]) - dt.datetime.now(dt.UTC)
+            theirs = parsedate_to_datetime(headers["date"])
         except (KeyError, ValueError, TypeError):
             return
-        if not self._c.is_skewed and abs(ahead) > dt.timedelta(minutes=4):
-            _log.warning("the clock of the object store is %d seconds ahead of ours", ahead.total_seconds())
-            self._c.set_clock(ahead)
+        if self._c.correct_clock(theirs):
+            _log.warning("the clock of the object store says %s: requests are signed by it", theirs.isoformat())
             raise CloudBusy("the clocks differ")
 
     async def _read_fast(self, name: str, start: int, length: int | None) -> AsyncGenerator[bytes, None]:

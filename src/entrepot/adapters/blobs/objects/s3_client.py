@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import obstore.store
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
-from botocore.auth import AUTH_TYPE_MAPS, SIGV4_TIMESTAMP, S3SigV4Auth
+from botocore.auth import AUTH_TYPE_MAPS, SIGV4_TIMESTAMP, S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
+from botocore.exceptions import NoCredentialsError
 
 import entrepot
 from entrepot.adapters.blobs.objects.cloud import Payload
@@ -26,23 +27,33 @@ _CONNECT_SECONDS: Final = 5
 #: Without a byte for so long, a connection is given up.
 _SILENCE_SECONDS: Final = 20
 _SENT_AT_ONCE: Final = 256 << 10
+#: Clocks that differ by less are the same: Amazon bears 15 minutes.
+_SKEW: Final = dt.timedelta(minutes=2)
 #: By how much the clock of each store is ahead of ours, by its host and port, where that was found out.
 _AHEAD: dict[str, dt.timedelta] = {}
 
 
-class _Signer(S3SigV4Auth):  # type: ignore[misc]
-    """Signs the payload by a hash that is known already, at the time that the store believes it is."""
+def now() -> dt.datetime:
+    """Say what time it is by our clock."""
+    return dt.datetime.now(dt.UTC)
+
+
+class _ByStoresClock:
+    """Signs at the time that the store believes it is."""
 
     def add_auth(self, request: AWSRequest) -> None:
-        ahead = _AHEAD.get(urlsplit(request.url).netloc)
-        if ahead is None:
-            super().add_auth(request)
-            return
-        now = dt.datetime.now(dt.UTC) + ahead
-        request.context["timestamp"] = now.strftime(SIGV4_TIMESTAMP)
-        self._modify_request_before_signing(request)
-        signed = self.signature(self.string_to_sign(request, self.canonical_request(request)), request)
-        self._inject_signature_to_request(request, signed)
+        signer: Any = self
+        if signer.credentials is None:
+            raise NoCredentialsError
+        moment = now() + _AHEAD.get(urlsplit(request.url).netloc, dt.timedelta())
+        request.context["timestamp"] = moment.strftime(SIGV4_TIMESTAMP)
+        signer._modify_request_before_signing(request)  # noqa: SLF001 - as the library's own does, but for the time
+        signed = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+        signer._inject_signature_to_request(request, signed)  # noqa: SLF001 - as above
+
+
+class _Signer(_ByStoresClock, S3SigV4Auth):  # type: ignore[misc]
+    """Signs the payload by a hash that is known already."""
 
     def payload(self, request: AWSRequest) -> str:
         if isinstance(request.body, Body):
@@ -50,7 +61,12 @@ class _Signer(S3SigV4Auth):  # type: ignore[misc]
         return str(super().payload(request))
 
 
+class _UrlSigner(_ByStoresClock, S3SigV4QueryAuth):  # type: ignore[misc]
+    """Signs URLs."""
+
+
 AUTH_TYPE_MAPS["s3v4"] = _Signer
+AUTH_TYPE_MAPS["s3v4-query"] = _UrlSigner
 
 
 class Body:
@@ -67,6 +83,13 @@ class Body:
     async def __aiter__(self) -> AsyncIterator[memoryview]:
         for start in range(0, len(self._data), _SENT_AT_ONCE):
             yield self._data[start : start + _SENT_AT_ONCE]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Let go of the bytes: the client's objects refer to each other, and keep what they have seen for a while."""
+        self._data = memoryview(b"")
 
     def tell(self) -> int:
         """Say where it is, as a file does."""
@@ -102,15 +125,25 @@ class S3Client:
         """Tell whether our clock is known to be another than the store's."""
         return self.netloc in _AHEAD
 
-    def set_clock(self, ahead: dt.timedelta) -> None:
-        """Sign by a clock that is ahead of ours."""
-        _AHEAD[self.netloc] = ahead
+    def correct_clock(self, theirs: dt.datetime) -> bool:
+        """Sign by the store's clock from now on; False where that changes nothing."""
+        ahead = theirs - now()
+        if abs(ahead - _AHEAD.get(self.netloc, dt.timedelta())) < _SKEW:
+            return False
+        if abs(ahead) < _SKEW:
+            del _AHEAD[self.netloc]
+        else:
+            _AHEAD[self.netloc] = ahead
+        return True
 
     async def renew_credentials(self) -> None:
         """Let credentials that a source gave for some time count no more, so that it is asked again."""
-        credentials = await self.session.get_credentials()
+        credentials: Any = await self.session.get_credentials()
         if hasattr(credentials, "_expiry_time"):
             credentials._expiry_time = dt.datetime.now(dt.UTC)  # noqa: SLF001 - it has no other way
+            source: Any = getattr(credentials._refresh_using, "__self__", None)  # noqa: SLF001 - as above
+            if source is not None and hasattr(source, "_cache"):
+                source._cache.clear()  # noqa: SLF001 - as above
 
     async def close(self) -> None:
         """End all connections."""
@@ -126,15 +159,23 @@ async def open_client(settings: S3Settings) -> S3Client:
             settings.secret_key.get_secret_value(),
             settings.session_token.get_secret_value() or None,
         )
-    stack = AsyncExitStack()
-    client = await stack.enter_async_context(_client(session, settings, settings.endpoint))
-    client.meta.events.register("before-sign.s3", _without_expect)
-    signer = client
-    if settings.redirect_endpoint:
-        signer = await stack.enter_async_context(_client(session, settings, settings.redirect_endpoint))
-    address = urlsplit(await client.generate_presigned_url("get_object", {"Bucket": settings.bucket, "Key": "k"}))
-    reader = _reader(settings, f"{address.scheme}://{address.netloc}", session, in_path=address.path != "/k")
-    return S3Client(client=client, signer=signer, reader=reader, session=session, stack=stack, netloc=address.netloc)
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(_client(session, settings, settings.endpoint))
+        client.meta.events.register("before-sign.s3", _without_expect)
+        signer = client
+        if settings.redirect_endpoint:
+            signer = await stack.enter_async_context(_client(session, settings, settings.redirect_endpoint))
+        address = urlsplit(await client.generate_presigned_url("get_object", {"Bucket": settings.bucket, "Key": "k"}))
+        reader = _reader(settings, f"{address.scheme}://{address.netloc}", session, in_path=address.path != "/k")
+        return S3Client(
+            client=client,
+            signer=signer,
+            reader=reader,
+            session=session,
+            stack=stack.pop_all(),
+            netloc=address.netloc,
+        )
+    raise AssertionError  # the stack swallows nothing
 
 
 def _client(session: AioSession, settings: S3Settings, endpoint: str | None) -> Any:

@@ -214,6 +214,7 @@ class ObjectBlobStore:
                 state,
                 live,
                 cloud=self.cloud,
+                read=self.stream,
                 calls=self.calls,
                 memory=self._memory,
                 threads=self._threads,
