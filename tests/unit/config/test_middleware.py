@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from entrepot.config.errors import ConfigInvalid
 from entrepot.config.files import inspect_files
-from entrepot.config.schema.middleware import CloudFront, PlainRedirect, SignedUrl
+from entrepot.config.schema.middleware import CloudFront, GoogleCdn, PlainRedirect, SignedUrl
 from tests.unit.config.conftest import MINIMAL, Load
 
 
@@ -108,3 +109,33 @@ def test_excepted_networks(load_text: Load) -> None:
     assert [str(network) for network in redirect.except_networks] == ["10.0.0.0/8", "2001:db8::1/128"]
     with pytest.raises(ConfigInvalid, match=r"storage\.redirect\.except"):
         load_text(text.format("here"))
+
+
+def test_googlecdn_as_gitlab_writes_it(load_text: Load) -> None:
+    """GitLab's container registry names the same options; its `privatekey` is a file."""
+    options = (
+        load_text(
+            _storage("{name: googlecdn, options: {baseurl: cdn.example, privatekey: /k, keyname: first, duration: 1m}}")
+        )
+        .config.middleware.storage[0]
+        .settings
+    )
+    assert isinstance(options, GoogleCdn)
+    assert (options.keyfile, options.keyname, options.duration) == ("/k", "first", 60.0)
+
+
+def test_what_the_how_to_page_shows_is_right(load_text: Load) -> None:
+    """Every piece of configuration on the page is one that a registry over S3 would start with."""
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "put-a-cdn-in-front.md").read_text(encoding="utf-8")
+    pieces = [yaml.safe_load(piece.partition("```")[0]) for piece in page.split("```yaml\n")[1:]]
+    assert len(pieces) == 4
+    for piece in pieces:
+        config = {
+            "version": "0.1",
+            "metadata": {"folder": "/srv/state"},
+            **piece,
+            "storage": {"s3": {"bucket": "b", "region": "r"}, **piece.get("storage", {})},
+        }
+        loaded = load_text(yaml.safe_dump(config))
+        assert loaded.problems == []
+        assert not [warning for warning in loaded.warnings if "unknown key" in warning]

@@ -210,10 +210,17 @@ class Akamai(KeyedCdn):
 
 
 class GoogleCdn(KeyedCdn):
-    """`googlecdn`: Google Cloud CDN. The key is in URL-safe Base64, as Google makes it."""
+    """`googlecdn`: Google Cloud CDN. The key is in URL-safe Base64; GitLab's `privatekey` counts as `keyfile`."""
 
     keyname: Required
     """Name of the key there."""
+
+    @classmethod
+    def normalize(cls, tree: object) -> object:
+        """Read GitLab's name of the key's file."""
+        if isinstance(tree, Mapping) and "privatekey" in tree:
+            return {"keyfile": tree["privatekey"], **tree}
+        return tree
 
     def decode(self, text: str) -> bytes:
         """See `KeyedCdn`."""
