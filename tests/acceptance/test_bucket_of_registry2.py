@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support.object_stores import s3_values
 from tests.support.registry2 import Registry2
 from tests.support.seaweedfs import SeaweedFs
 from tests.support.server import Server
+from tests.support.store_faults import StoreProxy, store_proxy
 
 STORAGE = {"delete": {"enabled": True}, "redirect": {"disable": True}}
 
@@ -31,12 +33,19 @@ def theirs(tmp_path: Path, s3: dict[str, object]) -> Registry2:
 
 
 @pytest.fixture
-def config(tmp_path: Path, s3: dict[str, object]) -> str:
+def proxy(seaweedfs: SeaweedFs) -> Iterator[StoreProxy]:
+    """Give what counts our requests."""
+    with store_proxy("s3", seaweedfs.port) as running:
+        yield running
+
+
+@pytest.fixture
+def config(tmp_path: Path, s3: dict[str, object], proxy: StoreProxy) -> str:
     """The same configuration with a folder for SQLite."""
     return yaml.safe_dump(
         {
             "version": "0.1",
-            "storage": {"s3": s3, **STORAGE},
+            "storage": {"s3": {**s3, "regionendpoint": f"http://127.0.0.1:{proxy.port}"}, **STORAGE},
             "metadata": {"folder": str(tmp_path / "state")},
             "lifecycle": {"trash": "0s"},
         }
@@ -54,14 +63,20 @@ def filled(theirs: Registry2, tmp_path: Path) -> dict[str, tuple[str, frozenset[
 
 
 def test_a_bucket_is_adopted_while_it_is_asked_and_given_back(
-    theirs: Registry2, config: str, filled: dict[str, tuple[str, frozenset[str]]], tmp_path: Path
+    theirs: Registry2,
+    config: str,
+    proxy: StoreProxy,
+    filled: dict[str, tuple[str, frozenset[str]]],
+    tmp_path: Path,
 ) -> None:
     """docker-registry's images are pulled at once, new ones pushed, and docker-registry pulls all of it again."""
     with Server(text=config) as server:
         command = ("--config", str(server.folder / "config.yml"))
         assert registry2.whole(server.address, "team/app/deep:1") == filled["team/app/deep:1"]
         server.wait_for_log("the folder is adopted", 60)
+        before = proxy.counts["ListObjects"]
         assert registry2.everything(server.address) == filled
+        assert proxy.counts["ListObjects"] - before <= 1  # the look for what another registry wrote
         images.multi_architecture(tmp_path / "new")
         for name in ("team/new:1", "team/app:1"):
             registry2.push(tmp_path / "new", server.address, name)

@@ -126,6 +126,7 @@ async def _put(tx: Transaction, digest: Digest, stored: StoredBlob) -> int:
         review_after=None,
         inode=stored.inode,
         mtime_ns=stored.mtime_ns,
+        etag=stored.etag,
         verified=False,
     )
     assert blob_id is not None, "the caller has looked for rows that are being deleted"

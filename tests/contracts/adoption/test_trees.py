@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,6 +213,27 @@ async def test_listings_spare_requests(cloud: ListedMemoryCloud, bucket: BucketT
     await asyncio.to_thread(walk)
     asked = cloud.asked[before:]
     assert (asked.count("read"), asked.count("describe")) == (5, 0)
+
+
+async def test_many_blobs_are_listed_and_not_asked_for(
+    cloud: ListedMemoryCloud, bucket: BucketTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some of them; what is there and what is not is told as before, and so much at most is kept in memory."""
+    module = importlib.import_module(BucketTree.__module__)
+    monkeypatch.setattr(module, "_ONE_BY_ONE", 2)
+    wanted = [Digest.of(content) for content in (b"shared", b"never", b"busybox 1", b"busybox 2", b"busybox 3")]
+    before = await asyncio.to_thread(bucket.find_blobs, wanted)
+    assert len(before) == 3
+    asked = Counter(cloud.asked)
+    after = await asyncio.to_thread(bucket.find_blobs, wanted)
+    now = Counter(cloud.asked)
+    assert {digest: (blob.size, blob.etag) for digest, blob in after.items()} == {
+        digest: (blob.size, blob.etag) for digest, blob in before.items()
+    }
+    assert (now["describe"] - asked["describe"], now["list"] - asked["list"]) == (0, 5)
+    monkeypatch.setattr(module, "_BLOBS_LISTED", 1)
+    assert await asyncio.to_thread(bucket.find_blobs, [Digest.of(b"team/app 1")])
+    assert Counter(cloud.asked)["describe"] == now["describe"] + 1
 
 
 async def test_requests_go_out_side_by_side(cloud: ListedMemoryCloud, bucket: BucketTree) -> None:

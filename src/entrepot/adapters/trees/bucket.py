@@ -24,11 +24,16 @@ from entrepot.oci.reference import RepositoryName
 from entrepot.registry import layout
 from entrepot.registry.ports import StoredBlob
 
+#: The one algorithm whose blobs are many.
+_LISTED: Final = "sha256"
 #: Folders with a folder for each algorithm, and in those what is many.
 _OF_ALGORITHMS: Final = frozenset((layout.LAYERS, "revisions"))
 #: Links whose times are remembered between their listing and their reading, and blobs that were found.
 _LINKS_REMEMBERED: Final = 200_000
 _BLOBS_REMEMBERED: Final = 100_000
+#: After so many blobs were asked for one by one, they are listed, a 256th at a time, as long as no more are known.
+_ONE_BY_ONE: Final = 500
+_BLOBS_LISTED: Final = 500_000
 
 
 class BucketTree:
@@ -45,6 +50,10 @@ class BucketTree:
         self._younger = younger
         self._links: OrderedDict[str, Described] = OrderedDict()
         self._blobs: OrderedDict[Digest, StoredBlob] = OrderedDict()
+        self._asked = 0
+        #: Size and ETag of the blobs of SHA-256 whose digests begin so, by the rest of them.
+        self._shards: dict[str, dict[bytes, tuple[int, str]]] = {}
+        self._listed = 0
 
     @property
     def place(self) -> str:
@@ -123,6 +132,8 @@ class BucketTree:
 
     def find_blobs(self, digests: Collection[Digest]) -> dict[Digest, StoredBlob]:
         """Describe the objects of those blobs that are there."""
+        if self._asked > _ONE_BY_ONE:
+            self._list_shards({digest.encoded[:2] for digest in digests if digest.algorithm == _LISTED})
         found = self._client.in_order(digests, self._find)
         return {digest: blob for digest, blob in zip(digests, found, strict=True) if blob is not None}
 
@@ -130,10 +141,28 @@ class BucketTree:
         """Describe the object of a blob; None when there is none."""
         return self._client.wait(self._find(digest))
 
+    def _list_shards(self, wanted: set[str]) -> None:
+        """List parts of the blobs; it is for adoption, during which none of them comes or goes."""
+        if self._listed > _BLOBS_LISTED:
+            return
+        shards = sorted(wanted - self._shards.keys())
+        pages = self._client.in_order(shards, lambda shard: self._client.all(f"{layout.BLOBS}/{_LISTED}/{shard}/"))
+        for shard, found in zip(shards, pages, strict=True):
+            digests = ((one, _digest(one.name)) for one in found)
+            self._shards[shard] = {
+                bytes.fromhex(digest.encoded): (one.size, one.etag) for one, digest in digests if digest is not None
+            }
+            self._listed += len(found)
+
     async def _find(self, digest: Digest) -> StoredBlob | None:
+        shard = self._shards.get(digest.encoded[:2]) if digest.algorithm == _LISTED else None
+        if shard is not None:
+            listed = shard.get(bytes.fromhex(digest.encoded))
+            return None if listed is None else StoredBlob(key=str(digest), size=listed[0], etag=listed[1])
         known = self._blobs.get(digest)
         if known is not None:
             return known
+        self._asked += 1
         try:
             found = await self._client.describe(layout.blob_data(digest))
         except NoObject:

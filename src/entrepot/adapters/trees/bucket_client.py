@@ -92,10 +92,19 @@ class BucketClient:
 
     def listed(self, prefix: str) -> Iterator[Described]:
         """Walk objects, a page at a time, each while those before it are taken in."""
-        following = self.begin(self._page(prefix, ""))
-        while some := following.result():
+        some = self.wait(self._page(prefix, ""))
+        while len(some) == _PAGE:
             following = self.begin(self._page(prefix, some[-1].name))
             yield from some
+            some = following.result()
+        yield from some
+
+    async def all(self, prefix: str) -> list[Described]:
+        """List objects."""
+        found: list[Described] = []
+        while len(page := await self._page(prefix, found[-1].name if found else "")) == _PAGE:
+            found += page
+        return found + page
 
     async def describe(self, name: str) -> Described:
         """Describe an object.
