@@ -92,6 +92,12 @@ def _storage_middleware(applies: Callable[[Config, Section], object]) -> Callabl
     return find
 
 
+def _cache_without_use(config: Config) -> bool:
+    redirect = config.storage.redirect
+    is_set = bool(config.storage.cache.disk.rootdirectory) and config.storage.filesystem is None
+    return is_set and not (redirect.disable or redirect.excepted)
+
+
 def _is_md5(_config: Config, options: Section) -> bool:
     return (isinstance(options, Cdn) and options.is_md5) or (isinstance(options, SignedUrl) and options.hash == "md5")
 
@@ -443,6 +449,13 @@ RULES: tuple[Rule, ...] = (
         "`rootdirectory` is set, and `storage` is a folder",
         "has no effect: blobs in a folder are at hand already",
         lambda config: config.storage.cache.disk.rootdirectory and config.storage.filesystem is not None,
+    ),
+    _warns(
+        "storage.cache.disk.rootdirectory",
+        "set, and all clients are sent to an object store for blobs",
+        "keeps what passes through the registry, and that is little: clients are sent to the store; name those who are "
+        "not in storage.redirect.except, or set storage.redirect.disable",
+        _cache_without_use,
     ),
     _warns(
         "redis",

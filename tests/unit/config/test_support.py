@@ -91,6 +91,10 @@ WARNED = [
     ("auth", f"{MINIMAL}auth: none"),
     ("auth.silly", f"{MINIMAL}auth: {{silly: {{realm: r, service: s}}}}"),
     ("storage.cache.blobdescriptor", "version: 0.1\nstorage: {filesystem: , cache: {blobdescriptor: redis}}"),
+    (
+        "storage.cache.disk.rootdirectory",
+        "version: 0.1\nmetadata: {folder: m}\nstorage: {s3: {bucket: b, region: r}, cache: {disk: {rootdirectory: c}}}",
+    ),
     ("storage.cache.disk", "version: 0.1\nstorage: {filesystem: , cache: {disk: {rootdirectory: /c}}}"),
     ("redis", f"{MINIMAL}redis: {{addr: 'localhost:1'}}"),
     ("redis", f"{MINIMAL}redis: {{addrs: ['localhost:1']}}"),
