@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from xdist.remote import Producer
 
-from tests.support.object_stores import seaweedfs
+from tests.support.object_stores import azurite, fake_gcs, seaweedfs
 from tests.support.side_by_side import ByFile
 from tests.support.tools import find_tool
 
-__all__ = ["seaweedfs"]
+__all__ = ["azurite", "fake_gcs", "seaweedfs"]
 
 
 @pytest.hookimpl(optionalhook=True)  # without xdist nothing is shared

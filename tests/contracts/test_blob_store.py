@@ -20,8 +20,6 @@ from hypothesis import strategies as st
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.memory import MemoryBlobStore
-from entrepot.adapters.blobs.objects.s3 import S3Bucket
-from entrepot.adapters.blobs.objects.s3_settings import S3Settings
 from entrepot.adapters.blobs.objects.store import ObjectBlobStore
 from entrepot.adapters.blobs.timed_store import MeasuredBlobStore
 from entrepot.oci.digest import Digest
@@ -37,8 +35,7 @@ from entrepot.registry.ports import BlobStore, UploadProgress
 from entrepot.telemetry.instruments import Metrics
 from tests.contracts.blob_uploads import Bookkeeping, Gate, append, each, pieces_of, push, read, walk
 from tests.support.memory_cloud import MemoryCloud
-from tests.support.object_stores import s3_section
-from tests.support.seaweedfs import SeaweedFs
+from tests.support.object_stores import cloud_opener
 
 ABSENT = "sha256:" + "0" * 64
 EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -51,10 +48,9 @@ async def _workers(adapter: str, folder: Path, request: pytest.FixtureRequest) -
     if adapter == "objects":
         cloud = MemoryCloud()
         return ObjectBlobStore(cloud), ObjectBlobStore(cloud)
-    if adapter == "s3":
-        server: SeaweedFs = request.getfixturevalue("seaweedfs")
-        settings = S3Settings.of(s3_section(server))
-        return ObjectBlobStore(await S3Bucket.open(settings)), ObjectBlobStore(await S3Bucket.open(settings))
+    if adapter in {"s3", "azure", "gcs"}:
+        opened = cloud_opener(adapter, request)
+        return ObjectBlobStore(await opened()), ObjectBlobStore(await opened())
     if adapter == "memory":
         store = MemoryBlobStore()
         return store, store
@@ -67,7 +63,7 @@ async def _workers(adapter: str, folder: Path, request: pytest.FixtureRequest) -
 #: Those that know their uploads by themselves.
 DISKS = ["filesystem", "memory", "measured"]
 #: Those whose blobs have keys of their own, and whose uploads have a state.
-OBJECTS = ["objects", "s3"]
+OBJECTS = ["objects", "s3", "azure", "gcs"]
 on_disks = pytest.mark.parametrize("workers", DISKS, indirect=True)
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import http.client
 import re
 import shutil
 import subprocess
@@ -14,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import formatdate
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -27,7 +23,6 @@ from tests.support.tools import find_tool
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _SOURCE = Path(__file__).with_name("azurite_server")
-_VERSION = "2021-12-02"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,32 +31,35 @@ class Azurite:
 
     port: int
     process: subprocess.Popen[str]
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """The address of the account, as `storage.azure.serviceurl` takes it."""
-        return f"http://127.0.0.1:{self.port}/{ACCOUNT}"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{ACCOUNT}"
 
-    def make_container(self) -> str:
-        """Make a container that nobody used before."""
+    def make_container(self, *, trust: Path | None = None) -> str:
+        """Make a container that nobody used before; with TLS, `trust` is the file of the authority behind it."""
+        from azure.storage.blob import ContainerClient  # noqa: PLC0415 - half a second for every process that tests
+
         name = f"blobs-{uuid.uuid4().hex[:12]}"
-        date = formatdate(usegmt=True)
-        fields = f"x-ms-date:{date}\nx-ms-version:{_VERSION}"
-        resource = f"/{ACCOUNT}/{ACCOUNT}/{name}\nrestype:container"
-        signed = "\n".join(["PUT", *[""] * 11, fields, resource])
-        proof = base64.b64encode(hmac.digest(base64.b64decode(KEY), signed.encode(), hashlib.sha256)).decode()
-        headers = {
-            "x-ms-date": date,
-            "x-ms-version": _VERSION,
-            "Authorization": f"SharedKey {ACCOUNT}:{proof}",
-            "Content-Length": "0",
-        }
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        connection.request("PUT", f"/{ACCOUNT}/{name}?restype=container", headers=headers)
-        answer = connection.getresponse()
-        assert answer.status == 201, answer.read()
-        connection.close()
+        key = {"account_name": ACCOUNT, "account_key": KEY}
+        with ContainerClient(self.url, name, credential=key, connection_verify=str(trust or "")) as client:
+            client.create_container()
         return name
+
+    def sign_account(self) -> str:
+        """Give the query of an address that lets in whoever has it, to everything, for an hour."""
+        from azure.storage.blob import generate_account_sas  # noqa: PLC0415 - see above
+
+        return generate_account_sas(
+            ACCOUNT,
+            KEY,
+            resource_types="sco",
+            permission="rwdlac",
+            expiry=datetime.now(UTC) + timedelta(hours=1),
+            services="b",
+        )
 
 
 @contextmanager
@@ -80,7 +78,7 @@ def running_azurite(*more: str, port: int = 0) -> Iterator[Azurite]:
     command = [*ENDS_WITH_TESTS, str(find_tool("node")), str(program), *options, *more]
     process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
-        yield Azurite(port=_port_of(process), process=process)
+        yield Azurite(port=_port_of(process), process=process, scheme="https" if "--cert" in more else "http")
     finally:
         process.terminate()
         process.communicate(timeout=20)

@@ -29,6 +29,10 @@ from tests.support.store_operations import Asked, Kind, Refusal, operation
 _PIECE = 64 << 10
 _HEAD = 128 << 10
 _LISTS = frozenset({"ListObjects", "ListBlobs", "ListMultipartUploads"})
+#: Operations whose answers are remembered.
+_REMEMBERED = _LISTS | {"UploadChunk", "QueryUpload"}
+#: Answers without a body.
+_BARE = frozenset({"204", "304"})
 _EMPTY_LIST = {
     "s3": b'<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>',
     "azure": b'<?xml version="1.0"?><EnumerationResults><Blobs/><NextMarker/></EnumerationResults>',
@@ -104,6 +108,14 @@ class Seen:
 
 
 @dataclass(slots=True)
+class GcsUpload:
+    """What an upload session of Google Cloud Storage has; the stand-in behind ends one that it is asked about."""
+
+    stored: str = ""  #: the `Range` that it gave
+    object: bytes = b""  #: what it became
+
+
+@dataclass(slots=True)
 class StoreProxy:
     """A proxy that runs."""
 
@@ -113,6 +125,7 @@ class StoreProxy:
     seen: list[Seen] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     first_lists: dict[str, bytes] = field(default_factory=dict)
+    gcs_uploads: dict[str, GcsUpload] = field(default_factory=dict)
     chance: random.Random = field(default_factory=lambda: random.Random(12))
 
     @property
@@ -201,7 +214,20 @@ class _Link:
         if fault.stale and seen.operation in _LISTS:
             body = self.proxy.first_lists.get(seen.asked.target, _EMPTY_LIST[self.proxy.kind])
             return await self._answer(head, 200, {"content-type": "application/xml"}, body)
+        if seen.operation == "QueryUpload" and (known := self._known_upload(seen.asked)) is not None:
+            status, headers, body = known
+            return await self._answer(head, status, headers, body)
         return await self._carry(head, seen, fault)
+
+    def _known_upload(self, asked: Asked) -> tuple[int, dict[str, str], bytes] | None:
+        """Say how an upload session stands, unless it is to be ended where it stands."""
+        known = self.proxy.gcs_uploads.get(asked.query["upload_id"], GcsUpload())
+        if known.object:
+            return 200, {"content-type": "application/json"}, known.object
+        has = int(known.stored.rpartition("-")[2]) + 1 if known.stored else 0
+        if asked.headers["content-range"] == f"bytes */{has}":
+            return None
+        return 308, {"range": known.stored} if known.stored else {}, b""
 
     async def _answer_alone(self, head: _Head, refusal: Refusal, fault: Fault) -> bool:
         status, headers, body = refusal.render(self.proxy.kind)
@@ -233,6 +259,9 @@ class _Link:
                 await asyncio.wait([sending], timeout=0.05)
             whole = sending.done() and sending.exception() is None
             if fault.reset == "after":
+                bare = head.first[0] == "HEAD" or answer.first[1] in _BARE
+                pieces = [] if bare else [piece async for piece in _body(self.up[0], answer, answer=True)]
+                self._note(seen, answer, b"".join(pieces))
                 return self._reset()
             await self._give_back(head, seen, answer, fault)
         finally:
@@ -258,7 +287,7 @@ class _Link:
         if fault.skew:
             changed["date"] = formatdate(time() + fault.skew, usegmt=True)
         self.writer.write(answer.with_fields(**changed))
-        if asked.first[0] == "HEAD" or answer.first[1] in {"204", "304"}:
+        if asked.first[0] == "HEAD" or answer.first[1] in _BARE:
             return await self.writer.drain()
         listed, sent = [], 0
         async for piece in _paced(_body(self.up[0], answer, answer=True), fault, flip="back"):
@@ -269,10 +298,16 @@ class _Link:
             sent += len(piece)
             self.writer.write(piece)
             await self.writer.drain()
-            listed.append(piece if seen.operation in _LISTS else b"")
+            listed.append(piece if seen.operation in _REMEMBERED else b"")
+        return self._note(seen, answer, b"".join(listed))
+
+    def _note(self, seen: Seen, answer: _Head, body: bytes) -> None:
+        """Remember what later answers are made of."""
         if seen.operation in _LISTS and "chunked" not in answer.headers.get("transfer-encoding", ""):
-            self.proxy.first_lists.setdefault(seen.asked.target, b"".join(listed))
-        return None
+            self.proxy.first_lists.setdefault(seen.asked.target, body)
+        if seen.operation in {"UploadChunk", "QueryUpload"} and answer.first[1] in {"200", "308"}:
+            known = GcsUpload(answer.headers.get("range", "")) if answer.first[1] == "308" else GcsUpload(object=body)
+            self.proxy.gcs_uploads[seen.asked.query["upload_id"]] = known
 
     def _reset(self) -> bool:
         """Break the connection, so that the client sees a reset and no end."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.timed_store import MeasuredBlobStore
 from entrepot.config import Config
-from entrepot.config.schema.cloud_storage import S3
+from entrepot.config.schema.cloud_storage import S3, Azure, Gcs
+from entrepot.config.schema.storage import Storage as StorageSection
 from entrepot.metadata import settings
 from entrepot.metadata.database import Database
 from entrepot.metadata.opening import Stores
@@ -26,6 +27,7 @@ from entrepot.system.volumes import standing
 from entrepot.telemetry.instruments import Metrics
 
 if TYPE_CHECKING:
+    from entrepot.adapters.blobs.objects.calls import Calls
     from entrepot.adapters.delivery.urls import Presigning
     from entrepot.adapters.trees.bucket_client import BucketClient, ListedCloud
 
@@ -84,8 +86,8 @@ async def opened_storage(config: Config, stores: Stores, metrics: Metrics | None
 
 @asynccontextmanager
 async def _chosen(config: Config, stores: Stores) -> AsyncIterator[Storage]:
-    if config.storage.s3 is not None:
-        async with _s3(config.storage.s3, stores) as storage:
+    if config.storage.type in {"s3", "azure", "gcs"}:
+        async with _objects(_place(config.storage), stores) as storage:
             yield storage
         return
     if config.storage.type != "filesystem":
@@ -97,36 +99,77 @@ async def _chosen(config: Config, stores: Stores) -> AsyncIterator[Storage]:
         files.close()
 
 
-@asynccontextmanager
-async def _s3(section: S3, stores: Stores) -> AsyncIterator[Storage]:
-    """Open a bucket.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A bucket or container of a cloud."""
+
+    where: str  #: for people
+    root: str  #: what all names begin with
+    opening: Callable[[], Awaitable[ListedCloud]]  #: makes a client of it
+    calls: Callable[[], Calls]  #: makes what repeats calls that failed
+
+
+def _place(storage: StorageSection) -> _Place:
+    """Read which bucket is named; nobody is asked yet.
 
     Raises:
-        StorageUnusable: It cannot be used; the text says why.
+        StorageUnusable: The packages that it needs are not installed.
     """
     from entrepot.adapters.blobs.objects.place import StorageUnusable  # noqa: PLC0415 - not where blobs are files
 
     try:
-        from entrepot.adapters.blobs.objects.s3 import S3Bucket  # noqa: PLC0415 - needs the extra
-        from entrepot.adapters.blobs.objects.s3_settings import S3Settings  # noqa: PLC0415 - as above
+        if storage.azure is not None:
+            return _azure(storage.azure)
+        if storage.gcs is not None:
+            return _gcs(storage.gcs)
+        assert storage.s3 is not None
+        return _s3(storage.s3)
     except ImportError as error:
         raise StorageUnusable(
-            f"storage.s3 needs packages that are not installed ({error.name}): pip install 'entrepot[s3]'"
+            f"storage.{storage.type} needs packages that are not installed ({error.name}): "
+            f"pip install 'entrepot[{storage.type}]'"
         ) from error
+
+
+def _s3(section: S3) -> _Place:
+    from entrepot.adapters.blobs.objects.calls import Calls  # noqa: PLC0415 - not where blobs are files
+    from entrepot.adapters.blobs.objects.s3 import S3Bucket  # noqa: PLC0415 - needs the extra
+    from entrepot.adapters.blobs.objects.s3_settings import S3Settings  # noqa: PLC0415 - as above
+
     place = S3Settings.of(section)
-    where = f"the bucket {place.bucket}"
-    async with _objects(lambda: S3Bucket.open(place), stores, where, place.root) as storage:
-        yield storage
+    return _Place(
+        where=f"the bucket {place.bucket}", root=place.root, opening=lambda: S3Bucket.open(place), calls=Calls
+    )
+
+
+def _azure(section: Azure) -> _Place:
+    from entrepot.adapters.blobs.objects.azure import AzureCloud  # noqa: PLC0415 - needs the extra
+    from entrepot.adapters.blobs.objects.calls import MOST_TRIES, Calls  # noqa: PLC0415 - not where blobs are files
+
+    tries = min(section.max_retries + 1, MOST_TRIES)
+    return _Place(
+        where=f"the container {section.container}",
+        root=section.root,
+        opening=lambda: AzureCloud.open(section),
+        calls=lambda: Calls(tries=tries, pause=section.retry_delay),
+    )
+
+
+def _gcs(section: Gcs) -> _Place:
+    from entrepot.adapters.blobs.objects.calls import Calls  # noqa: PLC0415 - not where blobs are files
+    from entrepot.adapters.blobs.objects.gcs import GcsCloud  # noqa: PLC0415 - needs the extra
+
+    return _Place(
+        where=f"the bucket {section.bucket}", root=section.root, opening=lambda: GcsCloud.open(section), calls=Calls
+    )
 
 
 @asynccontextmanager
-async def _objects(
-    opening: Callable[[], Awaitable[ListedCloud]], stores: Stores, where: str, root: str
-) -> AsyncIterator[Storage]:
+async def _objects(place: _Place, stores: Stores) -> AsyncIterator[Storage]:
     """Open what is the same for all clouds: blobs below a root, and a mark that says whose they are.
 
     Raises:
-        StorageUnusable: They cannot be used; the text says why.
+        StorageUnusable: The bucket cannot be used; the text says why.
     """
     from entrepot.adapters.blobs.objects.cloud import CloudError  # noqa: PLC0415 - not where blobs are files
     from entrepot.adapters.blobs.objects.place import StorageUnusable, take_place  # noqa: PLC0415 - as above
@@ -134,13 +177,14 @@ async def _objects(
     from entrepot.adapters.trees.bucket_client import BucketClient  # noqa: PLC0415 - as above
 
     try:
-        cloud = await opening()
+        cloud = await place.opening()
     except CloudError as error:
-        raise StorageUnusable(f"{where} cannot be used: {error}") from error
-    store, bucket = ObjectBlobStore(cloud), BucketClient(where, opening)
+        raise StorageUnusable(f"{place.where} cannot be used: {error}") from error
+    store = ObjectBlobStore(cloud, calls=place.calls())
+    bucket = BucketClient(place.where, place.opening, place.calls())
     try:
-        await take_place(cloud, store.calls, await _identity(stores.metadata), where)
-        objects = Objects(path_of=lambda key: f"/{name_of(key)}", root=root, presigning=store, leftovers=store)
+        await take_place(cloud, store.calls, await _identity(stores.metadata), place.where)
+        objects = Objects(path_of=lambda key: f"/{name_of(key)}", root=place.root, presigning=store, leftovers=store)
         yield Storage(store=store, objects=objects, bucket=bucket)
     finally:
         await asyncio.to_thread(bucket.close)

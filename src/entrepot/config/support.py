@@ -10,7 +10,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from entrepot.config.schema import Config
-from entrepot.config.schema.cloud_storage import S3
+from entrepot.config.schema.cloud_storage import S3, Azure
 from entrepot.config.schema.metadata import SCHEMES
 from entrepot.config.schema.middleware import Cdn, CloudFront, PlainRedirect, Rewrite, SignedUrl, StorageMiddleware
 from entrepot.config.section import Section
@@ -209,13 +209,57 @@ _S3_RULES: tuple[Rule, ...] = (
     ),
 )
 
+
+def _azure(key: str, when: str, message: str, applies: Callable[[Azure], object]) -> Rule:
+    return _stops(
+        f"storage.azure.{key}", when, message, lambda config: config.storage.azure and applies(config.storage.azure)
+    )
+
+
+_AZURE_RULES: tuple[Rule, ...] = (
+    _azure("container", "not set", "is required: the name of the container", lambda azure: not azure.container),
+    _azure(
+        "accountname",
+        "not set, without `connectionstring`",
+        "is required: the name of the storage account; or set connectionstring",
+        lambda azure: not (azure.accountname or azure.connectionstring.get_secret_value()),
+    ),
+    _azure(
+        "accountkey",
+        "not set, with `credentials.type: shared_key`",
+        "is required, since credentials.type is shared_key",
+        lambda azure: azure.credentials.type == "shared_key" and not azure.accountkey.get_secret_value(),
+    ),
+    _azure(
+        "credentials",
+        "`client_secret` without `tenantid`, `clientid` or `secret`",
+        "set tenantid, clientid and secret, which client_secret is made of",
+        lambda azure: not azure.credentials.is_whole,
+    ),
+)
+
+_GCS_RULES: tuple[Rule, ...] = (
+    _stops(
+        "storage.gcs.bucket",
+        "not set",
+        "is required: the name of the bucket",
+        lambda config: config.storage.gcs and not config.storage.gcs.bucket,
+    ),
+    _warns(
+        "storage.gcs.credentials",
+        "set beside `keyfile`",
+        "is not used, since keyfile is set, too",
+        lambda config: config.storage.gcs and config.storage.gcs.keyfile and config.storage.gcs.credentials,
+    ),
+)
+
 RULES: tuple[Rule, ...] = (
-    _driver("azure", f"{_TO_COME}; use storage.filesystem until then"),
-    _driver("gcs", f"{_TO_COME}; use storage.filesystem until then"),
     _driver("swift", "is not supported; use storage.filesystem, or storage.s3 through Swift's S3 interface later"),
     _driver("oss", "is not supported; use storage.filesystem, or storage.s3 through the S3 interface of OSS later"),
     _driver("inmemory", "is not offered, since several processes serve the registry; use filesystem on a tmpfs"),
     *_S3_RULES,
+    *_AZURE_RULES,
+    *_GCS_RULES,
     _stops(
         "storage",
         "there is no driver",

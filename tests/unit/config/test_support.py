@@ -10,11 +10,7 @@ from tests.unit.config.conftest import MINIMAL, Load
 STATE = "metadata: {folder: /state}"
 SERVER = "postgresql://entrepot@db.example/entrepot"
 STOPPED = [
-    (
-        "storage.azure",
-        f"version: 0.1\nstorage: {{azure: {{container: c, credentials: {{type: default_credentials}}}}}}\n{STATE}",
-    ),
-    ("storage.gcs", f"version: 0.1\nstorage: {{gcs: {{bucket: b, credentials: {{private_key: k}}}}}}\n{STATE}"),
+    ("storage.gcs.bucket", f"version: 0.1\nstorage: {{gcs: {{keyfile: /k}}}}\n{STATE}"),
     ("storage.swift", "version: 0.1\nstorage: {swift: {container: c}}"),
     ("storage.oss", "version: 0.1\nstorage: {oss: {bucket: b}}"),
     ("storage.inmemory", "version: 0.1\nstorage: inmemory"),
@@ -49,6 +45,17 @@ STOPPED += [
         ("storageclass", {"storageclass": "glacier"}),
         ("objectacl", {"objectacl": "everybody"}),
         ("loglevel", {"loglevel": "verbose"}),
+    )
+]
+
+AZURE = {"accountname": "a", "container": "images"}
+STOPPED += [
+    (f"storage.azure.{key}", f"version: 0.1\nstorage: {{azure: {json.dumps(AZURE | changed)}}}\n{STATE}")
+    for key, changed in (
+        ("container", {"container": ""}),
+        ("accountname", {"accountname": ""}),
+        ("accountkey", {"credentials": {"type": "shared_key"}}),
+        ("credentials", {"credentials": {"type": "client_secret", "tenantid": "t", "clientid": "c"}}),
     )
 ]
 
@@ -90,6 +97,10 @@ WARNED = [
     ("auth", MINIMAL),
     ("auth", f"{MINIMAL}auth: none"),
     ("auth.silly", f"{MINIMAL}auth: {{silly: {{realm: r, service: s}}}}"),
+    (
+        "storage.gcs.credentials",
+        f"version: 0.1\nstorage: {{gcs: {{bucket: b, keyfile: /k, credentials: {{type: t}}}}}}\n{STATE}",
+    ),
     ("storage.cache.blobdescriptor", "version: 0.1\nstorage: {filesystem: , cache: {blobdescriptor: redis}}"),
     (
         "storage.cache.disk.rootdirectory",

@@ -22,8 +22,11 @@ _MOST: Final = 20_000
 class Presigning(Protocol):
     """An object store that signs URLs of its objects."""
 
-    async def presign(self, key: str, seconds: int) -> str:
-        """Return a URL that answers GET of a blob, as bytes that may be cached for ever, to whoever has it."""
+    async def presign(self, key: str, seconds: int) -> str | None:
+        """Return a URL that answers GET of a blob, as bytes that may be cached for ever, to whoever has it.
+
+        None where nobody may sign one with the store's credentials.
+        """
         ...
 
 
@@ -33,7 +36,7 @@ class PresignedUrls:
     def __init__(self, store: Presigning, now: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._now = now
-        self._urls: dict[str, str] = {}
+        self._urls: dict[str, str | None] = {}
         self._until = 0.0
 
     async def url(self, key: str, client: str) -> str | None:
@@ -41,12 +44,11 @@ class PresignedUrls:
         del client
         if self._now() >= self._until or len(self._urls) >= _MOST:
             self._urls, self._until = {}, self._now() + _REUSED
-        url = self._urls.get(key)
-        if url is None:
+        if key not in self._urls:
             url = self._urls[key] = await self._store.presign(key, LIFE)
-            if _TEMPORARY in url:
+            if url is not None and _TEMPORARY in url:
                 self._until = min(self._until, self._now() + _REUSED_TEMPORARY)
-        return url
+        return self._urls[key]
 
 
 class PlainUrls:

@@ -1,13 +1,37 @@
 """The drivers of `storage` that keep blobs in a service."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from entrepot.config.section import Section
-from entrepot.config.values import NO_SECRET, Count, Duration, Flag, Opaque, Secret, Text, Url
+from entrepot.config.values import NO_SECRET, Count, Duration, Flag, Opaque, Secret, Text, Url, refuse
 
 _MIB = 2**20
+#: What a piece of an upload to Google Cloud Storage is a multiple of.
+_QUARTER = _MIB // 4
+_FEWEST_CONNECTIONS = 25
+
+
+def _in_quarters(size: int) -> int:
+    if size <= 0 or size % _QUARTER:
+        raise refuse(f"must be a multiple of 256 KiB ({_QUARTER})")
+    return size
+
+
+def _known_type(name: str) -> str:
+    if name not in {"", "client_secret", "shared_key", "default_credentials"}:
+        raise refuse("must be client_secret, shared_key or default_credentials")
+    return name
+
+
+def _root(folder: str) -> str:
+    root = folder.strip("/")
+    return f"{root}/" if root else ""
+
+
+def _at_least_25(connections: int) -> int:
+    return max(connections, _FEWEST_CONNECTIONS)
 
 
 class S3(Section):
@@ -70,14 +94,21 @@ class S3(Section):
 class AzureCredentials(Section):
     """How to sign in to Azure."""
 
-    type: Text = ""
-    """`client_secret`, `shared_key` or `default_credentials`."""
+    type: Annotated[Text, AfterValidator(_known_type)] = ""
+    """`client_secret`: an application of Entra ID by its secret; `default_credentials`: the identity of the place where
+    the registry runs (environment, workload identity, managed identity); `shared_key`: `accountkey`. Without it,
+    `shared_key` where there is a key, else `default_credentials`."""
     clientid: Text = ""
     """Client of `client_secret`."""
     tenantid: Text = ""
     """Tenant of `client_secret`."""
     secret: Secret = NO_SECRET
     """Secret of `client_secret`."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether all is there that the type needs."""
+        return self.type != "client_secret" or bool(self.clientid and self.tenantid and self.secret.get_secret_value())
 
 
 class Azure(Section):
@@ -90,7 +121,8 @@ class Azure(Section):
     accountkey: Secret = NO_SECRET
     """Key of the account."""
     connectionstring: Secret = NO_SECRET
-    """Connection string in place of name and key."""
+    """Connection string in place of name, key and endpoint. One with a shared access signature serves, but clients are
+    sent nowhere then."""
     container: Text = ""
     """Name of the container."""
     credentials: AzureCredentials = AzureCredentials()
@@ -98,15 +130,22 @@ class Azure(Section):
     realm: Text = "core.windows.net"
     """Domain of the service."""
     serviceurl: Url = ""
-    """Endpoint of the service."""
+    """Endpoint of the service; without it `https://ACCOUNTNAME.blob.REALM`."""
     rootdirectory: Text = ""
-    """Prefix of all names."""
+    """Prefix of all names. registry:2 knows none and begins its names with a slash: where only such are there, they are
+    used."""
     max_retries: Count = 5
-    """Tries of a request. No variable can reach a key with an underscore."""
+    """How often a request that failed is sent again; three times at most. No variable can reach a key with an
+    underscore."""
     retry_delay: Duration = 0.1
-    """Pause between tries. No variable can reach a key with an underscore."""
+    """Pause before the first of them; later ones are longer. No variable can reach a key with an underscore."""
     skipverify: Flag = False
     """Leaves the service's certificate unchecked."""
+
+    @property
+    def root(self) -> str:
+        """What all names begin with; slashes at both ends of `rootdirectory` count for nothing."""
+        return _root(self.rootdirectory)
 
 
 class Gcs(Section):
@@ -117,13 +156,25 @@ class Gcs(Section):
     bucket: Text = ""
     """Name of the bucket."""
     keyfile: Text = ""
-    """File with a service account's key."""
+    """File with a service account's key. Without it and `credentials`, Google's default credentials are looked for: the
+    file that `GOOGLE_APPLICATION_CREDENTIALS` names (also of workload identity federation), then the machine's
+    metadata server."""
     credentials: Opaque = Field(default_factory=dict)
     """Contents of such a file."""
     rootdirectory: Text = ""
     """Prefix of all names."""
-    chunksize: Count = 16 * _MIB
-    """Bytes of a part of an upload."""
+    chunksize: Annotated[Count, AfterValidator(_in_quarters)] = 8 * _MIB
+    """Bytes of the first pieces of a large blob, a multiple of 256 KiB; later pieces are larger. registry:2 takes
+    16 MiB."""
+    maxconcurrency: Annotated[Count, AfterValidator(_at_least_25)] = 50
+    """Most connections of a process to the service; less than 25 means 25, as in registry:2."""
+    useragent: Text = ""
+    """User-Agent of requests."""
+
+    @property
+    def root(self) -> str:
+        """What all names begin with; slashes at both ends of `rootdirectory` count for nothing."""
+        return _root(self.rootdirectory)
 
 
 class Swift(Section):

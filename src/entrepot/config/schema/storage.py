@@ -148,9 +148,9 @@ class Storage(Choice):
     s3: S3 | None = None
     """Blobs in Amazon S3 or a service that speaks its protocol."""
     azure: Azure | None = None
-    """Blobs in Azure Blob Storage. Still to come: stops the start."""
+    """Blobs in Azure Blob Storage."""
     gcs: Gcs | None = None
-    """Blobs in Google Cloud Storage. Still to come: stops the start."""
+    """Blobs in Google Cloud Storage."""
     inmemory: Inmemory | None = None
     """Blobs in memory. Stops the start."""
     swift: Swift | None = None

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_TRIES: Final = 4
+MOST_TRIES: Final = 4
 _PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 10.0
 #: So many failures in so many seconds, without a success between, and nothing is asked for some seconds more.
@@ -47,7 +47,7 @@ class Calls:
     """The calls of one cloud by one process."""
 
     watch: Watch = nobody
-    tries: int = _TRIES
+    tries: int = MOST_TRIES
     patience: float = _PATIENCE
     pause: float = _PAUSE
     _failures: list[float] = field(default_factory=list)

@@ -75,6 +75,13 @@ class Part:
     size: int
 
 
+async def in_pieces(data: Buffer, size: int = 256 << 10) -> AsyncIterator[memoryview]:
+    """Give bytes to be sent in pieces, without a copy, none of which keeps the event loop for long."""
+    view = memoryview(data)
+    for start in range(0, len(view), size):
+        yield view[start : start + size]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
     """Bytes to be sent, with their SHA-256, of which the store is asked to make sure."""
@@ -160,8 +167,11 @@ class Cloud(Protocol):
         """Walk the uploads in parts that were not ended, for names that begin like this."""
         ...
 
-    async def presign(self, name: str, seconds: int) -> str:
-        """Return a URL that answers GET of an object, as bytes that may be cached for ever, to whoever has it."""
+    async def presign(self, name: str, seconds: int) -> str | None:
+        """Return a URL that answers GET of an object, as bytes that may be cached for ever, to whoever has it.
+
+        None where nobody may sign one with these credentials.
+        """
         ...
 
     async def close(self) -> None:

@@ -334,7 +334,7 @@ class S3Bucket:
         except (PermissionDeniedError, UnauthenticatedError):
             raise
         except BaseError as error:
-            if "416" in str(error):
+            if "416 Range Not Satisfiable" in str(error):
                 return  # it begins at the end
             raise CloudBusy(f"it cannot be read: {type(error).__name__}") from error
 

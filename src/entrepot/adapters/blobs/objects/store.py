@@ -143,8 +143,8 @@ class ObjectBlobStore:
         if found.size < end:
             raise Unavailable(message="the stored blob is shorter than it should be")
 
-    async def presign(self, key: str, seconds: int) -> str:
-        """Return a URL that answers GET of a blob to whoever has it. The store is not asked for that.
+    async def presign(self, key: str, seconds: int) -> str | None:
+        """Return a URL that answers GET of a blob to whoever has it; None where nobody may sign one.
 
         Raises:
             Unavailable: There are no credentials to sign with at the moment.
