@@ -11,11 +11,17 @@ import pytest
 from entrepot.access.model import Principal, PrincipalKind
 from entrepot.access.policy import FOLLOWED_MAX_AGE, Policy
 from entrepot.access.roles import ensure_roles
-from entrepot.metadata import changes
+from entrepot.metadata import changes, settings
+from entrepot.metadata.changes import Changes
 from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Database, Transaction
+from entrepot.metadata.errors import DatabaseUnavailable
+from entrepot.metadata.jobs import job_claims, job_runs
+from entrepot.metadata.jobs.job_runs import Wanted
 from entrepot.metadata.people import api_keys, grants, principals, users
 from entrepot.metadata.tables import metadata
+from entrepot.registry import read_only
+from entrepot.registry.read_only import ReadOnlySwitch
 from tests.support.databases import create_all, postgres_database
 from tests.support.postgres import PostgresServer
 from tests.support.rights import give
@@ -37,7 +43,7 @@ class House:
 
     async def number(self) -> int:
         """Return how often rights were changed."""
-        return await changes.number_of(self.database, changes.RIGHTS)
+        return (await changes.numbers(self.database))[changes.RIGHTS]
 
 
 @pytest.fixture
@@ -106,7 +112,9 @@ async def test_a_change_that_is_taken_back_does_not_count(house: House) -> None:
 async def test_a_right_that_was_taken_elsewhere_is_gone_within_two_seconds(house: House) -> None:
     """A process that remembers for half a minute notices what another one did, and asks nothing meanwhile."""
     policy = Policy(house.database, max_age=FOLLOWED_MAX_AGE)
-    following = asyncio.create_task(policy.follow())
+    watch = Changes(house.database)
+    watch.follow(changes.RIGHTS, policy.reread)
+    following = asyncio.create_task(watch.run())
     try:
         await asyncio.sleep(0.1)
         assert (await policy.rights_on(house.principal, "demo")).by_project
@@ -130,3 +138,49 @@ async def test_what_was_read_before_a_change_is_not_remembered_after_it(house: H
     await asking
     await house.database.write(lambda tx: grants.remove(tx, house.grant))
     assert not (await policy.rights_on(house.principal, "demo")).by_project
+
+
+async def test_read_only_is_known_to_every_process_within_two_seconds(house: House) -> None:
+    """The same question tells of it; other settings do not count."""
+    switch = ReadOnlySwitch(house.database, configured=False)
+    await house.database.write(lambda tx: settings.put(tx, "another", "on"))
+    assert (await changes.numbers(house.database))[changes.READ_ONLY] == 0
+    watch = Changes(house.database)
+    watch.follow(changes.READ_ONLY, switch.look)
+    following = asyncio.create_task(watch.run())
+    try:
+        for on in (True, False):
+            await read_only.switch(house.database, on=on)
+            async with asyncio.timeout(2 * changes.SECONDS):
+                while switch() is not on:
+                    await asyncio.sleep(0.05)
+    finally:
+        following.cancel()
+
+
+async def test_while_nobody_can_say_nothing_is_remembered() -> None:
+    """A process whose database does not answer begins anew when it does, and until then at each look."""
+    told: list[int] = []
+
+    async def changed() -> None:
+        told.append(1)
+
+    class Away:
+        async def all(self, *_: object, **__: object) -> list[object]:
+            raise DatabaseUnavailable("away")
+
+    watch = Changes(Away(), seconds=0.01)  # type: ignore[arg-type]  # it is asked for nothing else
+    watch.follow(changes.RIGHTS, changed)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watch.run(), 0.2)
+    assert len(told) > 2
+
+
+async def test_a_run_that_is_asked_for_or_ends_counts(house: House) -> None:
+    """Other nodes look for it within a second; that it goes on and has come so far is no news to them."""
+    run = await house.database.write(lambda tx: job_runs.ask(tx, Wanted(kind="scrub")))
+    assert (await changes.numbers(house.database))[changes.JOBS] == 1
+    assert await house.database.write(lambda tx: job_claims.claim(tx, run=run, holder="me", seconds=10))
+    assert (await changes.numbers(house.database))[changes.JOBS] == 2
+    await house.database.write(lambda tx: job_runs.stop(tx, run))
+    assert (await changes.numbers(house.database))[changes.JOBS] == 2

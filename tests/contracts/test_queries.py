@@ -42,6 +42,8 @@ SMALL = {
     "data_keys._ALL": "a rotation looks at all, and leaves few",
     "data_keys._NEWEST": "takes one, from the end",
     "usage_recount._COMPARED": "the sums of one project, for a check-up and once after an upgrade",
+    "changes._NUMBERS": "a row for each of the few things that processes follow",
+    "leases._HELD": "a row for each job that one process does at a time",
     "schema._IS_BUILT": "SQLite's own list of tables",
     "schema._GET": "one row",
     "grants._REMOVE_FROM": "a change of configuration",

@@ -3,7 +3,7 @@
 Reads may be decided on what was true a few seconds ago; a refusal, and every write, is decided on what is committed
 now. So a right that was given works at once, and one that was taken is gone within `max_age`.
 Where nodes share a database on a server, each process sees within a second that rights were changed anywhere
-(`follow`), and may remember for longer.
+(`metadata.changes`), and may remember for longer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from entrepot.access.model import Audience, Grant, Principal, PrincipalKind, Vis
 from entrepot.access.patterns import Pattern
 from entrepot.access.permissions import CATALOG, READING, Permission, expand, known
 from entrepot.access.ttl_cache import Memory, Note
-from entrepot.metadata import changes, clock
+from entrepot.metadata import clock
 from entrepot.metadata.contents import projects
 from entrepot.metadata.database import Reader
 from entrepot.metadata.people import api_keys, principals
@@ -216,9 +216,9 @@ class Policy:
     def _may_remember(self, *, fresh: bool) -> bool:
         return self._one_moment or not fresh
 
-    async def follow(self) -> None:
-        """Read everything anew whenever any process has changed rights, until cancelled."""
-        await changes.watch(self._database, changes.RIGHTS, self.forget)
+    async def reread(self) -> None:
+        """Read everything anew, since some process has changed rights."""
+        self.forget()
 
     def forget(self) -> None:
         """Read everything anew: for the process that has just changed something."""

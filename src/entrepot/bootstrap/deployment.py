@@ -34,6 +34,7 @@ from entrepot.lifecycle.collection.model import Theirs, nobodys
 from entrepot.lifecycle.immutability.locks import ImmutableTags
 from entrepot.lifecycle.quotas import RoomInTrash
 from entrepot.lifecycle.trash.expiry import Expiry
+from entrepot.metadata.changes import READ_ONLY, Changes, Follower
 from entrepot.metadata.database import Database
 from entrepot.metadata.opening import Stores, unclean_stop
 from entrepot.projection.files import TreeFiles
@@ -216,6 +217,19 @@ def _watch(metrics: Metrics) -> Watch:
 def configuration_of(parts: Deployment) -> Configuration:
     """Give what the registry is set to while it runs."""
     return Configuration(parts.stores.metadata, parts.vault, fixed_values(parts.config))
+
+
+def watching(parts: Deployment, **followers: Follower) -> Awaitable[None]:
+    """Give what keeps a process true to what others change: the switch for maintenance, and what else it follows.
+
+    `followers` are called by the names of `metadata.changes`; on SQLite, where nobody counts, never.
+    """
+    if not parts.config.on_server:
+        return parts.read_only.watch()
+    changes = Changes(parts.stores.metadata)
+    for name, changed in {READ_ONLY: parts.read_only.look, **followers}.items():
+        changes.follow(name, changed)
+    return changes.run()
 
 
 async def space_of(parts: Deployment) -> Volume:

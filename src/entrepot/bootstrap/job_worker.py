@@ -20,7 +20,15 @@ from entrepot.audit.seals import Sealer, Sign
 from entrepot.audit.syslog import Forwarder, Receiver
 from entrepot.backup.prune import Keep
 from entrepot.bootstrap.collection import collection_of, emptying_of, whole_collection_of
-from entrepot.bootstrap.deployment import Adoption, Deployment, configuration_of, deployment, in_background, space_of
+from entrepot.bootstrap.deployment import (
+    Adoption,
+    Deployment,
+    configuration_of,
+    deployment,
+    in_background,
+    space_of,
+    watching,
+)
 from entrepot.bootstrap.node import presence_of, while_in_service
 from entrepot.bootstrap.retention import disk_jobs, expiry_kind, retention_kind
 from entrepot.config import Config
@@ -36,6 +44,7 @@ from entrepot.jobs.backup import BACKUP, BackingUp
 from entrepot.jobs.collection import GARBAGE_COLLECTION, CollectionMetrics, GarbageCollection, SteadyCollection
 from entrepot.jobs.dispatcher import Dispatcher
 from entrepot.jobs.duplicates import DUPLICATES, FindingDuplicates
+from entrepot.jobs.execution import RunTimes
 from entrepot.jobs.model import Job, JobKind
 from entrepot.jobs.outbox import OutboxConsumer
 from entrepot.jobs.provider_check import ProviderCheck
@@ -63,17 +72,21 @@ if TYPE_CHECKING:
     from entrepot.accounts.providers.account_checks import ProviderChecks
 
 _MINUTE = 60.0
+#: Seconds between two looks for runs that are due, where a change of any is told of.
+_POLL_WHERE_TOLD = 5.0
 
 
 @contextlib.asynccontextmanager
 async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable[[asyncio.Event], Awaitable[None]]]:
     """Give the loop of the job worker."""
-    opened = deployment(config, runtime.metrics, began_ns=_began_ns())
-    async with opened as parts, in_background(parts.read_only.watch()):
+    async with deployment(config, runtime.metrics, began_ns=_began_ns()) as parts:
         metrics = runtime.metrics
         signer = await head_signer(config, parts.stores.metadata, parts.vault)
         lasting = JobWorker(parts.stores.work, job_list(parts, metrics, signer), metrics)
-        dispatcher = Dispatcher(parts.stores.metadata, parts.stores.work, job_kinds(parts, metrics), metrics)
+        times = RunTimes(poll=_POLL_WHERE_TOLD) if config.on_server else RunTimes()
+        dispatcher = Dispatcher(
+            parts.stores.metadata, parts.stores.work, job_kinds(parts, metrics), metrics, times=times
+        )
 
         async def pull_back() -> None:
             await dispatcher.pull_back()
@@ -91,7 +104,8 @@ async def jobs(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Callable
                 group.create_task(dispatcher.run(stop))
 
         async def run(stop: asyncio.Event) -> None:
-            async with in_background(watch.run()), in_background(presence.run()):
+            following = watching(parts, jobs=dispatcher.look)
+            async with in_background(watch.run()), in_background(presence.run()), in_background(following):
                 await while_in_service(stop, presence, work)
 
         yield run

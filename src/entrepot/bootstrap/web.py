@@ -18,7 +18,7 @@ from entrepot.accounts.keys import Keys
 from entrepot.adapters.identity.accounts import hash_password
 from entrepot.adapters.identity.setup import Access, build_access, prepare_access, secrets_folder
 from entrepot.audit.pulls import PullLog
-from entrepot.bootstrap.deployment import Deployment, configuration_of, deployment, in_background, space_of
+from entrepot.bootstrap.deployment import Deployment, configuration_of, deployment, in_background, space_of, watching
 from entrepot.bootstrap.node import presence_of, problems
 from entrepot.bootstrap.redirects import redirects
 from entrepot.bootstrap.shared_counts import shared_counts
@@ -62,7 +62,6 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
     """Give the ASGI application of one web worker."""
     async with (
         deployment(config, runtime.metrics, for_requests=True) as parts,
-        in_background(parts.read_only.watch()),
         in_background(limit_slow_readers(config.http.limits.bodytimeout)),
         shared_counts(config, parts.stores.work, runtime.metrics) as counts,
     ):
@@ -113,6 +112,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             more = [*([idle.run] if idle and access.people else []), *([pull_log.run] if pull_log else [])]
             more += [] if looks is None else [looks.run]
             more += [*([places.run] if places.any else []), *([rate_limits.run] if rate_limits.counts_bytes else [])]
+            await stack.enter_async_context(in_background(watching(parts, rights=access.policy.reread)))
             for work in (
                 *more,
                 presence.run,

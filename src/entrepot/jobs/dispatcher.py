@@ -65,6 +65,10 @@ class Dispatcher:
             "entrepot_job_waiting_oldest_seconds", "Age of the oldest run that waits.", ("job",)
         )
 
+    async def look(self) -> None:
+        """Look at once for runs that are due: somebody has asked for one, or one has ended."""
+        self._wake.set()
+
     async def pull_back(self) -> None:
         """Let nothing wait for a time that a wrong clock told."""
         await self._timekeeper.pull_back()

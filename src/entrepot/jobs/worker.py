@@ -55,6 +55,9 @@ class JobWorker:
         self._jobs = jobs
         self._times = times or WorkerTimes()
         self._me = secrets.token_hex(8)
+        self._looking = asyncio.Lock()
+        self._held: dict[str, int] = {}  #: leases that were another's, or rested, and until when
+        self._look_at = 0.0
         self._runs = metrics.counter("entrepot_job_runs", "Runs of background jobs.", ("job", "result"))
         self._seconds = metrics.histogram("entrepot_job_seconds", "Time that background jobs took.", ("job",))
 
@@ -76,7 +79,7 @@ class JobWorker:
 
     async def _turn(self, job: Job, stop: asyncio.Event) -> float:
         """Run the job if its time has come and nobody else does; returns when to look again."""
-        if not await self._take(job):
+        if not await self._may_take(job) or not await self._take(job):
             return self._times.poll if job.interval is None else min(self._times.lease, job.interval)
         again_in = self._again_in(job, failed=True)
         try:
@@ -127,6 +130,14 @@ class JobWorker:
             await asyncio.sleep(self._times.renewal)
             if not await self._take(job):
                 raise LeaseLost
+
+    async def _may_take(self, job: Job) -> bool:
+        """Tell whether it is worth a transaction: most leases are another's, or rest. One look is for all jobs."""
+        async with self._looking:
+            if time.monotonic() >= self._look_at:
+                self._held = await leases.held(self._work, self._me)
+                self._look_at = time.monotonic() + self._times.poll / 2
+        return leases.is_to_be_had(self._held.get(job.name), self._longest(job))
 
     async def _take(self, job: Job) -> bool:
         async def work(tx: Transaction) -> bool:

@@ -16,6 +16,7 @@ from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.jobs import job_claims, job_lines, job_runs, job_steps
 from entrepot.metadata.jobs.job_claims import Claim
 from entrepot.metadata.jobs.job_runs import Cause, State, Wanted
+from entrepot.metadata.query import RawQuery
 from entrepot.telemetry.instruments import Metrics
 from tests.support.job_runs import TIMES, ask, found, kind, until, worker
 
@@ -293,12 +294,13 @@ async def test_a_run_of_an_older_version_begins_anew(tables: Database) -> None:
     assert (await found(tables, new)).state is State.PENDING
 
 
-async def test_what_nobody_can_run_fails_after_a_day(tables: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_nobody_can_run_fails_after_a_day(tables: Database) -> None:
     """Runs of kinds that are gone, and of versions that a downgrade left behind, do not wait for ever."""
-    yesterday = clock.after(-25 * 3600)
-    with monkeypatch.context() as patch:
-        patch.setattr(clock, "now", lambda: yesterday)
-        lost = [await ask(tables, "gone"), await ask(tables, version=9)]
+    lost = [await ask(tables, "gone"), await ask(tables, version=9)]
+    yesterday = RawQuery(
+        f"UPDATE job_runs SET created_at = {clock.after(-25 * 3600)}, due_at = {clock.after(-25 * 3600)}"
+    )
+    await tables.write(lambda tx: tx.execute(yesterday))
     young = await ask(tables, "gone")
     async with worker(tables, kind(echo)):
         ended = [await until(tables, run) for run in lost]

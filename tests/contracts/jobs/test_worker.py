@@ -216,7 +216,7 @@ async def test_stopping_waits_for_the_run_at_hand(tables: Database, interval: fl
 async def test_a_job_that_rests_is_not_asked_for_again_and_again(
     tables: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither by who ran it, until its time has come, nor by another replica, more often than a lease lasts."""
+    """Neither by who ran it, until its time has come, nor by another replica, which looks and writes nothing."""
     asked: list[str] = []
     take_lease = JobWorker._take
 
@@ -234,5 +234,4 @@ async def test_a_job_that_rests_is_not_asked_for_again_and_again(
         await until(lambda: len(asked) == 1)
         async with running(tables, job):
             await asyncio.sleep(2.0)
-    assert asked.count(asked[0]) == 1
-    assert 2 <= len(asked) <= 4
+    assert len(asked) == 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from entrepot.access.admin_account import VARIABLE, ensure_admin
@@ -37,7 +37,7 @@ from entrepot.access.model import Audience
 from entrepot.access.passwords.guarded_passwords import GuardedPasswords
 from entrepot.access.passwords.password_cache import NoVerdicts, SharedVerdicts, Verdicts
 from entrepot.access.passwords.throttle import Throttle
-from entrepot.access.policy import FOLLOWED_MAX_AGE, Policy
+from entrepot.access.policy import FOLLOWED_MAX_AGE, MAX_AGE, Policy
 from entrepot.access.roles import ensure_roles
 from entrepot.access.second_factor.password_alone import ProvenPasswords, SecondFactorPasswords
 from entrepot.access.second_factor.required_factor import RequiredFactor
@@ -122,7 +122,7 @@ async def prepare_access(config: Config, database: Database, vault: Vault, envir
 
 
 async def build_access(config: Config, stores: Stores, vault: Vault, shared: Path | None = None) -> Access:
-    """Build the parts for one process.
+    """Build the parts for one process; where nodes share the database, its policy has to be told of changes.
 
     Args:
         config: What is configured.
@@ -133,14 +133,7 @@ async def build_access(config: Config, stores: Stores, vault: Vault, shared: Pat
     Raises:
         SetupError: A file cannot be used; the message says what to do.
     """
-    if not config.on_server:
-        return await _build(config, stores, vault, Policy(stores.metadata), shared)
-    policy = Policy(stores.metadata, max_age=FOLLOWED_MAX_AGE)
-    access = await _build(config, stores, vault, policy, shared)
-    return replace(access, background=(*access.background, policy.follow))
-
-
-async def _build(config: Config, stores: Stores, vault: Vault, policy: Policy, shared: Path | None) -> Access:
+    policy = Policy(stores.metadata, max_age=FOLLOWED_MAX_AGE if config.on_server else MAX_AGE)
     auth = config.auth
     if auth.htpasswd is not None:
         return _with_htpasswd(auth.htpasswd, stores, policy, _verdicts(stores, shared))

@@ -10,10 +10,10 @@ database's (`Reader.now`), for the clocks of several hosts may differ.
 
 from __future__ import annotations
 
-from sqlalchemy import and_, bindparam, or_, update
+from sqlalchemy import and_, bindparam, or_, select, update
 
 from entrepot.metadata import clock
-from entrepot.metadata.database import Transaction
+from entrepot.metadata.database import Reader, Transaction
 from entrepot.metadata.query import Query
 from entrepot.metadata.work_tables import leases
 
@@ -38,10 +38,27 @@ _RELEASE = Query(
     "leases.release",
 )
 
+_HELD = Query(
+    select(_L.name, _L.expires_at).where(_L.holder != bindparam("me"), _L.expires_at > bindparam("now")), "leases.held"
+)
 
 #: By so much more than that: the clock may have been corrected a little.
 _MARGIN_SECONDS = 120.0
 _NEVER = 2**63 - 1
+
+
+async def held(reader: Reader, but: str) -> dict[str, int]:
+    """Return which leases are not to be had now, and until when: another's, or of jobs that rest.
+
+    It is only for those who would ask in vain: whoever finds a lease free has to take it.
+    """
+    return dict(await reader.all(_HELD, me=but, now=clock.now()))
+
+
+def is_to_be_had(expires_at: int | None, longest: float) -> bool:
+    """Tell whether a lease that was held until some time may be free now; as `take` decides."""
+    now = clock.now()
+    return expires_at is None or not now < expires_at <= clock.later(now, longest + _MARGIN_SECONDS)
 
 
 async def take(tx: Transaction, name: str, holder: str, *, seconds: float, longest: float | None = None) -> bool:

@@ -11,14 +11,15 @@ from sqlalchemy import Table
 
 from entrepot.metadata.database import Row
 from entrepot.metadata.errors import DatabaseError
-from entrepot.metadata.tables import metadata, schema, sums
+from entrepot.metadata.tables import changes, metadata, schema, sums
 from entrepot.metadata.work_tables import upload_sessions, web_sessions
 
 #: The key of a row: the values of its primary key.
 Key = tuple[Any, ...]
 
-#: What is copied row by row, in an order in which rows come after those they refer to. The sums are added up.
-TABLES: Final = tuple(table for table in metadata.sorted_tables if table not in (schema, sums))
+#: What is copied row by row, in an order in which rows come after those they refer to. The sums are added up; how often
+#: something was changed each database counts for itself.
+TABLES: Final = tuple(table for table in metadata.sorted_tables if table not in (schema, sums, changes))
 #: Of the work in progress only this is taken along, at the end: uploads that clients go on with, and who is signed in.
 WORK: Final = (upload_sessions, web_sessions)
 #: Where the source notes what changes.
