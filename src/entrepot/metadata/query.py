@@ -22,6 +22,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Executable,
+    Exists,
     FromClause,
     Select,
     String,
@@ -115,6 +116,16 @@ def _any_of_array(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
     column, parameter = compiler.process(element.column, **kw), compiler.process(element.parameter, **kw)
     array = "TEXT[]" if isinstance(element.column.type, String) else "BIGINT[]"
     return f"{column} = ANY (CAST({parameter} AS {array}))"
+
+
+@compiles(Exists, "postgresql")
+def _one_is_there(element: Exists, compiler: SQLCompiler, **kw: Any) -> str:
+    """Ask for one row in each case, as SQLite does.
+
+    For a plain EXISTS beside OR, PostgreSQL may read all of the other table first, to look the rows up in memory.
+    """
+    question = compiler.process(element.element, **kw).removesuffix(")")
+    return f"({question.replace('SELECT *', 'SELECT 1', 1)} LIMIT 1) IS NOT NULL)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,11 @@ _COLUMNS = (_M.digest, _M.media_type, _M.size, _M.artifact_type, _M.annotations)
 
 
 def _of_subject(*columns: ColumnElement[Any]) -> Select[Any]:
+    repository = select(repositories.c.id).where(repositories.c.name == bindparam("repository")).scalar_subquery()
     return (
         select(*columns)
-        .select_from(repositories)
-        .join(manifests, _M.repository_id == repositories.c.id)
         .where(
-            repositories.c.name == bindparam("repository"),
+            _M.repository_id == repository,  # looked up first, so that an index gives the order
             _M.subject == bindparam("subject"),
             _M.digest > bindparam("last"),
         )

@@ -19,10 +19,14 @@ ASIDE = "aside"  #: it could have been restored to that digest, but named someth
 #: Rows of the history that are read at a time.
 _PIECE = 5_000
 
+#: The repository is looked up first, and not joined: PostgreSQL would read all of its tags, and sort them.
 _LIST = Query(
     select(tags.c.name)
-    .join(repositories, repositories.c.id == tags.c.repository_id)
-    .where(repositories.c.name == bindparam("repository"), tags.c.name > bindparam("last"))
+    .where(
+        tags.c.repository_id
+        == select(repositories.c.id).where(repositories.c.name == bindparam("repository")).scalar_subquery(),
+        tags.c.name > bindparam("last"),
+    )
     .order_by(tags.c.name)
     .limit(bindparam("limit")),
     "tags.list",

@@ -43,7 +43,14 @@ _LOOKED: Final = "expiry-looked"
 _NEWER: Final = Query(
     select(_M.id, _M.annotations, blobs.c.digest, blobs.c.size, blobs.c.storage_key)
     .select_from(manifests)
-    .outerjoin(manifest_blobs, and_(manifest_blobs.c.manifest_id == _M.id, manifest_blobs.c.role == "config"))
+    .outerjoin(
+        manifest_blobs,
+        and_(
+            manifest_blobs.c.manifest_id == _M.id,
+            manifest_blobs.c.role == "config",
+            manifest_blobs.c.manifest_id > bindparam("last"),  # else PostgreSQL may read those of all before, too
+        ),
+    )
     .outerjoin(blobs, blobs.c.id == manifest_blobs.c.blob_id)
     .where(_M.id > bindparam("last"))
     .order_by(_M.id)
