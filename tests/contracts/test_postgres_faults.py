@@ -163,7 +163,7 @@ async def test_a_commit_without_an_answer_is_looked_up(
                 outcomes["kept" if result == 1 else type(result).__name__] += 1
                 if not isinstance(result, OutcomeUnknown):
                     assert (key in kept) == (result == 1), (key, result)
-    assert outcomes["kept"] >= cuts // 2
+    assert outcomes["kept"] >= cuts // 4  # most are cut more than once
     assert outcomes["OutcomeUnknown"] == 0
     counted = {family.name: family.series for family in metrics.families()}["entrepot_db_unknown_commits"]
     assert counted[("committed",)][0] > 0
