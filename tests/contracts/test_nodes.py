@@ -64,9 +64,9 @@ async def test_people_drain_a_node_and_its_signs_of_life_do_not_undo_it(work: Da
     await beat(work, ONE)
     await work.write(partial(nodes.leave, node=ONE))
     await beat(work, replace(ONE, instance="second"))
-    assert await nodes.is_drained(work, "one")
+    assert (await nodes.out_of_service(work, "one"))[0]
     assert await drain(work, "one", drained=False)
-    assert not await nodes.is_drained(work, "one")
+    assert await nodes.out_of_service(work, "one") == (False, "")
 
 
 async def test_who_ends_in_order_goes_and_takes_no_other_along(work: Database) -> None:

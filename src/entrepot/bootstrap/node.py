@@ -10,14 +10,21 @@ from entrepot.config import Config
 from entrepot.metadata.database import Database
 from entrepot.serving.worker_runtime import WorkerRuntime
 from entrepot.system.nodes import Presence
+from entrepot.system.shared_folder import SharedFolder
 from entrepot.telemetry.health_flag import DRAINING
 
 _LOOK_SECONDS = 0.5
+_TROUBLE = {"storage": "the storage does not work"}
 _DRAINED = {"drained": "taken out of service by an operator"}
 
 
 async def presence_of(config: Config, work: Database, runtime: WorkerRuntime) -> Presence:
-    """Give what shows this node to the others, once it knows whether people have drained it."""
+    """Give what shows this node to the others, once it knows whether people have drained it.
+
+    Raises:
+        FolderNotShared: The nodes share a database, and this one has another folder.
+        OSError: The folder takes no files.
+    """
     presence = Presence(
         work,
         runtime.metrics,
@@ -26,14 +33,19 @@ async def presence_of(config: Config, work: Database, runtime: WorkerRuntime) ->
         address=runtime.address,
         folder=runtime.folder,
         is_stopping=lambda: DRAINING in runtime.health.problems(),
+        shared=SharedFolder(config.data, runtime.node) if config.on_server and config.has_folder else None,
     )
+    await presence.require_folder()
     await presence.look()
     return presence
 
 
 async def problems(runtime: WorkerRuntime, presence: Presence) -> Mapping[str, str]:
     """Say what keeps this node from serving, as its supervisor and people see it."""
-    return await runtime.problems() or (_DRAINED if presence.drained else {})
+    found = await runtime.problems()
+    if presence.trouble:
+        found = {**found, **_TROUBLE}
+    return found or (_DRAINED if presence.drained else {})
 
 
 async def while_in_service(

@@ -92,7 +92,12 @@ async def _chosen(config: Config, stores: Stores) -> AsyncIterator[Storage]:
         return
     if config.storage.type != "filesystem":
         raise ValueError(f"storage.{config.storage.type} cannot be opened")  # `config.support` has refused it
-    files = FilesystemBlobStore(config.data, threads=config.file_operations, has_room=_room_of(config, stores))
+    files = FilesystemBlobStore(
+        config.data,
+        threads=config.file_operations,
+        has_room=_room_of(config, stores),
+        shared=config.on_server,  # where the databases are on a server, other hosts may have the folder too
+    )
     try:
         yield Storage(store=files, objects=Objects(path_of=_path_in_folder), files=files)
     finally:

@@ -59,4 +59,5 @@ _COLUMNS: Final[dict[str, Column]] = {
     "load": lambda node: f"{node['load']:.2f} of {node['processors']}",
     "started": when("started_at"),
     "seen": when("seen_at"),
+    "trouble": "trouble",
 }

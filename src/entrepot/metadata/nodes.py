@@ -51,6 +51,7 @@ class Node:
     seen_at: int = 0
     stopping: bool = False
     drained: bool = False
+    trouble: str = ""  #: what keeps it from serving, as it found itself
 
     def state(self, now: int) -> NodeState:
         """Say what it is doing at a time."""
@@ -75,6 +76,7 @@ _BEAT = Query(
             started_at=bindparam("started_at"),
             seen_at=bindparam("now"),
             stopping=bindparam("stopping"),
+            trouble=bindparam("trouble"),
         )
         .on_conflict_do_update(
             index_elements=[_N.name],
@@ -87,6 +89,7 @@ _BEAT = Query(
                 "started_at": bindparam("started_at"),
                 "seen_at": bindparam("now"),
                 "stopping": bindparam("stopping"),
+                "trouble": bindparam("trouble"),
             },
         )
     ),
@@ -108,10 +111,11 @@ _COLUMNS = (
     _N.seen_at,
     _N.stopping,
     _N.drained,
+    _N.trouble,
 )
 _LIST = Query(select(*_COLUMNS).order_by(_N.name), "nodes.list")
 _FIND = Query(select(*_COLUMNS).where(_N.name == bindparam("name")), "nodes.find")
-_IS_DRAINED = Query(select(_N.drained).where(_N.name == bindparam("name")), "nodes.is_drained")
+_OUT_OF_SERVICE = Query(select(_N.drained, _N.trouble).where(_N.name == bindparam("name")), "nodes.out_of_service")
 _DRAIN = Query(
     update(nodes)
     .where(_N.name == bindparam("its_name"), _N.drained != bindparam("wanted"))
@@ -134,6 +138,7 @@ async def beat(tx: Transaction, node: Node) -> None:
         figures=json.dumps(dict(node.figures)),
         started_at=node.started_at,
         stopping=int(node.stopping),
+        trouble=node.trouble,
         now=now,
     )
 
@@ -154,10 +159,10 @@ async def find(reader: Reader, name: str) -> Node | None:
     return None if row is None else _node(*row)
 
 
-async def is_drained(reader: Reader, name: str) -> bool:
-    """Tell whether people have taken a node out of service."""
-    row = await reader.one(_IS_DRAINED, name=name)
-    return row is not None and bool(row[0])
+async def out_of_service(reader: Reader, name: str) -> tuple[bool, str]:
+    """Tell whether people have drained a node, and what else keeps it from serving."""
+    row = await reader.one(_OUT_OF_SERVICE, name=name)
+    return (False, "") if row is None else (bool(row[0]), row[1] or "")
 
 
 async def drain(tx: Transaction, name: str, *, drained: bool) -> bool:
@@ -176,6 +181,7 @@ def _node(
     seen_at: int,
     stopping: int,
     drained: int,
+    trouble: str | None,
 ) -> Node:
     return Node(
         name=name,
@@ -188,4 +194,5 @@ def _node(
         seen_at=seen_at,
         stopping=bool(stopping),
         drained=bool(drained),
+        trouble=trouble or "",
     )

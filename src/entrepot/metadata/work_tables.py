@@ -141,7 +141,8 @@ challenges: Final = keyed(
     Index(None, "expires_at"),
 )
 
-#: Which nodes there are: each a `serve` (see `metadata.nodes`). `figures` is JSON. `drained` is what people said of it.
+#: Which nodes there are: each a `serve` (see `metadata.nodes`). `figures` is JSON. `drained` is what people said of it,
+#: `trouble` what keeps it from serving.
 nodes: Final = keyed(
     "nodes",
     work_metadata,
@@ -155,4 +156,5 @@ nodes: Final = keyed(
     number("seen_at"),
     number("stopping", default=0),
     number("drained", default=0),
+    words("trouble", null=True),
 )

@@ -15,6 +15,7 @@ Implementations are interchangeable: tests/contracts/test_blob_store.py is their
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -262,6 +263,14 @@ class LocalFiles(Protocol):
 
     def path(self, key: str) -> Path:
         """Say where the bytes of a key are, without looking whether they are there."""
+        ...
+
+    async def look(self, path: str) -> os.stat_result:
+        """Describe the file at such a path; where other hosts write too, it may take a moment to be seen.
+
+        Raises:
+            OSError: It is not there, or cannot be looked at.
+        """
         ...
 
 

@@ -21,6 +21,7 @@ from entrepot.metadata.engine.ballast import Reserve, with_reserve
 from entrepot.metadata.errors import DatabaseError
 from entrepot.metadata.events import Source
 from entrepot.metadata.nodes import Node, NodeState
+from entrepot.system.shared_folder import SharedFolder
 from entrepot.telemetry.instruments import Metrics
 from entrepot.telemetry.metrics import IN_FLIGHT, REQUEST_SECONDS
 from entrepot.telemetry.snapshots import collect
@@ -82,6 +83,7 @@ class Presence:
         address: str,
         folder: Path,
         is_stopping: Callable[[], bool],
+        shared: SharedFolder | None = None,
     ) -> None:
         """Say nothing yet.
 
@@ -93,8 +95,12 @@ class Presence:
             address: Where it listens; empty where it does not.
             folder: What its processes share, and no other start of it.
             is_stopping: Tells whether it was told to end.
+            shared: The folder of the blobs, where nodes of other hosts may have it too.
         """
         self.drained = False  #: whether people have taken it out of service, as far as is known
+        self.trouble = ""  #: what else keeps it from serving
+        self._shared = shared
+        self._number = 0
         self._work = work
         self._folder = folder
         self._is_stopping = is_stopping
@@ -111,6 +117,7 @@ class Presence:
         )
         self._beaten: float | None = None
         self._fails = False
+        self._said = ""
 
     async def run(self) -> None:
         """Give signs of life until cancelled; who ends in order then goes from the list."""
@@ -126,7 +133,7 @@ class Presence:
         try:
             if self._is_due() and self._speaks():
                 await self._beat()
-            self.drained = await nodes.is_drained(self._work, self._node.name)
+            self.drained, self.trouble = await nodes.out_of_service(self._work, self._node.name)
             self._fails = False
         except DatabaseError as error:
             if not self._fails:  # requests say more of it
@@ -151,15 +158,48 @@ class Presence:
         own = next((node for node in known if node.name == self._node.name), None)
         if self._beaten is not None and own is not None and own.instance != self._node.instance:
             _log.error("another node has the same name: give each its own (node.name)", extra={"node": own.name})
+        trouble = await self._look_at_folder(known)
         with with_reserve(Reserve.USED):
-            await self._work.write(partial(nodes.beat, node=self._now()), name="show a node")
+            await self._work.write(partial(nodes.beat, node=self._now(trouble)), name="show a node")
         self._beaten = time.monotonic()
         now = clock.now()
         states = Counter(node.state(now) for node in known)
         for state in NodeState:
             self._gauge.set(states[state], state.value)
 
-    def _now(self) -> Node:
+    async def require_folder(self) -> None:
+        """Make sure that this node has the folder which the others have.
+
+        Raises:
+            FolderNotShared: It has another one; the text says what to do.
+            OSError: The folder takes no files; TimeoutError when it says nothing.
+        """
+        if self._shared is not None:
+            await self._shared.require(self._others(await nodes.every(self._work)))
+
+    def _others(self, known: Sequence[Node]) -> list[Node]:
+        now = clock.now()
+        gone = (NodeState.LOST, NodeState.STOPPING)
+        return [node for node in known if node.name != self._node.name and node.state(now) not in gone]
+
+    async def _look_at_folder(self, known: Sequence[Node]) -> str:
+        """Show this node in the folder, and look for the others; say what is wrong."""
+        if self._shared is None:
+            return ""
+        try:
+            self._number += 1
+            await self._shared.show(self._number)
+            unseen = await self._shared.unseen(self._others(known))
+        except OSError as error:
+            trouble = f"the folder of the blobs does not work: {error.strerror or 'it says nothing'}"
+        else:
+            trouble = self._shared.complaint(unseen) if unseen else ""
+        if trouble != self._said:
+            _log.log(logging.ERROR if trouble else logging.INFO, "%s", trouble or "the folder of the blobs works again")
+            self._said = trouble
+        return trouble
+
+    def _now(self, trouble: str) -> Node:
         return Node(
             name=self._node.name,
             instance=self._node.instance,
@@ -167,8 +207,9 @@ class Presence:
             version=self._node.version,
             address=self._node.address,
             started_at=self._node.started_at,
-            figures=self._load.figures(),
+            figures={**self._load.figures(), **({"probe": self._number} if self._shared is not None else {})},
             stopping=self._is_stopping(),
+            trouble=trouble,
         )
 
     async def close(self) -> None:

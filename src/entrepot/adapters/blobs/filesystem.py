@@ -11,17 +11,21 @@ the lock of its file; several workers, or several servers of one host, share a f
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from entrepot.adapters.blobs.blob_reader import Streams
 from entrepot.adapters.blobs.boot import current_boot
 from entrepot.adapters.blobs.fs import Fs
+from entrepot.adapters.blobs.shared_folder import SharedFs
 from entrepot.adapters.blobs.threads import DISK_THREADS, Threads
 from entrepot.adapters.blobs.tree import BlobTree
 from entrepot.adapters.blobs.upload_file import HasRoom, always
 from entrepot.adapters.blobs.uploads import Uploads
+from entrepot.metadata.engine.filesystems import may_wait
 from entrepot.oci.digest import Digest
 from entrepot.registry.ports import Keep, StoredBlob, UploadProgress
 
@@ -43,6 +47,7 @@ class FilesystemBlobStore:
         boot: str | None = None,
         threads: int = DISK_THREADS,
         has_room: HasRoom = always,
+        shared: bool = False,
     ) -> None:
         """Open a root folder, making what is missing; blocks, so call it at the start.
 
@@ -51,12 +56,15 @@ class FilesystemBlobStore:
             fs: The disk, unless a test brings another.
             boot: A name of the machine's current boot, unless a test brings another.
             threads: Most file calls at once.
+            shared: Whether other hosts write to the folder too.
             has_room: Tells whether so many bytes more may be written to the disk, which is full before its last byte.
 
         Raises:
             OSError: The folder cannot be made or written to.
         """
-        disk = fs or Fs()
+        self._shared = SharedFs() if shared else None
+        self._waits = False
+        disk = fs or self._shared or Fs()
         place = str(root.absolute())
         self._threads = Threads(threads)
         self._tree = BlobTree(disk, place)
@@ -65,6 +73,8 @@ class FilesystemBlobStore:
         self._path = lru_cache(_REMEMBERED_PATHS)(self._find_path)
         self._tree.prepare()
         self._uploads.prepare(boot or current_boot())
+        # To look at a file is a question to another machine then.
+        self._waits = shared and may_wait(root)
 
     def close(self) -> None:
         """Stop the threads when they have done what they are at."""
@@ -73,6 +83,15 @@ class FilesystemBlobStore:
     def path(self, key: str) -> Path:
         """Say where the bytes of a key are."""
         return self._path(key)
+
+    async def look(self, path: str) -> os.stat_result:
+        """Describe a file; one of a folder of this host in the event loop, as that takes no time."""
+        if self._shared is None:
+            return os.stat(path)  # noqa: PTH116 - a Path costs more than the call itself, on every pull
+        if not self._waits:
+            with suppress(FileNotFoundError):
+                return os.stat(path)  # noqa: PTH116 - as above
+        return await self._threads.call(self._shared.seen, path)
 
     def _find_path(self, key: str) -> Path:
         return Path(self._tree.path(Digest.parse(key)))
@@ -112,6 +131,8 @@ class FilesystemBlobStore:
     async def upload_size(self, upload_id: str, *, known: UploadProgress | None = None) -> int:
         """Say how many bytes of an upload are stored."""
         del known
+        if self._waits:
+            return await self._threads.call(self._uploads.size, upload_id)
         return self._uploads.size(upload_id)
 
     async def append(

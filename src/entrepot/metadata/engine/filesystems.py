@@ -80,6 +80,11 @@ def require_local(folder: Path) -> None:
         raise UnsafeFileSystem(f"{folder} is on {kind}, where SQLite would lose data. {_WAY_OUT}")
 
 
+def may_wait(folder: Path) -> bool:
+    """Tell whether a call on a folder may wait for another machine, or another process."""
+    return _type_of(folder) in _SHARED or _type_of(folder) == _FUSE
+
+
 def _type_of(folder: Path) -> int:
     """Return statfs(2)'s `f_type`, the first word of its answer; 0 where the system has no such call."""
     try:

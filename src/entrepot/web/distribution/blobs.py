@@ -207,8 +207,9 @@ async def _look(services: Services, blob: BlobRecord, path: str) -> os.stat_resu
 
     The server would look only when the answer's head is out.
     """
+    assert services.files is not None  # there is a path
     try:
-        file = os.stat(path)  # noqa: PTH116 - a Path costs more than the call itself, on every pull
+        file = await services.files.look(path)
     except OSError as error:
         _LOGGER.error("the file of blob %s cannot be read: %s", blob.digest, error.strerror)  # noqa: TRY400 - no trace
         raise lost(blob) from None

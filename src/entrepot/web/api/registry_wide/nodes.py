@@ -22,6 +22,7 @@ _EXAMPLE: Final[JsonDict] = {
     "name": "registry-1",
     "state": "up",
     "drained": False,
+    "trouble": "",
     "role": "all",
     "version": "0.1.0",
     "address": "http://10.0.0.11:5000",
@@ -43,6 +44,7 @@ class Node(BaseModel):
     name: str
     state: Literal["up", "drained", "stopping", "lost"]
     drained: bool = Field(description="Whether people have taken it out of service, whatever its state.")
+    trouble: str = Field(description="What keeps it from serving, as it found itself; empty when all is well.")
     role: str = Field(description="`web` answers requests, `jobs` works in the background, `all` does both.")
     version: str
     address: str = Field(description="Where it listens; empty where it does not.")
@@ -60,6 +62,7 @@ class Node(BaseModel):
             name=node.name,
             state=node.state(clock.now()).value,
             drained=node.drained,
+            trouble=node.trouble,
             role=node.role,
             version=node.version,
             address=node.address,
