@@ -19,7 +19,8 @@ from tests.support.layout import LAYER, Layout
 from tests.support.object_stores import s3_values
 from tests.support.seaweedfs import SeaweedFs
 from tests.support.server import Server, ServerFailed
-from tests.support.store_faults import StoreProxy, store_proxy
+from tests.support.store_faults import StoreProxy, refuse, store_proxy
+from tests.support.store_operations import INTERNAL_ERROR
 from tests.support.tools import find_tool
 
 MIB = 1 << 20
@@ -180,3 +181,20 @@ def test_the_bucket_of_another_registry_is_left_alone(
     theirs = yaml.safe_load(config) | {"metadata": {"folder": str(tmp_path / "other")}}
     with pytest.raises(ServerFailed, match="is used by another registry"):
         Server(text=yaml.safe_dump(theirs))
+
+
+def test_without_its_store_it_is_degraded_and_ready(server: Server, proxy: StoreProxy) -> None:
+    """While the store fails, `/readyz` is 200 and says so, manifests are served, and blobs are 503."""
+    client = Client.of(server)
+    digest = client.push_image("team/app", "one")
+    assert client.request("GET", "/readyz").json() == {}
+    proxy.fail(refuse(INTERNAL_ERROR))
+    answer = client.request("POST", f"/v2/team/app/blobs/uploads/?digest=sha256:{'0' * 64}", os.urandom(100_000))
+    assert answer.status == 503
+    assert any(client.request("GET", "/readyz").json() for _ in range(10)), "the worker that met it does not say so"
+    assert client.request("GET", "/readyz").status == 200
+    assert client.request("GET", f"/v2/team/app/manifests/{digest}").status == 200
+    proxy.heal()
+    for _ in range(4):
+        client.push_blob("team/app", os.urandom(100_000))
+    assert client.request("GET", "/readyz").status == 200

@@ -319,3 +319,15 @@ async def test_no_credentials_at_all_are_told(seaweedfs: SeaweedFs, proxy: Store
     """The text says where they could come from."""
     with pytest.raises(CloudRefused, match="there are no credentials"):
         await S3Bucket.open(section(seaweedfs, proxy, accesskey="", secretkey=""))
+
+
+async def test_a_store_that_fails_is_known_to_until_it_answers(store: ObjectBlobStore, proxy: StoreProxy) -> None:
+    """After failures without a success the store counts as failing (`/readyz` says degraded); one answer ends that."""
+    assert not store.calls.is_failing()
+    proxy.fail(refuse(INTERNAL_ERROR))
+    with pytest.raises(Unavailable):
+        await push(Bookkeeping(store, {}), b"in vain")
+    assert store.calls.is_failing()
+    proxy.heal()
+    await push(Bookkeeping(store, {}), b"again", upload_id="u2")
+    assert not store.calls.is_failing()

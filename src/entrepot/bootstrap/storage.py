@@ -43,6 +43,7 @@ class Objects:
     root: str = ""  #: `rootdirectory` of an object store: what stands before that path in the bucket
     presigning: Presigning | None = None  #: the store, where it signs URLs itself
     leftovers: Leftovers | None = None  #: the store, where it is to be searched for what nobody needs
+    is_failing: Callable[[], bool] = lambda: False  #: tells whether the store has failed lately
 
     def name_of(self, key: str) -> str:
         """Return the object's name in the bucket, as a CDN in front of it asks for it."""
@@ -189,7 +190,13 @@ async def _objects(place: _Place, stores: Stores) -> AsyncIterator[Storage]:
     bucket = BucketClient(place.where, place.opening, place.calls())
     try:
         await take_place(cloud, store.calls, await _identity(stores.metadata), place.where)
-        objects = Objects(path_of=lambda key: f"/{name_of(key)}", root=place.root, presigning=store, leftovers=store)
+        objects = Objects(
+            path_of=lambda key: f"/{name_of(key)}",
+            root=place.root,
+            presigning=store,
+            leftovers=store,
+            is_failing=store.calls.is_failing,
+        )
         yield Storage(store=store, objects=objects, bucket=bucket)
     finally:
         await asyncio.to_thread(bucket.close)

@@ -229,9 +229,13 @@ def _provider_sign_in(parts: Deployment, sessions: Sessions) -> ProviderSignIn:
 
 
 async def _warnings(parts: Deployment) -> dict[str, str]:
-    """Say what people should know of a registry that serves: that it removes nothing, as its clock is in doubt."""
+    """Say what people should know of a registry that serves: that it removes nothing, or lacks its object store.
+
+    Without that, all but blobs is served, and a balancer that turned away from all nodes for it would serve nothing.
+    """
     verdict = (await clock_check.look(parts.stores.metadata))[2]
-    return {"clock": "in doubt; nothing is removed for its age"} if verdict.ahead else {}
+    found = {"clock": "in doubt; nothing is removed for its age"} if verdict.ahead else {}
+    return found | ({"storage": "degraded: the object store does not answer"} if parts.objects.is_failing() else {})
 
 
 def _idle(parts: Deployment) -> SetSpan | None:

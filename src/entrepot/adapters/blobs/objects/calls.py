@@ -30,6 +30,8 @@ _LONGEST_PAUSE: Final = 10.0
 _FAILURES: Final = 20
 _WINDOW: Final = 10.0
 _REST: Final = 5.0
+#: For so many seconds after a failure that no success followed, the store counts as away.
+_DEGRADED: Final = 60.0
 #: Seconds for a call without many bytes, all its tries together; and bytes a second that others reach at least.
 _PATIENCE: Final = 25.0
 _SLOWEST: Final = 1 << 19
@@ -122,6 +124,10 @@ class Calls:
             self.watch(operation, outcome, time.perf_counter() - begun)
         self._succeeded()
         return made
+
+    def is_failing(self) -> bool:
+        """Tell whether the last call failed, and not long ago."""
+        return bool(self._failures) and self._failures[-1] > time.monotonic() - _DEGRADED
 
     def _succeeded(self) -> None:
         self._failures.clear()
