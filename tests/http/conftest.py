@@ -16,12 +16,11 @@ from tests.support.databases import registry_database
 
 __all__ = ["postgres"]
 
-#: What runs on PostgreSQL in every `make test`: the protocol, rights, lists, jobs and the audit log. All else does in
-#: `make test-full`.
+#: What runs on PostgreSQL in every `make test`: manifests, uploads, rights, lists, jobs, the audit log.
+#: All else does in `make test-full`.
 ON_POSTGRES = {
     "test_access",
     "test_audit_logs",
-    "test_blobs",
     "test_jobs",
     "test_lists",
     "test_manifests",
