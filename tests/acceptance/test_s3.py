@@ -21,7 +21,7 @@ from tests.support.seaweedfs import SeaweedFs
 from tests.support.server import Server, ServerFailed
 from tests.support.store_faults import StoreProxy, refuse, store_proxy
 from tests.support.store_operations import INTERNAL_ERROR
-from tests.support.tools import find_tool
+from tests.support.tools import ROOT, find_tool
 
 MIB = 1 << 20
 
@@ -87,17 +87,23 @@ def asked(proxy: StoreProxy) -> Counter[str]:
     return counts
 
 
+def settle(proxy: StoreProxy) -> None:
+    """Wait until all processes have looked whose bucket it is, and the jobs of the start have listed it."""
+    seen, quiet = -1, 0
+    while quiet < 4:
+        time.sleep(0.5)
+        quiet = quiet + 1 if len(proxy.seen) == seen and proxy.counts["ListMultipartUploads"] else 0
+        seen = len(proxy.seen)
+    asked(proxy)
+
+
 def test_requests_to_the_store_are_few(server: Server, proxy: StoreProxy, tmp_path: Path) -> None:
     """A push asks once for what is small; a second tag, a mount and a pull that is sent on ask nothing."""
     layout = image(tmp_path / "image", 2_000_000, 2_000_000, 30 * MIB)
-    deadline = time.monotonic() + 30
-    while proxy.counts["GetObject"] < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)  # two web workers and the job worker look whose bucket it is
-    asked(proxy)
+    settle(proxy)
     at = f"docker://{server.address}"
     skopeo(f"oci:{layout}:latest", f"{at}/team/app:v1")
     pushed = asked(proxy)
-    assert sum(pushed.values()) <= 9
     assert pushed == {"PutObject": 3, "CreateMultipartUpload": 1, "UploadPart": 4, "CompleteMultipartUpload": 1}
     skopeo(f"oci:{layout}:latest", f"{at}/team/app:v2")
     assert asked(proxy) == {}
@@ -155,7 +161,6 @@ def test_an_upload_goes_on_in_another_process_after_a_kill(config: str, proxy: S
         mark = "&" if "?" in answer.location else "?"
         assert client.request("PUT", f"{answer.location}{mark}digest={digest}").status == 201
         assert client.request("HEAD", f"/v2/team/app/blobs/{digest}").headers["content-length"] == str(len(data))
-        assert proxy.counts["ListObjects"] == 0
 
 
 @pytest.mark.parametrize(
@@ -198,3 +203,54 @@ def test_without_its_store_it_is_degraded_and_ready(server: Server, proxy: Store
     for _ in range(4):
         client.push_blob("team/app", os.urandom(100_000))
     assert client.request("GET", "/readyz").status == 200
+
+
+@pytest.mark.parametrize("way", ["there", pytest.param("and back", marks=pytest.mark.full)])
+def test_a_folder_moves_to_a_bucket_while_serving(
+    seaweedfs: SeaweedFs, proxy: StoreProxy, tmp_path: Path, way: str
+) -> None:
+    """Each step is a restart with another configuration; all digests are equal after, either way."""
+    data = tmp_path / "data"
+    folder: dict[str, object] = {"filesystem": {"rootdirectory": str(data)}}
+    bucket: dict[str, object] = {"s3": s3_values(seaweedfs) | {"regionendpoint": f"http://127.0.0.1:{proxy.port}"}}
+    layout = image(tmp_path / "image", 100_000, 12 * MIB)
+
+    def config(storage: dict[str, object], also: dict[str, object] | None) -> str:
+        more = {} if also is None else {"also": also}
+        place = {} if "filesystem" in storage else {"metadata": {"folder": str(data / "entrepot")}}
+        return yaml.safe_dump(
+            {"version": "0.1", "storage": {**storage, **more}, **place, "http": {"debug": {"addr": "127.0.0.1:0"}}}
+        )
+
+    def pulls(server: Server, to: str) -> None:
+        skopeo(f"docker://{server.address}/team/app:v1", f"oci:{tmp_path / to}:latest")
+        names = {blob.name for blob in (tmp_path / to / "blobs" / "sha256").iterdir()}
+        assert names == {blob.name for blob in (layout / "blobs" / "sha256").iterdir()}
+
+    with Server(text=config(folder, None)) as server:
+        skopeo(f"oci:{layout}:latest", f"docker://{server.address}/team/app:v1")
+    steps = [(bucket, folder), (folder, bucket)]
+    for number, (here, there) in enumerate(steps[: 1 if way == "there" else 2]):
+        with Server(text=config(here, there)) as server:
+            pulls(server, f"before{number}")
+            file = server.folder / "config.yml"
+            assert "moved 3 blobs" in server.run("--config", str(file), "storage", "move")
+            assert "moved 0 blobs" in server.run("--config", str(file), "storage", "move")
+            pulls(server, f"beside{number}")
+        with Server(text=config(here, None)) as server:
+            pulls(server, f"after{number}")
+
+
+def test_the_page_about_s3_is_right(seaweedfs: SeaweedFs, proxy: StoreProxy, tmp_path: Path) -> None:
+    """Its configuration starts, but for what names the tests' own server; what it says of a move is there, too."""
+    text = (ROOT / "docs" / "how-to" / "blobs-in-s3.md").read_text(encoding="utf-8")
+    first, second = (yaml.safe_load(block.partition("```")[0]) for block in text.split("```yaml\n")[1:])
+    written = first["storage"]["s3"]
+    first["storage"]["s3"] = s3_values(seaweedfs) | {"regionendpoint": f"http://127.0.0.1:{proxy.port}"}
+    assert written.keys() <= first["storage"]["s3"].keys()
+    first["metadata"]["folder"] = str(tmp_path / "state")
+    with Server(text=yaml.safe_dump(first)) as server:
+        assert Client.of(server).push_blob("team/app", b"content").startswith("sha256:")
+        assert "is ready to serve" in server.run("config", "check", str(server.folder / "config.yml"))
+        (tmp_path / "moving.yml").write_text(yaml.safe_dump(second))
+        assert "is ready to serve" in server.run("config", "check", str(tmp_path / "moving.yml"))

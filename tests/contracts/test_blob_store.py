@@ -22,6 +22,7 @@ from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.adapters.blobs.objects.store import ObjectBlobStore
 from entrepot.adapters.blobs.timed_store import MeasuredBlobStore
+from entrepot.adapters.blobs.two_stores import TwoStores
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import (
     BlobUnknown,
@@ -54,6 +55,9 @@ async def _workers(adapter: str, folder: Path, request: pytest.FixtureRequest) -
     if adapter == "memory":
         store = MemoryBlobStore()
         return store, store
+    if adapter == "two":
+        two = TwoStores(MemoryBlobStore(), FilesystemBlobStore(folder))
+        return two, two
     if adapter == "measured":
         measured = MeasuredBlobStore(MemoryBlobStore(), Metrics(), "memory")
         return measured, measured
@@ -61,7 +65,7 @@ async def _workers(adapter: str, folder: Path, request: pytest.FixtureRequest) -
 
 
 #: Those that know their uploads by themselves.
-DISKS = ["filesystem", "memory", "measured"]
+DISKS = ["filesystem", "memory", "measured", "two"]
 #: Those whose blobs have keys of their own, and whose uploads have a state.
 OBJECTS = ["objects", "s3", "azure", "gcs"]
 on_disks = pytest.mark.parametrize("workers", DISKS, indirect=True)
@@ -76,7 +80,7 @@ async def workers(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     for store in stores:
         if isinstance(store, ObjectBlobStore):
             await store.close()
-        elif not isinstance(store, MeasuredBlobStore):
+        elif isinstance(store, FilesystemBlobStore | MemoryBlobStore):
             store.close()
 
 

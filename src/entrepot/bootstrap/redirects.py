@@ -34,6 +34,8 @@ def redirects(config: Config, objects: Objects, metrics: Metrics) -> Redirects:
         ValueError: It is none.
     """
     active = [entry for entry in config.middleware.storage if not entry.disabled and entry.is_known]
+    if config.storage.also.type:
+        return Redirects()  # a blob may still lie elsewhere
     if config.storage.redirect.disable or not (active or objects.presigning):
         return Redirects()
     from entrepot.adapters.delivery.networks import Networks  # noqa: PLC0415 - few folders send anybody elsewhere

@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from entrepot.adapters.blobs.filesystem import FilesystemBlobStore
 from entrepot.adapters.blobs.timed_store import MeasuredBlobStore
 from entrepot.config import Config
 from entrepot.config.schema.cloud_storage import S3, Azure, Gcs
+from entrepot.config.schema.storage import OtherStorage
 from entrepot.config.schema.storage import Storage as StorageSection
 from entrepot.metadata import settings
 from entrepot.metadata.database import Database
@@ -73,16 +75,46 @@ async def opened_storage(config: Config, stores: Stores, metrics: Metrics | None
     Raises:
         OSError: The folder cannot be made or written to.
     """
-    async with _chosen(config, stores) as storage:
-        if metrics is None:
-            yield storage
-        else:
-            yield Storage(
-                store=MeasuredBlobStore(storage.store, metrics, config.storage.type or "filesystem"),
-                objects=storage.objects,
-                files=storage.files,
-                bucket=storage.bucket,
-            )
+    async with AsyncExitStack() as stack:
+        storage = await stack.enter_async_context(_chosen(config, stores))
+        if config.storage.also.type:
+            from entrepot.adapters.blobs.two_stores import TwoStores  # noqa: PLC0415 - while blobs are moved
+
+            other = await stack.enter_async_context(_other(config, stores))
+            # What lies elsewhere is no file of this folder, and no object of this bucket.
+            objects = replace(storage.objects, presigning=None)
+            storage = replace(storage, store=TwoStores(storage.store, other), objects=objects, files=None)
+        if metrics is not None:
+            measured = MeasuredBlobStore(storage.store, metrics, config.storage.type or "filesystem")
+            storage = replace(storage, store=measured)
+        yield storage
+
+
+@asynccontextmanager
+async def opened_pair(config: Config, stores: Stores) -> AsyncIterator[tuple[BlobStore, BlobStore]]:
+    """Open the place of the blobs and, each by itself, the other one that is read as well.
+
+    Raises:
+        OSError: A folder cannot be made or written to.
+        StorageUnusable: A bucket cannot be used; the text says why.
+    """
+    async with _chosen(config, stores) as storage, _other(config, stores) as other:
+        yield storage.store, other
+
+
+@asynccontextmanager
+async def _other(config: Config, stores: Stores) -> AsyncIterator[BlobStore]:
+    also = config.storage.also
+    if also.filesystem is None:
+        async with _objects(_place(also), stores) as storage:
+            yield storage.store
+        return
+    root = Path(also.filesystem.rootdirectory)
+    files = FilesystemBlobStore(root, threads=config.file_operations, shared=config.on_server)
+    try:
+        yield files
+    finally:
+        files.close()
 
 
 @asynccontextmanager
@@ -115,7 +147,7 @@ class _Place:
     calls: Callable[[], Calls]  #: makes what repeats calls that failed
 
 
-def _place(storage: StorageSection) -> _Place:
+def _place(storage: StorageSection | OtherStorage) -> _Place:
     """Read which bucket is named; nobody is asked yet.
 
     Raises:

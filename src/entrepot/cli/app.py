@@ -55,6 +55,7 @@ _COMMANDS: Final = {
     "clock": Later(_CARE, "Whether the machine's clock is believed.", "entrepot.cli.clock"),
     "config": Later(_SETUP, "Check or show a configuration.", "entrepot.cli.config"),
     "db": Later(_SETUP, "The schema of the metadata, and its upgrades.", "entrepot.cli.db"),
+    "storage": Later(_SETUP, "Where blobs lie, and moving them elsewhere.", "entrepot.cli.storage"),
     "layout": Later(_SETUP, "Compare or write registry:2's own files.", "entrepot.cli.layout"),
     "secrets": Later(_SETUP, "The keys that secrets are sealed with.", "entrepot.cli.secret_keys"),
 }

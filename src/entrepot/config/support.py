@@ -253,6 +253,17 @@ _GCS_RULES: tuple[Rule, ...] = (
     ),
 )
 
+
+def _wrong_also(config: Config) -> Iterator[str]:
+    """Hold a second bucket against the rules for the first one."""
+    also = config.storage.also
+    buckets = {"s3": also.s3, "azure": also.azure, "gcs": also.gcs}
+    other = config.model_copy(update={"storage": config.storage.model_copy(update=buckets)})
+    for rule in (*_S3_RULES, *_AZURE_RULES, *_GCS_RULES):
+        if rule.severity is Severity.STOPS:
+            yield from (key.replace("storage.", "storage.also.") for key in rule.find(other))
+
+
 RULES: tuple[Rule, ...] = (
     _driver("swift", "is not supported; use storage.filesystem, or storage.s3 through Swift's S3 interface later"),
     _driver("oss", "is not supported; use storage.filesystem, or storage.s3 through the S3 interface of OSS later"),
@@ -260,6 +271,13 @@ RULES: tuple[Rule, ...] = (
     *_S3_RULES,
     *_AZURE_RULES,
     *_GCS_RULES,
+    Rule(
+        key="storage.also",
+        severity=Severity.STOPS,
+        when="it is not as `storage` has to be",
+        message="is not right; give it what the same key needs in storage itself",
+        find=_wrong_also,
+    ),
     _stops(
         "storage",
         "there is no driver",

@@ -58,6 +58,12 @@ STOPPED += [
         ("credentials", {"credentials": {"type": "client_secret", "tenantid": "t", "clientid": "c"}}),
     )
 ]
+STOPPED += [
+    (
+        "storage.also.s3.bucket",
+        "version: 0.1\nstorage: {filesystem: {}, also: {s3: {region: x}}}\nhttp: {addr: 'localhost:1'}",
+    )
+]
 
 CLOUDFRONT = "options: {baseurl: cdn.example.org, privatekey: /k, keypairid: i}"
 CDN = "options: {baseurl: 'https://cdn.example.org', key: k"
@@ -181,6 +187,7 @@ def test_every_rule_is_shown_to_work() -> None:
     """A rule that no example sets off may never apply."""
     shown = {key.partition("[")[0] for key, _ in STOPPED + WARNED}
     shown |= {key.partition(".")[0] for key in shown if key.startswith("middleware.")}
+    shown |= {"storage.also"}  # whose keys are those of the bucket
     shown |= {"metadata", "http.tls.letsencrypt"}  # of object stores: test_metadata.py
     assert {rule.key for rule in RULES} <= shown
 

@@ -137,10 +137,25 @@ class Maintenance(Section):
     """A registry that takes nothing."""
 
 
+class OtherStorage(Choice):
+    """Another storage driver."""
+
+    noun: ClassVar[str] = "storage driver"
+
+    filesystem: Filesystem | None = None
+    """Blobs in a folder, in registry:2's layout."""
+    s3: S3 | None = None
+    """Blobs in Amazon S3 or a service that speaks its protocol."""
+    azure: Azure | None = None
+    """Blobs in Azure Blob Storage."""
+    gcs: Gcs | None = None
+    """Blobs in Google Cloud Storage."""
+
+
 class Storage(Choice):
     """Exactly one storage driver, and what may be done with it."""
 
-    beside: ClassVar[frozenset[str]] = frozenset({"delete", "redirect", "cache", "tag", "maintenance"})
+    beside: ClassVar[frozenset[str]] = frozenset({"also", "delete", "redirect", "cache", "tag", "maintenance"})
     noun: ClassVar[str] = "storage driver"
 
     filesystem: Filesystem | None = None
@@ -157,6 +172,8 @@ class Storage(Choice):
     """Blobs in OpenStack Swift. Stops the start."""
     oss: Oss | None = None
     """Blobs in Alibaba Cloud OSS. Stops the start."""
+    also: OtherStorage = OtherStorage()
+    """Another place whose blobs are read as well, while `entrepot storage move` moves them; no new ones go there."""
     delete: Delete = Delete()
     """Whether clients may delete."""
     redirect: Redirect = Redirect()

@@ -71,6 +71,16 @@ class StoredRow:
     etag: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where bytes lie, and what says that they are the same later."""
+
+    key: str
+    inode: int | None
+    mtime_ns: int | None
+    etag: str | None
+
+
 #: What a `BlobRow` is read from.
 COLUMNS = (
     blobs.c.id,
@@ -150,6 +160,25 @@ _STORED_BETWEEN = Query(
     .order_by(blobs.c.storage_key)
     .limit(bindparam("limit")),
     "blobs.stored_between",
+)
+#: The same bytes at another place, verified there a moment ago.
+_MOVE = Query(
+    update(blobs)
+    .where(
+        blobs.c.id == bindparam("blob_id"),
+        blobs.c.storage_key == bindparam("was"),
+        blobs.c.generation == bindparam("seen"),
+        READABLE,
+    )
+    .values(
+        storage_key=bindparam("to"),
+        inode=bindparam("file"),
+        mtime_ns=bindparam("touched"),
+        etag=bindparam("object"),
+        verified_at=bindparam("now"),
+        generation=blobs.c.generation + 1,
+    ),
+    "blobs.move",
 )
 _NEWEST = Query(
     select(blobs.c.id, blobs.c.digest, blobs.c.created_at)
@@ -303,6 +332,22 @@ async def stored_between(reader: Reader, after: str, until: str, *, limit: int) 
     """Return up to `limit` blobs whose key is no digest and lies behind `after`, up to `until`, in this order."""
     rows = await reader.all(_STORED_BETWEEN, after=after, until=until, limit=limit)
     return [StoredRow(*row) for row in rows]
+
+
+async def move(tx: Transaction, seen: StoredRow, copy: Place) -> bool:
+    """Let a blob lie elsewhere; False when it changed since it was seen, or is not there for anybody any more."""
+    moved = await tx.execute(
+        _MOVE,
+        blob_id=seen.id,
+        was=seen.storage_key,
+        seen=seen.generation,
+        to=copy.key,
+        file=copy.inode,
+        touched=copy.mtime_ns,
+        object=copy.etag,
+        now=clock.now(),
+    )
+    return moved == 1
 
 
 async def newest(reader: Reader, *, limit: int, before: int = ABOVE_ALL) -> list[tuple[int, str, int]]:
