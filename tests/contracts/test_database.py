@@ -12,6 +12,7 @@ from sqlalchemy import Column, MetaData, Table, UniqueConstraint, bindparam, del
 
 from entrepot.metadata.columns import BYTES, NAMES, key, keyed, number, numbered, refers, words
 from entrepot.metadata.database import Database, Statistics, Transaction, Work
+from entrepot.metadata.engine.slow_questions import patient
 from entrepot.metadata.errors import AwaitInsideTransaction, ConstraintViolated, DatabaseError, DatabaseUnavailable
 from entrepot.metadata.query import Query, in_list
 from tests.support.databases import create_all
@@ -130,6 +131,13 @@ async def test_missing_row_is_none(harbour: Database) -> None:
     """`one` of nothing is None, `all` of nothing is an empty list."""
     assert await harbour.one(FIND, name="argo") is None
     assert await harbour.all(NAMED) == []
+
+
+async def test_a_text_that_no_row_can_have_finds_nothing(harbour: Database) -> None:
+    """A NUL in a name, a list or a page is no error, and nothing is found, on any database."""
+    assert await harbour.one(FIND, name="ar\0go") is None
+    assert await harbour.all(AMONG, names=["ar\0go"]) == []
+    assert await patient(harbour).all(FIND, name="ar\0go") == []
 
 
 async def test_execute_counts_changed_rows(harbour: Database) -> None:

@@ -68,6 +68,12 @@ async def test_questions_of_one_moment_are_one_statement(notes: PostgresDatabase
     assert notes.statistics.statements - before == 1
 
 
+async def test_a_question_that_is_refused_fails_no_other(notes: PostgresDatabase) -> None:
+    """One caller's name that cannot be text is nothing to those whose questions went along."""
+    keys = ["note-1", "no\0te", "note-2", "absent"]
+    assert await asyncio.gather(*(notes.one(VALUE, key=key) for key in keys)) == [("1",), None, ("2",), None]
+
+
 async def test_callers_who_go_on_asking_share_statements(notes: PostgresDatabase) -> None:
     """At sixty-four callers a question costs less than a tenth of a statement."""
 

@@ -29,6 +29,7 @@ from entrepot.metadata.engine.postgres_errors import (
     NoAnswer,
     OutcomeUnknown,
     Retryable,
+    names_nothing,
     took_too_long,
     translated,
 )
@@ -176,17 +177,27 @@ class PostgresDatabase:
         return replace(self._statistics)
 
     async def one(self, query: Query, **parameters: object) -> Row | None:
-        if query.recalled:
-            return await self._gatherer.ask(query, parameters)
-        compiled = query.compiled(POSTGRESQL)
-        values = compiled.positional(parameters)
-        record = await self._ask(lambda c, limit: c.fetchrow(compiled.text, *values, timeout=limit))
+        try:
+            if query.recalled:
+                return await self._gatherer.ask(query, parameters)
+            compiled = query.compiled(POSTGRESQL)
+            values = compiled.positional(parameters)
+            record = await self._ask(lambda c, limit: c.fetchrow(compiled.text, *values, timeout=limit))
+        except DatabaseError as error:
+            if names_nothing(error):
+                return None
+            raise
         return None if record is None else tuple(record)
 
     async def all(self, query: Query, **parameters: object) -> list[Row]:
         compiled = query.compiled(POSTGRESQL)
         values = compiled.positional(parameters)
-        records = await self._ask(lambda c, limit: c.fetch(compiled.text, *values, timeout=limit))
+        try:
+            records = await self._ask(lambda c, limit: c.fetch(compiled.text, *values, timeout=limit))
+        except DatabaseError as error:
+            if names_nothing(error):
+                return []
+            raise
         return [tuple(record) for record in records]
 
     async def now(self) -> int:
@@ -339,9 +350,11 @@ class _PatientReader:
             records = await self._database.in_one_reading(
                 lambda connection, limit: connection.fetch(compiled.text, *values, timeout=limit)
             )
-        except DatabaseUnavailable as error:
+        except DatabaseError as error:
             if took_too_long(error):
                 raise TookTooLong from error
+            if names_nothing(error):
+                return []
             raise
         return [tuple(record) for record in records]
 

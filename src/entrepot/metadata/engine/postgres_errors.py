@@ -90,6 +90,11 @@ def took_too_long(error: DatabaseError) -> bool:
     return isinstance(error.__cause__, asyncpg.QueryCanceledError)
 
 
+def names_nothing(error: DatabaseError) -> bool:
+    """Tell whether a value cannot be in any row: PostgreSQL takes no text with a NUL, which SQLite does."""
+    return isinstance(error.__cause__, asyncpg.CharacterNotInRepertoireError)
+
+
 def _translate(error: asyncpg.PostgresError, *, writing: bool) -> DatabaseError:
     state = error.sqlstate or ""
     # Only the message: the detail quotes the row's values, and some are secrets.

@@ -214,15 +214,28 @@ class Gatherer:
         """Ask again where another connection may answer: a question changes nothing."""
         self._drop(lane)
         if not isinstance(error, NoAnswer | Retryable):
-            for _, answer in questions:
-                if not answer.done():
-                    answer.set_exception(error)
+            await self._ask_each(lane, kind, questions, error)
             return
         if isinstance(error, NoAnswer):
             self._pool.distrust()
         self._metrics.retried(error.state if isinstance(error, Retryable) else "no answer")
         kind.waiting = [question for question in questions if not question[1].done()] + kind.waiting
         await asyncio.sleep(_PAUSE_SECONDS if isinstance(error, NoAnswer) else 0.01)
+
+    async def _ask_each(
+        self, lane: _Lane, kind: _Kind, questions: list[tuple[tuple[object, ...], Answer]], error: DatabaseError
+    ) -> None:
+        """Ask questions that the server refuses together alone: what is wrong with one is nothing to the others."""
+        if len(questions) == 1:
+            answer = questions[0][1]
+            if not answer.done():
+                answer.set_exception(error)
+            return
+        for question in questions:
+            try:
+                await self._gather(lane, kind, [question])
+            except DatabaseError as own:
+                await self._failed(lane, kind, [question], own)
 
     def _drop(self, lane: _Lane) -> None:
         if lane.connection is not None:
