@@ -87,6 +87,12 @@ def asked(proxy: StoreProxy) -> Counter[str]:
     return counts
 
 
+def client_of_metrics(server: Server) -> str:
+    """Read the metrics, which workers publish twice a second."""
+    time.sleep(1.5)
+    return Client(url=server.debug_url).request("GET", "/metrics").body.decode()
+
+
 def settle(proxy: StoreProxy) -> None:
     """Wait until all processes have looked whose bucket it is, and the jobs of the start have listed it."""
     seen, quiet = -1, 0
@@ -112,6 +118,8 @@ def test_requests_to_the_store_are_few(server: Server, proxy: StoreProxy, tmp_pa
         answer = client.request("POST", f"/v2/team/other/blobs/uploads/?mount=sha256:{blob.name}&from=team/app")
         assert answer.status in {201, 202}
     assert asked(proxy) == {}
+    counted = client_of_metrics(server)
+    assert 'entrepot_store_requests_total{op="complete",outcome="ok"} 1.0' in counted
     small = image(tmp_path / "small", *[100_000] * 6)
     skopeo(f"oci:{small}:latest", f"{at}/team/small:v1")
     assert asked(proxy) == {"PutObject": 7}

@@ -76,7 +76,7 @@ async def opened_storage(config: Config, stores: Stores, metrics: Metrics | None
         OSError: The folder cannot be made or written to.
     """
     async with AsyncExitStack() as stack:
-        storage = await stack.enter_async_context(_chosen(config, stores))
+        storage = await stack.enter_async_context(_chosen(config, stores, metrics))
         if config.storage.also.type:
             from entrepot.adapters.blobs.two_stores import TwoStores  # noqa: PLC0415 - while blobs are moved
 
@@ -118,9 +118,9 @@ async def _other(config: Config, stores: Stores) -> AsyncIterator[BlobStore]:
 
 
 @asynccontextmanager
-async def _chosen(config: Config, stores: Stores) -> AsyncIterator[Storage]:
+async def _chosen(config: Config, stores: Stores, metrics: Metrics | None = None) -> AsyncIterator[Storage]:
     if config.storage.type in {"s3", "azure", "gcs"}:
-        async with _objects(_place(config.storage), stores) as storage:
+        async with _objects(_place(config.storage), stores, metrics) as storage:
             yield storage
         return
     if config.storage.type != "filesystem":
@@ -203,7 +203,7 @@ def _gcs(section: Gcs) -> _Place:
 
 
 @asynccontextmanager
-async def _objects(place: _Place, stores: Stores) -> AsyncIterator[Storage]:
+async def _objects(place: _Place, stores: Stores, metrics: Metrics | None = None) -> AsyncIterator[Storage]:
     """Open what is the same for all clouds: blobs below a root, and a mark that says whose they are.
 
     Raises:
@@ -218,7 +218,10 @@ async def _objects(place: _Place, stores: Stores) -> AsyncIterator[Storage]:
         cloud = await place.opening()
     except CloudError as error:
         raise StorageUnusable(f"{place.where} cannot be used: {error}") from error
-    store = ObjectBlobStore(cloud, calls=place.calls())
+    calls = place.calls()
+    if metrics is not None:
+        calls.watch = _watch(metrics)
+    store = ObjectBlobStore(cloud, calls=calls)
     bucket = BucketClient(place.where, place.opening, place.calls())
     try:
         await take_place(cloud, store.calls, await _identity(stores.metadata), place.where)
@@ -243,6 +246,18 @@ async def _identity(metadata: Database) -> str:
         name = await settings.find(metadata, _IDENTITY)
     assert name is not None
     return name
+
+
+def _watch(metrics: Metrics) -> Callable[[str, str, float], None]:
+    """Count requests to the store by what was asked and how it ended, and how long they took."""
+    asked = metrics.counter("entrepot_store_requests", "Requests to the object store.", ("op", "outcome"))
+    took = metrics.histogram("entrepot_store_seconds", "Seconds that requests to the object store took.", ("op",))
+
+    def watch(operation: str, outcome: str, seconds: float) -> None:
+        asked.inc(operation, outcome)
+        took.observe(seconds, operation)
+
+    return watch
 
 
 def _path_in_folder(key: str) -> str:
