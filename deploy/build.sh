@@ -11,7 +11,7 @@
 #   PYTHON_VERSION=3.13                the Python of the base
 #   BUILDER="podman --root /x"         instead of the first one found
 #
-# All downloads happen here, checked by hashes (requirements/constraints.txt) or signatures; the build needs no network.
+# All downloads happen here, checked by hashes (requirements/constraints-image.txt) or signatures; the build needs no network.
 # Every file has the time of the commit, and nobody's umask: buildah makes the same bytes from the same packages each time.
 set -eu
 umask 022
@@ -34,7 +34,7 @@ cp deploy/Containerfile deploy/image/* "$context"
 echo "Collecting the Python packages"
 uv=.tools/bin/uv
 install() { $uv --quiet pip install --target "$context/packages" --python-version "$python_version" "$@"; }
-install --only-binary :all: --require-hashes -r requirements/constraints.txt
+install --only-binary :all: --require-hashes -r requirements/constraints-image.txt
 $uv --quiet build --wheel --no-build-isolation --python .venv/bin/python --out-dir "$context/wheel"
 .venv/bin/python -m zipfile -e "$context"/wheel/entrepot-*.whl "$context/packages" # an installer would note where and when
 rm -rf "$context/wheel" "$context/packages/bin"

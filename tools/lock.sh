@@ -11,5 +11,8 @@ lock() {
 lock "$@" pyproject.toml --group build --output-file requirements/constraints.txt
 lock "$@" pyproject.toml --group build --group dev --extra postgres --extra s3 --extra azure --extra gcs --extra redis \
     --constraint requirements/constraints.txt --output-file requirements/constraints-dev.txt
+# What the container image holds: it can be asked for any store and database.
+lock "$@" pyproject.toml --group build --extra postgres --extra s3 --extra azure --extra gcs --extra redis \
+    --constraint requirements/constraints-dev.txt --output-file requirements/constraints-image.txt
 lock "$@" --group ldap --constraint requirements/constraints.txt --output-file requirements/constraints-ldap.txt
 lock "$@" requirements/uv.in --output-file requirements/uv.txt

@@ -121,12 +121,20 @@ def test_the_archive_comes_with_a_list_of_what_is_in_it(host: ContainerHost, arc
     assert {one[1:] for one in named if one[0] == "pkg:deb"} == {tuple(line.split()) for line in debian.splitlines()}
     folder = host.run(*inside, "ls", IMAGE, "/usr/lib/entrepot").stdout
     python = re.findall(r"^(\S+)-(\S+)\.dist-info$", folder, re.MULTILINE)
-    pins = re.findall(r"^(\S+)==(\S+)", (ROOT / "requirements" / "constraints.txt").read_text("utf-8"), re.MULTILINE)
+    pins = re.findall(
+        r"^(\S+)==(\S+)", (ROOT / "requirements" / "constraints-image.txt").read_text("utf-8"), re.MULTILINE
+    )
     assert len(python) > 40
     for name, version in python:
         known = re.sub(r"[-_.]+", "-", name.lower())
         assert ("pkg:pypi", known, version) in named
         assert known == "entrepot" or (known, version) in pins
+
+
+def test_it_has_the_clients_of_every_database_and_store(host: ContainerHost) -> None:
+    """What the chart and the compose files may name can be imported: nobody installs into a container."""
+    clients = "asyncpg, aiobotocore, obstore, azure.storage.blob, azure.identity, google.auth, redis"
+    host.run("podman", "run", "--rm", "--network", "none", "--entrypoint", "python3", IMAGE, "-c", f"import {clients}")
 
 
 @pytest.mark.full

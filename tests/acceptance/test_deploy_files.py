@@ -1,8 +1,11 @@
 """The files in `deploy/` that the container test does not run are at least what their readers accept."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+
+from entrepot.config import check
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
@@ -45,3 +48,27 @@ def test_compose_accepts_the_file(tool: Callable[[str], Path]) -> None:
     assert seen.returncode == 0, seen.stdout
     assert "target: /var/lib/registry" in seen.stdout
     assert "read_only: true" in seen.stdout
+
+
+def test_compose_accepts_the_cluster_and_its_programs_their_files(tool: Callable[[str], Path], tmp_path: Path) -> None:
+    """Docker Compose reads the file; HAProxy accepts the configuration in it, and so does Entrepot, for each role."""
+    command = ("env", "STORE_SECRET=drawbridge", tool("docker-compose"), "--file", DEPLOY / "compose-cluster.yaml")
+    seen = run(*command, "config", "--format", "json")
+    assert seen.returncode == 0, seen.stdout
+    found = json.loads(seen.stdout[seen.stdout.index("{") :])
+    assert run(*command[2:], "config").returncode != 0, "it goes on without a secret"
+    assert found["services"]["registry"]["deploy"]["replicas"] == 3
+    for name, config in found["configs"].items():
+        (tmp_path / name).write_text(config["content"].replace("$$", "$"), encoding="utf-8")
+    # The names of containers are known to Docker's own resolver only, which is not asked here (`init-addr none`).
+    checked = run(tool("haproxy"), "-c", "-f", tmp_path / "haproxy")
+    assert checked.returncode == 0, checked.stdout
+    (tmp_path / "metadata.url").write_text("postgresql://entrepot:boat@postgres/entrepot", encoding="utf-8")
+    (tmp_path / "secret.key").write_text("b3VyIHNlY3JldCBrZXkgb2YgMzIgYnl0ZXMhISEhISE=", encoding="utf-8")
+    places = {"/run/secrets/secret_key": "secret.key", "/run/secrets/metadata_url": "metadata.url"}
+    for service, role in (("registry", "web"), ("jobs", "jobs")):
+        variables = found["services"][service]["environment"]
+        assert variables["REGISTRY_NODE_ROLE"] == role
+        ours = {name: str(tmp_path / places[value]) if value in places else value for name, value in variables.items()}
+        assert check(tmp_path / "entrepot", ours).problems == []
+    assert json.loads((tmp_path / "s3").read_text())["identities"][0]["credentials"][0]["secretKey"] == "drawbridge"

@@ -16,7 +16,7 @@ from tests.unit.conftest import NetworkInUnitTest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCKS = ("constraints.txt", "constraints-dev.txt", "constraints-ldap.txt", "uv.txt")
+LOCKS = ("constraints.txt", "constraints-dev.txt", "constraints-image.txt", "constraints-ldap.txt", "uv.txt")
 
 
 def read_pins(name: str) -> dict[str, tuple[str, int]]:
