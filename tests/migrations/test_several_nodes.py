@@ -10,7 +10,7 @@ import time
 import pytest
 
 from entrepot.metadata import schema, tables
-from entrepot.metadata.opening_postgres import open_postgres, prepare
+from entrepot.metadata.opening_postgres import PostgresOptions, open_postgres, prepare
 from entrepot.metadata.query import RawQuery
 from tests.migrations.test_schema import _POSTGRES_OBJECTS
 from tests.support.databases import connection_to, create_all, postgres_database
@@ -41,7 +41,7 @@ async def test_nodes_of_two_versions_start_at_once(postgres: PostgresServer) -> 
         for one in nodes:
             output, _ = one.communicate(timeout=120)
             assert output == "starts\nready\n"
-        stores = await open_postgres(url, connections=2)
+        stores = await open_postgres(url, PostgresOptions(connections=2))
         assert await stores.metadata.all(RawQuery("SELECT version FROM schema")) == [(schema.VERSION,)]
         await stores.close()
 
@@ -56,7 +56,7 @@ async def test_a_node_killed_in_its_upgrade_leaves_nothing_half_done(postgres: P
                 time.sleep(pause)
                 killed.kill()
         await prepare(url)
-        stores = await open_postgres(url, connections=2)
+        stores = await open_postgres(url, PostgresOptions(connections=2))
         async with postgres_database(postgres) as described:
             await create_all(described, tables.metadata)
             for query in _POSTGRES_OBJECTS:
