@@ -30,6 +30,10 @@ _ADD_REPOSITORY = Query(
 ONE_DATABASE = {
     "postgres._NOW",
     "ddl._LOCK_TIMEOUT",
+    "event_months._LIST",
+    "move_mark._IS_THERE[sqlite]",
+    "move_mark._IS_THERE[postgresql]",
+    "move_mark._STATE",
     "postgres_checks._SETTINGS",
     *(f"postgres_damage.{name}" for name in ("_FAILURES", "_CAN_LOOK", "_INDEXES", "_LOOK")),
     "work_shape._VERSION",
@@ -39,6 +43,7 @@ ONE_DATABASE = {
 SMALL = {
     "analyses._LAST": "the last finished, the one at hand, and those that are being removed",
     "analyses._OPEN": "as above",
+    "event_months._OF_MONTH": "on PostgreSQL alone, and one month, once it is over",
     "data_keys._ALL": "a rotation looks at all, and leaves few",
     "data_keys._NEWEST": "takes one, from the end",
     "usage_recount._COMPARED": "the sums of one project, for a check-up and once after an upgrade",

@@ -18,7 +18,7 @@ from entrepot.metadata.engine.ddl import run_all, table_statements
 from entrepot.metadata.engine.postgres import PostgresDatabase
 from entrepot.metadata.engine.postgres_connect import REQUESTS, Connection, Limits
 from entrepot.metadata.engine.sqlite import SqliteDatabase
-from entrepot.metadata.migrations import kept_sums, noted_changes
+from entrepot.metadata.migrations import kept_sums, monthly_events, noted_changes
 from entrepot.metadata.opening_postgres import PostgresOptions, open_postgres
 from entrepot.metadata.query import RawQuery
 from entrepot.metadata.work_tables import work_metadata
@@ -129,6 +129,7 @@ async def create_all(database: Database, metadata: MetaData) -> None:
     statements = [text for table in metadata.sorted_tables for text in table_statements(table, dialect)]
     if metadata is tables.metadata:
         statements += [*kept_sums.statements(database.dialect), *noted_changes.statements(database.dialect)]
+        statements += monthly_events.statements(database.dialect)
     await database.write(lambda transaction: run_all(transaction, statements), name="create tables")
 
 

@@ -1,5 +1,7 @@
 """Retention: events older than a time go, from the oldest on, and the chain stays checkable.
 
+On PostgreSQL the log is kept by month (`metadata.event_months`); there what the configuration removes is whole months.
+
 The seal of the last event that went is kept as the anchor on which the first that stayed stands. So events go in the
 order of the chain only: one that is to be kept keeps all after it.
 """
@@ -12,9 +14,10 @@ from itertools import takewhile
 
 from entrepot.audit.chain import Link
 from entrepot.audit.seals import ANCHOR, SEALER
-from entrepot.metadata import audit_log, clock, clock_check, events, settings
+from entrepot.metadata import audit_log, clock, clock_check, event_months, events, settings
 from entrepot.metadata.audit_log import EventRecord
 from entrepot.metadata.database import Database, Reader, Transaction
+from entrepot.metadata.dialect import SQLITE
 from entrepot.metadata.events import Source
 from entrepot.telemetry.progress import Progress, Unwatched
 
@@ -32,6 +35,8 @@ class Cut:
     seconds: float
     may_go: Callable[[EventRecord], bool] = _any
     dry_run: bool = False
+    #: Where events are kept by month, only whole months go, which costs next to nothing: one is dropped, not deleted.
+    by_month: bool = False
 
 
 class Retention:
@@ -56,6 +61,9 @@ class Retention:
             return await self._count(cut, before, progress)
         total = 0
         try:
+            if cut.by_month and self._metadata.dialect != SQLITE.name:
+                total = await event_months.drop_old(self._metadata, before, _move_anchor)
+                return total
             while count := await self._metadata.write(lambda tx: _remove(tx, cut, before), name="shorten audit log"):
                 total += count
                 await progress.step(total)
@@ -81,6 +89,10 @@ class Retention:
             after = going[-1].sequence or after
             await progress.step(total)
         return total
+
+
+async def _move_anchor(tx: Transaction, whole: event_months.Whole) -> None:
+    await settings.put(tx, ANCHOR, Link(whole.sequence, whole.seal).text())
 
 
 async def _going(reader: Reader, cut: Cut, before: int, after: int) -> Sequence[EventRecord]:

@@ -14,6 +14,7 @@ from entrepot.audit.chain import Link, extend
 from entrepot.metadata import audit_log, clock, events, settings
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.events import Source
+from entrepot.metadata.transaction_turns import in_turn
 
 HEAD = "audit.head"
 ANCHOR = "audit.anchor"
@@ -47,6 +48,7 @@ class Sealer:
         return total
 
     async def _seal(self, tx: Transaction) -> int:
+        await in_turn(tx, HEAD)  # of two sealers, the second goes on from where the first ended
         waiting = await audit_log.unsealed(tx, limit=_BATCH)
         if waiting:
             head, seals = extend(Link.parse(await settings.find(tx, HEAD)), waiting)

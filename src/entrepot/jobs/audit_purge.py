@@ -61,6 +61,7 @@ class AuditPurging:
             seconds=older,
             may_go=(lambda event: bool(types & types_of(event))) if types else lambda _event: True,
             dry_run=run.parameters["dry_run"],
+            by_month=not run.parameters[_OLDER] and not types,
         )
         by = Source(name=run.actor, credential="job") if run.actor else SEALER
         removed = await self._retention.shorten(cut, run, by)

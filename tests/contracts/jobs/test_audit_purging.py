@@ -72,7 +72,8 @@ async def test_without_a_time_the_configuration_decides(log: Database) -> None:
     assert result == {"removed": 0}
     assert "audit.retention is not set" in said[0]
     assert (await purge(log, configured=20 * DAY))[0]["removed"] == 0
-    assert (await purge(log, configured=9 * DAY))[0]["removed"] == 4
+    whole_months = log.dialect != "sqlite"
+    assert (await purge(log, configured=9 * DAY))[0]["removed"] == (0 if whole_months else 4)
 
 
 async def test_a_dry_run_only_counts(log: Database) -> None:

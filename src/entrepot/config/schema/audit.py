@@ -36,6 +36,7 @@ class Audit(Section):
     pulls: Flag = False
     """Whether pulls are events, too. Pushes, deletes, sign-ins and all changes always are."""
     retention: Retention = 0.0
-    """Age at which events are removed, at least a day; 0 keeps them for ever. The chain stays checkable."""
+    """Age at which events are removed, at least a day; 0 keeps them for ever. The chain stays checkable. On PostgreSQL
+    whole months go, once all of it is that old."""
     syslog: Receiver = ""
     """Where events are forwarded to as RFC 5424: `udp://HOST:514`, `tcp://HOST:601` or `unix:///PATH`."""

@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 from sqlalchemy import ForeignKeyConstraint, Table
 from sqlalchemy.schema import AddConstraint
 
+from entrepot.metadata import event_months
 from entrepot.metadata.database import Row
 from entrepot.metadata.engine.ddl import written
 from entrepot.metadata.engine.postgres_connect import WORK, Connection, Connector
@@ -243,6 +244,14 @@ class PostgresTarget(_Rows):
                 arrival = Arrival(source=source)
                 await self._note(arrival)
                 return arrival
+
+    async def make_months(self, first: int, last: int) -> None:
+        with translated():
+            names = await self._connection.fetch(event_months.LIST)
+            for month in event_months.missing(event_months.named(row[0] for row in names), first, last):
+                async with self._connection.transaction():
+                    for text in month.statements():
+                        await self._connection.execute(text)
 
     async def is_ready(self, source: str) -> bool:
         with translated():

@@ -155,6 +155,10 @@ class Target(Rows, Protocol):
         """
         ...
 
+    async def make_months(self, first: int, last: int) -> None:
+        """Make ready for events from one time to another, where they are kept by month."""
+        ...
+
     async def is_ready(self, source: str) -> bool:
         """Tell whether everything of a move is there, and nothing but `open` is left."""
         ...

@@ -23,7 +23,6 @@ from sqlalchemy import Table
 from entrepot.metadata.database import Row
 from entrepot.metadata.engine.sqlite_connection import Durability, connect_reader, connect_writer, translated
 from entrepot.metadata.engine.write_gate import WriteGate
-from entrepot.metadata.migrations import kept_sums
 from entrepot.metadata.move.sides import (
     CHANGES,
     MOVED,
@@ -41,6 +40,9 @@ from entrepot.metadata.move_mark import ARRIVING, LEFT
 from entrepot.metadata.opening import METADATA_NAME, WORK_NAME
 
 _ID: Final = "id"
+#: The row with the triggers that are away while the target is filled; and how the triggers of moves are called.
+_TRIGGERS: Final = "triggers"
+_OF_MOVES: Final = ("move_", "moved_")
 _MAKE_STATE: Final = f"CREATE TABLE IF NOT EXISTS {STATE} (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"
 _OPERATIONS: Final = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 _READ_ONLY: Final = "INSERT INTO settings VALUES ('readonly', 'on') ON CONFLICT DO UPDATE SET value = 'on'"
@@ -202,7 +204,7 @@ class SqliteTarget(_Rows):
                     raise MoveFailed("another move has begun into this folder; move into an empty one")
                 if arrival.is_ready:  # the source went on after all
                     arrival.is_ready = False
-                    _drop_triggers(run)
+                    _put_triggers_away(run)
                     self._note(run, arrival)
                 return arrival
             # What was left by an earlier move is stale, and may be filled again; another registry is left alone.
@@ -211,13 +213,16 @@ class SqliteTarget(_Rows):
                 and run("SELECT 1 FROM projects UNION SELECT 1 FROM events UNION SELECT 1 FROM users").fetchone()
             ):
                 raise MoveFailed("there is a registry in this folder already; move into an empty one")
-            _drop_triggers(run)
             run(f"DELETE FROM {STATE}")
+            _put_triggers_away(run)
             for table in reversed(TABLES):
                 run(f"DELETE FROM {table.name}")
             arrival = Arrival(source=source)
             self._note(run, arrival)
             return arrival
+
+    async def make_months(self, first: int, last: int) -> None:
+        """Do nothing: events lie in one table."""
 
     async def is_ready(self, source: str) -> bool:
         run = self._connection.execute
@@ -252,10 +257,8 @@ class SqliteTarget(_Rows):
                 run("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, number))
             for name, (value, through) in numbers.sums.items():
                 run("UPDATE sums SET value = ?, through = ? WHERE name = ?", (value, through, name))
-            there = {name for (name,) in run("SELECT name FROM sqlite_schema WHERE type = 'trigger'")}
-            for text in kept_sums.statements("sqlite"):
-                if text.startswith("CREATE TRIGGER") and text.split()[2] not in there:
-                    run(text)
+            for text in json.loads(run(f"SELECT value FROM {STATE} WHERE name = ?", (_TRIGGERS,)).fetchone()[0]):
+                run(text)
             arrival.is_ready = True
             self._note(run, arrival)
 
@@ -309,9 +312,14 @@ def _stop_noting(connection: sqlite3.Connection) -> None:
     connection.execute(f"DROP TABLE IF EXISTS {CHANGES}")
 
 
-def _drop_triggers(run: Callable[..., sqlite3.Cursor]) -> None:
-    for (name,) in run("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+def _put_triggers_away(run: Callable[..., sqlite3.Cursor]) -> None:
+    """Drop all triggers, and keep the texts of those that belong to the schema."""
+    kept = []
+    for name, text in run("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name").fetchall():
         run(f"DROP TRIGGER {name}")
+        if not name.startswith(_OF_MOVES):
+            kept.append(text)
+    run(f"INSERT OR REPLACE INTO {STATE} VALUES (?, ?)", (_TRIGGERS, json.dumps(kept)))
 
 
 def _triggers(prefix: str) -> str:

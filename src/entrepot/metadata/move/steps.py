@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import Table
 
+from entrepot.metadata import clock
 from entrepot.metadata.database import Row
 from entrepot.metadata.move.sides import (
     TABLES,
@@ -22,8 +23,10 @@ from entrepot.metadata.move.sides import (
     Snapshot,
     Source,
     Target,
+    columns_of,
     key_of,
 )
+from entrepot.metadata.tables import events
 from entrepot.telemetry.progress import Progress
 
 #: Rows of one batch.
@@ -33,6 +36,8 @@ _ROUND: Final = 10_000
 #: With so few left, or after so many rounds, the last one may begin.
 _FEW: Final = 2_000
 _MOST_ROUNDS: Final = 50
+#: Events of so long ago get months of their own.
+_LONGEST_SECONDS: Final = 366 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +98,7 @@ async def _copy(source: Source, target: Target, arrival: Arrival, progress: Prog
     async with source.snapshot() as snapshot:
         total = sum([await snapshot.count(table) for table in TABLES])
         done = 0
+        await target.make_months(*await _span(snapshot))
         if arrival.copied:
             await progress.say("going on with an earlier attempt")
             stale = await snapshot.changes(limit=2**62)
@@ -109,6 +115,14 @@ async def _copy(source: Source, target: Target, arrival: Arrival, progress: Prog
                 done += len(rows)
                 await progress.step(done, total)
     await progress.say(f"copied {done:,} rows")
+
+
+async def _span(snapshot: Snapshot) -> tuple[int, int]:
+    """Return the times of the first event, and of now; what is older than some years needs no month of its own."""
+    at = columns_of(events).index("at")
+    first = await snapshot.page(events, None, 1)
+    now = clock.now()
+    return (min(max(first[0][at], clock.after(-_LONGEST_SECONDS)), now), now) if first else (now, now)
 
 
 class _CatchingUp:

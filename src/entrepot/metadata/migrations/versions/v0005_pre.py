@@ -6,7 +6,7 @@ Programs of version 4 may go on beside it.
 import sqlalchemy as sa
 from alembic import op
 
-from entrepot.metadata.migrations import kept_sums, noted_changes
+from entrepot.metadata.migrations import kept_sums, monthly_events, noted_changes
 from entrepot.metadata.migrations.columns import foreign, index, keyed, number, primary, words
 
 revision = "0005_pre"
@@ -21,6 +21,8 @@ def upgrade() -> None:
     _add_kept_sums()
     _add_files_to_be_collected()
     _add_noted_changes()
+    for statement in monthly_events.statements(op.get_context().dialect.name):
+        op.execute(statement)
 
 
 def _add_noted_changes() -> None:
