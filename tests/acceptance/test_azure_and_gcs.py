@@ -20,6 +20,7 @@ from tests.support.azurite import ACCOUNT, KEY, Azurite
 from tests.support.fake_gcs import FakeGcs
 from tests.support.http_client import Client
 from tests.support.object_stores import azure_values
+from tests.support.pages import EXAMPLE, Page, blocks
 from tests.support.server import Server, ServerFailed
 from tests.support.store_faults import StoreProxy, store_proxy
 
@@ -141,3 +142,24 @@ def test_a_start_that_cannot_succeed_says_why(azurite: Azurite, tmp_path: Path) 
     says = f"the container {section['container']} cannot be used: .*check name and key of the account"
     with pytest.raises(ServerFailed, match=says):
         Server(text=yaml.safe_dump(config))
+
+
+PAGES = {"azure": "how-to/blobs-in-azure.md", "gcs": "how-to/blobs-in-google-cloud-storage.md"}
+
+
+def test_the_how_to_pages_lead_there(place: Place, tmp_path: Path) -> None:
+    """Whoever writes the page's configuration and follows its commands has pushed and pulled an image."""
+    page = yaml.safe_load(
+        next(block for block in blocks(PAGES[place.kind], "yaml") if block.startswith("# config.yml"))
+    )
+    named = page["storage"][place.kind]
+    assert named.keys() <= place.section.keys() | {"keyfile"}
+    page["storage"][place.kind] = place.section
+    page["metadata"] = {"folder": str(tmp_path / "state")}
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(page))
+    image(tmp_path / "image", SMALL)
+    with Server(text=yaml.safe_dump(page), env=place.env) as server:
+        here = {EXAMPLE: server.address, '"admin:$PASSWORD"': "nobody:needed", "oci:image": "oci:image:latest"}
+        followed = Page(PAGES[place.kind], tmp_path, here, environ=place.env)
+        followed.run()
+        assert Client.of(server).request("GET", "/v2/library/image/tags/list").json()["tags"] == ["1"]

@@ -26,7 +26,7 @@ from entrepot.adapters.blobs.objects.cloud import Cloud, NoMultipart, Part, Payl
 from entrepot.adapters.blobs.objects.memory import Memory
 from entrepot.adapters.blobs.objects.upload_state import Stored, UploadState, new_name, part_size
 from entrepot.adapters.blobs.threads import Threads
-from entrepot.oci.errors import BlobUnknown, BlobUploadInvalid, BlobUploadUnknown, RegistryError
+from entrepot.oci.errors import BlobUnknown, BlobUploadInvalid, BlobUploadUnknown, RegistryError, Unavailable
 from entrepot.registry.ports import Keep, UploadProgress
 
 #: Bytes that are taken in at once; larger chunks are cut.
@@ -111,11 +111,14 @@ class Receiver:
         try:
             try:
                 await self._receive(chunks)
-            except BaseException:
+            except BaseException as error:
                 with suppress(RegistryError):  # what ended the upload says more
                     if self._spilling is not None:
                         await self._end_spilling()
-                    await self._flush()
+                    if not isinstance(
+                        error, Unavailable
+                    ):  # a store that just failed would keep the caller as long again
+                        await self._flush()
                     if self._keep is not None and self.state != before:
                         await self._keep(self.progress)
                 raise

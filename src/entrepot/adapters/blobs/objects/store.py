@@ -52,6 +52,8 @@ _log = logging.getLogger(__name__)
 
 _OURS: Final = re.compile(re.escape(layout.OBJECTS) + r"/[A-Za-z0-9_-]{2}/[A-Za-z0-9_.-]{1,100}")
 _EMPTY_SHA256: Final = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+#: Seconds within which the first bytes of a read come.
+_BEGINS: Final = 6.0
 #: An upload that asks for a commit waits as long for the store to put its parts together.
 _COMPLETE_TRIES: Final = 3
 
@@ -116,7 +118,9 @@ class ObjectBlobStore:
         while True:
             got = 0
             try:
-                async with aclosing(self.calls.watched("read", self.cloud.read(name, start, length))) as pieces:
+                async with aclosing(
+                    self.calls.watched("read", _begun_soon(self.cloud.read(name, start, length)))
+                ) as pieces:
                     async for piece in pieces:
                         got += len(piece)
                         yield piece
@@ -409,6 +413,20 @@ class ObjectBlobStore:
             for _, done in batch:
                 if not done.done():
                     done.set_result(None)
+
+
+async def _begun_soon(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Give what is read, of which the first has to come soon: all tries together keep nobody for half a minute."""
+    async with aclosing(pieces):
+        try:
+            async with asyncio.timeout(_BEGINS):
+                first = await anext(pieces, None)
+        except TimeoutError:
+            raise CloudBusy("it does not begin to answer") from None
+        if first is not None:
+            yield first
+            async for piece in pieces:
+                yield piece
 
 
 def name_of(key: str) -> str:
