@@ -20,8 +20,8 @@ from tests.support.replicas import documented_proxy, two_replicas
 from tests.support.server import Server
 from tests.support.writers import Writer
 
-#: Proxies ask each replica every second.
-NOTICED_SECONDS = 1.5
+#: Proxies ask each replica every second; so long the pages say to wait.
+NOTICED_SECONDS = 2.5
 
 
 @dataclass
