@@ -128,7 +128,9 @@ async def test_a_primary_that_moves_is_followed(postgres: PostgresServer) -> Non
         with chaos(postgres.port) as first, chaos(postgres.port) as second:
             second.rules = Rules(refuse=True)
             hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
-            database = await PostgresDatabase.open(f"postgresql://postgres@{hosts}/{direct._pool.connector.database}")
+            url = f"postgresql://postgres@{hosts}/{direct._pool.connector.database}"
+            hasty = replace(REQUESTS, answer=2.0, question=2.0, transaction=3.0, statement=1.0)
+            database = await PostgresDatabase.open(url, limits=hasty)
             try:
                 await database.write(putting("first"))
                 first.rules, second.rules = Rules(silent=True), Rules()

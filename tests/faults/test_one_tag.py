@@ -11,9 +11,13 @@ import aiohttp
 import pytest
 
 from tests.support.acknowledged import OCI_MANIFEST, digest_of
+from tests.support.database_fixtures import postgres
+from tests.support.postgres import PostgresServer
 from tests.support.register import Operation, violations
 from tests.support.server import Server
 from tests.support.writers import client_of
+
+__all__ = ["postgres"]
 
 WRITERS = READERS = 16
 URL = "/v2/one/tag/manifests/latest"
@@ -102,3 +106,9 @@ async def all_there(session: aiohttp.ClientSession, digests: set[str]) -> None:
 async def test_a_tag_is_a_register(server: Server) -> None:
     """20,000 reads and writes of one tag by 32 clients have an order that explains every answer."""
     await play(server, 20_000)
+
+
+async def test_a_tag_is_a_register_on_postgresql(postgres: PostgresServer) -> None:
+    """The same with the tag in PostgreSQL, where questions of readers are gathered and answers given again."""
+    with postgres.database() as url, Server(CONFIG, database=url) as running:
+        await play(running, 3_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -18,6 +19,7 @@ from entrepot.config import Config
 from entrepot.integrity.doctor import Doctor
 from entrepot.integrity.examination import Examination
 from entrepot.integrity.model import Outcome, Problem, Report
+from entrepot.metadata.contents import upload_sessions
 from entrepot.metadata.database import Database
 from entrepot.metadata.engine.sqlite_check import find_damage
 from entrepot.metadata.opening import METADATA_NAME
@@ -59,6 +61,7 @@ async def check_up(config: Config, progress: Progress, *, repair: bool, sample: 
             grace_seconds=config.lifecycle.grace,
             spare=partial(_spare, folder),
             look_at_database=partial(_damage, config, stores.metadata, sample),
+            uploading=partial(_uploading, stores.work),
             knows_all_files=adopted is AdoptionState.COMPLETE or (folder is None and adopted is None),
         )
         began = time.monotonic()
@@ -68,6 +71,13 @@ async def check_up(config: Config, progress: Progress, *, repair: bool, sample: 
             await _Layout(work, folder).run()
         report.seconds = time.monotonic() - began
         return report
+
+
+async def _uploading(work: Database, keys: Sequence[str]) -> set[str]:
+    """Say which objects belong to open uploads: their names begin with the upload's id."""
+    ids = {key: key.rpartition("/")[2].partition(".")[0] for key in keys}
+    open_ids = await upload_sessions.known(work, sorted(set(ids.values())))
+    return {key for key, upload in ids.items() if upload in open_ids}
 
 
 async def _spare(folder: Folder | None, digest: Digest) -> bytes | None:

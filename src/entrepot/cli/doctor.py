@@ -127,6 +127,13 @@ def _show(report: Report, *, repair: bool) -> None:
     )
     if report.queued:
         typer.echo(f"{counted(report.queued, 'file')} left by deletions; collections take them in their time.")
+    if report.stray:
+        typer.echo(
+            f"{counted(report.stray, 'object')} of pushes that nothing speaks of; the purging of uploads removes them "
+            "after a day. Where the database was brought back from a backup, they are what was pushed since:"
+        )
+        for key in report.strays[:_SHOWN]:
+            typer.echo(f"  {key}")
     if not report.found:
         typer.echo("Nothing is wrong.")
         return

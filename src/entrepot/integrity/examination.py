@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from entrepot.integrity.model import Problem, Report
@@ -24,6 +24,10 @@ async def _sound(_progress: Progress) -> list[str]:
     return []
 
 
+async def _all_of_them(keys: Sequence[str]) -> set[str]:
+    return set(keys)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
     """The registry that is looked at, how, and what was seen so far."""
@@ -43,6 +47,8 @@ class Examination:
     spare: Callable[[Digest], Awaitable[bytes | None]] = _no_spare
     #: Says what the database itself finds wrong with its file.
     look_at_database: Callable[[Progress], Awaitable[list[str]]] = _sound
+    #: Says which of some objects under names of their own belong to open uploads.
+    uploading: Callable[[Sequence[str]], Awaitable[set[str]]] = _all_of_them
     #: Whether a file that no row speaks of belongs to nobody; not so while a folder is being taken over.
     knows_all_files: bool = True
     report: Report = field(default_factory=Report)

@@ -25,8 +25,8 @@ class FileCheck:
     async def run(self) -> None:
         """Look at every file that could be a blob.
 
-        Of objects under names of their own nobody can say here whether they belong to an open upload: those that belong
-        to nobody go by the purging of uploads.
+        Objects under names of their own that belong to nobody go by the purging of uploads. They are no fault of the
+        store, but what was pushed since, where the database was brought back from a backup; so they are named.
         """
         batch: list[StoredBlob] = []
         async for file in self.work.store.keys():
@@ -43,6 +43,10 @@ class FileCheck:
         settled = clock.after(-self.work.grace_seconds)
         known = await verification.known_files(self.work.metadata, [file.key for file in batch])
         unknown = [file for file in batch if file.key not in known and (file.placed_at or 0) < settled]
+        objects = [file.key for file in unknown if layout.is_object(file.key)]
+        if objects:
+            uploading = await self.work.uploading(objects)
+            self.work.report.set_aside([key for key in objects if key not in uploading])
         unknown = [file for file in unknown if not layout.is_object(file.key)]
         queued = await review.queued_files(self.work.metadata, [file.key for file in unknown])
         self.work.report.queued += len(queued)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -38,10 +39,17 @@ class Report:
     bytes_read: int = 0
     files: int = 0
     queued: int = 0  #: files of which nothing speaks any more, and that a collection takes by itself
+    stray: int = 0  #: objects of pushes of which neither a blob nor an open upload speaks; the purging takes them
+    strays: list[str] = field(default_factory=list)  #: the first of these
     found: dict[str, int] = field(default_factory=dict)  #: by kind of problem
     open: int = 0  #: problems that are not repaired
     problems: list[Problem] = field(default_factory=list)
     seconds: float = 0.0
+
+    def set_aside(self, keys: Sequence[str]) -> None:
+        """Take in strays."""
+        self.stray += len(keys)
+        self.strays += keys[: max(0, MOST - len(self.strays))]
 
     def add(self, problem: Problem) -> None:
         """Take in a problem."""

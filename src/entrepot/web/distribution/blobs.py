@@ -171,11 +171,36 @@ async def _bytes(
         return FilePartResponse(status, headers, path, part.start, part.length)
     if path is not None and part.length == blob.size and request.can_send_files:
         return FileResponse(status, headers, path, blob.size)
+    pieces = await _pieces(services, blob, part, is_file=path is not None)
+    return StreamResponse(status, headers, pieces, part.length)
+
+
+async def _pieces(
+    services: Services, blob: BlobRecord, part: ByteRange, *, is_file: bool
+) -> AsyncGenerator[bytes, None]:
+    """Begin to read; of an object the first piece is waited for, since nobody has looked whether it is there.
+
+    That it is gone can be said only before the answer's head is out.
+    """
     if services.cache is not None:
         pieces = services.cache.stream(blob, part.start, part.length)
     else:
         pieces = services.store.stream(blob.key, part.start, part.length)
-    return StreamResponse(status, headers, pieces, part.length)
+    if is_file:
+        return pieces
+    try:
+        first = await anext(pieces, b"")
+    except BlobUnknown:
+        _LOGGER.error("the object of blob %s is gone", blob.digest)  # noqa: TRY400 - no trace
+        raise lost(blob) from None
+
+    async def whole() -> AsyncGenerator[bytes, None]:
+        async with aclosing(pieces):
+            yield first
+            async for piece in pieces:
+                yield piece
+
+    return whole()
 
 
 def _suspect_file(services: Services, blob: BlobRecord, file: os.stat_result) -> StoredBlob | None:
