@@ -204,6 +204,7 @@ def _purging_kinds(parts: Deployment) -> list[JobKind]:
     if not purging.enabled:
         return []
     purge = UploadPurging(
+        metadata=parts.stores.metadata,
         work=parts.stores.work,
         store=parts.store,
         read_only=parts.read_only,

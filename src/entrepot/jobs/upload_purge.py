@@ -26,6 +26,7 @@ from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.lifecycle import collection
 from entrepot.registry import ports
 from entrepot.registry.ports import BlobStore, UploadProgress
+from entrepot.registry.uploads import became_blob
 from entrepot.system.jobs.traits import JobTraits
 from entrepot.telemetry.progress import Progress
 
@@ -45,6 +46,7 @@ UPLOAD_PURGING: Final = JobTraits(
 class UploadPurging:
     """The job."""
 
+    metadata: Database
     work: Database
     store: BlobStore
     read_only: Callable[[], bool]
@@ -114,6 +116,8 @@ class UploadPurging:
                 partial(upload_sessions.take, ids=ids, before=clock.after(-self.age)), name="purge uploads"
             )
             for upload, state in taken.items():
+                if await became_blob(self.metadata, upload):
+                    continue
                 await self.store.cancel_upload(upload, known=UploadProgress(offset=0, hashed=None, state=state))
             return
         for upload in ids:

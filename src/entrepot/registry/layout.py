@@ -95,6 +95,11 @@ def blob_at(algorithm: str, shard: str, encoded: str) -> Digest | None:
     return digest if encoded.startswith(shard) else None
 
 
+def objects_of(upload_id: UploadId) -> str:
+    """Give what the names of all objects of an upload begin with."""
+    return f"{OBJECTS}/{upload_id[:2].ljust(2, '_')}/{upload_id}."
+
+
 def is_object(key: str) -> bool:
     """Tell whether a blob's key is a name of its own, given to these bytes alone, and not a digest."""
     return key.startswith(f"{OBJECTS}/")

@@ -31,6 +31,7 @@ from entrepot.oci.errors import (
 )
 from entrepot.oci.reference import RepositoryName
 from entrepot.oci.upload import UploadEvent, advance
+from entrepot.registry import layout
 from entrepot.registry.adoption import WantedBlob
 from entrepot.registry.lookup import Lookup
 from entrepot.registry.model import Actor, BlobRecord, UploadSession
@@ -316,7 +317,7 @@ class Uploads:
             await notes.keep(progress)
         except BlobUploadUnknown:
             if notes.unkept is not None:  # cancelled meanwhile, by somebody who did not know of these bytes
-                await self.store.cancel_upload(row.id, known=notes.unkept)
+                await self._drop(row.id, notes.unkept.state)
             raise
         return progress
 
@@ -475,11 +476,12 @@ class Uploads:
         elif await self.work.write(
             partial(upload_sessions.end, session_id=session_id, seen=known.state), name="end upload"
         ):
-            await self.store.cancel_upload(session_id, known=known)
+            await self._drop(session_id, known.state)
 
     async def _drop(self, session_id: str, state: str | None) -> None:
         """Free the space of a session whose row is gone."""
-        await self.store.cancel_upload(session_id, known=UploadProgress(offset=0, hashed=None, state=state))
+        if not await became_blob(self.metadata, session_id):
+            await self.store.cancel_upload(session_id, known=UploadProgress(offset=0, hashed=None, state=state))
 
 
 @dataclass(slots=True)
@@ -518,6 +520,14 @@ class _Notes:
 def new_session_id() -> str:
     """Make the id of a session: nobody guesses it."""
     return secrets.token_urlsafe(24)
+
+
+async def became_blob(metadata: Database, session_id: str) -> bool:
+    """Tell whether an object of a session is a blob: who committed it may have died before the session was ended.
+
+    What else such a session has in the object store goes as a stray.
+    """
+    return await blobs.has_any_of(metadata, layout.objects_of(layout.UploadId.parse(session_id)))
 
 
 def _known(row: upload_sessions.SessionRow) -> UploadProgress:

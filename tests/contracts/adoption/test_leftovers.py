@@ -44,6 +44,7 @@ def _ago(hours: float) -> str:
 
 def _purging(folder: Folder) -> UploadPurging:
     return UploadPurging(
+        metadata=folder.stores.metadata,
         work=folder.stores.work,
         store=FilesystemBlobStore(folder.root),
         read_only=lambda: False,

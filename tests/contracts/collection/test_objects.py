@@ -17,8 +17,9 @@ from entrepot.lifecycle.collection.orphans import Orphans
 from entrepot.metadata.contents import blobs as blob_rows
 from entrepot.metadata.contents import upload_sessions
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import BlobUploadUnknown, UploadRangeInvalid
+from entrepot.oci.errors import BlobUploadUnknown, DigestInvalid, UploadRangeInvalid
 from entrepot.registry.quarantine import Quarantine
+from entrepot.registry.uploads import Uploads
 from entrepot.telemetry.progress import Unwatched
 from tests.contracts.collection.conftest import GRACE, Clock, House, collecting_in
 from tests.contracts.registry.conftest import Kit
@@ -70,6 +71,7 @@ def purging(house: House) -> UploadPurging:
     store = house.kit.store
     assert isinstance(store, ObjectBlobStore)
     return UploadPurging(
+        metadata=house.kit.metadata,
         work=house.kit.work,
         store=store,
         read_only=lambda: False,
@@ -261,3 +263,59 @@ async def test_of_two_nodes_that_append_one_is_refused(house: House, cloud: Slow
     assert refused.value.offset == 5
     blob = await other.uploads.complete(NAME, session.id, Digest.of(b"quick"), principal=OWNER, actor=ALICE)
     assert cloud.objects[blob.key] == b"quick"
+
+
+class Died(Exception):
+    """A process ended here."""
+
+
+async def commit_and_die(house: House, data: bytes, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Push a blob by a process that dies between the blob's commit and the end of its session; return the session."""
+
+    async def die(*_: object, **__: object) -> None:
+        raise Died
+
+    uploads = house.registry.uploads
+    session = await uploads.start(NAME, principal=OWNER, actor=ALICE)
+    await uploads.append(NAME, session.id, pieces(data), principal=OWNER)
+    with monkeypatch.context() as patched:
+        patched.setattr(Uploads, "_forget", die)
+        with pytest.raises(Died):
+            await uploads.complete(NAME, session.id, Digest.of(data), principal=OWNER, actor=ALICE)
+    return session.id
+
+
+@pytest.mark.parametrize("size", [5, 20 * MIB], ids=["one-object", "parts"])
+@pytest.mark.parametrize("then", ["purge", "cancel", "complete"])
+async def test_a_session_whose_blob_was_committed_takes_nothing_along(
+    house: House, cloud: SlowCloud, monkeypatch: pytest.MonkeyPatch, size: int, then: str
+) -> None:
+    """A process dies, or its answer gets lost, behind the commit; whatever ends the session leaves the blob's bytes."""
+    data = b"x" * size
+    session = await commit_and_die(house, data, monkeypatch)
+    uploads, digest = house.registry.uploads, Digest.of(data)
+    await house.pusher.image("v1", data)
+    if then == "purge":
+        house.clock.advance(8 * DAY)
+        assert await purging(house).purge(Unwatched()) == 1
+    elif then == "cancel":
+        await uploads.cancel(NAME, session, principal=OWNER)
+    else:
+        await uploads.complete(NAME, session, digest, principal=OWNER, actor=ALICE)
+    house.clock.advance(2 * DAY)
+    await strays(house)
+    blob = await house.registry.blobs.get(NAME, digest)
+    assert cloud.objects.get(blob.key) == data
+    assert await upload_sessions.known(house.kit.work, [session]) == set()
+
+
+async def test_a_push_repeated_into_a_committed_session_leaves_the_blob(
+    house: House, cloud: SlowCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that heard nothing sends the same bytes again: they are refused, and the blob keeps its bytes."""
+    session = await commit_and_die(house, b"layer", monkeypatch)
+    uploads, digest = house.registry.uploads, Digest.of(b"layer")
+    for _ in range(3):
+        with pytest.raises(DigestInvalid):
+            await uploads.complete(NAME, session, digest, pieces(b"layer"), principal=OWNER, actor=ALICE)
+    assert cloud.objects[(await house.registry.blobs.get(NAME, digest)).key] == b"layer"

@@ -82,7 +82,12 @@ async def uploads(
 def purging(uploads: Uploads, *, read_only: bool = False) -> UploadPurging:
     """Give the job, with an age of 24 hours."""
     return UploadPurging(
-        work=uploads.work, store=uploads.store, read_only=lambda: read_only, age=24 * HOUR, doubt=certain
+        metadata=uploads.work,
+        work=uploads.work,
+        store=uploads.store,
+        read_only=lambda: read_only,
+        age=24 * HOUR,
+        doubt=certain,
     )
 
 
@@ -129,6 +134,8 @@ async def test_thousands_of_abandoned_uploads_go_in_one_run(
     for number in range(2000):
         (folder / f"old-{number}").write_bytes(b"x")
         os.utime(folder / f"old-{number}", (1, 1))
-    job = UploadPurging(work=tables, store=store, read_only=lambda: False, age=24 * HOUR, doubt=certain)
+    job = UploadPurging(
+        metadata=tables, work=tables, store=store, read_only=lambda: False, age=24 * HOUR, doubt=certain
+    )
     assert await job.purge(Unwatched()) == 2000
     assert await store.uploads() == []

@@ -350,6 +350,11 @@ async def move(tx: Transaction, seen: StoredRow, copy: Place) -> bool:
     return moved == 1
 
 
+async def has_any_of(reader: Reader, beginning: str) -> bool:
+    """Tell whether the bytes of any blob have a key that begins like this and goes on with letters or digits."""
+    return bool(await stored_between(reader, beginning, f"{beginning}~", limit=1))
+
+
 async def newest(reader: Reader, *, limit: int, before: int = ABOVE_ALL) -> list[tuple[int, str, int]]:
     """Return the row ids, digests and times of up to `limit` blobs, the newest first, those before a row id."""
     rows = await reader.all(_NEWEST, before=before, limit=limit)

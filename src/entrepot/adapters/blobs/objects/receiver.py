@@ -69,6 +69,8 @@ class Receiver:
             keep_seconds: How often.
         """
         self.state = replace(state, sealed="")
+        #: What was verified may be a blob already, of whose commit nobody heard: it is no upload's to remove.
+        self._verified = state.object if state.sealed else None
         self.live = live
         self._follows = live.offset == state.size
         self._upload_id = upload_id
@@ -273,7 +275,8 @@ class Receiver:
     def _use_parts(self, tail: Stored | None) -> None:
         """Let the upload be its parts and this tail, in place of what it was."""
         before = self.state.object
-        old = (*self.state.old, before.name) if before is not None else self.state.old
+        is_ours = before is not None and before != self._verified
+        old = (*self.state.old, before.name) if before is not None and is_ours else self.state.old
         self.state = replace(self.state, parts=(*self.state.parts, *self._loose), object=tail, old=old)
         self._loose.clear()
 

@@ -106,8 +106,7 @@ class UploadState:
 
 def new_name(upload_id: str) -> str:
     """Make a name for an object of an upload that nothing had before."""
-    upload = layout.UploadId.parse(upload_id)
-    return f"{layout.OBJECTS}/{upload[:2].ljust(2, '_')}/{upload}.{secrets.token_hex(4)}"
+    return f"{layout.objects_of(layout.UploadId.parse(upload_id))}{secrets.token_hex(4)}"
 
 
 def upload_of(name: str) -> str:
