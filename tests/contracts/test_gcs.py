@@ -24,7 +24,12 @@ from entrepot.adapters.blobs.objects.calls import Calls
 from entrepot.adapters.blobs.objects.cloud import CloudBusy, CloudRefused, NoMultipart, NoObject, Part, Payload
 from entrepot.adapters.blobs.objects.gcs import GRAIN, GcsCloud
 from entrepot.adapters.blobs.objects.gcs_sign_in import credentials_of
+from entrepot.adapters.blobs.objects.store import ObjectBlobStore
+from entrepot.adapters.blobs.objects.upload_state import UploadState
 from entrepot.config.schema.cloud_storage import Gcs
+from entrepot.oci.digest import Digest
+from entrepot.oci.errors import BlobUploadInvalid
+from entrepot.registry.ports import UploadProgress
 from tests.support.fake_gcs import FakeGcs, running_fake_gcs
 from tests.support.listener import Listener, listening
 from tests.support.object_stores import gcs_section
@@ -133,7 +138,28 @@ async def test_bytes_that_were_changed_on_their_way_are_no_object(
     part = Part(await clouds[0].put_part(NAME, upload, 1, 0, payload(piece)), GRAIN)
     with pytest.raises(NoMultipart):
         await clouds[0].complete(NAME, upload, [part])
-    assert [found async for found in clouds[0].list("")] == []
+    store = ObjectBlobStore(clouds[1])
+    state = UploadState(name=NAME, multipart=upload, parts=(part,), sealed=str(Digest.of(piece)))
+    with pytest.raises(BlobUploadInvalid):
+        await store.publish(
+            "abc", Digest.of(piece), known=UploadProgress(offset=GRAIN, hashed=None, state=state.text())
+        )
+
+
+async def test_an_ended_session_is_not_written_on(clouds: tuple[GcsCloud, GcsCloud]) -> None:
+    """Bytes that come after the object was made, which may be a blob by now, are refused, and the object stays."""
+    upload, piece = await clouds[0].begin(NAME), os.urandom(GRAIN)
+    part = Part(await clouds[0].put_part(NAME, upload, 1, 0, payload(piece)), GRAIN)
+    await clouds[0].complete(NAME, upload, [part])
+
+    async def go_on(cloud: GcsCloud) -> None:
+        more = Part(await cloud.put_part(NAME, upload, 2, GRAIN, payload(b"more")), 4)
+        await cloud.complete(NAME, upload, [part, more])
+
+    for cloud in clouds:
+        with pytest.raises(NoMultipart):
+            await go_on(cloud)
+    assert await read(clouds[0], NAME) == piece
 
 
 async def test_a_session_that_was_ended_is_none(clouds: tuple[GcsCloud, GcsCloud]) -> None:

@@ -55,6 +55,8 @@ _CHANCE: Final = frozenset({"InvalidAuthenticationInfo", "Md5Mismatch", "Invalid
 _COPY_PAUSE: Final = 0.5
 _SMALLEST_BLOCK: Final = 4 << 20
 _PIECE: Final = 256 << 10
+#: Characters of a block's SHA-256 in its id.
+_SUM: Final = 26
 #: What stands before all names of registry:2 and registry:3.
 _REGISTRY2: Final = layout.BLOBS.rpartition("/")[0]
 #: The id of every upload in blocks: they belong to a name, and each name is used once.
@@ -118,17 +120,18 @@ class AzureCloud:
         return _BLOCKS
 
     async def put_part(self, name: str, upload: str, number: int, offset: int, payload: Payload) -> str:
-        """Store a block; the same number again takes its place."""
+        """Store a block, whose id holds its sum: one of the same number that comes late takes nobody's place."""
         del upload, offset
+        block = f"{number:06}{payload.sha256.hex()[:_SUM]}"
         headers, data = await _checked(payload.data), in_pieces(payload.data)
         with self._told():
             await (await self._blob(name)).stage_block(
-                f"{number:06}",
+                block,
                 data,  # type: ignore[arg-type]
                 length=len(payload.data),
                 headers=headers,
             )
-        return f"{number:06}"
+        return block
 
     async def complete(self, name: str, upload: str, parts: Sequence[Part]) -> str:
         """Commit the list of blocks, unless that was done before."""
@@ -138,7 +141,7 @@ class AzureCloud:
             with self._told():
                 made = await blob.commit_block_list(blocks, match_condition=MatchConditions.IfMissing)
         except _Exists:
-            return (await self.describe(name)).etag
+            raise NoMultipart from None
         return _bare(str(made["etag"]))
 
     async def abort(self, name: str, upload: str) -> None:

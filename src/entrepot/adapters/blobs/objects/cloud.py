@@ -46,6 +46,8 @@ class Limits:
     most_parts: int = 10_000
     parts_at_once: int = 2  #: of one upload, on their way
     first_part: int = 8 << 20  #: bytes of the first parts; later ones are larger
+    #: Whether `complete` names each part's own bytes, so that what is there afterwards cannot be of others.
+    names_bytes: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,7 +131,9 @@ class GcsCloud:
     def limits(self) -> Limits:
         """A session takes one piece after another. Small ones would only be more requests."""
         smallest = min(self._piece, _SMALLEST_PIECE)
-        return Limits(smallest_part=smallest, part_multiple=GRAIN, parts_at_once=1, first_part=self._piece)
+        return Limits(
+            smallest_part=smallest, part_multiple=GRAIN, parts_at_once=1, first_part=self._piece, names_bytes=False
+        )
 
     @property
     def deletes_at_once(self) -> int:
@@ -199,8 +201,7 @@ class GcsCloud:
         found = self._described(made)
         wanted = crc32c.written(crc32c.joined((int(part.mark, 16), part.size) for part in parts))
         if (found.size, made.get("crc32c")) != (size, wanted):
-            _log.error("Google Cloud Storage has other bytes of an upload than were sent; it is dropped")
-            await self._delete(name)
+            _log.error("Google Cloud Storage has other bytes of an upload than were sent")
             raise NoMultipart
         return found.etag
 

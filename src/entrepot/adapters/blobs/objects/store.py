@@ -56,6 +56,7 @@ _EMPTY_SHA256: Final = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e464
 _BEGINS: Final = 6.0
 #: An upload that asks for a commit waits as long for the store to put its parts together.
 _COMPLETE_TRIES: Final = 3
+_OTHER_BYTES: Final = "what the store has of this upload is not what was put there; start a new one"
 
 
 class ObjectBlobStore:
@@ -256,7 +257,7 @@ class ObjectBlobStore:
             raise BlobUploadInvalid(f"the upload was not verified to be {digest}")
         if state.size == 0:
             state = await self._put_empty(upload_id, state)
-        state = await self._completed(state)
+        state = await self._completed(state, digest)
         await self._tidy(state)
         stored = state.object
         assert stored is not None
@@ -327,11 +328,14 @@ class ObjectBlobStore:
                     left -= len(piece)
                     await self._threads.receive(hasher.update, piece)
             if left:
-                raise BlobUploadInvalid("what the store has of this upload is not what was put there; start a new one")
+                raise BlobUploadInvalid(_OTHER_BYTES)
         return Digest(algorithm, hasher.hexdigest())
 
-    async def _completed(self, state: UploadState) -> UploadState:
-        """Let all bytes be one object; nothing is to be done where they are."""
+    async def _completed(self, state: UploadState, digest: Digest | None = None) -> UploadState:
+        """Let all bytes be one object; nothing is to be done where they are.
+
+        One of which nobody can say how it came about is held against `digest`, unless the store says of what it is.
+        """
         if not state.multipart:
             return state
         tail = state.object
@@ -340,9 +344,17 @@ class ObjectBlobStore:
             if tail is not None:
                 parts = (*parts, await self._put_tail(state, tail))
             etag = await self._complete(state, parts)
-        except (NoMultipart, NoObject, Unavailable) as error:
+        except (NoMultipart, NoObject, BlobUnknown, Unavailable) as error:
             etag = await self._find_completed(state, error)
+            found = state.as_object(Stored(name=state.name, size=state.size, etag=etag))
+            if digest is not None and not self.cloud.limits.names_bytes:
+                await self._require(digest, found)
+            return found
         return state.as_object(Stored(name=state.name, size=state.size, etag=etag))
+
+    async def _require(self, digest: Digest, found: UploadState) -> None:
+        if await self._read_back(found, digest.algorithm) != digest:
+            raise BlobUploadInvalid(_OTHER_BYTES)
 
     async def _put_tail(self, state: UploadState, tail: Stored) -> Part:
         pieces = [piece async for piece in self.stream(tail.name, 0, tail.size)]
@@ -371,7 +383,7 @@ class ObjectBlobStore:
                 raise error from None
             raise BlobUploadUnknown from None
         if found.size != state.size:
-            raise BlobUploadInvalid("what the store has of this upload is not what was put there; start a new one")
+            raise BlobUploadInvalid(_OTHER_BYTES)
         return found.etag
 
     async def _put_empty(self, upload_id: str, state: UploadState) -> UploadState:
