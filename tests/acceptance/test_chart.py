@@ -15,13 +15,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from entrepot.config import check
+from entrepot.config import check, load
+from entrepot.vault.master import KeySource
 from tests.support import helm_charts
 from tests.support.tools import ROOT
 
 CHART = ROOT / "deploy" / "chart" / "entrepot"
 KUBERNETES = ("1.27", "1.33")
-KEY = "c2VjcmV0IGtleSBvZiAzMiBieXRlcyBmb3IgdGVzdHMh"
+KEY = "c2VjcmV0IGtleSBvZiAzMiBieXRlcyBmb3IgdGVzdHM="
 
 EXTERNAL: Final = {
     "database": {"type": "external", "external": {"host": "db.example", "existingSecret": "db"}},
@@ -77,6 +78,7 @@ VALUES: Final[Mapping[str, Any]] = {
             "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}],
         },
     },
+    "an ingress whose pods are known": {**CLUSTER, "trustedProxies": ["10.42.7.0/24"]},
     "a gateway's route": {
         **CLUSTER,
         "expose": {"type": "route", "route": {"parentRefs": [{"name": "gateway", "namespace": "infra"}]}},
@@ -305,6 +307,34 @@ def test_its_configuration_is_accepted_and_holds_no_secret(release: Release, tmp
         # The chart's TLS ends before the pod; Redis is for what is shared by nodes and may be lost.
         expected = ("http.tls: is not set", "redis: is not used")
         assert [text for text in report.warnings if not text.startswith(expected)] == []
+
+
+def test_the_secret_key_is_private_enough_for_the_registry(release: Release, tmp_path: Path) -> None:
+    """Kubernetes lets everybody read a mounted secret unless told otherwise, and such a key is refused at start."""
+    for pod in release.pods().values():
+        for volume in pod["spec"]["volumes"]:
+            if volume["name"] == "secret-key":
+                file = tmp_path / "secretKey"
+                file.write_text(KEY, encoding="utf-8")
+                file.chmod(volume["secret"].get("defaultMode", 0o644))
+                assert KeySource(None, {"ENTREPOT_SECRET_KEY_FILE": str(file)}).load()
+                assert file.stat().st_mode & 0o040, "the pod's group may read it"
+                assert pod["spec"]["securityContext"]["fsGroup"] == pod["spec"]["securityContext"]["runAsGroup"]
+                file.unlink()
+
+
+def test_an_ingress_that_is_named_says_who_the_clients_are(answers: dict[str, Any], tmp_path: Path) -> None:
+    """Otherwise all clients count as one, and whoever guesses passwords makes everybody wait."""
+    (config,) = (
+        found["data"]["config.yml"]
+        for found in yaml.safe_load_all(
+            answers["an ingress whose pods are known"]["rendered"]["entrepot/templates/configuration.yaml"]
+        )
+        if found and found["kind"] == "ConfigMap"
+    )
+    (tmp_path / "config.yml").write_text(config, encoding="utf-8")
+    loaded = load(tmp_path / "config.yml", {}).config
+    assert [str(network) for network in loaded.client_proxies] == ["10.42.7.0/24"]
 
 
 def variables_of(pod: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from entrepot.config import check
+from entrepot.config import check, load
+from entrepot.vault.master import KeySource
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
@@ -72,3 +73,32 @@ def test_compose_accepts_the_cluster_and_its_programs_their_files(tool: Callable
         ours = {name: str(tmp_path / places[value]) if value in places else value for name, value in variables.items()}
         assert check(tmp_path / "entrepot", ours).problems == []
     assert json.loads((tmp_path / "s3").read_text())["identities"][0]["credentials"][0]["secretKey"] == "drawbridge"
+
+
+def test_the_first_lines_of_the_cluster_make_a_key_that_is_taken(tmp_path: Path) -> None:
+    """The commands that the file begins with leave a secret key which the image's account alone may read."""
+    text = (DEPLOY / "compose-cluster.yaml").read_text(encoding="utf-8")
+    lines = [line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#   ")]
+    told = [line for line in lines if not line.startswith("docker")]
+    (tmp_path / "sudo").write_text('#!/bin/sh\necho "$@" >>sudo.log\n[ "$1" = chown ] || exec "$@"\n', encoding="utf-8")
+    (tmp_path / "sudo").chmod(0o755)
+    script = "set -e; umask 022; PATH=.:$PATH\n" + "\n".join(told)
+    seen = subprocess.run(["sh", "-c", script], cwd=tmp_path, text=True, check=False, capture_output=True)
+    assert seen.returncode == 0, seen.stderr
+    assert KeySource(None, {"ENTREPOT_SECRET_KEY_FILE": str(tmp_path / "secrets" / "secret.key")}).load()
+    assert "chown 10001:10001 secrets/secret.key" in (tmp_path / "sudo.log").read_text(encoding="utf-8")
+    assert "USER 10001:10001" in (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+
+
+def test_the_cluster_believes_its_own_proxy_about_clients(tool: Callable[[str], Path], tmp_path: Path) -> None:
+    """Nodes take the address of a client from HAProxy, whose network is named and has nobody else in it."""
+    command = ("env", "STORE_SECRET=drawbridge", tool("docker-compose"), "--file", DEPLOY / "compose-cluster.yaml")
+    seen = run(*command, "config", "--format", "json")
+    found = json.loads(seen.stdout[seen.stdout.index("{") :])
+    (tmp_path / "config.yml").write_text(found["configs"]["entrepot"]["content"], encoding="utf-8")
+    variables = {"ENTREPOT_METADATA_URL": "postgresql://entrepot@postgres/entrepot"}
+    proxies = load(tmp_path / "config.yml", variables).config.client_proxies
+    assert [str(network) for network in proxies] == [
+        one["subnet"] for one in found["networks"]["default"]["ipam"]["config"]
+    ]
+    assert [name for name, service in found["services"].items() if service.get("ports")] == ["haproxy"]

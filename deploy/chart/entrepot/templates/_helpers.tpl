@@ -60,6 +60,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if ne $storage.type "filesystem" }}{{ $driver = dict $storage.type (index $storage $storage.type) }}{{ end -}}
 {{- $http := dict "addr" ":5000" "draindelay" (printf "%ds" (int .Values.drain.delay)) "draintimeout" (printf "%ds" (int .Values.drain.timeout)) "debug" (dict "addr" ":5001" "prometheus" (dict "enabled" .Values.metrics.enabled)) -}}
 {{- if .Values.externalURL }}{{ $_ := set $http "host" .Values.externalURL }}{{ end -}}
+{{- with .Values.trustedProxies }}{{ $_ := set $http "trustedproxies" . }}{{ end -}}
 {{- $config := dict "version" "0.1" "log" (dict "formatter" "json") "auth" "accounts" "http" $http "workers" (int .Values.registry.workers) -}}
 {{- $_ := set $config "storage" (merge (dict "delete" (dict "enabled" true) "redirect" (dict "disable" $storage.disableredirect)) $driver) -}}
 {{- if include "entrepot.external" . }}
@@ -255,5 +256,7 @@ spec:
           secret:
             secretName: {{ $root.Values.existingSecretSecretKey | default (printf "%s-secrets" (include "entrepot.fullname" $root)) }}
             items: [{key: secretKey, path: secretKey}]
+            # A key that others of the machine could read is refused; the group is fsGroup.
+            defaultMode: 0440
         {{- end }}
 {{- end }}
