@@ -161,13 +161,14 @@ def _hosts(url: str) -> list[tuple[str, int]]:
     """Return the hosts that an address names; one or none is left to the driver, with its sockets and variables."""
     try:
         named = urlsplit(url).netloc.rpartition("@")[2].split(",")
-        return [_host(text) for text in named] if len(named) > 1 else []
+        hosts = [_host(text) for text in named]
     except ValueError:
         # What is wrong with it may be the password: it is not quoted.
         raise DatabaseError(
             "the address of the database cannot be read; it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
             " with special characters of user and password percent-encoded"
         ) from None
+    return hosts if len(hosts) > 1 else []
 
 
 def _host(text: str) -> tuple[str, int]:
