@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from tests.support.http_client import Client
+from tests.support.object_stores import s3_values
+from tests.support.postgres import PostgresServer
 from tests.support.registry2 import Registry2
+from tests.support.seaweedfs import SeaweedFs
 from tests.support.server import ADMIN_PASSWORD, Server
 
 SCRATCH = "scratch/of-doctor"
@@ -46,6 +49,11 @@ def failed(report: dict[str, Any]) -> set[str]:
 
 def test_ours_fails_nothing_and_nothing_stays(server: Server) -> None:
     """Every case is tried and passes, by name and password; afterwards neither tags nor blobs nor uploads are there."""
+    assert_whole(server)
+
+
+def assert_whole(server: Server) -> None:
+    """Try all that there is; nothing may fail, be left out, or stay."""
     report = tried(server.url, "--scratch", SCRATCH, "-u", "admin", "--password-stdin", given=f"{ADMIN_PASSWORD}\n")
     assert {one["outcome"] for one in report["results"]} == {"passed"}, report
     assert len(report["results"]) > 30
@@ -53,6 +61,19 @@ def test_ours_fails_nothing_and_nothing_stays(server: Server) -> None:
     client = Client.of(server)
     assert client.request("GET", f"/v2/{SCRATCH}/tags/list").json()["tags"] == []
     assert client.request("GET", "/v2/_catalog").json()["repositories"] == []
+
+
+@pytest.mark.parametrize("redirects", [True, False], ids=["redirects", "no redirects"])
+def test_ours_fails_nothing_on_postgresql_and_s3(
+    postgres: PostgresServer, seaweedfs: SeaweedFs, *, redirects: bool
+) -> None:
+    """The same without a folder: clients are sent to the store for blobs, or get them from the registry."""
+    storage = {"s3": s3_values(seaweedfs), "delete": {"enabled": True}, "redirect": {"disable": not redirects}}
+    with postgres.database() as url, Server({"storage": storage}, database=url) as server:
+        assert_whole(server)
+        client = Client.of(server)
+        digest = client.push_blob("team/app", bytes(100_000))
+        assert client.request("GET", f"/v2/team/app/blobs/{digest}").status == (307 if redirects else 200)
 
 
 def test_a_stranger_reads_only_and_is_told_what_was_not_tried(server: Server) -> None:

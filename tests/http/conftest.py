@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from entrepot.adapters.blobs.objects.store import ObjectBlobStore
 from tests.http.transport import AsgiClient
 from tests.support.app import App, AppOptions, Opener, open_app
 from tests.support.database_fixtures import postgres
 from tests.support.databases import registry_database
+from tests.support.object_stores import cloud_opener
 
 __all__ = ["postgres"]
 
@@ -29,6 +31,8 @@ ON_POSTGRES = {
     "test_token",
     "test_uploads",
 }
+#: What the specification is about, in `make test-full` also on PostgreSQL and S3.
+ON_S3 = {"test_base", "test_blobs", "test_lists", "test_manifests", "test_mounts", "test_paths", "test_uploads"}
 #: What is about SQLite itself.
 ON_SQLITE = {
     "test_response_cache": "nothing proves to a process that no other has committed to PostgreSQL",
@@ -43,6 +47,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = [] if name in ON_POSTGRES else [pytest.mark.full]
         only = ON_SQLITE.keys() & {name, metafunc.function.__name__}
         kinds = ["sqlite", *([] if only else [pytest.param("postgresql", marks=marks)])]
+        if name in ON_S3:
+            kinds.append(pytest.param("postgresql and s3", marks=pytest.mark.full))
         metafunc.parametrize("database", kinds, indirect=True)
 
 
@@ -57,12 +63,24 @@ async def database(request: pytest.FixtureRequest) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def open_registry(tmp_path: Path, database: str) -> AsyncIterator[Opener]:
+async def in_s3(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, ObjectBlobStore]]:
+    """Give the option of a store in S3, where the test's registry has one."""
+    if not request.node.callspec.params["database"].endswith("s3"):
+        yield {}
+        return
+    store = ObjectBlobStore(await cloud_opener("s3", request)())
+    yield {"store": store}
+    await store.close()
+
+
+@pytest.fixture
+async def open_registry(tmp_path: Path, database: str, in_s3: dict[str, ObjectBlobStore]) -> AsyncIterator[Opener]:
     """Give a function that runs a registry with the options of `AppOptions` for the length of the test."""
     async with AsyncExitStack() as stack:
 
         async def opener(**options: Any) -> App:
-            app: AbstractAsyncContextManager[App] = open_app(tmp_path, AppOptions(database=database, **options))
+            wanted = AppOptions(database=database, **{**in_s3, **options})
+            app: AbstractAsyncContextManager[App] = open_app(tmp_path, wanted)
             return await stack.enter_async_context(app)
 
         yield opener

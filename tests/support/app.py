@@ -78,7 +78,7 @@ class AppOptions:
     """What a test wants of its registry."""
 
     files: bool = False  #: blobs in files, sent by the server; else in memory
-    store: MemoryBlobStore | None = None  #: another store in memory
+    store: BlobStore | None = None  #: another store than a new one in memory
     signed_in: bool = False  #: accounts and tokens; else open to everybody, as registry:2 without `auth`
     registry: dict[str, Any] = field(default_factory=dict)  #: fields of RegistrySettings
     web: dict[str, Any] = field(default_factory=dict)  #: fields of WebSettings
