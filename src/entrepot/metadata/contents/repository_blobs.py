@@ -7,6 +7,7 @@ told of it before may use it. What may not be kept is cut short.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import bindparam, cast, delete, exists, func, or_, select, update
@@ -63,6 +64,12 @@ _HELD_OF = Query(
     .where(in_list(blobs.c.digest, "digests"), _IN_REPOSITORY, READABLE)
     .with_for_update(of=blobs),
     "repository_blobs.held_of",
+)
+_HOLDS_NOW = Query(
+    select(repository_blobs.c.blob_id, repository_blobs.c.lapses_at).where(
+        repository_blobs.c.repository_id == bindparam("repository_id"), in_list(repository_blobs.c.blob_id, "ids")
+    ),
+    "repository_blobs.holds_now",
 )
 _LINKED = Query(
     select(blobs.c.digest).where(
@@ -212,11 +219,17 @@ async def find_in(reader: Reader, repository: str, digest: str) -> BlobRow | Non
 
 
 async def held(tx: Reader, repository_id: int, digests: Sequence[str]) -> dict[str, BlobRow]:
-    """Return those of `digests` that a repository holds, also those it is losing, locked until the transaction ends."""
+    """Return those of `digests` that a repository holds, also those it is losing, locked until the transaction ends.
+
+    Whether it does is asked once more when they are locked: on PostgreSQL, who waited for a lock has seen what was so
+    before, and a deletion that came first has ended since.
+    """
     if not digests:
         return {}
     rows = await tx.all(_HELD_OF, repository_id=repository_id, digests=list(digests))
-    return {row[1]: record_of(row) for row in rows}
+    found = await tx.all(_HOLDS_NOW, repository_id=repository_id, ids=[row[0] for row in rows]) if rows else []
+    lapses_at = {row[0]: row[1] for row in found}
+    return {row[1]: replace(record_of(row), lapses_at=lapses_at[row[0]]) for row in rows if row[0] in lapses_at}
 
 
 async def linked(reader: Reader, repository_id: int, digests: Sequence[str]) -> set[str]:

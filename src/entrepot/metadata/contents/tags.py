@@ -50,7 +50,7 @@ _CURRENT = Query(
     "tags.current",
 )
 _OF_MANIFEST = Query(
-    select(tags.c.name).where(tags.c.manifest_id == bindparam("manifest_id")).order_by(tags.c.name),
+    select(tags.c.name).where(tags.c.manifest_id == bindparam("manifest_id")).order_by(tags.c.name).with_for_update(),
     "tags.of_manifest",
 )
 _PUT = Query(
@@ -154,7 +154,7 @@ async def current(tx: Reader, repository_id: int, names: Sequence[str]) -> dict[
 
 
 async def of_manifest(reader: Reader, manifest_id: int) -> list[str]:
-    """Return the tags that point at a manifest."""
+    """Return the tags that point at a manifest, locked until the transaction ends."""
     return [row[0] for row in await reader.all(_OF_MANIFEST, manifest_id=manifest_id)]
 
 
