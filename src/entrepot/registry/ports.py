@@ -195,7 +195,11 @@ class BlobStore(Protocol):
         ...
 
     async def cancel_upload(self, upload_id: str, *, known: UploadProgress | None = None) -> None:
-        """Drop an upload and free its space. Idempotent; an append at work on it ends with BlobUploadUnknown."""
+        """Drop an upload and free its space. Idempotent; an append at work on it ends with BlobUploadUnknown.
+
+        A store with `has_state` keeps what was sealed, which another request may be about to commit, unless the caller
+        sealed it and `known.hashed` says so; `leftovers` finds it when it is old.
+        """
         ...
 
     async def cancel_idle_upload(self, upload_id: str, *, before: int = 0) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NoReturn
 
@@ -202,7 +202,7 @@ class Uploads:
             BlobUploadUnknown: There is no such session for this principal.
         """
         row = await self._row(name, session_id, principal, UploadEvent.CANCEL)
-        await self._forget(session_id, _known(row))
+        await self._forget(session_id, replace(_known(row), hashed=None))
 
     async def _require_room(self, counted_for: str, *, is_address: bool) -> None:
         """Each session costs a file. One that its client forgot counts against it for an hour: clients get killed.
@@ -277,7 +277,7 @@ class Uploads:
                     name="end idle upload",
                 )
                 if session_id in taken:
-                    await self._drop(session_id, taken[session_id])
+                    await self._drop(session_id, UploadProgress(offset=0, hashed=None, state=taken[session_id]))
                     return True
             elif await self.store.cancel_idle_upload(session_id, before=before):
                 await self.work.write(partial(upload_sessions.remove, ids=[session_id]), name="end idle upload")
@@ -317,7 +317,7 @@ class Uploads:
             await notes.keep(progress)
         except BlobUploadUnknown:
             if notes.unkept is not None:  # cancelled meanwhile, by somebody who did not know of these bytes
-                await self._drop(row.id, notes.unkept.state)
+                await self._drop(row.id, replace(notes.unkept, hashed=None))
             raise
         return progress
 
@@ -476,12 +476,12 @@ class Uploads:
         elif await self.work.write(
             partial(upload_sessions.end, session_id=session_id, seen=known.state), name="end upload"
         ):
-            await self._drop(session_id, known.state)
+            await self._drop(session_id, known)
 
-    async def _drop(self, session_id: str, state: str | None) -> None:
-        """Free the space of a session whose row is gone."""
+    async def _drop(self, session_id: str, known: UploadProgress) -> None:
+        """Free the space of a session whose row is gone; what others verified they may be about to commit."""
         if not await became_blob(self.metadata, session_id):
-            await self.store.cancel_upload(session_id, known=UploadProgress(offset=0, hashed=None, state=state))
+            await self.store.cancel_upload(session_id, known=known)
 
 
 @dataclass(slots=True)

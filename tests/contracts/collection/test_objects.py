@@ -18,8 +18,11 @@ from entrepot.metadata.contents import blobs as blob_rows
 from entrepot.metadata.contents import upload_sessions
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUploadUnknown, DigestInvalid, UploadRangeInvalid
+from entrepot.registry.model import BlobRecord
+from entrepot.registry.ports import UploadProgress
 from entrepot.registry.quarantine import Quarantine
-from entrepot.registry.uploads import Uploads
+from entrepot.registry.service import Registry
+from entrepot.registry.uploads import Uploads, _Copy
 from entrepot.telemetry.progress import Unwatched
 from tests.contracts.collection.conftest import GRACE, Clock, House, collecting_in
 from tests.contracts.registry.conftest import Kit
@@ -319,3 +322,87 @@ async def test_a_push_repeated_into_a_committed_session_leaves_the_blob(
         with pytest.raises(DigestInvalid):
             await uploads.complete(NAME, session, digest, pieces(b"layer"), principal=OWNER, actor=ALICE)
     assert cloud.objects[(await house.registry.blobs.get(NAME, digest)).key] == b"layer"
+
+
+@dataclass(slots=True)
+class Held:
+    """A request that completes an upload, and stands still between its bytes and its commit."""
+
+    task: asyncio.Task[BlobRecord]
+    goes_on: asyncio.Event
+
+
+async def held_complete(node: Registry, session: str, data: bytes, *, published: bool = True) -> Held:
+    """Begin to complete an upload; it waits when its bytes are published, or before it knows whether they must be."""
+    arrived, goes_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Uploads):
+        """Stands still there."""
+
+        async def _place(self, session_id: str, digest: Digest, sealed: UploadProgress) -> _Copy | None:
+            copy = await Uploads._place(self, session_id, digest, sealed) if published else None
+            arrived.set()
+            await goes_on.wait()
+            return copy or await Uploads._place(self, session_id, digest, sealed)
+
+    of = node.uploads
+    slow = Slow(metadata=of.metadata, work=of.work, store=of.store, lookup=of.lookup, settings=of.settings)
+    task = asyncio.create_task(slow.complete(NAME, session, Digest.of(data), principal=OWNER, actor=ALICE))
+    await asyncio.wait({task, asyncio.ensure_future(arrived.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    return Held(task, goes_on)
+
+
+async def begun_upload(house: House, data: bytes) -> str:
+    """Send the bytes of an upload."""
+    session = await house.registry.uploads.start(NAME, principal=OWNER, actor=ALICE)
+    await house.registry.uploads.append(NAME, session.id, pieces(data), principal=OWNER)
+    return session.id
+
+
+async def require_bytes(house: House, cloud: SlowCloud, data: bytes) -> None:
+    """Make sure that the blob has its bytes, now and when what nobody knows was removed."""
+    blob = await house.registry.blobs.get(NAME, Digest.of(data))
+    assert cloud.objects.get(blob.key) == data
+    house.clock.advance(DAY + 60)
+    await strays(house)
+    assert list(cloud.objects) == [blob.key]
+
+
+@pytest.mark.parametrize("size", [5, 20 * MIB], ids=["one-object", "parts"])
+@pytest.mark.parametrize("then", ["cancel", "purge", "append nothing, cancel"])
+async def test_what_ends_a_session_beside_its_commit_takes_nothing_along(
+    house: House, cloud: SlowCloud, size: int, then: str
+) -> None:
+    """A commit that is acknowledged has its bytes, though another node ended the session in the middle of it."""
+    data = b"x" * size
+    session = await begun_upload(house, data)
+    other = replace(house.kit, store=ObjectBlobStore(cloud)).registry(grace_seconds=GRACE)
+    held = await held_complete(house.registry, session, data)
+    if then == "purge":
+        house.clock.advance(8 * DAY)
+        assert await purging(house).purge(Unwatched()) == 1
+    else:
+        if then != "cancel":
+            await other.uploads.append(NAME, session, pieces(), principal=OWNER)
+        await other.uploads.cancel(NAME, session, principal=OWNER)
+    held.goes_on.set()
+    await held.task
+    await require_bytes(house, cloud, data)
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["the later one finds another copy", "the earlier one does"])
+async def test_two_nodes_complete_one_session(house: House, cloud: SlowCloud, *, later: bool) -> None:
+    """One of them finds a copy that was pushed meanwhile; it does not remove the bytes that the other commits."""
+    session = await begun_upload(house, b"layer")
+    other = replace(house.kit, store=ObjectBlobStore(cloud)).registry(grace_seconds=GRACE)
+    earlier_one = await held_complete(house.registry, session, b"layer", published=later)
+    later_one = await held_complete(other, session, b"layer", published=not later)
+    await house.pusher.blob(b"layer")
+    finds, commits = (later_one, earlier_one) if later else (earlier_one, later_one)
+    finds.goes_on.set()
+    await finds.task
+    commits.goes_on.set()
+    await commits.task
+    blob = await house.registry.blobs.get(NAME, Digest.of(b"layer"))
+    assert cloud.objects.get(blob.key) == b"layer"
+    assert await upload_sessions.known(house.kit.work, [session]) == set()

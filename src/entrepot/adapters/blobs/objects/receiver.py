@@ -68,7 +68,7 @@ class Receiver:
             keep: Told of the progress.
             keep_seconds: How often.
         """
-        self.state = replace(state, sealed="")
+        self.state = state
         #: What was verified may be a blob already, of whose commit nobody heard: it is no upload's to remove.
         self._verified = state.object if state.sealed else None
         self.live = live
@@ -277,7 +277,8 @@ class Receiver:
         before = self.state.object
         is_ours = before is not None and before != self._verified
         old = (*self.state.old, before.name) if before is not None and is_ours else self.state.old
-        self.state = replace(self.state, parts=(*self.state.parts, *self._loose), object=tail, old=old)
+        parts = (*self.state.parts, *self._loose)
+        self.state = replace(self.state, parts=parts, object=tail, old=old, sealed="", shared=False)
         self._loose.clear()
 
     async def _flush(self) -> None:

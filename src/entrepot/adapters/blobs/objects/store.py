@@ -265,11 +265,13 @@ class ObjectBlobStore:
         return StoredBlob(key=stored.name, size=stored.size, etag=stored.etag, placed_at=now)
 
     async def cancel_upload(self, upload_id: str, *, known: UploadProgress | None = None) -> None:
-        """Drop an upload, which nobody may go on with any more."""
+        """Drop an upload, which nobody may go on with any more; what was verified by others goes as a stray."""
         UploadId.parse(upload_id)
         if known is None or known.state is None:
             return
         state = UploadState.read(known.state)
+        if state.sealed and (state.shared or known.hashed is None):
+            return
         if state.multipart:
             await self.calls.make("abort", lambda: self.cloud.abort(state.name, state.multipart))
         await asyncio.gather(*(self._remove(name) for name in state.names))
@@ -338,6 +340,8 @@ class ObjectBlobStore:
         """
         if not state.multipart:
             return state
+        if state.object is not None and not state.parts:  # the parts that were begun came to nothing
+            return replace(state, name="", multipart="")
         tail = state.object
         parts = state.parts
         try:

@@ -44,6 +44,8 @@ class UploadState:
     parts: tuple[Part, ...] = ()
     #: The digest that its bytes were found to have.
     sealed: str = ""
+    #: Whether several requests verified it: none of them knows of the others, which may make a blob of it.
+    shared: bool = False
     #: Objects that are of no more use.
     old: tuple[str, ...] = ()
 
@@ -63,8 +65,8 @@ class UploadState:
         return [*self.old, *([self.object.name] if self.object else [])]
 
     def seal(self, digest: Digest) -> UploadState:
-        """Give the same bytes, verified."""
-        return replace(self, sealed=str(digest))
+        """Give the same bytes, verified, perhaps once more."""
+        return replace(self, sealed=str(digest), shared=bool(self.sealed))
 
     def without_old(self) -> UploadState:
         """Give the same bytes once the old objects were removed."""
@@ -73,7 +75,7 @@ class UploadState:
     def as_object(self, stored: Stored) -> UploadState:
         """Give the same bytes as one object."""
         tail = (self.object.name,) if self.object else ()
-        return UploadState(object=stored, sealed=self.sealed, old=self.old + tail)
+        return UploadState(object=stored, sealed=self.sealed, shared=self.shared, old=self.old + tail)
 
     def text(self) -> str:
         """Write it down."""
@@ -85,6 +87,8 @@ class UploadState:
             kept["parts"] = [[part.size, part.mark] for part in self.parts]
         if self.sealed:
             kept["sealed"] = self.sealed
+        if self.shared:
+            kept["shared"] = True
         if self.old:
             kept["old"] = list(self.old)
         return json.dumps(kept, separators=(",", ":"))
@@ -100,6 +104,7 @@ class UploadState:
             multipart=kept.get("multipart", ""),
             parts=tuple(Part(mark, size) for size, mark in kept.get("parts", ())),
             sealed=kept.get("sealed", ""),
+            shared=kept.get("shared", False),
             old=tuple(kept.get("old", ())),
         )
 
