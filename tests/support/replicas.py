@@ -84,12 +84,16 @@ def haproxy(folder: Path, servers: tuple[Server, ...]) -> Iterator[str]:
 
 
 @contextmanager
-def documented_proxy(name: str, folder: Path, servers: tuple[Server, Server], certificate: Path) -> Iterator[str]:
-    """Spread requests over two as the file in `deploy/` says; only addresses, paths and the certificate are others."""
+def documented_proxy(name: str, folder: Path, servers: tuple[Server, ...], certificate: Path) -> Iterator[str]:
+    """Spread requests over two as the file in `deploy/` says; only addresses, paths and the certificate are others.
+
+    HAProxy takes more than two: a line each at the end of the file.
+    """
     file = {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "caddy": "Caddyfile"}[name]
     text = (ROOT / "deploy" / file).read_text(encoding="utf-8")
-    for number, server in enumerate(servers, 1):
+    for number, server in enumerate(servers[:2], 1):
         text = _with(text, {f"127.0.0.1:502{number}": server.address})
+    text += "".join(f"    server {server.port} {server.address}\n" for server in servers[2:])
     running = {"haproxy": _documented_haproxy, "nginx": _documented_nginx, "caddy": _documented_caddy}[name]
     with running(folder, text, certificate) as port:
         yield f"https://127.0.0.1:{port}"
