@@ -108,6 +108,7 @@ class Bookkeeping:
         algorithm: str,
         known: UploadProgress | None = None,
         keep: Keep | None = None,
+        owner: str = "",
     ) -> UploadProgress:
         """Append, on top of what the row says."""
         row = self._row(upload_id)
@@ -122,7 +123,13 @@ class Bookkeeping:
             self.rows[upload_id] = row = progress
 
         progress = await self.store.append(
-            upload_id, chunks, offset=offset, algorithm=algorithm, known=self._known(upload_id, known), keep=noted
+            upload_id,
+            chunks,
+            offset=offset,
+            algorithm=algorithm,
+            known=self._known(upload_id, known),
+            keep=noted,
+            owner=owner,
         )
         await noted(progress)
         return progress

@@ -361,6 +361,37 @@ async def test_a_client_that_sends_nothing_keeps_nobody_waiting(monkeypatch: pyt
     assert await read(store, (await store.publish("stalled", Digest.of(whole))).key) == whole
 
 
+async def test_many_slow_uploads_of_one_account_keep_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty that trickle share what their owner is due; another's waits for one of them, and is not sent back."""
+    monkeypatch.setattr("entrepot.adapters.blobs.objects.memory.LONG_TURN", 0.2)
+    cloud = Faulty()
+    store = Bookkeeping(opened(cloud), {})
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 70_000
+            await asyncio.sleep(0.1)
+
+    async def slow(name: str) -> None:
+        await store.start_upload(name)
+        await store.append(name, trickle(), offset=0, algorithm="sha256", owner="user:slow")
+
+    tasks = [asyncio.create_task(slow(f"slow{number}")) for number in range(60)]
+    try:
+        await asyncio.sleep(0.5)
+        await store.start_upload("quick")
+        async with asyncio.timeout(5):
+            progress = await store.append(
+                "quick", pieces_of(b"c" * 60 * MIB), offset=0, algorithm="sha256", owner="user:quick"
+            )
+        assert progress.offset == 60 * MIB
+        assert not any(task.done() for task in tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_a_stream_goes_on_where_its_connection_broke() -> None:
     """A reader of a blob does not see that the store hung up in the middle."""
 

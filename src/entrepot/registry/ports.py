@@ -148,6 +148,7 @@ class BlobStore(Protocol):
         algorithm: str,
         known: UploadProgress | None = None,
         keep: Keep | None = None,
+        owner: str = "",
     ) -> UploadProgress:
         """Add bytes at the end of an upload, hashing them on the way.
 
@@ -162,6 +163,7 @@ class BlobStore(Protocol):
             algorithm: The session's digest algorithm, one of `entrepot.oci.digest.ALGORITHMS`.
             known: The last progress that was kept.
             keep: Told by a store with `has_state` how far it has come, now and then and when the append is broken off.
+            owner: Who sends them. Where memory for uploads is scarce, owners share it evenly.
 
         Raises:
             BlobUploadUnknown: There is no such upload, or it was cancelled meanwhile.

@@ -312,7 +312,13 @@ class Uploads:
         notes = _Notes(self.work, row.id, row.store_state)
         try:
             progress = await self.store.append(
-                row.id, chunks, offset=offset, algorithm=row.algorithm, known=_known(row), keep=notes.keep
+                row.id,
+                chunks,
+                offset=offset,
+                algorithm=row.algorithm,
+                known=_known(row),
+                keep=notes.keep,
+                owner=row.principal,
             )
             await notes.keep(progress)
         except BlobUploadUnknown:

@@ -144,9 +144,10 @@ class FilesystemBlobStore:
         algorithm: str,
         known: UploadProgress | None = None,
         keep: Keep | None = None,
+        owner: str = "",
     ) -> UploadProgress:
         """Add bytes at the end of an upload."""
-        del keep
+        del keep, owner
         return await self._uploads.append(upload_id, chunks, offset, algorithm, known)
 
     async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> UploadProgress:

@@ -93,9 +93,10 @@ class MemoryBlobStore:
         algorithm: str,
         known: UploadProgress | None = None,
         keep: Keep | None = None,
+        owner: str = "",
     ) -> UploadProgress:
         """Add bytes at the end of an upload."""
-        del known, keep  # the bytes are at hand, so their digest always is
+        del known, keep, owner  # the bytes are at hand, so their digest always is
         with self._busy(upload_id) as upload:
             if offset != len(upload.data):
                 raise UploadRangeInvalid(len(upload.data))

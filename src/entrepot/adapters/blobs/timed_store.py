@@ -76,11 +76,12 @@ class MeasuredBlobStore:
         algorithm: str,
         known: UploadProgress | None = None,
         keep: Keep | None = None,
+        owner: str = "",
     ) -> UploadProgress:
         """See `BlobStore`; the client's time included."""
         with self._timed("Writer"):
             return await self._store.append(
-                upload_id, chunks, offset=offset, algorithm=algorithm, known=known, keep=keep
+                upload_id, chunks, offset=offset, algorithm=algorithm, known=known, keep=keep, owner=owner
             )
 
     async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> UploadProgress:

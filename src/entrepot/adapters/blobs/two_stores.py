@@ -82,9 +82,12 @@ class TwoStores:
         algorithm: str,
         known: UploadProgress | None = None,
         keep: Keep | None = None,
+        owner: str = "",
     ) -> UploadProgress:
         """See `BlobStore`."""
-        return await self.store.append(upload_id, chunks, offset=offset, algorithm=algorithm, known=known, keep=keep)
+        return await self.store.append(
+            upload_id, chunks, offset=offset, algorithm=algorithm, known=known, keep=keep, owner=owner
+        )
 
     async def seal(self, upload_id: str, expected: Digest, *, known: UploadProgress | None = None) -> UploadProgress:
         """See `BlobStore`."""

@@ -3,12 +3,15 @@
 A part must be in memory before it is sent, since the store wants its length first. An upload may hold a little without
 asking; for more it takes a place, and whoever finds no place waits, so that its client waits, too. While somebody waits
 nobody holds a place for long: what came is sent, and the upload stands in line again.
+
+Each owner of uploads has a line of their own, and the next place goes to who holds least: however many slow uploads one
+account has, another's waits for one of them at most, and does not give way to them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -26,21 +29,29 @@ class Memory:
     def __init__(self, budget: int = _BUDGET) -> None:
         self._free = budget
         self.budget = budget
-        self._waiting: deque[tuple[Place, int, asyncio.Future[None]]] = deque()
+        #: Who waits, by owners, in the order in which these are served where they hold the same.
+        self._waiting: dict[str, deque[tuple[Place, int, asyncio.Future[None]]]] = {}
         self._held: set[Place] = set()
+        self._held_by: Counter[str] = Counter()
 
     @property
     def contended(self) -> bool:
         """Tell whether somebody waits."""
         return bool(self._waiting)
 
-    def place(self, evict: Callable[[], None]) -> Place:
+    def is_wanted(self, place: Place) -> bool:
+        """Tell whether somebody waits for whom this place should be given up: its owner, or one who holds less."""
+        held = self._held_by[place.owner]
+        return any(owner == place.owner or self._held_by[owner] < held for owner in self._waiting)
+
+    def place(self, owner: str, evict: Callable[[], None]) -> Place:
         """Give a place that holds nothing yet.
 
         Args:
+            owner: Whose it is.
             evict: Called when others have waited for long while this one waits for its client.
         """
-        return Place(self, evict)
+        return Place(self, owner, evict)
 
     async def enter(self, place: Place, size: int) -> None:
         """Wait for so many bytes."""
@@ -48,16 +59,18 @@ class Memory:
             self._give(place, size)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((place, size, turn))
-        for held in self._held:
-            held.hurry()
+        self._waiting.setdefault(place.owner, deque()).append((place, size, turn))
+        self._next()
+        if not turn.done():
+            for held in self._held:
+                held.hurry()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 place.leave()
             else:
-                self._waiting = deque(entry for entry in self._waiting if entry[2] is not turn)
+                self._forget(place.owner, turn)
                 self._next()
             raise
 
@@ -71,6 +84,9 @@ class Memory:
     def take_back(self, place: Place, size: int) -> None:
         """Let others have so many bytes of a place."""
         self._free += size
+        self._held_by[place.owner] -= size
+        if not self._held_by[place.owner]:
+            del self._held_by[place.owner]
         place.size -= size
         if place.size == 0:
             self._held.discard(place)
@@ -78,12 +94,21 @@ class Memory:
 
     def _give(self, place: Place, size: int) -> None:
         self._free -= size
+        self._held_by[place.owner] += size
         place.size += size
         self._held.add(place)
 
     def _next(self) -> None:
-        while self._waiting and self._waiting[0][1] <= self._free:
-            place, size, turn = self._waiting.popleft()
+        while self._waiting:
+            owner = min(self._waiting, key=self._held_by.__getitem__)
+            line = self._waiting.pop(owner)
+            place, size, turn = line[0]
+            if size > self._free and not turn.done():
+                self._waiting = {owner: line, **self._waiting}
+                return
+            line.popleft()
+            if line:
+                self._waiting[owner] = line  # behind the others
             if not turn.done():
                 self._give(place, size)
                 place.since = asyncio.get_running_loop().time()
@@ -91,11 +116,19 @@ class Memory:
                 if self._waiting:
                     place.hurry()
 
+    def _forget(self, owner: str, turn: asyncio.Future[None]) -> None:
+        line = deque(entry for entry in self._waiting.get(owner, ()) if entry[2] is not turn)
+        if line:
+            self._waiting[owner] = line
+        else:
+            self._waiting.pop(owner, None)
+
 
 class Place:
     """What one upload may hold."""
 
-    def __init__(self, memory: Memory, evict: Callable[[], None]) -> None:
+    def __init__(self, memory: Memory, owner: str, evict: Callable[[], None]) -> None:
+        self.owner = owner
         self._memory = memory
         self._evict = evict
         self._hurried: asyncio.TimerHandle | None = None
@@ -110,7 +143,9 @@ class Place:
     def is_over(self, *, is_handy: bool) -> bool:
         """Tell whether others wait and this one had its turn; it is shorter where giving way costs nothing."""
         turn = _TURN if is_handy else LONG_TURN
-        return bool(self.size) and self._memory.contended and asyncio.get_running_loop().time() - self.since > turn
+        return (
+            bool(self.size) and self._memory.is_wanted(self) and asyncio.get_running_loop().time() - self.since > turn
+        )
 
     async def enter(self, size: int) -> None:
         """Wait for so many bytes."""
@@ -140,5 +175,6 @@ class Place:
     def _end(self) -> None:
         self._hurried = None
         if self.size and self._memory.contended:
-            self._evict()
+            if self._memory.is_wanted(self):
+                self._evict()
             self._hurried = asyncio.get_running_loop().call_later(_TURN, self._end)

@@ -50,6 +50,7 @@ class Receiver:
         read: Callable[[str, int, int], AsyncGenerator[bytes, None]],
         calls: Calls,
         memory: Memory,
+        owner: str,
         threads: Threads,
         keep: Keep | None,
         keep_seconds: float = KEEP_SECONDS,
@@ -64,6 +65,7 @@ class Receiver:
             read: Gives bytes of an object that the upload has already.
             calls: Makes the calls.
             memory: Where they wait.
+            owner: Whose they are, who shares the memory with others.
             threads: Where they are hashed.
             keep: Told of the progress.
             keep_seconds: How often.
@@ -76,7 +78,7 @@ class Receiver:
         self._upload_id = upload_id
         self._cloud, self._read, self._calls, self._threads = cloud, read, calls, threads
         self._keep, self._keep_seconds = keep, keep_seconds
-        self._place = memory.place(self._evict)
+        self._place = memory.place(owner, self._evict)
         self._least = cloud.limits.smallest_part
         self._first = max(cloud.limits.first_part, self._least)
         #: As much of the upload as the store had when this began is not given up before it has it again.

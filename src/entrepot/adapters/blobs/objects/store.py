@@ -203,6 +203,7 @@ class ObjectBlobStore:
         algorithm: str,
         known: UploadProgress | None = None,
         keep: Keep | None = None,
+        owner: str = "",
     ) -> UploadProgress:
         """Add bytes at the end of an upload."""
         state = _state(upload_id, known)
@@ -222,6 +223,7 @@ class ObjectBlobStore:
                 read=self.stream,
                 calls=self.calls,
                 memory=self._memory,
+                owner=owner,
                 threads=self._threads,
                 keep=keep,
                 keep_seconds=self._keep_seconds,
