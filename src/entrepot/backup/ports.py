@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from entrepot.oci.digest import Digest
 from entrepot.registry.ports import StoredBlob
 
 
@@ -67,6 +68,10 @@ class BackupTarget(Protocol):
 
 class BlobSink(Protocol):
     """A place that blobs are restored to: many at a time, none of them needed before all are there."""
+
+    def key(self, key: str, digest: Digest) -> str:
+        """Say under which key a blob lies here, whose key was `key` in the registry that was backed up."""
+        ...
 
     async def find(self, key: str) -> StoredBlob | None:
         """Describe what lies under a blob's key; None when nothing does."""

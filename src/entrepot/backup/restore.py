@@ -1,4 +1,4 @@
-"""Bringing a backup back into a folder.
+"""Bringing a backup back: the metadata into a folder, and the blobs into a place of theirs.
 
 ::
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -64,6 +64,10 @@ class Restored:
     lost: list[str] = field(default_factory=list)  #: digests of blobs that the metadata speak of and nobody has
 
 
+async def _nothing(_metadata: Database) -> None:
+    """Find nothing wrong."""
+
+
 @dataclass(slots=True)
 class Restoration:
     """Brings one backup back."""
@@ -74,6 +78,8 @@ class Restoration:
     sink: BlobSink
     progress: Progress
     incomplete: bool = False  #: restore what is there when pieces are missing or damaged
+    #: Told of the metadata before the first blob: raises where they do not belong to this place.
+    check: Callable[[Database], Awaitable[None]] = _nothing
     result: Restored = field(init=False)
     _faults: list[str] = field(default_factory=list)
     _whole: list[tuple[StoredRow, StoredBlob]] = field(default_factory=list)
@@ -87,6 +93,7 @@ class Restoration:
 
         Raises:
             BackupIncomplete: Pieces are missing or damaged; they are named.
+            Exception: What `check` raises.
             InsufficientStorage: The disk is full.
             PieceDamaged: The metadata in the backup are.
             SchemaTooNew: The backup is of a newer Entrepot.
@@ -99,6 +106,7 @@ class Restoration:
         database = SqliteDatabase(unfinished, Durability.NORMAL)
         try:
             await schema.upgrade(database)
+            await self.check(database)
             await self._blobs(database)
             await self._conclude(database)
         finally:
@@ -158,13 +166,17 @@ class Restoration:
         self.result.bytes += row.size
         await self.progress.step(self.result.bytes, max(self.info.bytes, self.result.bytes))
 
+    def _key(self, row: StoredRow) -> str:
+        return self.sink.key(row.storage_key, Digest.parse(row.digest))
+
     async def _find(self, row: StoredRow) -> StoredBlob | None:
         """Return the blob's file if it is there and right."""
-        file = await self.sink.find(row.storage_key)
+        key = self._key(row)
+        file = await self.sink.find(key)
         if file is None or file.size != row.size:
             return None
         with suppress(BlobUnknown, BytesWrong, Unavailable):
-            async with aclosing(verified(self.sink.read(row.storage_key), Digest.parse(row.digest))) as content:
+            async with aclosing(verified(self.sink.read(key), Digest.parse(row.digest))) as content:
                 async for _ in content:
                     pass
             return file
@@ -176,7 +188,7 @@ class Restoration:
         name = self.pieces.blob(digest)
         try:
             async with aclosing(verified(self.pieces.get(name), digest)) as content:
-                file = await self.sink.put(row.storage_key, content)
+                file = await self.sink.put(self._key(row), content)
         except BytesWrong:
             await self._fault(row, f"{name} is damaged: it has another digest")
         except (PieceDamaged, PieceMissing) as error:
@@ -201,7 +213,9 @@ class Restoration:
         """Let the rows know which blobs nobody has, and write down what was done."""
         self.result.lost = sorted(row.digest for row in self._lost)
         for start in range(0, len(self._lost), _ROWS):
-            await database.write(partial(_lose, self._lost[start : start + _ROWS]), name="not restored")
+            some = self._lost[start : start + _ROWS]
+            keys = {row.id: self._key(row) for row in some}
+            await database.write(partial(_lose, some, keys), name="not restored")
         await database.write(partial(_tell, self.result), name="restored")
 
     async def _put_keys(self) -> None:
@@ -219,13 +233,15 @@ async def _mark(found: list[tuple[StoredRow, StoredBlob]], tx: Transaction) -> N
     """Let rows know their files; what was lost when the backup was made and is there comes back into sight."""
     now = clock.now()
     marks = [Verified(row.id, row.verified_at, file.inode, file.mtime_ns, now, file.etag) for row, file in found]
+    await blobs.rename(tx, {row.id: file.key for row, file in found if file.key != row.storage_key})
     await verification.mark(tx, marks)
     for row, _ in found:
         if row.state in blobs.LOST and await blobs.set_state(tx, row, blobs.LIVE):
             await heal(tx, row.id, row.digest, by=_RESTORE)
 
 
-async def _lose(rows: list[StoredRow], tx: Transaction) -> None:
+async def _lose(rows: list[StoredRow], keys: Mapping[int, str], tx: Transaction) -> None:
+    await blobs.rename(tx, keys)
     for row in rows:
         if row.state not in blobs.LOST:
             await blobs.set_state(tx, row, blobs.MISSING)

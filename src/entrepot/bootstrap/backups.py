@@ -1,52 +1,42 @@
-"""Backups of a registry into a folder or a bucket, and back."""
+"""Backups of a registry into a folder or a bucket; `bootstrap.restoration` brings them back."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import os
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import entrepot
 from entrepot.adapters.backups.folder import FolderTarget
-from entrepot.adapters.blobs.bulk import BulkBlobs
 from entrepot.adoption import state
-from entrepot.adoption.delta import Delta
-from entrepot.adoption.foreign import ForeignWrites
-from entrepot.adoption.intake import Intake
-from entrepot.adoption.note import leave_note
-from entrepot.adoption.report import ReportFile
 from entrepot.adoption.state import AdoptionState
-from entrepot.adoption.tree import Tree
-from entrepot.backup.catalogue import BackupInfo, Catalogue
+from entrepot.backup.catalogue import BackupInfo
 from entrepot.backup.create import BackedUp, Creation, Snapshot
 from entrepot.backup.errors import BackupError
 from entrepot.backup.own_keys import pack_keys
 from entrepot.backup.ports import BackupTarget
-from entrepot.backup.restore import Restoration, Restored
-from entrepot.backup.restore_folders import require_free
 from entrepot.backup.sealed_pieces import Pieces, open_pieces
 from entrepot.bootstrap.deployment import Deployment, deployment
+from entrepot.bootstrap.moving import opened_source
 from entrepot.config import Config
 from entrepot.config.schema.cloud_storage import S3
+from entrepot.metadata import schema
 from entrepot.metadata.database import Database
 from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.engine.sqlite_connection import Durability
-from entrepot.metadata.engine.sqlite_copy import copy_database
-from entrepot.metadata.jobs import outbox
-from entrepot.metadata.opening import METADATA_NAME, open_embedded
-from entrepot.projection.comparison import Comparison, DifferenceKind
-from entrepot.projection.files import TreeFiles
-from entrepot.projection.projector import Projector
-from entrepot.registry.file_locks import FileLocks
-from entrepot.registry.layout import OWN
+from entrepot.metadata.engine.sqlite_copy import copy_database, make_one_file
+from entrepot.metadata.move.sqlite_side import SqliteTarget
+from entrepot.metadata.move.steps import copy_at_once
+from entrepot.metadata.opening import METADATA_NAME
 from entrepot.registry.locks import COLLECTION
 from entrepot.registry.quarantine import Quarantine
 from entrepot.telemetry.instruments import Metrics
-from entrepot.telemetry.progress import Progress
+from entrepot.telemetry.progress import Progress, Unwatched
 from entrepot.vault.master import keys_in
 
 #: The copy of the metadata while a backup is being made.
@@ -54,16 +44,6 @@ _SNAPSHOT = "backup-snapshot.db"
 _S3 = "s3://"
 #: Seconds for which a backup waits for a collection that is at the bytes.
 _PATIENCE = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Newer:
-    """What a storage has that the metadata that were brought back do not know."""
-
-    differences: int = 0  #: things that differ, when nothing was taken in
-    repositories: int = 0  #: looked at
-    manifests: int = 0  #: taken in
-    tags: int = 0  #: taken in or moved
 
 
 @asynccontextmanager
@@ -126,13 +106,8 @@ async def create_backup(config: Config, target: str, key: Path | None, progress:
     """Back up a registry, beside a running server or without one.
 
     Raises:
-        BackupError: It cannot be: the metadata are no file.
+        BackupError: It cannot be: the text says why.
     """
-    if config.on_server:
-        raise BackupError(
-            "the metadata are in PostgreSQL: back that up with its own means, such as pg_dump or point-in-time "
-            "recovery, and the blobs with those of their store; after a restoration see: entrepot doctor"
-        )
     async with AsyncExitStack() as stack:
         pieces = await stack.enter_async_context(opened_pieces(target, key, create=True, s3=reached_by(config)))
         parts = await stack.enter_async_context(deployment(config, Metrics()))
@@ -142,14 +117,17 @@ async def create_backup(config: Config, target: str, key: Path | None, progress:
     raise AssertionError  # the stack swallows nothing
 
 
-async def _require_adopted(metadata: Database) -> None:
-    """Refuse while a folder is being taken over: what is not known yet would not be in the backup.
+async def _require_ready(metadata: Database) -> None:
+    """Refuse while a backup would lack something.
 
     Raises:
-        BackupError: It is.
+        BackupError: What registry:2 left is being taken over, or a newer Entrepot has changed the tables.
     """
     if await state.find(metadata) is not AdoptionState.COMPLETE:
-        raise BackupError("the folder is still being taken over from registry:2; back it up when that is done")
+        raise BackupError("what registry:2 left is still being taken over; back it up when that is done")
+    found = await schema.find(metadata)
+    if found is not None and found.version > schema.VERSION:
+        raise BackupError("a newer Entrepot has upgraded the metadata: back them up with that one")
 
 
 def backed_up(parts: Deployment) -> BackedUp:
@@ -159,94 +137,57 @@ def backed_up(parts: Deployment) -> BackedUp:
         metadata=metadata,
         store=parts.store,
         quarantine=parts.registry.verifying.quarantine,
-        snapshot=functools.partial(_snapshot, config.state),
+        snapshot=functools.partial(_snapshot_of_server if config.on_server else _snapshot, config),
         turn=functools.partial(parts.locks.turn, COLLECTION, patience=_PATIENCE),
-        keys=functools.partial(asyncio.to_thread, pack_keys, config.state),
+        keys=functools.partial(_keys, config),
         version=entrepot.__version__,
-        require_ready=functools.partial(_require_adopted, metadata),
+        require_ready=functools.partial(_require_ready, metadata),
     )
 
 
+async def _keys(config: Config) -> bytes | None:
+    """Read the registry's own keys; beside PostgreSQL none of them lies in a file of ours."""
+    return None if config.on_server else await asyncio.to_thread(pack_keys, config.state)
+
+
 @asynccontextmanager
-async def _snapshot(state: Path) -> AsyncIterator[Snapshot]:
-    path = state / _SNAPSHOT
-    await asyncio.to_thread(copy_database, state / METADATA_NAME, path)
+async def _snapshot(config: Config) -> AsyncIterator[Snapshot]:
+    path = config.state / _SNAPSHOT
+    await asyncio.to_thread(copy_database, config.state / METADATA_NAME, path)
     try:
-        database = SqliteDatabase(path, Durability.NORMAL)
-        try:
-            yield Snapshot(database, path)
-        finally:
-            await database.close()
+        async with _opened_file(path) as snapshot:
+            yield snapshot
     finally:
-        await asyncio.to_thread(_remove_all, state, f"{_SNAPSHOT}*")
+        await asyncio.to_thread(_remove_all, config.state, f"{_SNAPSHOT}*")
+
+
+@asynccontextmanager
+async def _snapshot_of_server(config: Config) -> AsyncIterator[Snapshot]:
+    """Copy PostgreSQL's tables of one moment into a SQLite file, in a folder for temporary files (`TMPDIR`)."""
+    with tempfile.TemporaryDirectory(prefix="entrepot-backup-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / METADATA_NAME
+        async with _opened_file(path) as empty:
+            await schema.upgrade(empty.database)
+        target = SqliteTarget(path.parent)
+        try:
+            async with opened_source(config) as source, source.snapshot() as moment:
+                await copy_at_once(moment, target, _SNAPSHOT, Unwatched())
+        finally:
+            await target.close()
+        await asyncio.to_thread(make_one_file, path)
+        async with _opened_file(path) as snapshot:
+            yield snapshot
+
+
+@asynccontextmanager
+async def _opened_file(path: Path) -> AsyncIterator[Snapshot]:
+    database = SqliteDatabase(path, Durability.NORMAL)
+    try:
+        yield Snapshot(database, path)
+    finally:
+        await database.close()
 
 
 def _remove_all(folder: Path, pattern: str) -> None:
     for leftover in folder.glob(pattern):
         leftover.unlink(missing_ok=True)
-
-
-async def restore_backup(
-    pieces: Pieces, backup_id: str, folder: Path, progress: Progress, *, incomplete: bool, keep_storage: bool
-) -> Restored:
-    """Bring a backup back into a folder: an empty one, or one that has lost its metadata and still has its storage.
-
-    Raises:
-        BackupIncomplete: Pieces are missing or damaged; they are named.
-        FolderInUse: There is something else in the folder.
-        NoBackup: There is no such backup.
-    """
-    info = await Catalogue(pieces).get(backup_id)
-    await asyncio.to_thread(require_free, folder, keep_storage=keep_storage)
-    sink = await asyncio.to_thread(BulkBlobs, folder)
-    try:
-        restored = await Restoration(pieces, info, folder / OWN, sink, progress, incomplete=incomplete).run()
-    finally:
-        sink.close()
-    await asyncio.to_thread(leave_note, folder)
-    if not keep_storage:
-        await _write_files(folder, progress)
-    return restored
-
-
-async def _write_files(folder: Path, progress: Progress) -> None:
-    await progress.say("writing registry:2's files")
-    async with _opened(folder) as metadata:
-        await Projector(metadata, TreeFiles(folder)).run()
-        await Comparison(metadata, Tree(folder), TreeFiles(folder)).write()
-        await ForeignWrites(metadata, Tree(folder)).remember()
-
-
-async def find_newer(folder: Path) -> Newer:
-    """Say how much a kept storage has otherwise than the metadata that were brought back."""
-    async with _opened(folder) as metadata:
-        await _leave_files(metadata)
-        found = await Comparison(metadata, Tree(folder), TreeFiles(folder)).check()
-    return Newer(differences=sum(difference.kind is not DifferenceKind.MISSING for difference in found.differences))
-
-
-async def take_newer(folder: Path, progress: Progress) -> Newer:
-    """Take in what a kept storage has otherwise than the metadata: it was pushed after the backup."""
-    await progress.say("taking in what was pushed after the backup")
-    async with _opened(folder) as metadata:
-        await _leave_files(metadata)
-        tree = Tree(folder)
-        intake = Intake(metadata, tree, FileLocks(folder / OWN))
-        taken = await Delta(intake, ReportFile(folder)).run()
-        await ForeignWrites(metadata, tree).settle()
-        await Comparison(metadata, tree, TreeFiles(folder)).write()
-    return Newer(repositories=taken.total, manifests=taken.manifests, tags=taken.tags)
-
-
-async def _leave_files(metadata: Database) -> None:
-    """Write nothing over the files: what was to be written then has been, and perhaps something newer since."""
-    await metadata.write(lambda tx: outbox.forget(tx, outbox.FILES), name="leave the files")
-
-
-@asynccontextmanager
-async def _opened(folder: Path) -> AsyncIterator[Database]:
-    stores = await open_embedded(folder / OWN)
-    try:
-        yield stores.metadata
-    finally:
-        await stores.close()

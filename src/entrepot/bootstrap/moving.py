@@ -99,12 +99,24 @@ async def _opened_target(to: str) -> AsyncIterator[Target]:
         finally:
             await target.close()
         return
+    async with opened_target(to) as server:
+        yield server
+
+
+@asynccontextmanager
+async def opened_target(url: str) -> AsyncIterator[Target]:
+    """Open a PostgreSQL database, with no pooler in between, as one that is filled; its tables are built.
+
+    Raises:
+        DatabaseUnavailable: Nobody answers there, or refuses.
+        SchemaTooNew: A newer program has left this one behind.
+    """
     require_driver()
     from entrepot.metadata.move.postgres_side import PostgresTarget, connect  # noqa: PLC0415 - needs the extra
     from entrepot.metadata.opening_postgres import prepare  # noqa: PLC0415 - needs the extra
 
-    await prepare(to)
-    postgres = PostgresTarget(await connect(to))
+    await prepare(url)
+    postgres = PostgresTarget(await connect(url))
     try:
         yield postgres
     finally:

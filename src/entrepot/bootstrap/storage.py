@@ -30,6 +30,7 @@ from entrepot.telemetry.instruments import Metrics
 
 if TYPE_CHECKING:
     from entrepot.adapters.blobs.objects.calls import Calls
+    from entrepot.adapters.blobs.objects.store import ObjectBlobStore
     from entrepot.adapters.delivery.urls import Presigning
     from entrepot.adapters.trees.bucket_client import BucketClient, ListedCloud
 
@@ -235,6 +236,42 @@ async def _objects(place: _Place, stores: Stores, metrics: Metrics | None = None
         yield Storage(store=store, objects=objects, bucket=bucket)
     finally:
         await asyncio.to_thread(bucket.close)
+        await store.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A bucket that is to be filled, before there are databases that say whose it is."""
+
+    where: str  #: for people
+    store: ObjectBlobStore
+    take: Callable[[Database], Awaitable[None]]  #: marks it as that of these metadata; raises where it is another's
+
+
+@asynccontextmanager
+async def opened_bucket(config: Config) -> AsyncIterator[Bucket]:
+    """Open the bucket that a configuration names.
+
+    Raises:
+        StorageUnusable: It cannot be used; the text says why.
+    """
+    place = _place(config.storage)
+    from entrepot.adapters.blobs.objects.cloud import CloudError  # noqa: PLC0415 - not where blobs are files
+    from entrepot.adapters.blobs.objects.place import StorageUnusable, take_place  # noqa: PLC0415 - as above
+    from entrepot.adapters.blobs.objects.store import ObjectBlobStore  # noqa: PLC0415 - as above
+
+    try:
+        cloud = await place.opening()
+    except CloudError as error:
+        raise StorageUnusable(f"{place.where} cannot be used: {error}") from error
+    store = ObjectBlobStore(cloud, calls=place.calls())
+
+    async def take(metadata: Database) -> None:
+        await take_place(cloud, store.calls, await _identity(metadata), place.where)
+
+    try:
+        yield Bucket(where=place.where, store=store, take=take)
+    finally:
         await store.close()
 
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from entrepot.backup.restore import Restored
     from entrepot.backup.sealed_pieces import Pieces
     from entrepot.backup.verify import Verified
-    from entrepot.bootstrap.backups import Newer
+    from entrepot.bootstrap.restoration import Newer
+    from entrepot.config import Config
     from entrepot.config.schema.cloud_storage import S3
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ def create_command(target: Target, *, key: KeyFile = None, as_json: AsJson = Fal
     if as_json:
         typer.echo(json.dumps(clock.told(asdict(info))))
     else:
-        _show_created(info, encrypted=key is not None)
+        _show_created(info, place, encrypted=key is not None)
     raise typer.Exit(1 if info.lost else 0)
 
 
@@ -131,7 +132,14 @@ def verify_command(
 @app.command("restore")
 def restore_command(
     target: Target,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to restore into: an empty or a new one.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DIR",
+            help="The folder to restore into: an empty or a new one. Without it: the empty database and the empty "
+            "folder or bucket that --config names.",
+        ),
+    ] = None,
     *,
     backup: Which = _LATEST,
     key: KeyFile = None,
@@ -140,7 +148,7 @@ def restore_command(
     ] = False,
     keep_storage: Annotated[
         bool,
-        typer.Option("--keep-storage", help="The folder has lost its database only: keep the blobs that are there."),
+        typer.Option("--keep-storage", help="Only the database was lost: keep the blobs that are there."),
     ] = False,
     newer: Annotated[
         bool,
@@ -149,16 +157,22 @@ def restore_command(
     as_json: AsJson = False,
 ) -> None:
     """Bring a backup back; may be stopped and run again. Exits with 1 if anything is lost."""
-    from entrepot.bootstrap.backups import Newer, find_newer, opened_pieces, restore_backup, take_newer
+    from entrepot.bootstrap.backups import opened_pieces
+    from entrepot.bootstrap.restoration import Newer, find_newer, restore_backup, restore_registry, take_newer
 
-    if newer and not keep_storage:
-        raise typer.BadParameter("--take-newer goes with --keep-storage")
+    if newer and (folder is None or not keep_storage):
+        raise typer.BadParameter("--take-newer goes with DIR and --keep-storage")
+    if folder is None and given().config is None:
+        raise typer.BadParameter("name the folder to restore into, or with --config the registry")
+    place = configured() if folder is None else None
 
     async def work(progress: Progress) -> tuple[Restored, Newer]:
         async with opened_pieces(target, key, s3=_s3()) as pieces:
-            restored = await restore_backup(
-                pieces, backup, folder, progress, incomplete=incomplete, keep_storage=keep_storage
-            )
+            how = {"incomplete": incomplete, "keep_storage": keep_storage}
+            if folder is None:
+                assert place is not None
+                return await restore_registry(place, pieces, backup, progress, **how), Newer()
+            restored = await restore_backup(pieces, backup, folder, progress, **how)
         if not keep_storage:
             return restored, Newer()
         return restored, await (take_newer(folder, progress) if newer else find_newer(folder))
@@ -167,7 +181,7 @@ def restore_command(
     if as_json:
         typer.echo(json.dumps({**clock.told(asdict(restored)), "newer": asdict(found)}))
     else:
-        _show_restored(restored, found, folder, taken=newer)
+        _show_restored(restored, found, place or folder, taken=newer)
     raise typer.Exit(1 if restored.lost else 0)
 
 
@@ -243,14 +257,16 @@ def _time(at: int) -> str:
     return f"{datetime.fromtimestamp(at / clock.MICROSECONDS, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _show_created(info: BackupInfo, *, encrypted: bool) -> None:
+def _show_created(info: BackupInfo, place: Config, *, encrypted: bool) -> None:
     typer.echo(
         f"Backup {info.id}: {counted(info.blobs, 'blob')}, {spelt(info.bytes)}, of which "
         f"{counted(info.new_blobs, 'blob')} and {spelt(info.new_bytes)} new."
     )
     for digest in info.lost[:_SHOWN]:
         typer.echo(f"not in it, for its bytes are lost or damaged: {digest}")
-    if not encrypted:
+    if place.on_server:
+        typer.echo("The secret key (ENTREPOT_SECRET_KEY) is in no backup: keep a copy of it.")
+    elif not encrypted:
         typer.echo(
             "It is not encrypted, so the registry's own keys (entrepot/keys) are not in it: keep a copy of them."
         )
@@ -264,22 +280,22 @@ def _show_verified(found: list[Verified]) -> None:
             typer.echo(f"  {fault.what}: {fault.problem}")
 
 
-def _show_restored(restored: Restored, found: Newer, folder: Path, *, taken: bool) -> None:
+def _show_restored(restored: Restored, found: Newer, place: Config | Path | None, *, taken: bool) -> None:
     brought = counted(restored.restored, "blob")
+    where = place if place is None or isinstance(place, Path) else place.place
+    named = f"--data {place}" if isinstance(place, Path) else "--config FILE"
     typer.echo(
-        f"{folder} is as it was at {_time(restored.created_at)} UTC: {brought} brought back, "
+        f"{where} is as it was at {_time(restored.created_at)} UTC: {brought} brought back, "
         f"{restored.kept:,} there already."
     )
     for digest in restored.lost[:_SHOWN]:
         typer.echo(f"lost: {digest}")
     if restored.lost:
-        typer.echo(
-            f"Images that need them are broken until they are pushed; entrepot doctor --data {folder} names them."
-        )
+        typer.echo(f"Images that need them are broken until they are pushed; entrepot doctor {named} names them.")
     if taken:
         typer.echo(f"Taken in from the storage: {counted(found.manifests, 'manifest')}, {counted(found.tags, 'tag')}.")
     elif found.differences:
         typer.echo(
             f"The storage has {counted(found.differences, 'thing')} pushed after the backup. To take them in: "
-            f"entrepot adopt --delta {folder}"
+            f"entrepot adopt --delta {place}"
         )

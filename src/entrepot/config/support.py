@@ -328,12 +328,6 @@ RULES: tuple[Rule, ...] = (
         lambda config: config.database.on_server and config.metadata.on_server,
     ),
     _stops(
-        "backup.target",
-        "set, and the metadata are in PostgreSQL",
-        "cannot hold a PostgreSQL database; use its own means for it, such as pg_dump or point-in-time recovery",
-        lambda config: config.backup.target and config.on_server,
-    ),
-    _stops(
         "http.tls.letsencrypt",
         "certificates are to be got, and there is no folder to keep them in",
         "has no folder for account and certificate; let a proxy in front have the certificate, or name one by "

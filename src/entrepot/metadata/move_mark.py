@@ -47,6 +47,6 @@ async def require_usable(database: Database) -> None:
         )
     if ARRIVING in state:
         raise DatabaseMoved(
-            "a move into this database has not come to its end: run the same entrepot db move again, or make the"
-            " database anew"
+            "a move into this database, or the restoration of a backup, has not come to its end: run the same command"
+            " again, or make the database anew"
         )

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +27,9 @@ from entrepot.metadata.engine.sqlite import SqliteDatabase
 from entrepot.metadata.engine.sqlite_copy import copy_database
 from entrepot.metadata.opening import METADATA_NAME, Stores, open_embedded
 from entrepot.oci.digest import Digest
-from entrepot.registry.file_locks import COLLECTION, turn
+from entrepot.registry.file_locks import FileLocks
 from entrepot.registry.layout import blob_data
+from entrepot.registry.locks import COLLECTION
 from entrepot.registry.quarantine import Quarantine
 from entrepot.registry.service import Registry, build_registry
 from entrepot.registry.settings import RegistrySettings
@@ -58,6 +59,10 @@ class Place:
         """Give the place for what is damaged."""
         return Quarantine(self.stores.metadata, self.store, lambda: False)
 
+    def collecting(self, *, patience: float) -> AbstractAsyncContextManager[None]:
+        """Take the turn to remove bytes."""
+        return FileLocks(self.folder / "entrepot").turn(COLLECTION, patience=patience)
+
     def file(self, content: bytes) -> Path:
         """Say where a blob lies."""
         return self.folder / blob_data(Digest.of(content))
@@ -69,7 +74,7 @@ class Place:
             store=self.store,
             quarantine=self.quarantine,
             snapshot=self._snapshot,
-            turn=functools.partial(turn, self.folder, COLLECTION, patience=5.0),
+            turn=functools.partial(self.collecting, patience=5.0),
             keys=functools.partial(asyncio.to_thread, pack_keys, self.folder / "entrepot"),
             version="test",
             require_ready=_ready,

@@ -31,7 +31,6 @@ from entrepot.metadata.query import RawQuery
 from entrepot.oci.digest import Digest
 from entrepot.oci.errors import BlobUnknown
 from entrepot.oci.reference import Tag
-from entrepot.registry.file_locks import COLLECTION, turn
 from entrepot.telemetry.progress import Stopped, Unwatched
 from entrepot.vault.master import MasterKey, MasterKeys
 from tests.contracts.backup.conftest import KEYS, Backups, Place, open_place
@@ -357,7 +356,7 @@ async def test_no_collection_takes_what_the_snapshot_needs(
     async def collect() -> None:
         await place.registry.manifests.delete(NAME, Digest.of(images[4]), actor=ALICE)
         with pytest.raises(TimeoutError):
-            async with turn(place.folder, COLLECTION, patience=0.1):
+            async with place.collecting(patience=0.1):
                 pass
 
     first = _During("copying blobs", change)
@@ -370,7 +369,7 @@ async def test_no_collection_takes_what_the_snapshot_needs(
 
     info = await backups.create(place, Both())
     assert (first.done, second.done) == (True, True)
-    async with turn(place.folder, COLLECTION, patience=0.1):
+    async with place.collecting(patience=0.1):
         place.file(LAYERS[4]).unlink()
     assert info.lost == ()
     await backups.restore(tmp_path / "other")

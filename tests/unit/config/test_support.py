@@ -75,7 +75,6 @@ STOPPED += [
     ("metadata.folder", f"{MINIMAL}{STATE}"),
     ("database.host", f"{MINIMAL}database: {{enabled: prefer}}"),
     ("database", f"{MINIMAL}metadata: {{url: '{SERVER}'}}\ndatabase: {{enabled: true, host: x}}"),
-    ("backup.target", f"{MINIMAL}metadata: {{url: '{SERVER}'}}\nbackup: {{target: /backups}}"),
 ]
 
 LDAP = "access: {ldap: {servers: ['ldaps://ldap.example.org'], users: {base: 'dc=example'}}}"

@@ -47,7 +47,7 @@ class BucketTarget:
     async def put(self, name: str, pieces: AsyncIterator[bytes]) -> int:
         """Store a piece, in one request or in parts; it is seen when it is whole."""
         with self._told(name):
-            sending = _Sending(self._cloud, self._calls, name)
+            sending = Sending(self._cloud, self._calls, name)
             try:
                 async for piece in pieces:
                     await sending.add(piece)
@@ -163,8 +163,8 @@ class BucketTarget:
             raise TargetFailed(f"{self._where} failed at {name}: {error}") from error
 
 
-class _Sending:
-    """One piece on its way: an object where it is small, parts where it is not."""
+class Sending:
+    """One object on its way: in one request where it is small, in parts where it is not."""
 
     def __init__(self, cloud: Cloud, calls: Calls, name: str) -> None:
         self._cloud = cloud

@@ -37,6 +37,10 @@ class BulkBlobs:
             draft.unlink(missing_ok=True)
         self._drafts.rmdir()
 
+    def key(self, key: str, digest: Digest) -> str:
+        """Name a blob by its digest where its key is that of an object; blobs that share a file go on to."""
+        return str(digest) if layout.is_object(key) else key
+
     async def find(self, key: str) -> StoredBlob | None:
         """Describe what lies under a key."""
         try:

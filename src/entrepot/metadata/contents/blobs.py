@@ -13,7 +13,7 @@ while the grace lasts it is read and mounted there, and a push that was told of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,6 +160,9 @@ _STORED_BETWEEN = Query(
     .order_by(blobs.c.storage_key)
     .limit(bindparam("limit")),
     "blobs.stored_between",
+)
+_RENAME = Query(
+    update(blobs).where(blobs.c.id == bindparam("blob_id")).values(storage_key=bindparam("to")), "blobs.rename"
 )
 #: The same bytes at another place, verified there a moment ago.
 _MOVE = Query(
@@ -348,6 +351,12 @@ async def move(tx: Transaction, seen: StoredRow, copy: Place) -> bool:
         now=clock.now(),
     )
     return moved == 1
+
+
+async def rename(tx: Transaction, keys: Mapping[int, str]) -> None:
+    """Say of blobs, by row id, under which keys they lie, in a registry that nobody uses yet."""
+    if keys:
+        await tx.many(_RENAME, [{"blob_id": number, "to": key} for number, key in sorted(keys.items())])
 
 
 async def has_any_of(reader: Reader, beginning: str) -> bool:

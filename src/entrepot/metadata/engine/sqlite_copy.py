@@ -21,11 +21,26 @@ def copy_database(source: Path, target: Path) -> None:
     try:
         with translated(target), closing(connect_reader(source)) as reading, closing(sqlite3.connect(partial)) as copy:
             reading.backup(copy)
-            # The copy inherits the log mode; without a log it is one file that can be carried away.
-            copy.execute("PRAGMA journal_mode = DELETE").close()
+            _end_log(copy)  # the copy inherits the log mode
         sync(partial)
         partial.rename(target)
         sync(target.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def make_one_file(path: Path) -> None:
+    """Bring what stands in the log of a database that nobody has open into its one file.
+
+    Raises:
+        DatabaseFull: No space for it.
+        DatabaseUnavailable: It cannot be read or written.
+    """
+    with translated(path), closing(sqlite3.connect(path)) as connection:
+        _end_log(connection)
+
+
+def _end_log(connection: sqlite3.Connection) -> None:
+    """Go on without a log: what is one file can be carried away."""
+    connection.execute("PRAGMA journal_mode = DELETE").close()

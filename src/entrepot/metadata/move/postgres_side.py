@@ -219,7 +219,7 @@ class PostgresSource:
 class PostgresTarget(_Rows):
     """A database that is moved to, which no server uses yet; `Target` says what the methods do."""
 
-    async def begin(self, source: str) -> Arrival:
+    async def begin(self, source: str, *, anew: bool = False) -> Arrival:
         with translated():
             async with self._connection.transaction():
                 await self._connection.execute(_MAKE_STATE)
@@ -232,7 +232,9 @@ class PostgresTarget(_Rows):
                         arrival.is_ready = False
                         await self._let_rows_in()
                         await self._note(arrival)
-                    return arrival
+                    if not anew:
+                        return arrival
+                    return await self._emptied(source)
                 used = "SELECT 1 FROM projects UNION SELECT 1 FROM events UNION SELECT 1 FROM users"
                 # What was left by an earlier move is stale, and may be filled again; another registry is left alone.
                 if LEFT not in state and await self._connection.fetchval(used):
@@ -240,10 +242,13 @@ class PostgresTarget(_Rows):
                 await self._connection.execute(f"{_stop_noting()}; DROP FUNCTION IF EXISTS moved() CASCADE")
                 await self._connection.execute(f"DELETE FROM {STATE}")
                 await self._let_rows_in()
-                await self._connection.execute(f"TRUNCATE {', '.join(table.name for table in TABLES)}")
-                arrival = Arrival(source=source)
-                await self._note(arrival)
-                return arrival
+                return await self._emptied(source)
+
+    async def _emptied(self, source: str) -> Arrival:
+        await self._connection.execute(f"TRUNCATE {', '.join(table.name for table in TABLES)}")
+        arrival = Arrival(source=source)
+        await self._note(arrival)
+        return arrival
 
     async def make_months(self, first: int, last: int) -> None:
         with translated():

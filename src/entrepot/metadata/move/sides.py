@@ -147,8 +147,8 @@ class Source(Protocol):
 class Target(Rows, Protocol):
     """The database that is moved to."""
 
-    async def begin(self, source: str) -> Arrival:
-        """Make it ready to be filled; return how far an earlier attempt came.
+    async def begin(self, source: str, *, anew: bool = False) -> Arrival:
+        """Make it ready to be filled; return how far an earlier attempt came, or with `anew` forget that one.
 
         Raises:
             MoveFailed: It holds something else.

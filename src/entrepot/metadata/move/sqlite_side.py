@@ -194,7 +194,7 @@ class SqliteTarget(_Rows):
         super().__init__(connection, folder / WORK_NAME)
         connection.execute("PRAGMA foreign_keys = OFF").close()
 
-    async def begin(self, source: str) -> Arrival:
+    async def begin(self, source: str, *, anew: bool = False) -> Arrival:
         with _within(self._connection) as run:
             run(_MAKE_STATE)
             state = dict(run(f"SELECT name, value FROM {STATE}"))
@@ -206,7 +206,7 @@ class SqliteTarget(_Rows):
                     arrival.is_ready = False
                     _put_triggers_away(run)
                     self._note(run, arrival)
-                return arrival
+                return self._emptied(run, source) if anew else arrival
             # What was left by an earlier move is stale, and may be filled again; another registry is left alone.
             if (
                 LEFT not in state
@@ -215,11 +215,14 @@ class SqliteTarget(_Rows):
                 raise MoveFailed("there is a registry in this folder already; move into an empty one")
             run(f"DELETE FROM {STATE}")
             _put_triggers_away(run)
-            for table in reversed(TABLES):
-                run(f"DELETE FROM {table.name}")
-            arrival = Arrival(source=source)
-            self._note(run, arrival)
-            return arrival
+            return self._emptied(run, source)
+
+    def _emptied(self, run: Callable[..., sqlite3.Cursor], source: str) -> Arrival:
+        for table in reversed(TABLES):
+            run(f"DELETE FROM {table.name}")
+        arrival = Arrival(source=source)
+        self._note(run, arrival)
+        return arrival
 
     async def make_months(self, first: int, last: int) -> None:
         """Do nothing: events lie in one table."""
@@ -244,10 +247,11 @@ class SqliteTarget(_Rows):
                 self._insert(self._connection, table, [row for row in some.values() if row is not None])
 
     async def complete(self, numbers: Numbers, work: Mapping[Table, Sequence[Row]], arrival: Arrival) -> None:
-        with closing(connect_writer(self._work, Durability.NORMAL)) as other, _within(other) as run:
-            for table, rows in work.items():
-                run(f"DELETE FROM {table.name}")
-                self._insert(other, table, rows)
+        if work:
+            with closing(connect_writer(self._work, Durability.NORMAL)) as other, _within(other) as run:
+                for table, rows in work.items():
+                    run(f"DELETE FROM {table.name}")
+                    self._insert(other, table, rows)
         with _within(self._connection) as run:
             broken = run("PRAGMA foreign_key_check").fetchone()
             if broken is not None:

@@ -93,6 +93,39 @@ async def move(source: Source, target: Target, to: str, progress: Progress) -> M
     )
 
 
+async def copy_at_once(snapshot: Snapshot, target: Target, name: str, progress: Progress) -> None:
+    """Copy everything as it was at one moment into a target that nobody uses, each batch compared when it is there.
+
+    Args:
+        snapshot: The source; it may be in use, and learns nothing of it.
+        target: An empty database, or one into which a copy of this name was begun: it is begun again.
+        name: What the copy is called in the target until it is complete; programs keep off until then.
+        progress: Told of rows.
+
+    Raises:
+        MoveFailed: The target is not fit, or does not hold what was put into it.
+        Stopped: Somebody asked for an end.
+    """
+    arrival = await target.begin(name, anew=True)
+    total, done = sum([await snapshot.count(table) for table in TABLES]), 0
+    await target.make_months(*await _span(snapshot))
+    for table in TABLES:
+        after: Key | None = None
+        while True:
+            rows = await snapshot.page(table, after, BATCH)
+            await target.add(table, rows, arrival)
+            there = await target.page(table, after, BATCH)
+            if rows != there:
+                raise _unequal(table, rows, there)
+            done += len(rows)
+            await progress.step(done, total)
+            if len(rows) < BATCH:
+                break
+            after = key_of(table, rows[-1])
+    await target.complete(await snapshot.numbers(), {}, arrival)
+    await target.open()
+
+
 async def _copy(source: Source, target: Target, arrival: Arrival, progress: Progress) -> None:
     """Copy all tables from one snapshot; what an earlier attempt copied and has changed since is taken out first."""
     async with source.snapshot() as snapshot:
