@@ -37,6 +37,7 @@ from entrepot.web.account.endpoint import AccountPages, AccountParts
 from entrepot.web.api.mount import ApiUse, AsgiApp, LazyApi
 from entrepot.web.application import Application
 from entrepot.web.from_config import web_settings
+from entrepot.web.health import Together
 from entrepot.web.login import session_routes
 from entrepot.web.oidc.routes import ProviderPages
 from entrepot.web.pages import style_route
@@ -97,7 +98,7 @@ async def web(config: Config, runtime: WorkerRuntime) -> AsyncIterator[Applicati
             metrics=RequestMetrics(runtime.metrics),
             access_log=runtime.access_log,
             readiness=functools.partial(problems, runtime, presence),
-            warnings=functools.partial(_warnings, parts),
+            warnings=Together(functools.partial(_warnings, parts)),
             sessions=gate if access.people else None,
             second_factors=access.second_factors,
             security_keys=access.security_keys,

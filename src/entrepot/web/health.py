@@ -34,6 +34,28 @@ async def ready(request: Request, services: Services) -> Response:  # noqa: ARG0
     return json_response(200, dict(warnings), (_NO_CACHE,))
 
 
+class Together:
+    """Asks once for all who ask meanwhile: anybody may, as often as they like, and others need the database."""
+
+    def __init__(self, question: Readiness) -> None:
+        """Ask nothing yet."""
+        self._question = question
+        self._asking: asyncio.Future[Mapping[str, str]] | None = None
+
+    async def __call__(self) -> Mapping[str, str]:
+        """Return the answer to the question that is out, or to a new one."""
+        asking = self._asking
+        if asking is None or asking.done():
+            asking = self._asking = asyncio.ensure_future(self._question())
+            asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:  # who asks next does not wait for one that takes too long
+            if self._asking is asking:
+                self._asking = None
+            raise
+
+
 async def _asked(question: Readiness) -> Mapping[str, str] | None:
     """Ask the database; None when it does not answer."""
     asking = asyncio.ensure_future(question())
