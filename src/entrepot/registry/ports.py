@@ -57,6 +57,8 @@ class UploadProgress:
     hashed: Digest | None
     #: What an object store has to know of the upload to go on with it anywhere, in its own words; None on a disk.
     state: str | None = None
+    #: Whether a request before this one verified these bytes, and may have made a blob of them that is gone by now.
+    sealed_before: bool = False
 
 
 #: Keeps the progress of an append that is not at its end, for whoever goes on with the upload.

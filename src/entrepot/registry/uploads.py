@@ -344,8 +344,8 @@ class Uploads:
             if copy is not None:
                 link = partial(self._link, name, digest, copy, actor, project)
                 if await self.metadata.write(link, name="commit blob"):
-                    # Under a key of their own nobody takes the bytes away.
-                    if self.store.has_state or await self._is_there(copy.key, size):
+                    # Under a key of their own, which was no blob's before, nobody takes the bytes away.
+                    if (self.store.has_state and not sealed.sealed_before) or await self._is_there(copy.key, size):
                         return BlobRecord(digest, size, copy.key), copy.stored is not None
                     await self._take_back(session_id, digest, copy)
                 elif copy.stored is not None:

@@ -17,7 +17,7 @@ from entrepot.lifecycle.collection.orphans import Orphans
 from entrepot.metadata.contents import blobs as blob_rows
 from entrepot.metadata.contents import upload_sessions
 from entrepot.oci.digest import Digest
-from entrepot.oci.errors import BlobUploadUnknown, DigestInvalid, UploadRangeInvalid
+from entrepot.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable, UploadRangeInvalid
 from entrepot.registry.model import BlobRecord
 from entrepot.registry.ports import UploadProgress
 from entrepot.registry.quarantine import Quarantine
@@ -406,3 +406,24 @@ async def test_two_nodes_complete_one_session(house: House, cloud: SlowCloud, *,
     blob = await house.registry.blobs.get(NAME, Digest.of(b"layer"))
     assert cloud.objects.get(blob.key) == b"layer"
     assert await upload_sessions.known(house.kit.work, [session]) == set()
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_a_blob_that_was_collected_is_not_committed_again(
+    house: House, cloud: SlowCloud, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A session goes on whose blob was committed and collected: its client has to push the bytes once more."""
+    session = await commit_and_die(house, b"layer", monkeypatch)
+    uploads, digest = house.registry.uploads, Digest.of(b"layer")
+    house.clock.advance(GRACE + 1)
+    if when == "meanwhile":
+        cloud.may_delete.clear()
+        cloud.deletes.clear()
+    collection = asyncio.create_task(house.collect())
+    await (cloud.deletes.wait() if when == "meanwhile" else collection)
+    with pytest.raises(Unavailable):
+        await uploads.complete(NAME, session, digest, principal=OWNER, actor=ALICE)
+    cloud.may_delete.set()
+    await collection
+    await house.pusher.image("v1", b"layer")
+    assert cloud.objects[(await house.registry.blobs.get(NAME, digest)).key] == b"layer"

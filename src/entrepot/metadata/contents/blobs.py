@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, func, select, true, update
+from sqlalchemy import bindparam, exists, false, func, or_, select, update
 
 from entrepot.metadata import clock
 from entrepot.metadata.database import Reader, Row, Transaction
@@ -220,8 +220,8 @@ _PUT_MISSING = Query(
 )
 
 
-def _put(name: str, *conditions: ColumnElement[bool]) -> Query:
-    """Insert a blob, or replace what is said of its bytes under these conditions."""
+def _put(name: str, *, is_new_key: bool) -> Query:
+    """Insert a blob, or replace what is said of its bytes, unless these are being deleted."""
 
     def built(dialect: Dialect) -> Any:
         insert = dialect.insert(blobs).values(
@@ -249,7 +249,9 @@ def _put(name: str, *conditions: ColumnElement[bool]) -> Query:
             "etag": new.etag,
             "verified_at": new.verified_at,
         }
-        where = and_(true(), *conditions)
+        # Whoever deletes the old copy knows it by its key.
+        is_other = blobs.c.storage_key != new.storage_key if is_new_key else false()
+        where = or_(blobs.c.state != DELETING, is_other)
         return insert.on_conflict_do_update(index_elements=[blobs.c.digest], set_=replaced, where=where).returning(
             blobs.c.id
         )
@@ -257,9 +259,8 @@ def _put(name: str, *conditions: ColumnElement[bool]) -> Query:
     return Query(built, name)
 
 
-_PUT = _put("blobs.put", blobs.c.state != DELETING)
-#: Whoever deletes the old copy knows it by its key.
-_PUT_UNDER_NEW_KEY = _put("blobs.put_under_new_key")
+_PUT = _put("blobs.put", is_new_key=False)
+_PUT_UNDER_NEW_KEY = _put("blobs.put_under_new_key", is_new_key=True)
 _KEEP = Query(
     update(blobs)
     .where(in_list(blobs.c.id, "ids"), READABLE)

@@ -250,7 +250,8 @@ class ObjectBlobStore:
             actual = await self._read_back(state, expected.algorithm)
         if actual != expected:
             raise DigestInvalid(f"the {state.size} bytes received have the digest {actual}, not {expected}")
-        return UploadProgress(offset=state.size, hashed=expected, state=state.seal(expected).text())
+        text = state.seal(expected).text()
+        return UploadProgress(offset=state.size, hashed=expected, state=text, sealed_before=bool(state.sealed))
 
     async def publish(self, upload_id: str, digest: Digest, *, known: UploadProgress | None = None) -> StoredBlob:
         """Make a sealed upload a blob, which it is already where all its bytes are one object."""
