@@ -246,6 +246,20 @@ async def test_wrong_bytes_are_never_kept_nor_completed(kit: Kit) -> None:
     assert cache._space.bytes_used() == 0
 
 
+async def test_wrong_bytes_that_another_worker_fetches_are_not_completed(kit: Kit) -> None:
+    """Who reads along while another worker fetches a damaged blob has its bytes: it breaks off, as that one does."""
+    workers = (kit.worker(), kit.worker())
+    blob, content = await kit.blob(2 * MIB)
+    kit.store._blobs[blob.key] = bytes([content[0] ^ 1]) + content[1:]
+    kit.store.go.clear()
+    reading = []
+    for worker, how in zip(workers, ("fetch", "follow"), strict=True):
+        reading.append(asyncio.ensure_future(_collect(worker, blob, [])))
+        await until(lambda how=how: kit.counts[how] == 1)  # type: ignore[misc]
+    kit.store.go.set()
+    assert [type(one) for one in await asyncio.gather(*reading, return_exceptions=True)] == [BlobUnknown, BlobUnknown]
+
+
 async def test_a_store_that_fails_on_the_way(kit: Kit) -> None:
     """A fetch that breaks off leaves nothing behind; whoever waits asks the store itself, and hears what is wrong."""
     cache = kit.worker()

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import stat
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
@@ -203,6 +204,7 @@ class DiskCache:
                 await _finished(asyncio.ensure_future(keep))
                 is_kept = True
                 return
+            os.fchmod(file, 0)  # for other workers that read it as it grew
             if len(self._damaged) < _MOST_DAMAGED:
                 self._damaged.add(str(blob.digest))
             described = await self._store.stat(blob.key)
@@ -221,7 +223,11 @@ class DiskCache:
     # Following.
 
     async def _follow(self, blob: BlobRecord, start: int, length: int) -> AsyncGenerator[bytes, None]:
-        """Read a file while it grows. It ends early where whoever writes it has given up."""
+        """Read a file while it grows. It ends early where whoever writes it has given up.
+
+        Raises:
+            BlobUnknown: Its bytes have turned out to have another digest.
+        """
         file = await asyncio.to_thread(
             _opened, self._space.part(blob.digest, blob.size), self._space.whole(blob.digest)
         )
@@ -232,6 +238,8 @@ class DiskCache:
         try:
             while offset < end:
                 there = await self._grown(blob, file, offset)
+                if not os.fstat(file).st_mode & stat.S_IRUSR:
+                    raise lost(blob)
                 if there <= offset:
                     return
                 size = min(piece_size(self._following), there - offset, end - offset)
