@@ -30,12 +30,15 @@ ON_POSTGRES = {
     "test_quotas",
     "test_token",
     "test_uploads",
+    "test_a_moved_tag_is_seen_at_once",
+    "test_an_answer_is_for_whoever_was_admitted",
 }
 #: What the specification is about, in `make test-full` also on PostgreSQL and S3.
 ON_S3 = {"test_base", "test_blobs", "test_lists", "test_manifests", "test_mounts", "test_paths", "test_uploads"}
 #: What is about SQLite itself.
 ON_SQLITE = {
-    "test_response_cache": "nothing proves to a process that no other has committed to PostgreSQL",
+    "test_what_another_process_commits_counts_too": "PostgreSQL is asked for the one row, whatever else was committed",
+    "test_a_commit_while_an_answer_is_worked_out_keeps_it_from_being_remembered": "its row is asked for each time",
     "test_only_who_may_delete_finds_room_on_a_full_disk": "what is put aside is so on the disk of SQLite's files",
 }
 
@@ -44,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what opens a registry on both databases."""
     if "database" in metafunc.fixturenames:
         name = metafunc.module.__name__.rpartition(".")[2]
-        marks = [] if name in ON_POSTGRES else [pytest.mark.full]
+        marks = [] if ON_POSTGRES & {name, metafunc.function.__name__} else [pytest.mark.full]
         only = ON_SQLITE.keys() & {name, metafunc.function.__name__}
         kinds = ["sqlite", *([] if only else [pytest.param("postgresql", marks=marks)])]
         if name in ON_S3:

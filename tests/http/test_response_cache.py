@@ -13,8 +13,10 @@ import pytest
 from entrepot.metadata.opening import open_embedded
 from entrepot.telemetry.access_format import RequestRecord
 from entrepot.telemetry.access_log import AccessLog
+from entrepot.web.application import Application
 from entrepot.web.http import Asked
 from entrepot.web.response_cache import Answer, ResponseCache
+from entrepot.web.responses import Send
 from tests.http.pushing import NAME, push_blob, push_image
 from tests.http.transport import Answer as Received
 from tests.http.transport import AsgiClient
@@ -66,14 +68,13 @@ def client(app: App) -> AsgiClient:
 def given(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
     """List the answers that are given again."""
     found: list[Answer] = []
-    find = ResponseCache.find
+    repeat = Application._repeat
 
-    def watched(cache: ResponseCache, asked: Asked) -> Answer | None:
-        answer = find(cache, asked)
-        found.extend([answer] if answer else [])
-        return answer
+    async def watched(application: Application, answer: Answer, send: Send) -> None:
+        found.append(answer)
+        await repeat(application, answer, send)
 
-    monkeypatch.setattr(ResponseCache, "find", watched)
+    monkeypatch.setattr(Application, "_repeat", watched)
     return found
 
 
