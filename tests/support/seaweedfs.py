@@ -42,7 +42,7 @@ _USERS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SeaweedFs:
     """A running server, which has one bucket; each further one costs it seven files of data."""
 
@@ -50,6 +50,12 @@ class SeaweedFs:
     filer: int  #: where objects are read without a signature, below /buckets/BUCKET, as by whatever a CDN has before it
     process: subprocess.Popen[bytes]
     folder: Path
+    command: list[str]
+
+    def start_again(self) -> None:
+        """Start it once more, where it was killed, on its ports and its folder; that takes 20 seconds."""
+        self.process = _started(self.command, self.folder)
+        _await(self, is_new=False)
 
     @property
     def url(self) -> str:
@@ -89,17 +95,20 @@ def running_seaweedfs(folder: Path | None = None) -> Iterator[SeaweedFs]:
     assert place is not None
     (place / "users.json").write_text(json.dumps(_USERS))
     port, filer, command = _command(place)
-    with (place / "log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    server = SeaweedFs(port=port, filer=filer, process=process, folder=place)
+    server = SeaweedFs(port=port, filer=filer, process=_started(command, place), folder=place, command=command)
     try:
-        _await(server)
+        _await(server, is_new=True)
         yield server
     finally:
-        process.kill()  # it would take five seconds to say goodbye to itself
-        process.wait(timeout=20)
+        server.process.kill()  # it would take five seconds to say goodbye to itself
+        server.process.wait(timeout=20)
         if own is not None:
             shutil.rmtree(own, ignore_errors=True)
+
+
+def _started(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def _command(folder: Path) -> tuple[int, int, list[str]]:
@@ -127,11 +136,12 @@ def _command(folder: Path) -> tuple[int, int, list[str]]:
     return int(ports[6]), int(ports[4]), [*program, *(f"-{name}={value}" for name, value in options.items())]
 
 
-def _await(server: SeaweedFs) -> None:
+def _await(server: SeaweedFs, *, is_new: bool) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
-            server.client().create_bucket(Bucket=BUCKET)
+            if is_new:
+                server.client().create_bucket(Bucket=BUCKET)
             server.client().put_object(Bucket=BUCKET, Key="first", Body=b"x")
         except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
             time.sleep(0.1)

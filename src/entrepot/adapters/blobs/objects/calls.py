@@ -2,7 +2,7 @@
 
 A call that may succeed later is tried four times, with pauses that are chosen by chance so that those who failed
 together do not come again together. When nothing succeeds any more, calls fail at once for some seconds: whoever waits
-is told to come again, and the store is left in peace.
+is told to come again, and the store is left in peace. One that does not answer at all is found out sooner (`pulse`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from entrepot.adapters.blobs.objects.cloud import CloudBusy, CloudRefused
+from entrepot.adapters.blobs.objects.cloud import CloudBusy, CloudError, CloudRefused
+from entrepot.adapters.blobs.objects.pulse import Pulse
 from entrepot.oci.errors import Unavailable
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ _LONGEST_PAUSE: Final = 10.0
 #: So many failures in so many seconds, without a success between, and nothing is asked for some seconds more.
 _FAILURES: Final = 20
 _WINDOW: Final = 10.0
-_REST: Final = 5.0
+_REST: Final = 3.0
 #: For so many seconds after a failure that no success followed, the store counts as away.
 _DEGRADED: Final = 60.0
 #: Seconds for a call without many bytes, all its tries together; and bytes a second that others reach at least.
@@ -52,6 +53,7 @@ class Calls:
     tries: int = MOST_TRIES
     patience: float = _PATIENCE
     pause: float = _PAUSE
+    pulse: Pulse = field(default_factory=Pulse)
     _failures: list[float] = field(default_factory=list)
     _rests_until: float = 0.0
 
@@ -69,14 +71,16 @@ class Calls:
             NoObject: As the call says.
             NoMultipart: As the call says.
         """
-        self._require_open()
         tries = tries or self.tries
         end = time.monotonic() + self.patience + size / _SLOWEST
         for number in range(1, tries + 1):
+            self.require_open()
             try:
-                async with asyncio.timeout(max(end - time.monotonic(), 0.1)):
-                    return await self._try(operation, call)
+                async with asyncio.timeout(max(end - time.monotonic(), 0.1)) as limit:
+                    with self.pulse.waited_for(limit):
+                        return await self._try(operation, call)
             except TimeoutError:
+                self.require_open()  # a silent store was spoken of already
                 self._failed()
                 _log.error("the object store did not answer in time", extra={"operation": operation})
                 raise Unavailable(5, "The blob storage does not answer; try again.") from None
@@ -94,7 +98,7 @@ class Calls:
 
     async def watched(self, operation: str, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         """Pass on what is read, and note how that ended."""
-        self._require_open()
+        self.require_open()
         begun, outcome = time.perf_counter(), "failed"
         try:
             async with aclosing(pieces):
@@ -119,6 +123,10 @@ class Calls:
             raise
         except CloudRefused:
             outcome = "refused"
+            self.pulse.heard()
+            raise
+        except CloudError:
+            self.pulse.heard()
             raise
         finally:
             self.watch(operation, outcome, time.perf_counter() - begun)
@@ -127,13 +135,21 @@ class Calls:
 
     def is_failing(self) -> bool:
         """Tell whether the last call failed, and not long ago."""
-        return bool(self._failures) and self._failures[-1] > time.monotonic() - _DEGRADED
+        return self.pulse.is_silent or (bool(self._failures) and self._failures[-1] > time.monotonic() - _DEGRADED)
 
     def _succeeded(self) -> None:
         self._failures.clear()
         self._rests_until = 0.0
+        self.pulse.heard()
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Make sure that there is use in asking.
+
+        Raises:
+            Unavailable: There is not: nothing succeeds, or the store does not answer.
+        """
+        if self.pulse.is_silent:
+            raise Unavailable(5, "The blob storage does not answer; try again in some seconds.")
         left = self._rests_until - time.monotonic()
         if left > 0:
             raise Unavailable(int(left) + 1, "The blob storage does not answer; try again in some seconds.")

@@ -209,8 +209,10 @@ class Receiver:
 
     async def _give_way(self) -> None:
         """Send what there is and let others have the memory."""
-        await self._flush()
-        self._place.leave()
+        try:
+            await self._flush()
+        finally:
+            self._place.leave()
 
     def _evict(self) -> None:
         """Give way while the client sends nothing."""

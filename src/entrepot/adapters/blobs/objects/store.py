@@ -54,6 +54,8 @@ _OURS: Final = re.compile(re.escape(layout.OBJECTS) + r"/[A-Za-z0-9_-]{2}/[A-Za-
 _EMPTY_SHA256: Final = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 #: Seconds within which the first bytes of a read come.
 _BEGINS: Final = 6.0
+#: A name that no object has: asking for it shows whether the store answers.
+_NOTHING: Final = f"{layout.OBJECTS}/__/none"
 #: An upload that asks for a commit waits as long for the store to put its parts together.
 _COMPLETE_TRIES: Final = 3
 _OTHER_BYTES: Final = "what the store has of this upload is not what was put there; start a new one"
@@ -82,6 +84,7 @@ class ObjectBlobStore:
         """
         self.cloud = cloud
         self.calls = calls or Calls()
+        self.calls.pulse.ask = self._ask_for_nothing
         self._memory = memory or Memory()
         self._threads = threads or Threads()
         self._keep_seconds = keep_seconds
@@ -91,6 +94,7 @@ class ObjectBlobStore:
 
     async def close(self) -> None:
         """End all connections and threads."""
+        await self.calls.pulse.close()
         await self.cloud.close()
         self._threads.close()
 
@@ -120,7 +124,7 @@ class ObjectBlobStore:
             got = 0
             try:
                 async with aclosing(
-                    self.calls.watched("read", _begun_soon(self.cloud.read(name, start, length)))
+                    self.calls.watched("read", self._begun_soon(self.cloud.read(name, start, length)))
                 ) as pieces:
                     async for piece in pieces:
                         got += len(piece)
@@ -142,6 +146,27 @@ class ObjectBlobStore:
                 return
             start += got
             length = None if length is None else length - got
+
+    async def _begun_soon(self, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """Give what is read, of which the first has to come soon: a connection may be dead where the store is not."""
+        async with aclosing(pieces):
+            try:
+                async with asyncio.timeout(_BEGINS) as limit:
+                    with self.calls.pulse.waited_for(limit):
+                        first = await anext(pieces, None)
+            except TimeoutError:
+                self.calls.require_open()
+                raise CloudBusy("it does not begin to answer") from None
+            if first is not None:
+                yield first
+                async for piece in pieces:
+                    yield piece
+
+    async def _ask_for_nothing(self) -> None:
+        """Read what is not there; uploads and reads that wait for their clients keep nobody from that."""
+        async with aclosing(self.cloud.read(_NOTHING, 0, 1)) as pieces:
+            async for _ in pieces:
+                return
 
     async def _require_bytes(self, key: str, end: int) -> None:
         found = await self.stat(key)
@@ -432,20 +457,6 @@ class ObjectBlobStore:
             for _, done in batch:
                 if not done.done():
                     done.set_result(None)
-
-
-async def _begun_soon(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Give what is read, of which the first has to come soon: all tries together keep nobody for half a minute."""
-    async with aclosing(pieces):
-        try:
-            async with asyncio.timeout(_BEGINS):
-                first = await anext(pieces, None)
-        except TimeoutError:
-            raise CloudBusy("it does not begin to answer") from None
-        if first is not None:
-            yield first
-            async for piece in pieces:
-                yield piece
 
 
 def name_of(key: str) -> str:
