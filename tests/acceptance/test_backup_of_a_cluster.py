@@ -165,3 +165,97 @@ def assert_whole(server: Server) -> None:
     where = ("--config", str(server.folder / "config.yml"))
     server.run(*where, "doctor")
     server.run(*where, "audit", "verify")
+
+
+@pytest.mark.full
+def test_a_cluster_comes_back_by_way_of_a_folder(
+    postgres: PostgresServer, seaweedfs: SeaweedFs, tmp_path: Path, key: Path
+) -> None:
+    """Into a folder with SQLite, which serves it all; from there into PostgreSQL and a bucket while it serves."""
+    target, folder = str(tmp_path / "backups"), tmp_path / "folder"
+    with postgres.database() as first, postgres.database() as second:
+        lost, new = Place(first, s3_values(seaweedfs)), Place(second, s3_values(seaweedfs))
+        with lost.server() as server:
+            for number in range(3):
+                Client.of(server).push_image("team/own", f"n{number}", os.urandom(9 << 20))
+            before = digests(server)
+            entrepot("backup", "create", target, "--key", key, config=server.folder / "config.yml")
+            server.kill()
+        entrepot("backup", "restore", target, folder, "--key", key)
+        given = {"ENTREPOT_SECRET_KEY": SECRET_KEY}
+        with Server({"storage": {"delete": {"enabled": True}}}, data=folder, env=given) as server:
+            assert digests(server) == before
+            assert_whole(server)
+            moved = entrepot(
+                "db",
+                "move",
+                "--json",
+                config=server.folder / "config.yml",
+                env={**server.environment(), "ENTREPOT_MOVE_TO": second},
+            )
+            assert json.loads(moved.stdout)
+        both = {"s3": new.values, "also": {"filesystem": {"rootdirectory": str(folder)}}, "delete": {"enabled": True}}
+        with Server({"storage": both}, database=second) as server:
+            assert digests(server) == before
+            said = server.run("--config", str(server.folder / "config.yml"), "storage", "move")
+            assert "moved 4 blobs" in said
+        with new.server() as server:
+            assert digests(server) == before
+            assert_whole(server)
+
+
+@pytest.mark.full
+def test_only_the_database_of_a_cluster_is_lost(
+    postgres: PostgresServer, seaweedfs: SeaweedFs, tmp_path: Path, key: Path
+) -> None:
+    """The bucket stays: what was collected since comes from the backup, what was pushed since is named by `doctor`."""
+    target, values = str(tmp_path / "backups"), s3_values(seaweedfs)
+    soon = {"lifecycle": {"trash": "0s", "grace": "1s"}}
+    with postgres.database() as first, postgres.database() as second:
+        lost, new = Place(first, values, dict(soon)), Place(second, values, dict(soon))
+        with lost.server() as server:
+            config, client = server.folder / "config.yml", Client.of(server)
+            client.push_image("team/own", "kept", b"kept")
+            gone = client.push_image("team/own", "gone", b"deleted since")
+            before = digests(server)
+            entrepot("backup", "create", target, "--key", key, config=config)
+            assert client.request("DELETE", f"/v2/team/own/manifests/{gone}").status == 202
+            server.run("gc", "--now", "--config", str(config))
+            since = client.push_image("team/own", "since", b"pushed since")
+            server.kill()
+        config = config_file(tmp_path / "new", new)
+        restore = ("backup", "restore", target, "--key", key)
+        assert "--keep-storage" in entrepot(*restore, config=config, code=1).stderr
+        restored = json.loads(entrepot(*restore, "--keep-storage", "--json", config=config).stdout)
+        assert (restored["restored"], restored["lost"]) == (1, [])
+        found = json.loads(entrepot("doctor", "--json", config=config).stdout)
+        assert (found["problems"], found["stray"]) == ([], 1)
+        with new.server() as server:
+            client = Client.of(server)
+            assert digests(server) == before
+            assert client.request("GET", f"/v2/team/own/manifests/{since}").status == 404
+            assert client.push_image("team/own", "since", b"pushed since") == since
+            assert_whole(server)
+
+
+@pytest.mark.full
+def test_a_backup_from_a_folder_comes_back_into_postgresql(postgres: PostgresServer, tmp_path: Path, key: Path) -> None:
+    """Backed up with SQLite, brought back into PostgreSQL and a folder, with registry:2's files."""
+    target, folder = str(tmp_path / "backups"), tmp_path / "folder"
+    with Server({}, env={"ENTREPOT_SECRET_KEY": SECRET_KEY}) as server:
+        Client.of(server).push_image("team/own", "one", b"layer")
+        before = digests(server)
+        entrepot("backup", "create", target, "--key", key, config=server.folder / "config.yml")
+        server.kill()
+    with postgres.database() as url:
+        path = tmp_path / "config.yml"
+        storage = {"filesystem": {"rootdirectory": str(folder)}}
+        path.write_text(yaml.safe_dump({"version": "0.1", "metadata": {"url": url}, "storage": storage}))
+        path.chmod(0o600)
+        entrepot("backup", "restore", target, "--key", key, config=path)
+        links = folder / "docker" / "registry" / "v2" / "repositories" / "team" / "own"
+        assert (links / "_manifests" / "tags" / "one" / "current" / "link").exists()
+        assert not list((folder / "entrepot").glob("*.db*"))
+        with Server({}, data=folder, database=url) as server:
+            assert digests(server) == before
+            assert_whole(server)

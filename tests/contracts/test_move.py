@@ -24,7 +24,7 @@ from entrepot.metadata.move import steps
 from entrepot.metadata.move.postgres_side import PostgresSource, PostgresTarget, connect
 from entrepot.metadata.move.sides import TABLES, MoveFailed, Source, Target, columns_of
 from entrepot.metadata.move.sqlite_side import SqliteSource, SqliteTarget
-from entrepot.metadata.move.steps import Moved, move
+from entrepot.metadata.move.steps import Moved, copy_at_once, move
 from entrepot.metadata.move_mark import DatabaseMoved
 from entrepot.metadata.opening import METADATA_NAME, Stores, open_embedded
 from entrepot.metadata.opening_postgres import PostgresOptions, open_postgres, prepare
@@ -310,3 +310,71 @@ def _spoiled(page: Any) -> Any:
         return [(*row[:-1], "changed") for row in rows] if table.name == "settings" else rows
 
     return spoiled
+
+
+class _StopsLate:
+    """Stops a copy when most of it is there."""
+
+    async def step(self, done: int, total: int | None = None) -> None:
+        if total and done * 4 > total * 3:
+            raise Stopped
+
+    async def say(self, text: str) -> None:
+        """Say nothing."""
+
+
+async def test_a_copy_of_one_moment(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a backup takes it: rows, sums and seals of the moment, begun again after a stop; the source learns nothing."""
+    monkeypatch.setattr(steps, "BATCH", 3)
+    await way.source.fill(monkeypatch)
+    source, blobs = await way.source.open(), MemoryBlobStore()
+    await pusher(source, blobs).image("before", b"pushed before")
+    while not await source.metadata.write(kept_sums.add_blobs):
+        pass
+    unsealed = RawQuery("UPDATE events SET sequence = NULL, seal = NULL")
+    await source.metadata.write(lambda tx: tx.execute(unsealed))
+    await Sealer(source.metadata, lambda head: f"signed {head}").run_once()
+    wanted, stored, seals = (
+        await contents(source),
+        await kept_sums.stored_bytes(source.metadata),
+        await verify(source.metadata),
+    )
+    async with way.source.source() as leaving, leaving.snapshot() as moment:
+        await moment.count(TABLES[0])
+        await pusher(source, blobs).image("after", b"pushed after")
+        async with way.target.target() as target:
+            with pytest.raises(Stopped):
+                await copy_at_once(moment, target, "a copy", _StopsLate())
+        with pytest.raises(DatabaseMoved, match="has not come to its end"):
+            await way.target.open()
+        async with way.target.target() as target:
+            with pytest.raises(MoveFailed, match="another move"):
+                await copy_at_once(moment, target, "another copy", Unwatched())
+            await copy_at_once(moment, target, "a copy", Unwatched())
+    target_stores = await way.target.open()
+    assert await contents(target_stores) == wanted
+    assert await kept_sums.stored_bytes(target_stores.metadata) == stored
+    assert await verify(target_stores.metadata) == seals
+    await pusher(target_stores, blobs).image("new", b"pushed there")
+    await pusher(source, blobs).image("too", b"and here")
+    for stores in (source, target_stores):
+        await stores.close()
+    async with way.target.target() as target:
+        with pytest.raises(MoveFailed, match="there is a registry"):
+            await target.begin("a copy", anew=True)
+
+
+async def test_a_copy_that_is_not_what_was_read_is_refused(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that arrives otherwise is named, by its key alone, and no program starts on the copy."""
+    await way.source.fill(monkeypatch)
+    async with way.source.source() as leaving, leaving.snapshot() as moment, way.target.target() as target:
+        page = target.page
+
+        async def other(table: Any, after: Any, limit: int) -> list[Row]:
+            return [(row[0], *row[:-1]) if table.name == "projects" else row for row in await page(table, after, limit)]
+
+        monkeypatch.setattr(target, "page", other)
+        with pytest.raises(MoveFailed, match=r"row \(1,\) of projects is not the same"):
+            await copy_at_once(moment, target, "a copy", Unwatched())
+    with pytest.raises(DatabaseMoved):
+        await way.target.open()
