@@ -309,6 +309,19 @@ def test_its_configuration_is_accepted_and_holds_no_secret(release: Release, tmp
         assert [text for text in report.warnings if not text.startswith(expected)] == []
 
 
+def test_nobody_reaches_a_debug_port_unless_somebody_measures(release: Release) -> None:
+    """Whoever reaches it may take a pod out of service; pods for jobs, which no client asks, are probed there."""
+    config = yaml.safe_load(release.config)
+    measured = any(found["metadata"]["name"].endswith("-metrics") for found in release.of("Service"))
+    assert ("debug" in config["http"]) == measured
+    for component, pod in release.pods().items():
+        (container,) = pod["spec"]["containers"]
+        is_for_jobs = component == "jobservice"
+        assert ({"name": "debug", "containerPort": 5001} in container["ports"]) == (measured or is_for_jobs)
+        variables = {variable["name"]: variable.get("value") for variable in container["env"]}
+        assert variables.get("REGISTRY_HTTP_DEBUG_ADDR") == (":5001" if is_for_jobs else None)
+
+
 def test_the_secret_key_is_private_enough_for_the_registry(release: Release, tmp_path: Path) -> None:
     """Kubernetes lets everybody read a mounted secret unless told otherwise, and such a key is refused at start."""
     for pod in release.pods().values():

@@ -58,7 +58,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $storage := .Values.persistence.imageChartStorage -}}
 {{- $driver := dict "filesystem" (dict "rootdirectory" "/var/lib/registry") -}}
 {{- if ne $storage.type "filesystem" }}{{ $driver = dict $storage.type (index $storage $storage.type) }}{{ end -}}
-{{- $http := dict "addr" ":5000" "draindelay" (printf "%ds" (int .Values.drain.delay)) "draintimeout" (printf "%ds" (int .Values.drain.timeout)) "debug" (dict "addr" ":5001" "prometheus" (dict "enabled" .Values.metrics.enabled)) -}}
+{{- $http := dict "addr" ":5000" "draindelay" (printf "%ds" (int .Values.drain.delay)) "draintimeout" (printf "%ds" (int .Values.drain.timeout)) -}}
+{{- /* Whoever reaches the debug port may take a pod out of service (POST /debug/health/down): it is there for who measures. */}}
+{{- if .Values.metrics.enabled }}{{ $_ := set $http "debug" (dict "addr" ":5001" "prometheus" (dict "enabled" true)) }}{{ end -}}
 {{- if .Values.externalURL }}{{ $_ := set $http "host" .Values.externalURL }}{{ end -}}
 {{- with .Values.trustedProxies }}{{ $_ := set $http "trustedproxies" . }}{{ end -}}
 {{- $config := dict "version" "0.1" "log" (dict "formatter" "json") "auth" "accounts" "http" $http "workers" (int .Values.registry.workers) -}}
@@ -102,6 +104,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: REGISTRY_NODE_ROLE
   value: {{ $.role }}
+{{- if eq $.role "jobs" }}
+# Its probes have nothing else to ask.
+- name: REGISTRY_HTTP_DEBUG_ADDR
+  value: ":5001"
+{{- end }}
 {{- if or .harborAdminPassword .existingSecretAdminPassword }}
 {{ include "entrepot.fromSecret" (dict "root" $root "variable" "ENTREPOT_ADMIN_PASSWORD" "secret" .existingSecretAdminPassword "key" (ternary .existingSecretAdminPasswordKey "HARBOR_ADMIN_PASSWORD" (not (empty .existingSecretAdminPassword)))) }}
 {{- end }}
@@ -213,7 +220,9 @@ spec:
             {{- if $answers }}
             - {name: http, containerPort: 5000}
             {{- end }}
+            {{- if or (not $answers) $root.Values.metrics.enabled }}
             - {name: debug, containerPort: 5001}
+            {{- end }}
           startupProbe:
             httpGet: {path: /healthz, port: {{ $answers | ternary "http" "debug" }}}
             periodSeconds: 1
