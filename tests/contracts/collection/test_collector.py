@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, update
 from entrepot.adapters.blobs.memory import MemoryBlobStore
 from entrepot.lifecycle.collection.collector import Collector
 from entrepot.lifecycle.collection.manifest_removal import following
-from entrepot.lifecycle.collection.model import CollectionLimits, CollectionOff, Tally
+from entrepot.lifecycle.collection.model import CollectionLimits, CollectionOff, NoLinks, Tally
 from entrepot.metadata import events
 from entrepot.metadata.contents import blobs as blob_rows
 from entrepot.metadata.contents import manifests as manifest_rows
@@ -526,3 +526,23 @@ async def test_while_deleting_is_switched_off_no_image_follows_its_index(house: 
     assert await house.registry.manifests.get(NAME, Digest.of(child), content=False)
     house.clock.advance(GRACE + 1)
     assert (await house.collect()).manifests == 1
+
+
+async def test_a_collector_that_stood_still_deletes_nothing_that_was_pushed_since(house: House) -> None:
+    """Its turn was given to another one, which came to the end of it; the same bytes were pushed after that."""
+    await house.pusher.blob(b"layer")
+    house.clock.advance(GRACE + 1)
+
+    class StoodStill(NoLinks):
+        async def catch_up(self, upto: int) -> None:
+            del upto
+            row = await house.blob(b"layer")
+            if row is not None and row.state == blob_rows.DELETING:
+                assert (await house.collect()).blobs == 1
+                await house.pusher.image("v1", b"layer")
+
+    await house.collect(links=StoodStill())
+    row = await house.blob(b"layer")
+    assert row is not None
+    assert row.state == blob_rows.LIVE
+    assert row.storage_key in await house.keys()

@@ -38,7 +38,7 @@ async def _sweep(work: Collecting, claims: Sequence[Claim], tally: Tally) -> Non
     while not done:
         done, upto = await work.metadata.write(partial(_unlink, work, claims), name="unlink blobs")
     await work.links.catch_up(upto)
-    kept = await keeps_bytes(work, claims)
+    kept = await keeps_bytes(work, claims) | await _not_ours(work, claims)
     failed = await _delete_all(work, [claim for claim in claims if claim.id not in kept])
     gone = [claim for claim in claims if claim.id not in failed]
     await work.metadata.write(partial(_finish, gone, failed, kept), name="collect blobs")
@@ -65,6 +65,17 @@ async def keeps_bytes(work: Collecting, claims: Sequence[Claim]) -> set[int]:
     needed |= await collection.shared_keys(work.metadata, digests)
     aliases = {claim.id for claim in claims if claim.key != claim.digest}
     return aliases | {claim.id for claim in claims if claim.digest in needed}
+
+
+async def _not_ours(work: Collecting, claims: Sequence[Claim]) -> set[int]:
+    """Return the row ids of claims that another collector took over and ended, while this one stood still.
+
+    Its turn was lost with that, which it may learn seconds later; the same file may have been pushed again since. A
+    name that is used once can go at any time.
+    """
+    claims = [claim for claim in claims if not layout.is_object(claim.key)]
+    keys = {claim.id: claim.key for claim in claims}
+    return keys.keys() - await collection.claimed(work.metadata, keys)
 
 
 async def _delete_all(work: Collecting, claims: Sequence[Claim]) -> dict[int, int]:

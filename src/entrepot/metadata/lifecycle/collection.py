@@ -131,6 +131,7 @@ _STILL_CLAIMED = Query(
     select(_B.id, _B.storage_key).where(_OF_IDS, _B.state == DELETING).order_by(_B.id).with_for_update(),
     "collection.still_claimed",
 )
+_CLAIMED = Query(select(_B.id, _B.storage_key).where(_OF_IDS, _B.state == DELETING), "collection.claimed")
 _REMOVE = Query(delete(blobs).where(_OF_IDS, _B.state == DELETING), "collection.remove")
 _HOMES = Query(
     select(_M.digest, func.min(repositories.c.name))
@@ -240,6 +241,12 @@ async def claim_files(tx: Transaction, sizes: Mapping[str, int]) -> dict[str, in
 async def still_claimed(tx: Transaction, keys: Mapping[int, str]) -> set[int]:
     """Return the row ids of those claimed blobs, given with their keys, that no push has brought back under another."""
     rows = await tx.all(_STILL_CLAIMED, ids=list(keys)) if keys else []
+    return {row[0] for row in rows if row[1] == keys[row[0]]}
+
+
+async def claimed(reader: Reader, keys: Mapping[int, str]) -> set[int]:
+    """Return the same without locking them."""
+    rows = await reader.all(_CLAIMED, ids=list(keys)) if keys else []
     return {row[0] for row in rows if row[1] == keys[row[0]]}
 
 
