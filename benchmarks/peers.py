@@ -7,9 +7,10 @@ import json
 import os
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmarks.processes import Server, free_port, running
 
@@ -25,23 +26,27 @@ PASSWORD = "a password for benchmarks"
 
 @contextmanager
 def entrepot(
-    folder: Path, *, scope: str = "", workers: int = WORKERS, database: str = "", name: str = OURS
+    folder: Path,
+    *,
+    scope: str = "",
+    workers: int = WORKERS,
+    database: str = "",
+    storage: Mapping[str, Any] | None = None,
+    name: str = OURS,
 ) -> Iterator[Server]:
     """Start ours on a folder: private, with a Bearer token for `scope` in the server's headers.
 
-    Its metadata are in the PostgreSQL database at the address `database`, if one is given.
+    Its metadata are in the PostgreSQL database at the address `database`, if one is given, and its blobs in the
+    `storage` of a configuration.
     """
     port = free_port()
-    command = [
-        str(Path(sys.executable).with_name("entrepot")),
-        "serve",
-        "--listen",
-        f"127.0.0.1:{port}",
-        "--data",
-        str(folder),
-        "--workers",
-        str(workers),
-    ]
+    place = ["--data", str(folder)]
+    if storage is not None:
+        config = folder.with_suffix(".yml")
+        config.write_text(json.dumps({"version": 0.1, "storage": storage, "auth": "accounts"}))
+        place = [str(config)]
+    program = str(Path(sys.executable).with_name("entrepot"))
+    command = [program, "serve", *place, "--listen", f"127.0.0.1:{port}", "--workers", str(workers)]
     env = {**os.environ, "ENTREPOT_ADMIN_PASSWORD": PASSWORD}
     if database:
         key = base64.b64encode(os.urandom(32)).decode()
@@ -64,18 +69,18 @@ def _token(url: str, scope: str) -> str:
 
 
 @contextmanager
-def registry2(folder: Path) -> Iterator[Server]:
-    """Start Debian's docker-registry on a folder, without authentication."""
+def registry2(folder: Path, *, storage: Mapping[str, Any] | None = None) -> Iterator[Server]:
+    """Start Debian's docker-registry on a folder, or another `storage` of its configuration, without authentication."""
     port = free_port()
     config = folder.parent / "registry2.yml"
-    storage = {"filesystem": {"rootdirectory": str(folder)}, "delete": {"enabled": True}}
+    in_folder = {"filesystem": {"rootdirectory": str(folder)}, "delete": {"enabled": True}}
     http = {"addr": f"127.0.0.1:{port}"}
     config.write_text(
         json.dumps(
             {
                 "version": 0.1,
                 "log": {"level": "error", "accesslog": {"disabled": True}},
-                "storage": storage,
+                "storage": storage or in_folder,
                 "http": http,
             }
         )

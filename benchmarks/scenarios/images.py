@@ -30,14 +30,16 @@ def whole_image(folder: Path) -> list[Outcome]:
             source = folder / "image"
             write_layout(source, [os.urandom(_LAYER_BYTES) for _ in range(_LAYERS)])
             before = server.cpu_seconds()
-            seconds = _copy(server, f"oci:{source}:x", f"docker://{_host(server)}/bench/whole:v{next(counter)}", "dest")
+            seconds = copy_image(
+                server, f"oci:{source}:x", f"docker://{host_of(server)}/bench/whole:v{next(counter)}", "dest"
+            )
             shutil.rmtree(source)
             return Sample(value=seconds, cpu=server.cpu_seconds() - before)
 
         def pull(server: Server) -> Sample:
             before = server.cpu_seconds()
             target = folder / "pulled"
-            seconds = _copy(server, f"docker://{_host(server)}/bench/whole:pull", f"dir:{target}", "src")
+            seconds = copy_image(server, f"docker://{host_of(server)}/bench/whole:pull", f"dir:{target}", "src")
             shutil.rmtree(target)
             return Sample(value=seconds, cpu=server.cpu_seconds() - before)
 
@@ -47,7 +49,7 @@ def whole_image(folder: Path) -> list[Outcome]:
         interleave(pushed, [ours, peer], push)
         for server in (ours, peer):
             write_layout(folder / "image", [os.urandom(_LAYER_BYTES) for _ in range(_LAYERS)])
-            _copy(server, f"oci:{folder / 'image'}:x", f"docker://{_host(server)}/bench/whole:pull", "dest")
+            copy_image(server, f"oci:{folder / 'image'}:x", f"docker://{host_of(server)}/bench/whole:pull", "dest")
             shutil.rmtree(folder / "image")
         pulled = Outcome(
             scenario="pull of a 120 MB image by skopeo (CPU: s)", unit="s", more_is_better=False, target=">= 1.3 x"
@@ -55,11 +57,13 @@ def whole_image(folder: Path) -> list[Outcome]:
         return [pushed, interleave(pulled, [ours, peer], pull)]
 
 
-def _host(server: Server) -> str:
+def host_of(server: Server) -> str:
+    """Give HOST:PORT, as clients name a registry."""
     return server.url.removeprefix("http://")
 
 
-def _copy(server: Server, source: str, target: str, side: str) -> float:
+def copy_image(server: Server, source: str, target: str, side: str) -> float:
+    """Copy an image by Skopeo, with a server's token on one side (`src` or `dest`); return the seconds."""
     command = ["skopeo", "copy", "-q", f"--{side}-tls-verify=false"]
     token = server.headers.get("Authorization", "").removeprefix("Bearer ")
     if token:
