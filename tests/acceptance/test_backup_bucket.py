@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.azurite import Azurite
 from tests.support.http_client import Client, eventually
-from tests.support.object_stores import s3_values
+from tests.support.object_stores import azure_values, s3_values
 from tests.support.seaweedfs import ACCESS_KEY, REGION, SECRET_KEY, SeaweedFs
 from tests.support.server import Server
 
@@ -60,3 +61,22 @@ def test_a_registry_is_backed_up_into_a_bucket_and_restored(seaweedfs: SeaweedFs
         blob = answer.json()["layers"][0]["digest"]
         assert Client.of(server).request("GET", f"/v2/a/b/blobs/{blob}").body == layer
         assert Client.of(server).request("GET", "/v2/a/b/manifests/two").status == 200
+
+
+def test_a_registry_is_backed_up_into_azure_and_restored(azurite: Azurite, tmp_path: Path) -> None:
+    """The account is the one that `backup.azure` names; without it the command says so."""
+    values = azure_values(azurite, azurite.make_container())
+    target = f"azure://{values.pop('container')}/registry"
+    with Server({"auth": {"none": {}}, "backup": {"azure": values}}) as server:
+        where = ("--config", str(server.folder / "config.yml"))
+        digest = Client.of(server).push_image("a/b", "one", os.urandom(9 << 20))
+        made = json.loads(server.run("backup", "create", target, "--json", *where))
+        assert (made["new_blobs"], made["lost"]) == (2, [])
+        assert json.loads(server.run("backup", "verify", target, "--json", *where))[0]["faults"] == []
+        server.run("backup", "restore", target, str(tmp_path / "restored"), *where)
+        command = [str(Path(sys.executable).parent / "entrepot"), "backup", "list", target]
+        unsaid = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (unsaid.returncode, "backup.azure" in unsaid.stderr) == (1, True)
+    with Server({"auth": {"none": {}}}, data=tmp_path / "restored") as server:
+        answer = Client.of(server).request("GET", "/v2/a/b/manifests/one")
+        assert answer.headers["docker-content-digest"] == digest

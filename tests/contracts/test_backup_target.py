@@ -15,16 +15,14 @@ from entrepot.adapters.backups import bucket
 from entrepot.adapters.backups.bucket import BucketTarget
 from entrepot.adapters.backups.folder import FolderTarget
 from entrepot.adapters.backups.memory import MemoryTarget
-from entrepot.adapters.blobs.objects.s3 import S3Bucket
-from entrepot.adapters.blobs.objects.s3_settings import S3Settings
 from entrepot.backup.errors import PieceMissing, TargetBusy
 from entrepot.backup.ports import BackupTarget
-from tests.support.object_stores import s3_section
+from tests.support.object_stores import cloud_opener
 
 LARGE = os.urandom(11 * 1024 * 1024 + 5)
 
 
-@pytest.fixture(params=["folder", "memory", "s3"])
+@pytest.fixture(params=["folder", "memory", "s3", "azure"])
 async def targets(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[BackupTarget, BackupTarget]]:
@@ -36,9 +34,9 @@ async def targets(
         yield FolderTarget(tmp_path / "backups", create=True), FolderTarget(tmp_path / "backups")
     else:
         monkeypatch.setattr(bucket, "_ELECTION", 0.1)
-        section = s3_section(request.getfixturevalue("seaweedfs"))
-        clouds = [await S3Bucket.open(S3Settings.of(section)) for _ in range(2)]
-        yield BucketTarget(clouds[0], "s3"), BucketTarget(clouds[1], "s3")
+        opening = cloud_opener(request.param, request)
+        clouds = [await opening() for _ in range(2)]
+        yield BucketTarget(clouds[0], request.param), BucketTarget(clouds[1], request.param)
         for cloud in clouds:
             await cloud.close()
 

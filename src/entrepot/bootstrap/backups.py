@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import entrepot
@@ -23,8 +23,10 @@ from entrepot.backup.ports import BackupTarget
 from entrepot.backup.sealed_pieces import Pieces, open_pieces
 from entrepot.bootstrap.deployment import Deployment, deployment
 from entrepot.bootstrap.moving import opened_source
+from entrepot.bootstrap.storage import cloud_place
 from entrepot.config import Config
-from entrepot.config.schema.cloud_storage import S3
+from entrepot.config.schema.cloud_storage import S3, Azure
+from entrepot.config.schema.storage import OtherStorage
 from entrepot.metadata import schema
 from entrepot.metadata.database import Database
 from entrepot.metadata.engine.sqlite import SqliteDatabase
@@ -41,32 +43,40 @@ from entrepot.vault.master import keys_in
 
 #: The copy of the metadata while a backup is being made.
 _SNAPSHOT = "backup-snapshot.db"
-_S3 = "s3://"
 #: Seconds for which a backup waits for a collection that is at the bytes.
 _PATIENCE = 600.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clouds:
+    """How buckets for backups are reached; an S3 that is not said as AWS's own programs find out."""
+
+    s3: S3 | None = None
+    azure: Azure | None = None
+
+
 @asynccontextmanager
 async def opened_pieces(
-    target: str, key: Path | None, *, create: bool = False, s3: S3 | None = None
+    target: str, key: Path | None, *, create: bool = False, clouds: Clouds | None = None
 ) -> AsyncIterator[Pieces]:
     """Open a place of backups, with the key in a file where it is encrypted.
 
     Args:
-        target: A folder, or `s3://BUCKET/PREFIX`.
+        target: A folder, `s3://BUCKET/PREFIX` or `azure://CONTAINER/PREFIX`.
         key: The file.
         create: Whether to begin with backups where there are none.
-        s3: How a bucket is reached; as AWS's own programs find out when None.
+        clouds: How a bucket is reached.
 
     Raises:
         BackupError: It is none, or cannot be used.
+        StorageUnusable: The packages that it needs are not installed.
         VaultError: The key cannot be used.
         WrongKey: The key does not fit.
     """
     keys = None if key is None else await asyncio.to_thread(keys_in, key)
-    if target.startswith(_S3):
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
-        async with _opened_bucket(target, s3 or S3(region=region)) as bucket:
+    scheme, mark, _ = target.partition("://")
+    if mark and scheme in {"s3", "azure"}:
+        async with _opened_bucket(target, clouds or Clouds()) as bucket:
             yield await open_pieces(bucket, keys, create=create)
         return
     folder = await asyncio.to_thread(functools.partial(FolderTarget, Path(target), create=create))
@@ -77,29 +87,42 @@ async def opened_pieces(
 
 
 @asynccontextmanager
-async def _opened_bucket(target: str, section: S3) -> AsyncIterator[BackupTarget]:
+async def _opened_bucket(target: str, clouds: Clouds) -> AsyncIterator[BackupTarget]:
+    place = cloud_place(_section(target, clouds))
+    from entrepot.adapters.backups.bucket import BucketTarget  # noqa: PLC0415 - many back up into a folder
+    from entrepot.adapters.blobs.objects.cloud import CloudError  # noqa: PLC0415 - as above
+
     try:
-        from entrepot.adapters.backups.bucket import BucketTarget  # noqa: PLC0415 - many back up into a folder
-        from entrepot.adapters.blobs.objects.s3 import S3Bucket  # noqa: PLC0415 - as above
-        from entrepot.adapters.blobs.objects.s3_settings import S3Settings  # noqa: PLC0415 - as above
-    except ImportError as error:
-        raise BackupError(
-            f"{target} needs packages that are not installed ({error.name}): pip install 'entrepot[s3]'"
-        ) from error
-    bucket, _, prefix = target.removeprefix(_S3).partition("/")
-    if not bucket:
-        raise BackupError(f"{target} names no bucket; write s3://BUCKET/PREFIX")
-    place = S3Settings.of(section.model_copy(update={"bucket": bucket, "rootdirectory": f"/{prefix}"}))
-    cloud = await S3Bucket.open(place)
+        cloud = await place.opening()
+    except CloudError as error:
+        raise BackupError(f"{target} cannot be used: {error}") from error
     try:
-        yield BucketTarget(cloud, target)
+        yield BucketTarget(cloud, target, place.calls())
     finally:
         await cloud.close()
 
 
-def reached_by(config: Config) -> S3 | None:
-    """Say how a configuration has a bucket for backups reached; None where it says nothing of S3."""
-    return config.backup.s3 or config.storage.s3
+def _section(target: str, clouds: Clouds) -> OtherStorage:
+    """Say of a bucket what a configuration would."""
+    scheme, _, rest = target.partition("://")
+    name, _, prefix = rest.partition("/")
+    if not name:
+        raise BackupError(f"{target} names no bucket; write {scheme}://BUCKET/PREFIX")
+    root = f"/{prefix}"
+    if scheme == "s3":
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
+        return OtherStorage(
+            s3=(clouds.s3 or S3(region=region)).model_copy(update={"bucket": name, "rootdirectory": root})
+        )
+    if clouds.azure is None:
+        raise BackupError(f"nobody says whose {target} is: name the account in backup.azure, with --config FILE")
+    return OtherStorage(azure=clouds.azure.model_copy(update={"container": name, "rootdirectory": root}))
+
+
+def reached_by(config: Config) -> Clouds:
+    """Say how a configuration has buckets for backups reached: as `backup` says, else as those of its blobs."""
+    backup, storage = config.backup, config.storage
+    return Clouds(s3=backup.s3 or storage.s3, azure=backup.azure or storage.azure)
 
 
 async def create_backup(config: Config, target: str, key: Path | None, progress: Progress) -> BackupInfo:
@@ -109,7 +132,7 @@ async def create_backup(config: Config, target: str, key: Path | None, progress:
         BackupError: It cannot be: the text says why.
     """
     async with AsyncExitStack() as stack:
-        pieces = await stack.enter_async_context(opened_pieces(target, key, create=True, s3=reached_by(config)))
+        pieces = await stack.enter_async_context(opened_pieces(target, key, create=True, clouds=reached_by(config)))
         parts = await stack.enter_async_context(deployment(config, Metrics()))
         # Damage that is found is noted, also where the registry takes nothing from clients.
         quarantine = Quarantine(parts.stores.metadata, parts.store, read_only=lambda: False)

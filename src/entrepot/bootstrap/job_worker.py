@@ -175,7 +175,7 @@ def _backup_kinds(parts: Deployment, metrics: Metrics) -> list[JobKind]:
     work = BackingUp(
         doubt=functools.partial(clock_check.reason, parts.stores.metadata),
         registry=backed_up(parts),
-        pieces=functools.partial(opened_pieces, section.target, key, create=True, s3=reached_by(parts.config)),
+        pieces=functools.partial(opened_pieces, section.target, key, create=True, clouds=reached_by(parts.config)),
         keep=Keep(**section.keep.model_dump()),
         metrics=metrics,
     )

@@ -107,7 +107,7 @@ async def opened_pair(config: Config, stores: Stores) -> AsyncIterator[tuple[Blo
 async def _other(config: Config, stores: Stores) -> AsyncIterator[BlobStore]:
     also = config.storage.also
     if also.filesystem is None:
-        async with _objects(_place(also), stores) as storage:
+        async with _objects(cloud_place(also), stores) as storage:
             yield storage.store
         return
     root = Path(also.filesystem.rootdirectory)
@@ -121,7 +121,7 @@ async def _other(config: Config, stores: Stores) -> AsyncIterator[BlobStore]:
 @asynccontextmanager
 async def _chosen(config: Config, stores: Stores, metrics: Metrics | None = None) -> AsyncIterator[Storage]:
     if config.storage.type in {"s3", "azure", "gcs"}:
-        async with _objects(_place(config.storage), stores, metrics) as storage:
+        async with _objects(cloud_place(config.storage), stores, metrics) as storage:
             yield storage
         return
     if config.storage.type != "filesystem":
@@ -139,7 +139,7 @@ async def _chosen(config: Config, stores: Stores, metrics: Metrics | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class CloudPlace:
     """A bucket or container of a cloud."""
 
     where: str  #: for people
@@ -148,7 +148,7 @@ class _Place:
     calls: Callable[[], Calls]  #: makes what repeats calls that failed
 
 
-def _place(storage: StorageSection | OtherStorage) -> _Place:
+def cloud_place(storage: StorageSection | OtherStorage) -> CloudPlace:
     """Read which bucket is named; nobody is asked yet.
 
     Raises:
@@ -170,23 +170,23 @@ def _place(storage: StorageSection | OtherStorage) -> _Place:
         ) from error
 
 
-def _s3(section: S3) -> _Place:
+def _s3(section: S3) -> CloudPlace:
     from entrepot.adapters.blobs.objects.calls import Calls  # noqa: PLC0415 - not where blobs are files
     from entrepot.adapters.blobs.objects.s3 import S3Bucket  # noqa: PLC0415 - needs the extra
     from entrepot.adapters.blobs.objects.s3_settings import S3Settings  # noqa: PLC0415 - as above
 
     place = S3Settings.of(section)
-    return _Place(
+    return CloudPlace(
         where=f"the bucket {place.bucket}", root=place.root, opening=lambda: S3Bucket.open(place), calls=Calls
     )
 
 
-def _azure(section: Azure) -> _Place:
+def _azure(section: Azure) -> CloudPlace:
     from entrepot.adapters.blobs.objects.azure import AzureCloud  # noqa: PLC0415 - needs the extra
     from entrepot.adapters.blobs.objects.calls import MOST_TRIES, Calls  # noqa: PLC0415 - not where blobs are files
 
     tries = min(section.max_retries + 1, MOST_TRIES)
-    return _Place(
+    return CloudPlace(
         where=f"the container {section.container}",
         root=section.root,
         opening=lambda: AzureCloud.open(section),
@@ -194,17 +194,17 @@ def _azure(section: Azure) -> _Place:
     )
 
 
-def _gcs(section: Gcs) -> _Place:
+def _gcs(section: Gcs) -> CloudPlace:
     from entrepot.adapters.blobs.objects.calls import Calls  # noqa: PLC0415 - not where blobs are files
     from entrepot.adapters.blobs.objects.gcs import GcsCloud  # noqa: PLC0415 - needs the extra
 
-    return _Place(
+    return CloudPlace(
         where=f"the bucket {section.bucket}", root=section.root, opening=lambda: GcsCloud.open(section), calls=Calls
     )
 
 
 @asynccontextmanager
-async def _objects(place: _Place, stores: Stores, metrics: Metrics | None = None) -> AsyncIterator[Storage]:
+async def _objects(place: CloudPlace, stores: Stores, metrics: Metrics | None = None) -> AsyncIterator[Storage]:
     """Open what is the same for all clouds: blobs below a root, and a mark that says whose they are.
 
     Raises:
@@ -255,7 +255,7 @@ async def opened_bucket(config: Config) -> AsyncIterator[Bucket]:
     Raises:
         StorageUnusable: It cannot be used; the text says why.
     """
-    place = _place(config.storage)
+    place = cloud_place(config.storage)
     from entrepot.adapters.blobs.objects.cloud import CloudError  # noqa: PLC0415 - not where blobs are files
     from entrepot.adapters.blobs.objects.place import StorageUnusable, take_place  # noqa: PLC0415 - as above
     from entrepot.adapters.blobs.objects.store import ObjectBlobStore  # noqa: PLC0415 - as above

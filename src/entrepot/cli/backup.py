@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from entrepot.backup.restore import Restored
     from entrepot.backup.sealed_pieces import Pieces
     from entrepot.backup.verify import Verified
+    from entrepot.bootstrap.backups import Clouds
     from entrepot.bootstrap.restoration import Newer
     from entrepot.config import Config
-    from entrepot.config.schema.cloud_storage import S3
 
 T = TypeVar("T")
 
@@ -41,7 +41,11 @@ _SHOWN = 50
 app = Noun()
 
 Target = Annotated[
-    str, typer.Argument(metavar="BACKUPS", help="The folder that holds the backups, or s3://BUCKET/PREFIX.")
+    str,
+    typer.Argument(
+        metavar="BACKUPS",
+        help="The folder that holds the backups, s3://BUCKET/PREFIX or azure://CONTAINER/PREFIX.",
+    ),
 ]
 KeyFile = Annotated[
     Path | None,
@@ -112,7 +116,7 @@ def verify_command(
     from entrepot.bootstrap.backups import opened_pieces
 
     async def work(progress: Progress) -> list[Verified]:
-        async with opened_pieces(target, key, s3=_s3()) as pieces:
+        async with opened_pieces(target, key, clouds=_clouds()) as pieces:
             catalogue = Catalogue(pieces)
             wanted = await catalogue.list() if every else [await catalogue.get(backup)]
             found = [await Verification(pieces, info, progress, quick=quick).run() for info in wanted]
@@ -167,7 +171,7 @@ def restore_command(
     place = configured() if folder is None else None
 
     async def work(progress: Progress) -> tuple[Restored, Newer]:
-        async with opened_pieces(target, key, s3=_s3()) as pieces:
+        async with opened_pieces(target, key, clouds=_clouds()) as pieces:
             how = {"incomplete": incomplete, "keep_storage": keep_storage}
             if folder is None:
                 assert place is not None
@@ -207,7 +211,7 @@ def prune_command(
         raise typer.BadParameter("say which backups to keep, for example --keep-last 3 --keep-daily 7")
 
     async def work(progress: Progress) -> Pruned:
-        async with opened_pieces(target, key, s3=_s3()) as pieces:
+        async with opened_pieces(target, key, clouds=_clouds()) as pieces:
             return await prune(pieces, keep, progress, dry_run=dry_run)
 
     done = _watched(work, as_json=as_json)
@@ -219,7 +223,7 @@ def prune_command(
     typer.echo(f"{gone} {verb}; {done.kept} kept.")
 
 
-def _s3() -> S3 | None:
+def _clouds() -> Clouds | None:
     """Say how buckets are reached, by the configuration that is named; else as AWS's own programs find out."""
     from entrepot.bootstrap.backups import reached_by
 
@@ -229,7 +233,7 @@ def _s3() -> S3 | None:
 async def _with_pieces(target: str, key: Path | None, work: Callable[[Pieces], Awaitable[T]]) -> T:
     from entrepot.bootstrap.backups import opened_pieces
 
-    async with opened_pieces(target, key, s3=_s3()) as pieces:
+    async with opened_pieces(target, key, clouds=_clouds()) as pieces:
         return await work(pieces)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field
 
-from entrepot.config.schema.cloud_storage import S3
+from entrepot.config.schema.cloud_storage import S3, Azure
 from entrepot.config.section import Section
 from entrepot.config.values import Count, Text, refuse
 
@@ -38,10 +38,13 @@ class Backup(Section):
     """Backups by a schedule (our own section)."""
 
     target: Text = ""
-    """Folder that holds the backups, on another disk best of all, or `s3://BUCKET/PREFIX`. Empty: none are made."""
+    """Folder that holds the backups, on another disk best of all, `s3://BUCKET/PREFIX` or
+    `azure://CONTAINER/PREFIX`. Empty: none are made."""
     s3: S3 | None = None
     """How that bucket is reached: keys as of `storage.s3`, but for `bucket` and `rootdirectory`. Not set: as
     `storage.s3` says, or as AWS's own programs find out."""
+    azure: Azure | None = None
+    """The same for Azure, but for `container` and `rootdirectory`. Not set: as `storage.azure` says."""
     key: Text = ""
     """File with the key that they are encrypted with. Keep a copy of it elsewhere. Empty: they are not."""
     schedule: Annotated[Text, AfterValidator(_cron)] = "30 2 * * *"
