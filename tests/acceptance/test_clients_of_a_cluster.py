@@ -78,7 +78,7 @@ def cluster(
     certificate = folder / "proxy.pem"
     identity("registry", signer, ADDRESS).write(certificate, Path(f"{certificate}.key"))
     with (
-        passage(network, seaweedfs.port, folder, ADDRESS) as store,
+        passage(network, seaweedfs.port, ADDRESS) as store,
         postgres.database() as database,
         three_nodes(
             database,
@@ -89,7 +89,7 @@ def cluster(
             },
         ) as nodes,
         documented_proxy("haproxy", folder, nodes, certificate) as url,
-        passage(network, int(url.rpartition(":")[2]), folder, ADDRESS) as outside,
+        passage(network, int(url.rpartition(":")[2]), ADDRESS) as outside,
     ):
         yield Cluster(
             kind="cluster",

@@ -353,6 +353,7 @@ def test_a_compose_file_of_registry2_runs_with_two_lines_changed(
         for number in (1, 2):
             host.run(tool("docker"), "--host", f"unix://{engine}", "kill", f"entrepot-registry-{number}")
             pulled = ("--creds", f"admin:{found[0]}", "--cert-dir", str(trusted), "--retry-times", "5")
+            await_through_proxy(host, trusted)  # which needs some seconds to notice, where all is slow
             assert digest_of(host, "docker://127.0.0.1/team/hello:1", *pulled) == digest_of(host, source)
             host.run(*words, "up", "--detach")
             await_through_proxy(host, trusted)

@@ -19,6 +19,7 @@ from entrepot.metadata.contents import projects
 from entrepot.metadata.people import grants, groups
 from tests.support.accounts import Accounts, with_accounts
 from tests.support.container_storage import container_storage
+from tests.support.http_client import eventually
 from tests.support.network import Network
 from tests.support.places import REFUSAL, Place
 from tests.support.server import ADMIN_PASSWORD, Server
@@ -129,7 +130,7 @@ def test_the_directory_is_down(podman: Client, directory: Slapd) -> None:
     podman.push("library/app:1")
     said = podman.login_refused("bob", password_of("bob"))
     assert "directory that knows this account cannot be asked now" in said or "503" in said
-    assert "the directory cannot be asked" in podman.place.server.logs()
+    eventually(lambda: "the directory cannot be asked" in podman.place.server.logs(), what="a line of the log")
 
 
 def explained(place: Place, name: str, action: str, target: str) -> tuple[bool, str]:

@@ -67,8 +67,8 @@ def _text(values: dict[str, Any], folder: Path, **storage: Any) -> str:
 @contextmanager
 def _over_s3(network: Network, seaweedfs: SeaweedFs, folder: Path, **storage: Any) -> Iterator[OverS3]:
     with (
-        passage(network, seaweedfs.port, folder, "127.0.0.1") as ours,
-        passage(network, seaweedfs.port, folder, ADDRESS) as theirs,
+        passage(network, seaweedfs.port, "127.0.0.1") as ours,
+        passage(network, seaweedfs.port, ADDRESS) as theirs,
     ):
         values = s3_values(seaweedfs) | {
             "regionendpoint": f"http://{ours.address}",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,10 +52,11 @@ async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pas
 
 
 @contextmanager
-def passage(network: Network, port: int, folder: Path, address: str) -> Iterator[Passage]:
+def passage(network: Network, port: int, address: str) -> Iterator[Passage]:
     """Let clients in `network` reach a port of the loopback outside, at an address within."""
     made = Passage()
-    path = folder / f"passage-{port}-{address}.sock"
+    folder = tempfile.mkdtemp(prefix="entrepot-passage-")  # not pytest's: the path of a socket has room for 107 bytes
+    path = Path(folder) / "passage.sock"
     loop = asyncio.new_event_loop()
     ready = threading.Event()
 
@@ -89,6 +92,7 @@ def passage(network: Network, port: int, folder: Path, address: str) -> Iterator
         loop.call_soon_threadsafe(_stop, loop)
         thread.join(10)
         loop.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stop(loop: asyncio.AbstractEventLoop) -> None:
