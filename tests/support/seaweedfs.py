@@ -10,7 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class SeaweedFs:
         """Start it once more, where it was killed, on its ports and its folder; that takes 20 seconds."""
         self.process = _started(self.command, self.folder)
         _await(self, is_new=False)
+        assert self.process.poll() is None
 
     @property
     def url(self) -> str:
@@ -90,20 +91,33 @@ def client_of(url: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_K
 @contextmanager
 def running_seaweedfs(folder: Path | None = None) -> Iterator[SeaweedFs]:
     """Start a server without a bucket and stop it in the end; one that begins on a used folder takes 20 seconds."""
-    own = Path(tempfile.mkdtemp(prefix="entrepot-seaweedfs-")) if folder is None else None
-    place = folder or own
-    assert place is not None
+    with ExitStack() as stack:
+        server = _begun(stack, folder)
+        for _ in range(2):
+            if server.process.poll() is None:
+                break
+            server = _begun(stack, folder)  # somebody else took one of its ports meanwhile
+        if server.process.poll() is not None:
+            pytest.fail(f"SeaweedFS does not serve: {(server.folder / 'log').read_text()[-2000:]}")
+        yield server
+
+
+def _begun(stack: ExitStack, folder: Path | None) -> SeaweedFs:
+    """Start a server, and wait until it serves or has ended."""
+    place = folder or Path(tempfile.mkdtemp(prefix="entrepot-seaweedfs-"))
+    if folder is None:
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
     (place / "users.json").write_text(json.dumps(_USERS))
     port, filer, command = _command(place)
     server = SeaweedFs(port=port, filer=filer, process=_started(command, place), folder=place, command=command)
-    try:
-        _await(server, is_new=True)
-        yield server
-    finally:
-        server.process.kill()  # it would take five seconds to say goodbye to itself
-        server.process.wait(timeout=20)
-        if own is not None:
-            shutil.rmtree(own, ignore_errors=True)
+    stack.callback(_end, server)
+    _await(server, is_new=True)
+    return server
+
+
+def _end(server: SeaweedFs) -> None:
+    server.process.kill()  # it would take five seconds to say goodbye to itself
+    server.process.wait(timeout=20)
 
 
 def _started(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
@@ -147,4 +161,5 @@ def _await(server: SeaweedFs, *, is_new: bool) -> None:
             time.sleep(0.1)
         else:
             return
-    pytest.fail(f"SeaweedFS does not serve: {(server.folder / 'log').read_text()[-2000:]}")
+    if server.process.poll() is None:
+        pytest.fail(f"SeaweedFS does not serve: {(server.folder / 'log').read_text()[-2000:]}")
