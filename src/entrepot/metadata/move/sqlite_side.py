@@ -236,9 +236,12 @@ class SqliteTarget(_Rows):
         return arrival is not None and arrival.source == source and arrival.is_ready
 
     async def add(self, table: Table, rows: Sequence[Row], arrival: Arrival) -> None:
-        with _within(self._connection) as run:
-            self._insert(self._connection, table, rows)
-            self._note(run, arrival)
+        def write() -> None:
+            with _within(self._connection) as run:
+                self._insert(self._connection, table, rows)
+                self._note(run, arrival)
+
+        await asyncio.to_thread(write)  # a slow disk may not keep a process from saying that it lives
 
     async def replace(self, rows: Mapping[Table, Mapping[Key, Row | None]]) -> None:
         with _within(self._connection):
@@ -247,6 +250,9 @@ class SqliteTarget(_Rows):
                 self._insert(self._connection, table, [row for row in some.values() if row is not None])
 
     async def complete(self, numbers: Numbers, work: Mapping[Table, Sequence[Row]], arrival: Arrival) -> None:
+        await asyncio.to_thread(self._complete, numbers, work, arrival)
+
+    def _complete(self, numbers: Numbers, work: Mapping[Table, Sequence[Row]], arrival: Arrival) -> None:
         if work:
             with closing(connect_writer(self._work, Durability.NORMAL)) as other, _within(other) as run:
                 for table, rows in work.items():
