@@ -18,7 +18,7 @@ from entrepot.serving.fork_server import ForkServer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from entrepot.config import Loaded
+    from entrepot.config import Config, Loaded
     from entrepot.serving.settings import ServeSettings
 
 _log = logging.getLogger("entrepot.config")
@@ -27,6 +27,13 @@ _WEB = "entrepot.bootstrap.web:web"
 _JOBS = "entrepot.bootstrap.job_worker:jobs"
 #: What takes its time to import, and memory that web server and job worker have together.
 _SHARED = ("granian", "granian.server", "entrepot.serving.web", "entrepot.serving.job", "entrepot.bootstrap.web")
+#: The same, where the blobs are elsewhere than in a folder, and the databases on a server.
+_OF_STORES = {
+    "s3": ("entrepot.adapters.blobs.objects.store", "entrepot.adapters.blobs.objects.s3"),
+    "azure": ("entrepot.adapters.blobs.objects.store", "entrepot.adapters.blobs.objects.azure"),
+    "gcs": ("entrepot.adapters.blobs.objects.store", "entrepot.adapters.blobs.objects.gcs"),
+}
+_OF_POSTGRESQL = ("entrepot.metadata.opening_postgres",)
 
 
 def serve_command(arguments: Sequence[str]) -> int:
@@ -37,7 +44,10 @@ def serve_command(arguments: Sequence[str]) -> int:
     try:
         # What reads the configuration takes twenty megabytes, which this process would keep.
         settings: ServeSettings | None = process.call_apart(_settings, options)
-        return 1 if settings is None else _serve(settings, forks)
+        if settings is None:
+            return 1
+        forks.load(*settings.modules)
+        return _serve(settings, forks)
     finally:
         forks.close()
 
@@ -69,7 +79,11 @@ def _settings(options: argparse.Namespace) -> ServeSettings | None:
         return None
     from entrepot.serving.from_config import serve_settings
 
-    return serve_settings(loaded.config, web=_WEB, jobs=_JOBS)
+    return serve_settings(loaded.config, web=_WEB, jobs=_JOBS, modules=_modules(loaded.config))
+
+
+def _modules(config: Config) -> tuple[str, ...]:
+    return (*_OF_STORES.get(config.storage.type, ()), *(_OF_POSTGRESQL if config.on_server else ()))
 
 
 def _load(options: argparse.Namespace) -> Loaded | None:

@@ -30,6 +30,8 @@ _PATIENCE_SECONDS: Final = 120.0
 _LOOKS_FOR_PARENT: Final = 5000
 #: The name of the role in the fork server's own command line; those of its copies are no longer.
 _ROLE: Final = "warm"
+#: What a command begins with that names modules; pickled ones begin otherwise.
+_MODULES: Final = b"\0"
 
 
 @dataclass(slots=True)
@@ -51,7 +53,13 @@ class ForkServer:
         """Start it; `modules` are what it imports before it makes the first copy."""
         adopt_orphans()
         self._modules = modules
+        self._more: tuple[str, ...] = ()
         self._start()
+
+    def load(self, *modules: str) -> None:
+        """Let it import these too before its next copy; one that cannot be imported is left to whoever needs it."""
+        self._more += modules
+        self._send_modules(modules)
 
     def lives(self) -> bool:
         """Tell whether it runs; takes its exit code when it has ended."""
@@ -87,15 +95,23 @@ class ForkServer:
         self._answers, writing = os.pipe()
         self._process = process.spawn(_ROLE, str(writing), *self._modules, keep=writing)
         os.close(writing)
+        self._send_modules(self._more)
+
+    def _send_modules(self, modules: tuple[str, ...]) -> None:
+        if modules:
+            with contextlib.suppress(OSError):  # it died: the next one is told
+                self._send(_MODULES + _MODULES.join(module.encode() for module in modules))
+
+    def _send(self, command: bytes) -> None:
+        commands = self._process.stdin
+        assert commands is not None
+        commands.write(_LENGTH.pack(len(command)) + command)
+        commands.flush()
 
     def _ask(self, payload: bytes) -> int | None:
         """Return the id of the copy; None when the fork server is not there any more."""
-        commands = self._process.stdin
-        if commands is None:
-            return None
         with contextlib.suppress(OSError):
-            commands.write(_LENGTH.pack(len(payload)) + payload)
-            commands.flush()
+            self._send(payload)
             if select.select([self._answers], [], [], _PATIENCE_SECONDS)[0]:
                 answer = os.read(self._answers, _LENGTH.size)
                 return _LENGTH.unpack(answer)[0] if answer else None
@@ -112,6 +128,9 @@ def serve(answers: int) -> None:
     commands = sys.stdin.buffer
     while head := commands.read(_LENGTH.size):
         payload = commands.read(_LENGTH.unpack(head)[0])
+        if payload.startswith(_MODULES):
+            process.warm_up(*payload[1:].decode().split(_MODULES.decode()))
+            continue
         pid = _copy(payload, answers)
         os.write(answers, _LENGTH.pack(pid))
 

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from entrepot.config.schema.http import Http
 
 
-def serve_settings(config: Config, *, web: str, jobs: str) -> ServeSettings:
-    """Give the settings of `serve` for a configuration; `web` and `jobs` are the entry points of the workers."""
+def serve_settings(config: Config, *, web: str, jobs: str, modules: tuple[str, ...] = ()) -> ServeSettings:
+    """Give the settings of `serve` for a configuration.
+
+    `web` and `jobs` are the entry points of the workers, `modules` what these import for this configuration.
+    """
     debug = config.http.debug.address
     answers = config.node.role != "jobs"
     acme = _acme(config) if answers else None
@@ -35,6 +38,7 @@ def serve_settings(config: Config, *, web: str, jobs: str) -> ServeSettings:
         role=config.node.role,
         web=web,
         jobs=jobs,
+        modules=modules,
         config=pickle.dumps(config),
         tls=_tls(config.http, acme) if answers else None,
         acme=acme,

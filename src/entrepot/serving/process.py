@@ -127,14 +127,16 @@ def main() -> None:
 
 def _serve_forks(answers: int, *modules: str) -> None:
     die_with_parent(os.getppid())
-    _warm_up(*modules)
+    warm_up(*modules)
     resolve("entrepot.serving.fork_server:serve")(answers)
 
 
-def _warm_up(*modules: str) -> None:
+def warm_up(*modules: str) -> None:
+    """Import what copies of this process share; what cannot be imported fails where it is used, with the reason."""
     gc.disable()  # Importing makes many objects that stay: looking for garbage among them takes a tenth of the start.
     for module in modules:
-        importlib.import_module(module)
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
     gc.freeze()  # Children that are forked share them, as long as nobody looks through them.
     gc.enable()
 

@@ -114,6 +114,8 @@ class ServeSettings:
     #: Entry points, `module:name`: async context managers that are given the configuration and a `WorkerRuntime`.
     web: str
     jobs: str
+    #: Modules that this configuration makes every worker import.
+    modules: tuple[str, ...] = ()
     #: The configuration, pickled: only the workers look inside.
     config: bytes = field(repr=False)
     tls: TlsSettings | None = None

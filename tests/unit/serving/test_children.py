@@ -115,6 +115,11 @@ def test_a_process_that_dies_at_once_is_no_error_of_the_parent(tmp_path: Path) -
     assert started.wait(20) == 1
 
 
+def write_whether_loaded(path: str, module: str) -> None:
+    """Say whether a module was imported before this function ran."""
+    Path(path).write_text(str(module in sys.modules))
+
+
 @pytest.fixture
 def forks() -> Iterator[ForkServer]:
     """Make processes by copying."""
@@ -152,6 +157,16 @@ def test_a_fork_server_that_died_is_started_again(forks: ForkServer, tmp_path: P
     assert os.waitpid(before.pid, os.WNOHANG) == (0, 0)
     os.kill(before.pid, signal.SIGKILL)
     assert before.wait() == -signal.SIGKILL
+
+
+def test_what_is_loaded_later_is_in_each_copy(forks: ForkServer, tmp_path: Path) -> None:
+    """Also after the fork server died; a module that cannot be imported stops nothing."""
+    forks.load("no_such_module_at_all", "colorsys")
+    for attempt in ("first", "second"):
+        out = tmp_path / attempt
+        assert forks.start("web", f"{HERE}:write_whether_loaded", str(out), "colorsys").wait() == 0
+        assert out.read_text() == "True"
+        os.kill(forks.pid, signal.SIGKILL)
 
 
 def test_a_copy_dies_with_the_supervisor(tmp_path: Path) -> None:
