@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from pydantic.config import JsonDict
 
 from entrepot.access.permissions import Permission
@@ -80,7 +80,7 @@ class DrainRequest(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"example": {"drained": True}})
 
-    drained: bool
+    drained: StrictBool
 
 
 def router() -> APIRouter:
