@@ -225,7 +225,7 @@ async def test_the_push_of_a_known_manifest_costs_no_statement_more(keeper: Keep
         before = keeper.bin.database.statistics.statements
         await pusher.manifest(body, "v1")
         costs.append(keeper.bin.database.statistics.statements - before)
-    assert costs == [10, 10]
+    assert costs == [11, 11]
     assert (await _row(keeper, body)).review_after is None
 
 
