@@ -1,5 +1,7 @@
 """Accounts, grants and refresh tokens behave alike on SQLite and PostgreSQL."""
 
+import asyncio
+
 import pytest
 
 from entrepot.access.admin_account import NAME, ensure_admin
@@ -38,6 +40,14 @@ async def test_an_account_is_made_once(rows: Database) -> None:
     assert (alice.secret, alice.epoch, alice.disabled) == ("hash", 0, False)
     assert await rows.write(lambda tx: principals.create(tx, "robot", "alice", secret=None))
     assert await principals.find_by_id(rows, alice.id) == alice
+
+
+async def test_workers_that_start_at_once_make_roles_and_grants_once(database: Database) -> None:
+    """On an empty database each finds nothing, and none is refused by what another writes at that moment."""
+    await create_all(database, metadata)
+    await asyncio.gather(*(ensure_roles(database) for _ in range(8)))
+    await asyncio.gather(*(ensure_compatibility(database, Audience.ANYONE) for _ in range(8)))
+    assert len([grant for grant in await all_grants(database) if grant.audience]) == 1
 
 
 async def test_names_compare_bytewise(rows: Database) -> None:

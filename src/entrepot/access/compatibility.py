@@ -11,6 +11,7 @@ from entrepot.access.roles import REGISTRY2
 from entrepot.metadata import settings
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.people import grants
+from entrepot.metadata.transaction_turns import in_turn
 
 ORIGIN = "registry2-compat"
 
@@ -23,6 +24,7 @@ async def ensure_compatibility(database: Database, audience: Audience | None) ->
 
 
 async def _change(tx: Transaction, wanted: str) -> None:
+    await in_turn(tx, ORIGIN)  # of several that start at once
     if (await settings.find(tx, ORIGIN) or "") == wanted:
         return
     await grants.remove_from(tx, ORIGIN)

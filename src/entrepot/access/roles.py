@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from entrepot.access.permissions import EVERYTHING, PROJECT, Permission
 from entrepot.metadata.database import Database, Transaction
 from entrepot.metadata.people import roles
+from entrepot.metadata.transaction_turns import in_turn
 
 PROJECT_ADMIN = 1
 DEVELOPER = 2
@@ -117,6 +118,7 @@ async def ensure_roles(database: Database) -> None:
         return
 
     async def write(tx: Transaction) -> None:
+        await in_turn(tx, "built-in roles")  # of several that start at once
         for role in wanted:
             await roles.put_built_in(
                 tx, role.id, name=role.name, description=role.description, permissions=role.permissions

@@ -293,7 +293,7 @@ class PostgresTarget(_Rows):
                     await self._connection.execute(f"DELETE FROM {_full(table)}")
                     await self._insert(table, rows)
                 for _table, constraint in _foreign_keys():
-                    text = written(AddConstraint(constraint), POSTGRESQL)
+                    text = written(AddConstraint(constraint, isolate_from_table=False), POSTGRESQL)
                     await self._connection.execute(f"{text} NOT VALID")
                 for table in TABLES:
                     await self._connection.execute(f"ALTER TABLE {table.name} ENABLE TRIGGER USER")
