@@ -13,6 +13,7 @@ import base64
 import json
 import os
 import pwd
+import random
 import re
 import secrets
 import signal
@@ -37,6 +38,8 @@ REGION: Final = "us-east-1"
 USUAL_PORT: Final = 5000
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 20.0
+#: Below those that Linux gives to connections that go out.
+_PORTS: Final = range(20_000, 32_000)
 _LOOK_SECONDS: Final = 0.1
 #: What lives shorter is started again after this pause only.
 _PAUSE_SECONDS: Final = 1.0
@@ -432,10 +435,21 @@ def _postgres_binaries() -> Path:
 
 
 def free_port() -> int:
-    """Find a port of the loopback that is free now."""
+    """Find a port of the loopback that is free now, and that no connection which goes out can take meanwhile."""
+    while True:
+        port = random.choice(_PORTS)  # noqa: S311 - no secret
+        if _may_listen(port):
+            return port
+
+
+def _may_listen(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _accepts(port: int) -> bool:

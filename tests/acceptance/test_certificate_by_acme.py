@@ -22,7 +22,7 @@ from cryptography import x509
 
 from tests.support.certificates import authority, identity
 from tests.support.http_client import Client, certificate_of, eventually
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.server import Server
 
 HOST = "localhost"

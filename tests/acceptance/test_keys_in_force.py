@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.http_client import OCI_MANIFEST, Answer, Client, eventually
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.server import Server, ServerFailed
 
 OPEN = {"auth": {"none": {}}}

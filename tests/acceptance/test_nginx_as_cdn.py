@@ -18,7 +18,7 @@ import yaml
 from tests.support import images
 from tests.support.http_client import Client, eventually
 from tests.support.object_stores import s3_values
-from tests.support.replicas import free_port
+from tests.support.ports import free_port
 from tests.support.seaweedfs import SeaweedFs
 from tests.support.server import Server
 

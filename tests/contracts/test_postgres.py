@@ -14,7 +14,8 @@ from entrepot.metadata.query import RawQuery
 from entrepot.metadata.tables import metadata
 from tests.support.databases import create_all, postgres_database, through
 from tests.support.notes import COUNT, GET, KEYS, putting
-from tests.support.postgres import PostgresServer, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import PostgresServer
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:

@@ -25,7 +25,8 @@ from tests.support.chaos import Rules, chaos
 from tests.support.databases import create_all, postgres_database, through
 from tests.support.notes import COUNT, putting
 from tests.support.pgbouncer import Pooler, pgbouncer
-from tests.support.postgres import PostgresServer, free_port, running_postgres
+from tests.support.ports import free_port
+from tests.support.postgres import PostgresServer, running_postgres
 
 SOUND = postgres_checks.Server(150020, "on", "on", "on", "", "UTF8", 97)
 ONE = RawQuery("SELECT 1")

@@ -21,7 +21,7 @@ from entrepot.metadata.database import Database
 from entrepot.metadata.work_tables import work_metadata
 from tests.support.certificates import authority, identity
 from tests.support.databases import create_all, sqlite_database
-from tests.support.replicas import free_port
+from tests.support.ports import free_port
 from tests.support.valkey import Valkey, running_valkey
 
 WHO = "192.0.2.1"

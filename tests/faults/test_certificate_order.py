@@ -21,7 +21,7 @@ from entrepot.telemetry.logs import LogSettings
 from entrepot.vault.private_file import replace
 from tests.support.certificates import authority, identity
 from tests.support.http_client import eventually
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 
 PATH = "/.well-known/acme-challenge/token"
 

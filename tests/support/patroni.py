@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.open_folders import let_others_in
-from tests.support.postgres import find_binaries, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import find_binaries
 from tests.support.tools import find_tool
 
 #: What docs/how-to/use-postgresql.md recommends.

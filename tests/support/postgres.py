@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from tests.support.certificates import Identity
 from tests.support.open_folders import let_others_in
+from tests.support.ports import free_port
 
 _numbers = itertools.count()
 
@@ -104,13 +104,6 @@ def find_binaries(version: int | None = None) -> Path:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
     raise AssertionError(f"these tests need PostgreSQL's initdb and postgres: apt-get install {PACKAGE} postgresql-17")
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _as_postgres() -> list[str]:

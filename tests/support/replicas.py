@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import reduce
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.support.server import Server
 from tests.support.terminal import ENDS_WITH_TESTS
 from tests.support.tools import ROOT, find_tool
@@ -133,13 +134,6 @@ def _documented_caddy(folder: Path, text: str, certificate: Path) -> Iterator[in
     command = [find_tool("caddy"), "run", "--adapter", "caddyfile", "--config", folder / "Caddyfile"]
     with running_on(command, port, folder):
         yield port
-
-
-def free_port() -> int:
-    """Find a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import botocore.exceptions
 import botocore.session
 import pytest
 
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.terminal import ENDS_WITH_TESTS
 
 ACCESS_KEY = "entrepot-tests"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.certificates import Identity, authority, identity
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.tools import find_tool
 
 BASE = "dc=example,dc=org"

@@ -127,6 +127,7 @@ class StoreProxy:
     first_lists: dict[str, bytes] = field(default_factory=dict)
     gcs_uploads: dict[str, GcsUpload] = field(default_factory=dict)
     chance: random.Random = field(default_factory=lambda: random.Random(12))
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @property
     def counts(self) -> Counter[str]:
@@ -159,6 +160,7 @@ class StoreProxy:
             while await link.exchange():
                 pass
         link.close()
+        self.writers += [writer, *([link.up[1]] if link.up is not None else [])]
 
     def note(self, asked: Asked) -> Seen:
         """Count a request, and choose what happens to it."""
@@ -391,6 +393,9 @@ def store_proxy(kind: Kind, upstream: int) -> Iterator[StoreProxy]:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for writer in proxy.writers:
+            writer.transport.abort()  # what nobody took is never sent
+        await asyncio.sleep(0.01)
 
     thread = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
     thread.start()

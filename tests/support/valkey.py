@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.replicas import free_port
+from tests.support.ports import free_port
 from tests.support.tools import find_tool
 
 

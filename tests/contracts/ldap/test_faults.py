@@ -16,7 +16,7 @@ from entrepot.adapters.identity.ldap import connection
 from entrepot.adapters.identity.ldap.directory import PATIENCE, LdapDirectory
 from entrepot.adapters.identity.ldap.servers import PAUSE
 from tests.contracts.ldap.conftest import Connect
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.slapd import Slapd, password_of
 
 TIMEOUT = 0.5
