@@ -90,7 +90,6 @@ class Server:
         self.package: Path | None = None  #: where the package of another version lies; this version runs when None
         self.started_in = 0.0  #: seconds from the start to being ready
         self.url = ""  #: http://127.0.0.1:PORT, https:// or unix:PATH
-        self.debug_url = ""  #: of the debug listener; empty without one
         if start:
             try:
                 self.start()
@@ -329,6 +328,17 @@ class Server:
             self._output.append(line)
         process.stdout.close()
 
+    @property
+    def debug_url(self) -> str:
+        """Return the URL of the debug listener, which is told a line or two after that it is ready; empty without one.
+
+        Where there is none it takes a second.
+        """
+        deadline = time.monotonic() + 1
+        while not (found := _DEBUG.search("".join(self._output[self._mark :]))) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return found[1] if found else ""
+
     def wait_until_ready(self) -> None:
         """Wait until it says where it listens.
 
@@ -345,8 +355,6 @@ class Server:
             time.sleep(0.005)
         self.started_in = time.monotonic() - self._begun
         self.url = (found["url"] or found["json"]).replace("[::]", "127.0.0.1")
-        debug = _DEBUG.search("".join(self._output[self._mark :]))
-        self.debug_url = debug[1] if debug else ""
         if self._listen and self._listen.endswith(":0"):
             self._listen = self.address
 

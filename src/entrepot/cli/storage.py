@@ -11,7 +11,6 @@ import typer
 from entrepot.cli.folder import AsJson, run
 from entrepot.cli.place import located
 from entrepot.cli.program.classes import Noun
-from entrepot.cli.progress import watched
 from entrepot.telemetry.words import counted
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ def move_command(*, as_json: AsJson = False) -> None:
     from entrepot.bootstrap.storage_move import move_blobs
 
     place = located()
+    from entrepot.cli.progress import watched
+
     with watched("blobs looked at") as bar:
         done = run(lambda: move_blobs(place, bar))
     typer.echo(json.dumps(asdict(done)) if as_json else _told(done))

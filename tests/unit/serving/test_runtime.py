@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,8 +59,13 @@ def test_servers_that_start_at_once_leave_each_others_folders_alone(tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_somebody_took_away_is_made_again(tmp_path: Path) -> None:
+def test_a_folder_that_somebody_took_away_is_made_again() -> None:
     """Whole or in part: in its old place, as private as before, held against the next start, and it goes at the end."""
+    with tempfile.TemporaryDirectory(prefix="e-") as short:  # the path of a socket has room for 107 bytes
+        _taken_away_and_made_again(Path(short))
+
+
+def _taken_away_and_made_again(tmp_path: Path) -> None:
     runtime = RuntimeFolder(tmp_path)
     board = NoticeBoard(runtime.notices)
     assert runtime.is_whole()
