@@ -35,7 +35,7 @@ check: packages-serve .venv/ready-test ## static checks: format, lint, types, im
 	$(PY) -m tests.migrations.check
 	$(PY) -m tools.tree --check
 
-test: packages-serve packages-test .venv/ready-test ## all tests but the long forms, at most 25 minutes; ARGS="tests/http -k tags" or AREA=registry for some
+test: packages-serve packages-test .venv/ready-test ## all tests but the long forms, some 35 minutes on two cores; ARGS="tests/http -k tags" or AREA=registry for some
 	@$(if $(AREA),tests=$$($(PY) -m tools.mutants.areas $(AREA)) && )tools/run_tests.sh $(if $(AREA),$$tests) $(ARGS)
 
 test-full: packages-serve packages-test packages-bench .venv/ready-test ## every test, the long forms too

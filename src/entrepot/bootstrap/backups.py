@@ -21,8 +21,8 @@ from entrepot.backup.errors import BackupError
 from entrepot.backup.own_keys import pack_keys
 from entrepot.backup.ports import BackupTarget
 from entrepot.backup.sealed_pieces import Pieces, open_pieces
+from entrepot.bootstrap.database_move import opened_source
 from entrepot.bootstrap.deployment import Deployment, deployment
-from entrepot.bootstrap.moving import opened_source
 from entrepot.bootstrap.storage import cloud_place
 from entrepot.config import Config
 from entrepot.config.schema.cloud_storage import S3, Azure

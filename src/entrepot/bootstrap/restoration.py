@@ -24,8 +24,8 @@ from entrepot.backup.ports import BlobSink
 from entrepot.backup.restore import Restoration, Restored
 from entrepot.backup.restore_folders import require_free
 from entrepot.backup.sealed_pieces import Pieces
+from entrepot.bootstrap.database_move import opened_target
 from entrepot.bootstrap.databases import secret_key_of
-from entrepot.bootstrap.moving import opened_target
 from entrepot.bootstrap.storage import Bucket, opened_bucket
 from entrepot.config import Config
 from entrepot.metadata.database import Database

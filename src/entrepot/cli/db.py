@@ -18,7 +18,7 @@ from entrepot.telemetry.words import counted
 from entrepot.vault.errors import VaultError
 
 if TYPE_CHECKING:
-    from entrepot.bootstrap.moving import KeyOnTheWay
+    from entrepot.bootstrap.database_move import KeyOnTheWay
     from entrepot.config import Config
     from entrepot.metadata.move.steps import Moved
     from entrepot.metadata.schema import Schema
@@ -90,7 +90,7 @@ def move_command(*, to: To = "", give_up: GiveUp = False, as_json: AsJson = Fals
     Every row is compared, and only at the end do writers wait, for some seconds. What was broken off goes on when the
     same command is run again. The database that was left is marked, and nothing writes to it any more.
     """
-    from entrepot.bootstrap.moving import give_up_move, move_database
+    from entrepot.bootstrap.database_move import give_up_move, move_database
     from entrepot.cli.progress import watched
     from entrepot.telemetry.progress import Unwatched
 
